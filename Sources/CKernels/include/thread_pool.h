@@ -1,0 +1,27 @@
+// The one thread pool of the program: fork-join over a range of task indices.
+#pragma once
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// One task of a fork-join: `index` is in `0 ..< count`.
+typedef void (*coppice_task)(void *context, long index);
+
+/// Runs `task(context, 0 ... count - 1)`, each index exactly once, and returns when all have finished.
+///
+/// The calling thread takes part. Indices are handed out dynamically, so `task` must not depend on which
+/// thread runs it. A call made from inside a task, or while another thread's fork-join is under way, runs
+/// on the calling thread alone: it never waits for the pool and never deadlocks.
+void coppice_parallel_for(long count, void *context, coppice_task task);
+
+/// Threads that take part in a fork-join, the caller included. The first use reads `COPPICE_THREADS`,
+/// else counts the processors this process may run on.
+int coppice_thread_count(void);
+
+/// Sets the number of threads (at least 1, at most 256). Must not race with `coppice_parallel_for`.
+void coppice_set_thread_count(int count);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,155 @@
+#define _GNU_SOURCE
+#include "thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+// A fork-join opens a job, bumps `generation` and joins in. Workers spin on `generation` for a short while after
+// each job, then park on a condition variable; the publisher wakes only those that are parked. A worker enters
+// the job by raising `active` and then checking that the job is still open; the publisher closes the job when it
+// finds no index left and waits until `active` is zero. So a worker that the system has not scheduled yet costs
+// nothing, and none can still hold a job's context after `coppice_parallel_for` returns.
+
+enum { maximum_threads = 256, spins_before_parking = 4000 };
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; // held by the thread whose fork-join is under way
+static pthread_mutex_t park_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t park_condition = PTHREAD_COND_INITIALIZER;
+
+static pthread_t workers[maximum_threads];
+static int worker_count = 0;            // threads running, the caller excluded; guarded by `owner`
+static atomic_int wanted_threads = 0;   // 0: not decided yet
+static atomic_int stopping = 0;
+static atomic_int parked = 0;           // workers asleep; changed under `park_mutex`
+
+static struct {
+    coppice_task task;
+    void *context;
+    long count;
+} job;
+static _Alignas(64) atomic_long next_index;
+static _Alignas(64) atomic_uint generation;
+static _Alignas(64) atomic_int is_open; // whether the job may be entered
+static _Alignas(64) atomic_int active;  // workers inside the job, or about to find it closed
+
+static _Thread_local int inside_task = 0;
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    sched_yield();
+#endif
+}
+
+static void take_tasks(void) {
+    inside_task = 1;
+    for (;;) {
+        long index = atomic_fetch_add_explicit(&next_index, 1, memory_order_relaxed);
+        if (index >= job.count) break;
+        job.task(job.context, index);
+    }
+    inside_task = 0;
+}
+
+static void *work(void *first_generation) {
+    unsigned seen = (unsigned)(unsigned long)first_generation;
+    for (;;) {
+        int spins = 0;
+        while (atomic_load_explicit(&generation, memory_order_acquire) == seen) {
+            if (++spins < spins_before_parking) {
+                relax();
+                continue;
+            }
+            pthread_mutex_lock(&park_mutex);
+            atomic_fetch_add(&parked, 1);
+            while (atomic_load(&generation) == seen) pthread_cond_wait(&park_condition, &park_mutex);
+            atomic_fetch_sub(&parked, 1);
+            pthread_mutex_unlock(&park_mutex);
+        }
+        seen = atomic_load_explicit(&generation, memory_order_acquire);
+        if (atomic_load(&stopping)) return NULL;
+        atomic_fetch_add(&active, 1);
+        if (atomic_load(&is_open)) take_tasks();
+        atomic_fetch_sub_explicit(&active, 1, memory_order_release);
+    }
+}
+
+static void publish(void) {
+    atomic_fetch_add(&generation, 1); // sequentially consistent: pairs with the check before parking
+    if (atomic_load(&parked) == 0) return;
+    pthread_mutex_lock(&park_mutex);
+    pthread_cond_broadcast(&park_condition);
+    pthread_mutex_unlock(&park_mutex);
+}
+
+static int default_thread_count(void) {
+    const char *text = getenv("COPPICE_THREADS");
+    if (text) {
+        int count = atoi(text);
+        if (count >= 1 && count <= maximum_threads) return count;
+    }
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        int count = CPU_COUNT(&set);
+        if (count >= 1) return count < maximum_threads ? count : maximum_threads;
+    }
+    return 1;
+}
+
+int coppice_thread_count(void) {
+    int count = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    if (count > 0) return count;
+    count = default_thread_count();
+    int undecided = 0;
+    atomic_compare_exchange_strong(&wanted_threads, &undecided, count);
+    return atomic_load(&wanted_threads);
+}
+
+void coppice_set_thread_count(int count) {
+    if (count < 1) count = 1;
+    if (count > maximum_threads) count = maximum_threads;
+    atomic_store(&wanted_threads, count);
+}
+
+// Brings the number of running workers to what is wanted. Called with `owner` held.
+static void resize(int wanted_workers) {
+    if (worker_count == wanted_workers) return;
+    if (worker_count > 0) {
+        atomic_store(&stopping, 1);
+        publish();
+        for (int i = 0; i < worker_count; i++) pthread_join(workers[i], NULL);
+        atomic_store(&stopping, 0);
+        worker_count = 0;
+    }
+    unsigned now = atomic_load(&generation);
+    while (worker_count < wanted_workers) {
+        if (pthread_create(&workers[worker_count], NULL, work, (void *)(unsigned long)now) != 0) break;
+        worker_count++;
+    }
+}
+
+void coppice_parallel_for(long count, void *context, coppice_task task) {
+    if (count <= 0) return;
+    int threads = coppice_thread_count();
+    if (count == 1 || threads == 1 || inside_task || pthread_mutex_trylock(&owner) != 0) {
+        for (long i = 0; i < count; i++) task(context, i);
+        return;
+    }
+    resize(threads - 1);
+    job.task = task;
+    job.context = context;
+    job.count = count;
+    atomic_store_explicit(&next_index, 0, memory_order_relaxed);
+    atomic_store(&is_open, 1);
+    publish();
+    take_tasks();
+    atomic_store(&is_open, 0);
+    for (int spins = 0; atomic_load_explicit(&active, memory_order_acquire) > 0; spins++) {
+        if (spins < spins_before_parking) relax();
+        else sched_yield();
+    }
+    pthread_mutex_unlock(&owner);
+}
