@@ -170,7 +170,7 @@ public final class CoppiceServer: Service {
             return CoppiceError(.unavailable, source: place, "the address is in use; choose another port, or 0 for any")
         case let error as IOError:
             return CoppiceError(.unavailable, source: place, "cannot listen: \(String(cString: strerror(error.errnoCode)))")
-        case is SocketAddressError:
+        case is SocketAddressError.UnknownHost, is SocketAddressError:
             return CoppiceError(.unavailable, source: place, "cannot listen: the host is not known")
         default:
             return error

@@ -87,6 +87,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        // The answer that ends this connection is written; whatever would follow has nothing to answer.
+        if isLingering {
+            promise?.succeed(())
+            return
+        }
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.kind != .informational && responsesWritten >= requestsRead:
             closesAfterResponse = true

@@ -3,6 +3,7 @@ import CoppiceModels
 import Foundation
 import Hummingbird
 import Logging
+import NIOCore
 
 /// The handlers of all routes, over what they share.
 struct Endpoints: Sendable {
@@ -19,8 +20,7 @@ struct Endpoints: Sendable {
         let router = Router(context: ServingContext.self, options: .autoGenerateHeadEndpoints)
         if configuration.logsRequests { router.add(middleware: AccessLogMiddleware(logger: logger)) }
         router.add(middleware: MetricsMiddleware(metrics: metrics))
-        router.add(
-            middleware: ErrorMiddleware(maximumBodyBytes: configuration.maximumBodyBytes, logger: logger))
+        router.add(middleware: ErrorMiddleware(logger: logger))
         if let keys = configuration.apiKeys { router.add(middleware: AuthenticationMiddleware(keys: keys)) }
         router.add(middleware: DrainMiddleware(drain: drain))
         for route in Route.allCases {
@@ -51,7 +51,16 @@ struct Endpoints: Sendable {
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
             throw APIError.bodyTooLarge(limit: limit)
         }
-        return try RequestFields(parsing: try await request.collectBody(upTo: limit))
+        let body: ByteBuffer
+        do {
+            body = try await request.collectBody(upTo: limit)
+        } catch is NIOTooManyBytesError {
+            throw APIError.bodyTooLarge(limit: limit)
+        } catch {
+            // It broke off, or its chunks are malformed.
+            throw APIError.invalid(nil, code: "malformed_body", "the request body could not be read to its end")
+        }
+        return try RequestFields(parsing: body)
     }
 
     private func modelName(in path: String) -> String {

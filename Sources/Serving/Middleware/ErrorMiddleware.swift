@@ -1,12 +1,10 @@
 import Hummingbird
 import Logging
-import NIOCore
 
 /// Turns whatever went wrong further in into an answer with an OpenAI error object.
 struct ErrorMiddleware: RouterMiddleware {
     typealias Context = ServingContext
 
-    let maximumBodyBytes: Int
     let logger: Logger
 
     func handle(
@@ -16,8 +14,6 @@ struct ErrorMiddleware: RouterMiddleware {
             return try await next(request, context)
         } catch let error as APIError {
             return error.response
-        } catch is NIOTooManyBytesError {
-            return APIError.bodyTooLarge(limit: maximumBodyBytes).response
         } catch let error as HTTPError where error.status == .notFound {
             return Self.unknownRoute(request).response
         } catch is CancellationError {
