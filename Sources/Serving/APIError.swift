@@ -39,7 +39,7 @@ struct APIError: Error, Sendable {
     static let shuttingDown = APIError(
         .serviceUnavailable, type: "server_error", code: "shutting_down", "the server is shutting down", retryAfter: 5)
 
-    static let internalError = APIError(
+    static let internalFault = APIError(
         .internalServerError, type: "server_error", code: "internal_error", "the server failed to process the request")
 
     /// The client closed the connection; nobody reads this answer, but logs and metrics count it.
@@ -59,14 +59,15 @@ struct APIError: Error, Sendable {
         case let error as APIError:
             self = error
         case let error as CoppiceError where error.kind == .unavailable:
-            self = isDraining
+            self =
+                isDraining
                 ? .shuttingDown
                 : APIError(
                     .tooManyRequests, type: "rate_limit_error", code: "queue_full", error.description, retryAfter: 1)
         case let error as CoppiceError where error.kind == .badData || error.kind == .usage:
             self = .invalid(error.field, error.message)
         default:
-            self = .internalError
+            self = .internalFault
         }
     }
 

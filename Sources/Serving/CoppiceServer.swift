@@ -44,6 +44,7 @@ public final class CoppiceServer: Service {
         endpoints = Endpoints(
             directory: try ModelDirectory(engines), configuration: configuration,
             metrics: ServerMetrics(models: engines.map(\.modelName)), connections: ConnectionRegistry(), drain: Drain(),
+            logger: logger,
             started: Int(Date().timeIntervalSince1970))
     }
 
@@ -142,7 +143,7 @@ public final class CoppiceServer: Service {
                 maxHeaderFieldSize: configuration.maximumHeaderBytes,
                 maxHeaderListSize: configuration.maximumHeaderBytes))
         let application = Application(
-            router: endpoints.router(logger: self.logger),
+            router: endpoints.router(),
             server: .http1(configuration: connections),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), serverName: "coppice",
@@ -169,7 +170,8 @@ public final class CoppiceServer: Service {
         case let error as IOError where error.errnoCode == EADDRINUSE:
             return CoppiceError(.unavailable, source: place, "the address is in use; choose another port, or 0 for any")
         case let error as IOError:
-            return CoppiceError(.unavailable, source: place, "cannot listen: \(String(cString: strerror(error.errnoCode)))")
+            return CoppiceError(
+                .unavailable, source: place, "cannot listen: \(String(cString: strerror(error.errnoCode)))")
         case is SocketAddressError.UnknownHost, is SocketAddressError:
             return CoppiceError(.unavailable, source: place, "cannot listen: the host is not known")
         default:

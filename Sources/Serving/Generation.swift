@@ -1,6 +1,7 @@
 import CoppiceInference
 import CoppiceTensors
 import Hummingbird
+import Logging
 
 /// Sequences that an engine generates for one HTTP request, their events merged into one stream.
 ///
@@ -18,16 +19,23 @@ struct Generation: Sendable {
 
     /// Submits `requests` and starts listening.
     ///
+    /// - Parameter connection: The client's; its end ends the sequences.
     /// - Throws: ``APIError`` when the engine refuses one of them; the others are then cancelled.
     init(
         _ requests: [GenerationRequest], on engine: any TextEngine, connection: Connection?, drain: Drain,
-        metrics: ServerMetrics
+        metrics: ServerMetrics, logger: Logger
     ) throws {
+        @Sendable func answer(to error: any Error) -> APIError {
+            let answer = APIError(refusal: error, isDraining: drain.isDraining)
+            // The details are for the operator; to the client they would only show the inside.
+            if answer.status == .internalServerError { logger.error("\(engine.modelName): \(error)") }
+            return answer
+        }
         let streams: [AsyncThrowingStream<GenerationEvent, any Error>]
         do {
             streams = try requests.map { try engine.submit($0) }
         } catch {
-            throw APIError(refusal: error, isDraining: drain.isDraining)
+            throw answer(to: error)
         }
         let recorder = metrics.recorder(model: engine.modelName)
         recorder.started(requests)
@@ -38,7 +46,7 @@ struct Generation: Sendable {
                 try await Self.forward(streams, into: continuation, recorder)
                 continuation.finish()
             } catch {
-                continuation.finish(throwing: APIError(refusal: error, isDraining: drain.isDraining))
+                continuation.finish(throwing: answer(to: error))
             }
         }
         let gone = connection?.clientGone.observe { continuation.finish(throwing: APIError.clientGone) }
@@ -74,7 +82,7 @@ struct Generation: Sendable {
                     if Task.isCancelled {
                         recorder.cancelled()
                     } else {
-                        throw APIError.internalError
+                        throw APIError.internalFault
                     }
                 }
             }

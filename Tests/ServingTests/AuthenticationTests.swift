@@ -14,7 +14,10 @@ import Testing
                 #expect(reply.code == "invalid_api_key")
             }
             #expect(try await server.get("/health").status == 200)
-            for header in ["Bearer sk-firs", "Bearer sk-first2", "Bearer ", "Bearer", "Basic sk-first", "sk-first", "Bearer SK-FIRST", "Bearer sk-first sk-first"] {
+            for header in [
+                "Bearer sk-firs", "Bearer sk-first2", "Bearer ", "Bearer", "Basic sk-first", "sk-first",
+                "Bearer SK-FIRST", "Bearer sk-first sk-first",
+            ] {
                 let reply = try await server.get("/v1/models", headers: ["Authorization": header])
                 #expect(reply.status == 401, "\(header)")
             }

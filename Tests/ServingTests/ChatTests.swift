@@ -18,14 +18,17 @@ import Testing
                 """
                 {"model": "scripted", "messages": [
                   {"role": "developer", "content": "Be brief."},
-                  {"role": "user", "content": [{"type": "text", "text": "Tell "}, {"type": "text", "text": "me"}], "name": "x"},
+                  {"role": "user", "content": [{"type": "text", "text": "Tell "}, {"type": "text", "text": "me"}],
+                   "name": "x"},
                   {"role": "assistant", "content": "What?"}, {"role": "tool", "content": "42"}]}
                 """)
         }
         #expect(reply.status == 200)
         #expect(
             Self.prompt(engine)
-                == "<|system|>Be brief.<|end|><|user|>Tell me<|end|><|assistant|>What?<|end|><|tool|>42<|end|><|assistant|>")
+                == "<|system|>Be brief.<|end|><|user|>Tell me<|end|>"
+                + "<|assistant|>What?<|end|><|tool|>42<|end|><|assistant|>"
+        )
         let json = try reply.json
         #expect(json["object"]?.stringValue == "chat.completion")
         #expect(json["id"]?.stringValue?.hasPrefix("chatcmpl-") == true)

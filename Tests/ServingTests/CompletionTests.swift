@@ -59,7 +59,9 @@ import Testing
     }
 
     @Test func answersSeveralPromptsInOrder() async throws {
-        let engine = ScriptedEngine(script: { request in "<\(ByteTokenizer().decode(request.promptTokens, skippingSpecialTokens: true))>" })
+        let engine = ScriptedEngine(script: { request in
+            "<\(ByteTokenizer().decode(request.promptTokens, skippingSpecialTokens: true))>"
+        })
         try await withServer([engine]) { server in
             let texts = try await server.post("/v1/completions", #"{"prompt": ["a", "b"], "n": 2, "seed": 5}"#).json
             let choices = texts["choices"]?.arrayValue ?? []
@@ -81,7 +83,8 @@ import Testing
             ).json
             #expect(one["choices"]?[0]?["text"]?.stringValue == "So: Once upon")
             #expect(one["choices"]?[0]?["finish_reason"]?.stringValue == "stop")
-            let none = try await server.post("/v1/completions", #"{"prompt": "So", "echo": true, "max_tokens": 0}"#).json
+            let none = try await server.post("/v1/completions", #"{"prompt": "So", "echo": true, "max_tokens": 0}"#)
+                .json
             #expect(none["choices"]?[0]?["text"]?.stringValue == "So")
             #expect(none["choices"]?[0]?["finish_reason"]?.stringValue == "length")
             #expect(none["usage"]?["completion_tokens"]?.intValue == 0)
@@ -90,7 +93,9 @@ import Testing
 
     @Test func returnsTheLikeliestOfSeveral() async throws {
         // A shorter text has the better mean here: token k scores -k/8.
-        let engine = ScriptedEngine(script: { request in String(repeating: "ab", count: 6 - Int(request.sampling.seed ?? 0)) })
+        let engine = ScriptedEngine(script: { request in
+            String(repeating: "ab", count: 6 - Int(request.sampling.seed ?? 0))
+        })
         let json = try await withServer([engine]) { server in
             try await server.post("/v1/completions", #"{"prompt": "x", "seed": 0, "n": 2, "best_of": 4}"#).json
         }
@@ -125,7 +130,8 @@ import Testing
     @Test func streams() async throws {
         try await withServer([ScriptedEngine(script: { _ in "abc" })]) { server in
             let reply = try await server.post(
-                "/v1/completions", #"{"prompt": "x", "stream": true, "logprobs": 1, "stream_options": {"include_usage": true}}"#)
+                "/v1/completions",
+                #"{"prompt": "x", "stream": true, "logprobs": 1, "stream_options": {"include_usage": true}}"#)
             #expect(reply.status == 200)
             #expect(reply.headers["content-type"] == "text/event-stream; charset=utf-8")
             let chunks = try reply.chunks
@@ -139,7 +145,8 @@ import Testing
             #expect(chunks.last?["choices"]?.arrayValue?.isEmpty == true)
             #expect(chunks.last?["usage"]?["completion_tokens"]?.intValue == 4)
 
-            let plain = try await server.post("/v1/completions", #"{"prompt": ["x", "y"], "stream": true, "echo": true}"#)
+            let plain = try await server.post(
+                "/v1/completions", #"{"prompt": ["x", "y"], "stream": true, "echo": true}"#)
             var texts = ["", ""]
             for chunk in try plain.chunks {
                 #expect(chunk["usage"] == nil)

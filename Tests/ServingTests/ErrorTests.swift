@@ -31,15 +31,25 @@ import Testing
         Case(#"{"prompt": [1, "a"]}"#, "prompt[1]", "prompt[1]: expected a token id, found a string"),
         Case(#"{"prompt": [-1]}"#, "prompt[0]", "prompt[0]: expected a token id, found the number -1"),
         Case(#"{"prompt": [1.5]}"#, "prompt[0]", "prompt[0]: expected a token id, found the number 1.5"),
-        Case(#"{"prompt": [[1], []]}"#, "prompt[1]", "prompt[1]: must not be empty: this model has no token that begins a text"),
-        Case(#"{"prompt": [[1], 2]}"#, "prompt[1]", "prompt[1]: expected a string or an array of token ids, found the number 2"),
+        Case(
+            #"{"prompt": [[1], []]}"#, "prompt[1]",
+            "prompt[1]: must not be empty: this model has no token that begins a text"),
+        Case(
+            #"{"prompt": [[1], 2]}"#, "prompt[1]",
+            "prompt[1]: expected a string or an array of token ids, found the number 2"),
         Case(#"{"prompt": [[1], [258]]}"#, "prompt[1][0]", "prompt[1][0]: expected a token id below 258, found 258"),
-        Case(#"{"prompt": [{}]}"#, "prompt[0]", "prompt[0]: expected a string or an array of token ids, found an object"),
+        Case(
+            #"{"prompt": [{}]}"#, "prompt[0]",
+            "prompt[0]: expected a string or an array of token ids, found an object"),
         Case(#"{"prompt": "a", "model": 1}"#, "model", "model: expected a string, found the number 1"),
         Case(#"{"prompt": "a", "max_tokens": -5}"#, "max_tokens", "max_tokens: expected at least 0, found -5"),
         Case(#"{"prompt": "a", "max_tokens": "5"}"#, "max_tokens", "max_tokens: expected an integer, found a string"),
-        Case(#"{"prompt": "a", "max_tokens": 1.5}"#, "max_tokens", "max_tokens: expected an integer, found the number 1.5"),
-        Case(#"{"prompt": "a", "max_tokens": 1e300}"#, "max_tokens", "max_tokens: expected an integer, found the number 1e+300"),
+        Case(
+            #"{"prompt": "a", "max_tokens": 1.5}"#, "max_tokens",
+            "max_tokens: expected an integer, found the number 1.5"),
+        Case(
+            #"{"prompt": "a", "max_tokens": 1e300}"#, "max_tokens",
+            "max_tokens: expected an integer, found the number 1e+300"),
         Case(#"{"prompt": "a", "n": 1000000000}"#, "n", "n: expected an integer from 1 to 64, found 1000000000"),
         Case(#"{"prompt": "a", "n": 0}"#, "n", "n: expected an integer from 1 to 64, found 0"),
         Case(#"{"prompt": "a", "n": 3, "best_of": 2}"#, "best_of", "best_of: expected at least n = 3, found 2"),
@@ -52,7 +62,8 @@ import Testing
         Case(
             #"{"prompt": "a", "temperature": 2.5}"#, "temperature",
             "temperature: expected a number from 0.0 to 2.0, found 2.5"),
-        Case(#"{"prompt": "a", "temperature": true}"#, "temperature", "temperature: expected a number, found a boolean"),
+        Case(
+            #"{"prompt": "a", "temperature": true}"#, "temperature", "temperature: expected a number, found a boolean"),
         Case(#"{"prompt": "a", "top_p": -0.1}"#, "top_p", "top_p: expected a number from 0.0 to 1.0, found -0.1"),
         Case(#"{"prompt": "a", "top_k": -2}"#, "top_k", "top_k: expected at least -1, found -2"),
         Case(#"{"prompt": "a", "min_p": 2}"#, "min_p", "min_p: expected a number from 0.0 to 1.0, found 2.0"),
@@ -63,9 +74,13 @@ import Testing
             #"{"prompt": "a", "repetition_penalty": 0}"#, "repetition_penalty",
             "repetition_penalty: expected a number from 0.01 to 100.0, found 0.0"),
         Case(#"{"prompt": "a", "seed": "x"}"#, "seed", "seed: expected an integer, found a string"),
-        Case(#"{"prompt": "a", "stop": 1}"#, "stop", "stop: expected a string or an array of strings, found the number 1"),
+        Case(
+            #"{"prompt": "a", "stop": 1}"#, "stop", "stop: expected a string or an array of strings, found the number 1"
+        ),
         Case(#"{"prompt": "a", "stop": ""}"#, "stop", "stop: must not be empty"),
-        Case(#"{"prompt": "a", "stop": ["a", ""]}"#, "stop[1]", "stop[1]: expected a string that is not empty, found an empty one"),
+        Case(
+            #"{"prompt": "a", "stop": ["a", ""]}"#, "stop[1]",
+            "stop[1]: expected a string that is not empty, found an empty one"),
         Case(
             #"{"prompt": "a", "stop": ["","","","","","","","","","","","","","","","",""]}"#, "stop",
             "stop: expected at most 16 strings, found 17"),
@@ -78,7 +93,8 @@ import Testing
             #"{"prompt": "a", "stream": true, "stream_options": {"include_usage": 1}}"#, "stream_options.include_usage",
             "stream_options.include_usage: expected true or false, found the number 1"),
         Case(#"{"prompt": "a", "logprobs": 21}"#, "logprobs", "logprobs: expected an integer from 0 to 20, found 21"),
-        Case(#"{"prompt": "a", "logprobs": 1, "echo": true}"#, "logprobs", "logprobs: not supported together with echo"),
+        Case(
+            #"{"prompt": "a", "logprobs": 1, "echo": true}"#, "logprobs", "logprobs: not supported together with echo"),
         Case(#"{"prompt": "a", "logit_bias": {"5": 1}}"#, "logit_bias", "logit_bias: not supported"),
         Case(
             #"{"prompt": "a", "suffix": "b"}"#, "suffix",
@@ -150,7 +166,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "{", #"{"prompt": "a"} x"#, #"{"prompt": NaN}"#, #"{"prompt": "a", "temperature": Infinity}"#, "nul", #"{"a":}"#,
+        "{", #"{"prompt": "a"} x"#, #"{"prompt": NaN}"#, #"{"prompt": "a", "temperature": Infinity}"#, "nul",
+        #"{"a":}"#,
         #"{"prompt": "\ud800"#, "{\"prompt\": \"\u{1}\"}", "not json at all",
     ])
     func malformedJSON(body: String) async throws {

@@ -6,7 +6,7 @@ import Foundation
 import ServiceLifecycle
 import Testing
 
-@Suite struct LifecycleTests {
+@Suite(.serialized) struct LifecycleTests {
     private static let endless: @Sendable (GenerationRequest) -> String = { _ in String(repeating: "a", count: 900) }
 
     /// Starts a stream and waits for its first token.
@@ -150,5 +150,21 @@ import Testing
             _ = await run.result
             #expect(engine.record.isShutDown)
         }
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT])
+    func stopsOnASignal(signal: Int32) async throws {
+        let engine = ScriptedEngine(tokenDelay: .milliseconds(10), script: Self.endless)
+        var configuration = ServerConfiguration()
+        configuration.port = 0
+        let server = try CoppiceServer(engines: [engine], configuration: configuration)
+        let run = Task { try await server.runUntilSignal() }
+        let socket = try await Self.stream(try await server.address().port, maximumTokens: 30)
+        kill(getpid(), signal)
+        let rest = try await onThread { socket.socket.readToEnd() }
+        #expect(rest.contains("data: [DONE]"))
+        try await run.value
+        #expect(engine.record.isShutDown)
+        #expect(engine.record.completed == 1)
     }
 }

@@ -15,7 +15,9 @@ import Testing
             let space = try #require(line.lastIndex(of: " "))
             let series = String(line[..<space])
             let name = series.prefix { $0 != "{" }
-            let isDescribed = described.contains { name == $0 || ["_bucket", "_sum", "_count"].contains(name.dropFirst($0.count)) && name.hasPrefix($0) }
+            let isDescribed = described.contains {
+                name == $0 || ["_bucket", "_sum", "_count"].contains(name.dropFirst($0.count)) && name.hasPrefix($0)
+            }
             #expect(isDescribed, "\(name)")
             #expect(samples[series] == nil, "twice: \(series)")
             samples[series] = try #require(Double(line[line.index(after: space)...]))

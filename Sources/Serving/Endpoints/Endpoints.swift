@@ -12,11 +12,12 @@ struct Endpoints: Sendable {
     let metrics: ServerMetrics
     let connections: ConnectionRegistry
     let drain: Drain
+    let logger: Logger
     /// When the server was made, in seconds since 1970: the `created` of its models.
     let started: Int
 
     /// The router with every route behind its middlewares.
-    func router(logger: Logger) -> Router<ServingContext> {
+    func router() -> Router<ServingContext> {
         let router = Router(context: ServingContext.self, options: .autoGenerateHeadEndpoints)
         if configuration.logsRequests { router.add(middleware: AccessLogMiddleware(logger: logger)) }
         router.add(middleware: MetricsMiddleware(metrics: metrics))
@@ -74,7 +75,7 @@ struct Endpoints: Sendable {
     ) throws -> Generation {
         try Generation(
             requests, on: engine, connection: connections.connection(of: context.channel), drain: drain,
-            metrics: metrics)
+            metrics: metrics, logger: logger)
     }
 
     /// The tokens that may follow a prompt: as many as asked for and the context has room for.

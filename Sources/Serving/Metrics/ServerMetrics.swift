@@ -146,7 +146,10 @@ final class ServerMetrics: Sendable {
         let models = state.models.sorted { $0.key < $1.key }
         let counters: [(String, String, (ModelCounts) -> Int)] = [
             ("coppice_sequences_total", "Sequences submitted to the engine.", \.requests),
-            ("coppice_sequences_cancelled_total", "Sequences whose client left or whose time ran out.", \.cancelledRequests),
+            (
+                "coppice_sequences_cancelled_total", "Sequences whose client left or whose time ran out.",
+                \.cancelledRequests
+            ),
             ("coppice_prompt_tokens_total", "Prompt tokens submitted.", \.promptTokens),
             ("coppice_generated_tokens_total", "Tokens generated.", \.generatedTokens),
         ]

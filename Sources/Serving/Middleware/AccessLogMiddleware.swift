@@ -17,7 +17,10 @@ struct AccessLogMiddleware: RouterMiddleware {
         let elapsed = ContinuousClock.now - start
         logger.info(
             "\(request.method.rawValue) \(request.uri.path.prefix(200)) \(response.status.code)",
-            metadata: ["duration_ms": "\(elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000)"])
+            metadata: [
+                "duration_ms":
+                    "\(elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000)"
+            ])
         return response
     }
 }

@@ -21,7 +21,7 @@ struct ErrorMiddleware: RouterMiddleware {
         } catch {
             // The details are for the operator; to the client they would only show the inside.
             logger.error("request failed: \(error)", metadata: ["path": "\(request.uri.path.prefix(200))"])
-            return APIError.internalError.response
+            return APIError.internalFault.response
         }
     }
 

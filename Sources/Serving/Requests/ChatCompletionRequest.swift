@@ -19,7 +19,8 @@ struct ChatCompletionRequest: Sendable {
         }
         // The newer name wins, as clients that send both mean it.
         maximumTokens =
-            try fields.integer("max_completion_tokens", in: 1...Int.max) ?? fields.integer("max_tokens", in: 1...Int.max)
+            try fields.integer("max_completion_tokens", in: 1...Int.max)
+            ?? fields.integer("max_tokens", in: 1...Int.max)
         let alternatives = try fields.integer("top_logprobs", in: 0...configuration.maximumLogProbabilities)
         if try fields.boolean("logprobs") ?? false {
             logProbabilities = alternatives ?? 0

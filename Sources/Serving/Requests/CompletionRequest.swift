@@ -43,7 +43,8 @@ struct CompletionRequest: Sendable {
             throw APIError.invalid("logprobs", "not supported together with echo")
         }
         if let suffix = try fields.string("suffix"), !suffix.isEmpty {
-            throw APIError.invalid("suffix", "not supported: the models served here continue text, they do not fill it in")
+            throw APIError.invalid(
+                "suffix", "not supported: the models served here continue text, they do not fill it in")
         }
     }
 

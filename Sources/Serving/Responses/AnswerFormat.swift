@@ -127,7 +127,8 @@ struct ChatCompletionFormat: AnswerFormat {
 
     func opening(_ index: Int) -> JSON? {
         object(
-            index, delta: ["role": .string("assistant"), "content": .string("")], logProbabilities: .null, reason: .null)
+            index, delta: ["role": .string("assistant"), "content": .string("")], logProbabilities: .null, reason: .null
+        )
     }
 
     func delta(_ index: Int, text: String, scored: [ScoredToken], offset: inout Int) -> JSON {

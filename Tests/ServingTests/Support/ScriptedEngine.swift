@@ -16,7 +16,9 @@ struct ByteTokenizer: Tokenizer {
     func encode(_ text: String, parsingSpecialTokens: Bool) -> [Int] { text.utf8.map { Int($0) } }
 
     func decode(_ ids: [Int], skippingSpecialTokens: Bool) -> String {
-        String(decoding: ids.flatMap { $0 > 255 ? (skippingSpecialTokens ? [] : Array(piece($0).utf8)) : bytes(of: $0) }, as: UTF8.self)
+        String(
+            decoding: ids.flatMap { $0 > 255 ? (skippingSpecialTokens ? [] : Array(piece($0).utf8)) : bytes(of: $0) },
+            as: UTF8.self)
     }
 
     func piece(_ id: Int) -> String {
@@ -59,7 +61,8 @@ final class ScriptedEngine: TextEngine {
 
     init(
         name: String = "scripted", context: Int = 1024, template: ChatTemplate? = nil, tokenDelay: Duration = .zero,
-        failure: Int? = nil, capacity: Int = .max, script: @escaping @Sendable (GenerationRequest) -> String = { _ in "Once upon a time" }
+        failure: Int? = nil, capacity: Int = .max,
+        script: @escaping @Sendable (GenerationRequest) -> String = { _ in "Once upon a time" }
     ) {
         modelName = name
         maximumContext = context
@@ -119,7 +122,9 @@ final class ScriptedEngine: TextEngine {
             let score = request.topLogProbabilities.map { count in
                 TokenLogProbability(
                     logProbability: -Double(index + 1) / 8,
-                    top: (0..<count).map { .init(token: Int(byte) + $0, logProbability: $0 == 3 ? -.infinity : -Double(index + $0) / 8) })
+                    top: (0..<count).map {
+                        .init(token: Int(byte) + $0, logProbability: $0 == 3 ? -.infinity : -Double(index + $0) / 8)
+                    })
             }
             state.withLock { $0.tokens += 1 }
             continuation.yield(
@@ -130,7 +135,8 @@ final class ScriptedEngine: TextEngine {
         }
         continuation.yield(
             GenerationEvent(
-                token: 257, text: "", logProbability: request.topLogProbabilities.map { _ in .init(logProbability: -1, top: []) },
+                token: 257, text: "",
+                logProbability: request.topLogProbabilities.map { _ in .init(logProbability: -1, top: []) },
                 finishReason: .stop))
     }
 
