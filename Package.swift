@@ -51,7 +51,8 @@ let package = Package(
         .target(name: "CoppiceInference", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Inference"),
         .target(
             name: "CoppiceCompression",
-            dependencies: ["CoppiceModels", .product(name: "Yams", package: "Yams")], path: "Sources/Compression"),
+            dependencies: ["CoppiceModels", "CKernels", .product(name: "Yams", package: "Yams")],
+            path: "Sources/Compression"),
         // Floor 5.
         .target(
             name: "CoppiceServing",
@@ -71,6 +72,8 @@ let package = Package(
         .executableTarget(
             name: "coppice", dependencies: ["CoppiceServing", "CoppiceEvidence", argumentParser],
             path: "Sources/coppice"),
+        .testTarget(
+            name: "CompressionTests", dependencies: ["CoppiceCompression", "CKernels"], path: "Tests/CompressionTests"),
         .testTarget(
             name: "ServingTests",
             dependencies: [

@@ -1,0 +1,232 @@
+#include "selection.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "thread_pool.h"
+
+// Work is cut into chunks of a fixed number of scores (a multiple of 64, so that chunks own whole mask words).
+enum { chunk_length = 1 << 18 };
+
+static long chunk_count(long count) { return (count + chunk_length - 1) / chunk_length; }
+static long minimum(long a, long b) { return a < b ? a : b; }
+
+static inline uint32_t order_key(float score) {
+    float positive_zero = score + 0.0f; // -0 becomes +0
+    uint32_t bits;
+    memcpy(&bits, &positive_zero, sizeof bits);
+    uint32_t flip = (uint32_t)((int32_t)bits >> 31) | 0x80000000u;
+    return bits ^ flip;
+}
+
+uint32_t coppice_order_key(float score) { return order_key(score); }
+
+// MARK: Counting
+
+struct count_job {
+    const float *scores;
+    long count;
+    int level;
+    uint32_t prefix;
+    uint64_t *counts;
+};
+
+static void count_chunk(void *context, long index) {
+    const struct count_job *job = context;
+    const float *scores = job->scores + index * chunk_length;
+    long count = minimum(chunk_length, job->count - index * chunk_length);
+    // Two tables in turn: neighbouring scores often fall into the same bucket, and one table would wait for itself.
+    uint32_t even[COPPICE_SELECTION_BUCKETS] = {0}, odd[COPPICE_SELECTION_BUCKETS] = {0};
+    uint32_t prefix = job->prefix;
+    long i = 0;
+    switch (job->level) {
+    case 0:
+        for (; i + 1 < count; i += 2) {
+            even[order_key(scores[i]) >> 21]++;
+            odd[order_key(scores[i + 1]) >> 21]++;
+        }
+        if (i < count) even[order_key(scores[i]) >> 21]++;
+        break;
+    case 1:
+        for (; i < count; i++) {
+            uint32_t key = order_key(scores[i]);
+            if (key >> 21 == prefix) even[(key >> 10) & 2047]++;
+        }
+        break;
+    default:
+        for (; i < count; i++) {
+            uint32_t key = order_key(scores[i]);
+            if (key >> 10 == prefix) even[key & 1023]++;
+        }
+    }
+    for (long b = 0; b < COPPICE_SELECTION_BUCKETS; b++) {
+        uint64_t sum = (uint64_t)even[b] + odd[b];
+        if (sum) __atomic_fetch_add(&job->counts[b], sum, __ATOMIC_RELAXED);
+    }
+}
+
+void coppice_selection_count(const float *scores, long count, int level, uint32_t prefix, uint64_t *counts) {
+    struct count_job job = {scores, count, level, prefix, counts};
+    coppice_parallel_for(chunk_count(count), &job, count_chunk);
+}
+
+// MARK: Checking
+
+struct finite_job {
+    const float *scores;
+    long count;
+    long first;
+};
+
+static void check_chunk(void *context, long index) {
+    struct finite_job *job = context;
+    long start = index * chunk_length, end = minimum(start + chunk_length, job->count);
+    uint32_t bad = 0;
+    for (long i = start; i < end; i++) {
+        uint32_t bits;
+        memcpy(&bits, &job->scores[i], sizeof bits);
+        bad |= (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    if (!bad) return;
+    for (long i = start; i < end; i++) {
+        if (isfinite(job->scores[i])) continue;
+        long seen = __atomic_load_n(&job->first, __ATOMIC_RELAXED);
+        while (i < seen && !__atomic_compare_exchange_n(&job->first, &seen, i, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        }
+        return;
+    }
+}
+
+long coppice_first_non_finite(const float *scores, long count) {
+    struct finite_job job = {scores, count, count};
+    coppice_parallel_for(chunk_count(count), &job, check_chunk);
+    return job.first == count ? -1 : job.first;
+}
+
+// MARK: Masks
+
+struct mask_job {
+    const float *scores;
+    long count;
+    uint32_t threshold;
+    uint64_t *kept;
+};
+
+static void mask_chunk(void *context, long index) {
+    const struct mask_job *job = context;
+    long start = index * chunk_length, end = minimum(start + chunk_length, job->count);
+    for (long base = start; base < end; base += 64) {
+        long length = minimum(64, end - base);
+        uint64_t word = 0;
+        for (long i = 0; i < length; i++)
+            word |= (uint64_t)(order_key(job->scores[base + i]) >= job->threshold) << i;
+        job->kept[base / 64] = word;
+    }
+}
+
+long coppice_selection_mask(const float *scores, long count, uint32_t threshold, long ties, uint64_t *kept) {
+    struct mask_job job = {scores, count, threshold, kept};
+    coppice_parallel_for(chunk_count(count), &job, mask_chunk);
+    // Ties are taken in order of index; usually there are few and they are found early.
+    long removed = 0;
+    for (long i = 0; i < count && removed < ties; i++) {
+        if (order_key(scores[i]) != threshold) continue;
+        kept[i / 64] &= ~(1ull << (i % 64));
+        removed++;
+    }
+    return removed;
+}
+
+struct below_job {
+    const float *scores;
+    long count, below, equal;
+    uint32_t threshold;
+};
+
+static void below_chunk(void *context, long index) {
+    struct below_job *job = context;
+    long start = index * chunk_length, end = minimum(start + chunk_length, job->count), below = 0, equal = 0;
+    for (long i = start; i < end; i++) {
+        uint32_t key = order_key(job->scores[i]);
+        below += key < job->threshold;
+        equal += key == job->threshold;
+    }
+    __atomic_fetch_add(&job->below, below, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&job->equal, equal, __ATOMIC_RELAXED);
+}
+
+long coppice_selection_count_below(const float *scores, long count, uint32_t threshold, long *equal) {
+    struct below_job job = {scores, count, 0, 0, threshold};
+    coppice_parallel_for(chunk_count(count), &job, below_chunk);
+    *equal = job.equal;
+    return job.below;
+}
+
+// MARK: Groups
+
+static inline void keep_bit(uint64_t *kept, long bit, int keep) { kept[bit / 64] |= (uint64_t)keep << (bit % 64); }
+
+// Ranks by comparing all pairs: the fastest way for N:M groups, and free of branches.
+static void select_short_group(const float *scores, long length, long removed, uint64_t *kept, long first_bit) {
+    uint32_t keys[32];
+    for (long i = 0; i < length; i++) keys[i] = order_key(scores[i]);
+    for (long i = 0; i < length; i++) {
+        long rank = 0;
+        for (long j = 0; j < i; j++) rank += keys[j] <= keys[i];
+        for (long j = i + 1; j < length; j++) rank += keys[j] < keys[i];
+        keep_bit(kept, first_bit + i, rank >= removed);
+    }
+}
+
+// The global selection in small: digits of 8 bits, since a row is read from the cache and the table must be too.
+static void select_long_group(const float *scores, long length, long removed, uint64_t *kept, long first_bit) {
+    uint32_t threshold = 0;
+    long rank = removed - 1; // rank, within the bucket looked at, of the largest score removed
+    if (removed > 0) {
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            uint32_t counts[256] = {0}, digit = 0;
+            for (long i = 0; i < length; i++) {
+                uint32_t key = order_key(scores[i]) >> shift;
+                if (key >> 8 == threshold) counts[key & 255]++;
+            }
+            while (rank >= (long)counts[digit]) rank -= counts[digit++];
+            threshold = threshold << 8 | digit;
+        }
+    }
+    long ties = rank + 1;
+    for (long i = 0; i < length; i++) {
+        uint32_t key = order_key(scores[i]);
+        int is_tie = key == threshold;
+        keep_bit(kept, first_bit + i, removed == 0 || key > threshold || (is_tie && ties <= 0));
+        ties -= is_tie;
+    }
+}
+
+struct group_job {
+    const float *scores;
+    long groups, length, removed, extra, groups_per_task;
+    uint64_t *kept;
+};
+
+static void select_groups(void *context, long index) {
+    const struct group_job *job = context;
+    long length = job->length;
+    long first = index * job->groups_per_task, last = minimum(first + job->groups_per_task, job->groups);
+    for (long group = first; group < last; group++) {
+        // A task starts at a multiple of 64 scores, so no word is shared between tasks.
+        long removed = job->removed + (group < job->extra);
+        const float *scores = job->scores + group * length;
+        if (length <= 32) select_short_group(scores, length, removed, job->kept, group * length);
+        else select_long_group(scores, length, removed, job->kept, group * length);
+    }
+}
+
+void coppice_selection_groups(
+    const float *scores, long groups, long length, long removed, long extra, uint64_t *kept) {
+    if (groups <= 0 || length <= 0) return;
+    memset(kept, 0, (groups * length + 63) / 64 * sizeof *kept);
+    long per_task = (chunk_length / length + 63) / 64 * 64;
+    if (per_task < 64) per_task = 64;
+    struct group_job job = {scores, groups, length, removed, extra, per_task, kept};
+    coppice_parallel_for((groups + per_task - 1) / per_task, &job, select_groups);
+}

@@ -1,0 +1,16 @@
+import CoppiceTensors
+
+/// What is compared with what inside one matrix, and in which shape entries are removed.
+public protocol Granularity: Sendable {
+    /// Throws when a matrix cannot be pruned like this, naming it and saying what would do.
+    func check(_ weight: PrunableWeight) throws
+
+    /// The mask that removes `count` entries with small scores.
+    ///
+    /// - Parameter scores: f32 of shape `[rows, columns]`, finite.
+    func mask(_ scores: Tensor, removing count: Int) -> WeightMask
+}
+
+extension Granularity {
+    public func check(_ weight: PrunableWeight) {}
+}

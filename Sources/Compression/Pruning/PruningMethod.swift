@@ -1,0 +1,61 @@
+import CoppiceTensors
+
+/// One-shot pruning as a composition: what matters (criterion), who is compared with whom (granularity), how the
+/// sparsity is shared out (allocation).
+///
+/// ```swift
+/// let method = PruningMethod(
+///     criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
+///     sparsity: 0.5)
+/// let masks = try method.masks(of: weights) { index in values[index] }
+/// ```
+public struct PruningMethod: Sendable {
+    public var criterion: any Criterion
+    public var granularity: any Granularity
+    public var allocation: any Allocation
+    /// The fraction of entries to remove, in `[0, 1)`. An N:M granularity ignores it.
+    public var sparsity: Double
+
+    public init(
+        criterion: any Criterion, granularity: any Granularity, allocation: any Allocation, sparsity: Double
+    ) {
+        precondition(sparsity >= 0 && sparsity < 1, "sparsity \(sparsity) is outside [0, 1)")
+        self.criterion = criterion
+        self.granularity = granularity
+        self.allocation = allocation
+        self.sparsity = sparsity
+    }
+
+    /// The masks of some matrices, in their order.
+    ///
+    /// Entries that an earlier stage removed stay removed and count as removed. Masks are nested: a larger sparsity
+    /// keeps a subset of what a smaller one keeps.
+    ///
+    /// - Parameters:
+    ///   - earlier: the mask of the matrix with the given index from earlier stages, if any.
+    ///   - inputNorms: ‖X_j‖₂ of the matrix's inputs, for criteria that ask for them.
+    ///   - values: the matrix with the given index: f32 `[rows, columns]`. Called several times for each, so that
+    ///     only one needs to be in memory.
+    /// - Throws: `.badData` for NaN or infinite values, naming the matrix and the entry, or for a matrix that the
+    ///   granularity cannot prune.
+    public func masks(
+        of weights: [PrunableWeight], earlier: (_ index: Int) -> WeightMask? = { _ in nil },
+        inputNorms: (_ index: Int) -> [Float]? = { _ in nil }, values: (_ index: Int) throws -> Tensor
+    ) throws -> [WeightMask] {
+        for weight in weights { try granularity.check(weight) }
+        func scores(_ index: Int) throws -> Tensor {
+            let weight = weights[index]
+            let matrix = try values(index)
+            precondition(matrix.shape == [weight.rows, weight.columns], "\(weight.name) has another shape")
+            try ExactSelection.checkFinite(matrix, name: weight.name)
+            var scores = try criterion.scores(of: matrix, name: weight.name, inputNorms: inputNorms(index))
+            earlier(index)?.fillRemoved(of: &scores, with: -1)  // below every score
+            return scores
+        }
+        let counts = try allocation.removedCounts(weights, sparsity: sparsity, scores: scores)
+        return try weights.indices.map { index in
+            let mask = granularity.mask(try scores(index), removing: counts[index])
+            return earlier(index).map { mask.intersection($0) } ?? mask
+        }
+    }
+}
