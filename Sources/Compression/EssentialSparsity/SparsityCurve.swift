@@ -1,0 +1,55 @@
+/// Loss as a function of sparsity, and where it stops being free to prune.
+///
+/// The operational form of "essential sparsity" (Jaiswal et al., "The Emergence of Essential Sparsity in Large
+/// Pre-trained Models: The Weights that Matter", 2023, which defines it in words as the sharp dropping point).
+public struct SparsityCurve: Sendable, Hashable, Codable {
+    /// Increasing sparsities, the first one zero (the dense model).
+    public var sparsities: [Double]
+    /// Mean loss at each sparsity, in nats per token; lower is better.
+    public var losses: [Double]
+
+    /// - Precondition: as many losses as sparsities, at least one, sparsities increasing from zero.
+    public init(sparsities: [Double], losses: [Double]) {
+        precondition(sparsities.count == losses.count && sparsities.first == 0, "a curve starts with the dense model")
+        precondition(zip(sparsities, sparsities.dropFirst()).allSatisfy(<), "sparsities must increase")
+        self.sparsities = sparsities
+        self.losses = losses
+    }
+
+    /// The largest sparsity on the grid up to which the loss never exceeds the tolerance:
+    /// loss(s') ≤ loss(0) + τ·(chance − loss(0)) for all s' ≤ s.
+    ///
+    /// - Parameters:
+    ///   - tolerance: τ, the fraction of what the model has learned that may be lost.
+    ///   - chanceLoss: the loss of knowing nothing, ln(vocabulary size) for a language model.
+    public func tolerancePoint(tolerance: Double = 0.01, chanceLoss: Double) -> Double {
+        let limit = losses[0] + tolerance * max(0, chanceLoss - losses[0])
+        let within = zip(sparsities, losses).prefix { $0.1 <= limit }
+        return within.last?.0 ?? 0
+    }
+
+    /// The two-segment fit to the curve after isotonic smoothing. Nil for fewer than four points.
+    ///
+    /// - Parameter upTo: points beyond this sparsity are left out. Near chance a loss can only flatten or turn
+    ///   erratic, which says nothing about the knee.
+    public func kneeFit(upTo limit: Double = 1) -> TwoSegmentFit? {
+        let count = sparsities.count { $0 <= limit }
+        let smooth = IsotonicRegression.nonIncreasing(losses.map { -$0 }).map { -$0 }
+        return TwoSegmentFit(Array(sparsities[..<count]), Array(smooth[..<count]))
+    }
+}
+
+extension TwoSegmentFit {
+    /// |slope after| / |slope before|: how sharp the knee is. One for a flat curve, infinite behind a flat start.
+    public var slopeRatio: Double {
+        let before = abs(slopeBefore)
+        let after = abs(slopeAfter)
+        // Slopes that rounding alone explains are zero.
+        let noise = abs(value) * 1e-12
+        if after <= noise && before <= noise { return 1 }
+        return before <= noise ? .infinity : after / before
+    }
+
+    /// Whether the curve breaks at its knee: at least five times as steep after it as before.
+    public var isSharp: Bool { slopeRatio >= 5 }
+}

@@ -1,0 +1,103 @@
+import Foundation
+
+/// The result of a ``SparsitySweep``.
+public struct SparsityReport: Sendable, Codable {
+    /// Names of the pruned matrices, in the order of ``Point/layerSparsities``.
+    public var weights: [String]
+    /// τ of the tolerance points.
+    public var tolerance: Double
+    /// Loss of knowing nothing, in nats per token.
+    public var chanceLoss: Double
+    /// One curve for each variant.
+    public var series: [Series]
+
+    /// The loss at one sparsity.
+    public struct Point: Sendable, Codable {
+        /// The fraction of entries really removed.
+        public var sparsity: Double
+        /// Loss on each shard of the evaluation text, in nats per token.
+        public var shardLosses: [Double]
+        /// Sparsity of each matrix.
+        public var layerSparsities: [Double]
+        /// Mean of ``shardLosses``.
+        public var loss: Double { shardLosses.reduce(0, +) / Double(shardLosses.count) }
+    }
+
+    /// An interval that holds 95 of 100 bootstrap samples.
+    public struct Interval: Sendable, Codable, Hashable {
+        public var low: Double
+        public var high: Double
+    }
+
+    /// One variant's curve and what it says.
+    public struct Series: Sendable, Codable {
+        public var label: String
+        public var points: [Point]
+        /// s_τ: the largest sparsity within the tolerance.
+        public var tolerancePoint: Double
+        /// Bootstrap interval of s_τ over shards; nil for a single shard.
+        public var tolerancePointInterval: Interval?
+        /// The two-segment fit; nil for fewer than four points.
+        public var knee: TwoSegmentFit?
+        /// Bootstrap interval of the knee over shards.
+        public var kneeInterval: Interval?
+
+        /// The curve of mean losses.
+        public var curve: SparsityCurve { points.curve }
+    }
+
+    /// Matrices that lose more than 95 % at some point of a series: global thresholds starve those of small scale.
+    public func starvedWeights(in series: Series) -> [(weight: String, sparsity: Double)] {
+        weights.indices.compactMap { index in
+            series.points.first { $0.layerSparsities[index] > 0.95 && $0.sparsity <= 0.9 }
+                .map { (weights[index], $0.sparsity) }
+        }
+    }
+
+    /// The curves as comma-separated values: `method,sparsity,loss`.
+    public var csv: String {
+        series.reduce(into: "method,sparsity,loss\n") { text, series in
+            for point in series.points { text += "\(series.label),\(point.sparsity),\(point.loss)\n" }
+        }
+    }
+}
+
+extension SparsityReport.Series {
+    /// Reads tolerance point and knee off the points, with bootstrap intervals over the evaluation shards.
+    init(
+        label: String, points: [SparsityReport.Point], tolerance: Double, chanceLoss: Double, seed: UInt64,
+        samples: Int = 500
+    ) {
+        self.label = label
+        self.points = points
+        let curve = points.curve
+        tolerancePoint = curve.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss)
+        knee = curve.kneeFit()
+        let shardCount = points[0].shardLosses.count
+        guard shardCount > 1 else { return }
+        var generator = SplitMix64(seed: seed)
+        var tolerancePoints: [Double] = []
+        var knees: [Double] = []
+        for _ in 0..<samples {
+            // The same shards at every sparsity: their difficulty is common to all points.
+            let drawn = (0..<shardCount).map { _ in Int.random(in: 0..<shardCount, using: &generator) }
+            let losses = points.map { point in
+                drawn.reduce(0) { $0 + point.shardLosses[$1] } / Double(shardCount)
+            }
+            let sample = SparsityCurve(sparsities: curve.sparsities, losses: losses)
+            tolerancePoints.append(sample.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss))
+            if let fit = sample.kneeFit() { knees.append(fit.breakpoint) }
+        }
+        tolerancePointInterval = SparsityReport.Interval(samples: tolerancePoints)
+        kneeInterval = SparsityReport.Interval(samples: knees)
+    }
+}
+
+extension SparsityReport.Interval {
+    init?(samples: [Double]) {
+        guard !samples.isEmpty else { return nil }
+        let sorted = samples.sorted()
+        low = sorted[Int((Double(sorted.count - 1) * 0.025).rounded(.down))]
+        high = sorted[Int((Double(sorted.count - 1) * 0.975).rounded(.up))]
+    }
+}

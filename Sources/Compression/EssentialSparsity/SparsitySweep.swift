@@ -1,0 +1,106 @@
+import CoppiceTensors
+
+/// Prunes a model to many sparsities, each from the dense weights, and measures the loss of each.
+///
+/// The sweep knows nothing of models: it makes masks from matrices, and the caller's closure evaluates them.
+///
+/// ```swift
+/// let sweep = SparsitySweep(variants: SparsityVariant.standard(sparsities: grid, seed: 42), chanceLoss: log(4096))
+/// let report = try sweep.run(weights, values: { try load($0) }, evaluate: { try losses(under: $0) })
+/// ```
+public struct SparsitySweep: Sendable {
+    /// What is compared.
+    public var variants: [SparsityVariant]
+    /// The loss of knowing nothing, in nats per token: ln(vocabulary size).
+    public var chanceLoss: Double
+    /// The fraction of what the model has learned that may be lost at the tolerance point.
+    public var tolerance: Double = 0.01
+    /// Whether to halve the steps on both sides of the knee and measure there too.
+    public var refinesKnee = true
+    /// Seeds the bootstrap.
+    public var seed: UInt64 = 42
+
+    public init(variants: [SparsityVariant], chanceLoss: Double) {
+        self.variants = variants
+        self.chanceLoss = chanceLoss
+    }
+
+    /// A measurement under way.
+    public struct Progress: Sendable {
+        /// Evaluations finished.
+        public var completed: Int
+        /// Evaluations planned; grows when a knee is refined.
+        public var total: Int
+        /// What was just measured.
+        public var label: String
+        public var sparsity: Double
+        public var loss: Double
+    }
+
+    /// Runs all variants.
+    ///
+    /// - Parameters:
+    ///   - weights: the prunable matrices in checkpoint order.
+    ///   - values: the matrix with the given index: f32 `[rows, columns]`.
+    ///   - evaluate: the losses under some masks (one a matrix; nil for the dense model), in nats per token: one number
+    ///     for each shard of the evaluation text, at least one, always the same shards.
+    /// - Throws: what the closures throw; `.badData` for NaN weights or a pattern that does not fit.
+    public func run(
+        _ weights: [PrunableWeight], values: (_ index: Int) throws -> Tensor,
+        evaluate: (_ masks: [WeightMask]?) throws -> [Double], progress: (Progress) -> Void = { _ in }
+    ) throws -> SparsityReport {
+        precondition(!weights.isEmpty, "nothing to prune")
+        var completed = 0
+        var total = 1 + variants.reduce(0) { $0 + $1.steps.count }
+        func report(_ label: String, _ sparsity: Double, _ shards: [Double]) {
+            completed += 1
+            progress(Progress(
+                completed: completed, total: total, label: label, sparsity: sparsity,
+                loss: shards.reduce(0, +) / Double(shards.count)))
+        }
+        let dense = try evaluate(nil)
+        precondition(!dense.isEmpty, "no evaluation shard")
+        report("dense", 0, dense)
+
+        func measure(_ method: PruningMethod, _ label: String) throws -> SparsityReport.Point {
+            let masks = try method.masks(of: weights, values: values)
+            let removed = masks.reduce(0) { $0 + $1.removedCount }
+            let sparsity = Double(removed) / Double(weights.reduce(0) { $0 + $1.count })
+            let shards = try evaluate(masks)
+            precondition(shards.count == dense.count, "evaluations of different shards")
+            report(label, sparsity, shards)
+            return SparsityReport.Point(
+                sparsity: sparsity, shardLosses: shards, layerSparsities: masks.map(\.sparsity))
+        }
+
+        let origin = SparsityReport.Point(
+            sparsity: 0, shardLosses: dense, layerSparsities: [Double](repeating: 0, count: weights.count))
+        let series = try variants.map { variant in
+            var points = [origin]
+            for step in variant.steps { points.append(try measure(step, variant.label)) }
+            if refinesKnee, let composition = variant.composition, let knee = points.curve.kneeFit()?.breakpoint {
+                let middles = Self.middles(around: knee, of: points.map(\.sparsity))
+                total += middles.count
+                for sparsity in middles { points.append(try measure(composition(sparsity), variant.label)) }
+                points.sort { $0.sparsity < $1.sparsity }
+            }
+            return SparsityReport.Series(
+                label: variant.label, points: points, tolerance: tolerance, chanceLoss: chanceLoss, seed: seed)
+        }
+        return SparsityReport(
+            weights: weights.map(\.name), tolerance: tolerance, chanceLoss: chanceLoss, series: series)
+    }
+
+    /// The middles of the grid's steps on both sides of a knee.
+    static func middles(around knee: Double, of grid: [Double]) -> [Double] {
+        zip(grid, grid.dropFirst()).filter { low, high in
+            let width = high - low
+            return knee >= low - width * 0.5 && knee <= high + width * 0.5
+        }.map { ($0 + $1) / 2 }
+    }
+}
+
+extension [SparsityReport.Point] {
+    /// The points as a curve of mean losses.
+    var curve: SparsityCurve { SparsityCurve(sparsities: map(\.sparsity), losses: map(\.loss)) }
+}
