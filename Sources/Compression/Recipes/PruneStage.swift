@@ -1,0 +1,84 @@
+/// The options of a `prune` stage.
+public struct PruneStage: Sendable, Hashable {
+    /// What makes a weight matter.
+    public enum Method: String, Sendable, Hashable, CaseIterable {
+        case magnitude, wanda, random
+    }
+
+    /// The shape in which entries are removed.
+    public enum Pattern: Sendable, Hashable, CustomStringConvertible {
+        /// Anywhere.
+        case unstructured
+        /// N of every M consecutive inputs are kept.
+        case semiStructured(SemiStructuredPattern)
+
+        public var description: String {
+            switch self {
+            case .unstructured: "unstructured"
+            case .semiStructured(let pattern): pattern.description
+            }
+        }
+    }
+
+    /// Whose weights are compared with each other.
+    public enum Scope: String, Sendable, Hashable, CaseIterable {
+        /// All of a matrix.
+        case layer
+        /// All of the model.
+        case global
+        /// Each row (output) of a matrix by itself.
+        case row
+    }
+
+    /// How the sparsity is shared out among matrices.
+    public enum Sharing: String, Sendable, Hashable, CaseIterable {
+        case uniform, erk
+    }
+
+    public var method: Method
+    /// The fraction of entries to remove, in `[0, 1)`.
+    public var sparsity: Double
+    public var pattern: Pattern
+    public var scope: Scope
+    public var allocation: Sharing
+    public var selection: WeightSelection
+
+    public init(
+        method: Method, sparsity: Double, pattern: Pattern = .unstructured, scope: Scope? = nil,
+        allocation: Sharing = .uniform, selection: WeightSelection = WeightSelection()
+    ) {
+        self.method = method
+        self.sparsity = sparsity
+        self.pattern = pattern
+        self.scope = scope ?? Self.defaultScope(method)
+        self.allocation = allocation
+        self.selection = selection
+    }
+
+    /// Wanda compares within rows, as its paper does; the others within matrices.
+    static func defaultScope(_ method: Method) -> Scope { method == .wanda ? .row : .layer }
+
+    /// The stage as a composition of criterion, granularity and allocation.
+    public func pruningMethod(seed: UInt64) -> PruningMethod {
+        let criterion: any Criterion =
+            switch method {
+            case .magnitude: MagnitudeCriterion()
+            case .wanda: WandaCriterion()
+            case .random: RandomCriterion(seed: seed)
+            }
+        let granularity: any Granularity =
+            switch (pattern, scope) {
+            case (.semiStructured(let pattern), _): SemiStructuredGranularity(pattern)
+            case (.unstructured, .row): RowGranularity()
+            case (.unstructured, _): UnstructuredGranularity()
+            }
+        let allocation: any Allocation =
+            switch (scope, self.allocation) {
+            case (.global, _): GlobalAllocation()
+            case (_, .uniform): UniformAllocation()
+            case (_, .erk): ErdosRenyiAllocation()
+            }
+        return PruningMethod(
+            criterion: criterion, granularity: granularity, allocation: allocation, sparsity: sparsity)
+    }
+}

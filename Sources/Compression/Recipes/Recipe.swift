@@ -1,0 +1,110 @@
+import CoppiceTensors
+import Foundation
+
+/// A compression as a value: what is done to which weights, in which order, with which seed.
+///
+/// Written in YAML:
+/// ```yaml
+/// seed: 42
+/// calibration: { samples: 64, sequence_length: 256 }
+/// stages:
+///   - prune: { method: wanda, pattern: "2:4" }
+///   - quantize: { bits: 8 }
+/// ```
+/// `docs/recipes.md` lists every key.
+public struct Recipe: Sendable, Hashable {
+    /// One step.
+    public enum Stage: Sendable, Hashable {
+        case prune(PruneStage)
+        case quantize(QuantizeStage)
+
+        /// The key that the stage has in a recipe.
+        public var name: String {
+            switch self {
+            case .prune: "prune"
+            case .quantize: "quantize"
+            }
+        }
+
+        /// The matrices that the stage works on.
+        public var selection: WeightSelection {
+            switch self {
+            case .prune(let stage): stage.selection
+            case .quantize(let stage): stage.selection
+            }
+        }
+    }
+
+    /// How calibration text is cut.
+    public struct Calibration: Sendable, Hashable {
+        /// Number of windows.
+        public var samples: Int
+        /// Tokens in each.
+        public var sequenceLength: Int
+
+        public init(samples: Int = 128, sequenceLength: Int = 512) {
+            self.samples = samples
+            self.sequenceLength = sequenceLength
+        }
+    }
+
+    /// A title, for reports.
+    public var name: String?
+    /// Everything random follows from it.
+    public var seed: UInt64
+    public var calibration: Calibration
+    public var stages: [Stage]
+    /// The YAML that the recipe was read from.
+    public let text: String
+    /// Where it was read from, for error messages.
+    public let source: String
+
+    init(
+        name: String?, seed: UInt64, calibration: Calibration, stages: [Stage], text: String, source: String
+    ) {
+        self.name = name
+        self.seed = seed
+        self.calibration = calibration
+        self.stages = stages
+        self.text = text
+        self.source = source
+    }
+
+    /// SHA-256 of the text, in hexadecimal: what `sha256sum` prints for the recipe file.
+    public var hash: String { SHA256.hexadecimal(text.utf8) }
+
+    /// Whether some stage needs a calibration text.
+    public var needsCalibration: Bool {
+        stages.contains { stage in
+            if case .prune(let prune) = stage { return prune.method == .wanda }
+            return false
+        }
+    }
+
+    /// Recipes longer than this are refused: nobody wrote them by hand.
+    static let largestSize = 1 << 20
+
+    /// Reads a recipe file.
+    ///
+    /// - Throws: `.noInput` when there is no such file, `.badData` when it is not a recipe.
+    public static func load(_ path: String) throws -> Recipe {
+        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: largestSize + 1)
+        else {
+            var isFolder: ObjCBool = false
+            if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue,
+                let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int, size == 0
+            {
+                throw CoppiceError(.badData, source: path, "is empty, expected a recipe with \"stages\"")
+            }
+            throw CoppiceError(
+                .noInput, source: path, isFolder.boolValue ? "is a folder, expected a recipe file" : "cannot be read")
+        }
+        guard data.count <= largestSize else {
+            throw CoppiceError(.badData, source: path, "is larger than \(largestSize >> 20) MiB, expected a recipe")
+        }
+        guard let text = String(data: data, encoding: .utf8) else {
+            throw CoppiceError(.badData, source: path, "is not UTF-8 text, expected a YAML recipe")
+        }
+        return try Recipe(yaml: text, source: path)
+    }
+}

@@ -1,0 +1,181 @@
+import CoppiceTensors
+import Yams
+
+extension Recipe {
+    /// Reads a recipe from YAML.
+    ///
+    /// - Parameter source: the file's name, for error messages.
+    /// - Throws: `.badData`, one line that names the line, the key and what was expected.
+    public init(yaml text: String, source: String = "recipe") throws {
+        try Self.refuseAnchors(text, source: source)
+        let root = RecipeNode(node: try Self.compose(text, source: source), path: "", source: source)
+        let fields = try root.fields(["name", "seed", "calibration", "stages"])
+        let name = try fields["name"]?.string()
+        let seed = UInt64(try fields["seed"]?.integer(in: 0...Int.max) ?? 42)
+        let calibration = try fields["calibration"].map(Self.calibration) ?? Calibration()
+        guard let stageList = fields["stages"] else {
+            throw root.error("the key \"stages\" is missing, expected a list of prune and quantize stages")
+        }
+        let elements = try stageList.elements("stages")
+        guard !elements.isEmpty else { throw stageList.error("expected at least one stage, found none") }
+        var stages: [Stage] = []
+        for element in elements {
+            let stage = try Self.stage(element)
+            if case .prune = stage, let before = stages.firstIndex(where: { $0.name == "quantize" }) {
+                throw element.error(
+                    "a prune stage must come before the quantize stages (stage \(before) quantizes): codes are not pruned")
+            }
+            stages.append(stage)
+        }
+        self.init(name: name, seed: seed, calibration: calibration, stages: stages, text: text, source: source)
+    }
+
+    private static func calibration(_ node: RecipeNode) throws -> Calibration {
+        let fields = try node.fields(["samples", "sequence_length"])
+        var calibration = Calibration()
+        if let samples = try fields["samples"]?.integer(in: 1...65_536) { calibration.samples = samples }
+        if let length = try fields["sequence_length"]?.integer(in: 1...131_072) { calibration.sequenceLength = length }
+        return calibration
+    }
+
+    private static func stage(_ node: RecipeNode) throws -> Stage {
+        let fields = try node.fields(["prune", "quantize"])
+        guard fields.count == 1, let (name, options) = fields.first else {
+            throw node.error("expected one of prune, quantize, found \(fields.isEmpty ? "nothing" : "both")")
+        }
+        return name == "prune" ? .prune(try pruneStage(options)) : .quantize(try quantizeStage(options))
+    }
+
+    private static func selection(_ fields: [String: RecipeNode]) throws -> WeightSelection {
+        let patterns = "patterns of weight names"
+        return WeightSelection(
+            targets: try fields["targets"]?.strings(patterns).map(WeightPattern.init),
+            ignore: try fields["ignore"]?.strings(patterns).map(WeightPattern.init) ?? [])
+    }
+
+    private static func pruneStage(_ node: RecipeNode) throws -> PruneStage {
+        let fields = try node.fields(["method", "sparsity", "pattern", "scope", "allocation", "targets", "ignore"])
+        guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
+            throw node.error("the key \"method\" is missing, expected one of magnitude, wanda, random")
+        }
+        let pattern = try fields["pattern"].map(self.pattern) ?? .unstructured
+        let sparsity = try fields["sparsity"]?.number(in: 0..<1)
+        let selection = try selection(fields)
+        if case .semiStructured(let groups) = pattern {
+            for key in ["scope", "allocation"] {
+                if let field = fields[key] {
+                    throw field.error("does not go with pattern \(groups), which compares within its groups; leave it out")
+                }
+            }
+            if let sparsity, let field = fields["sparsity"], abs(sparsity - groups.sparsity) > 1e-9 {
+                throw field.error(
+                    "pattern \(groups) keeps \(groups.kept) of \(groups.groupLength), expected \(groups.sparsity) or no "
+                        + "sparsity, found \(sparsity)")
+            }
+            return PruneStage(method: method, sparsity: groups.sparsity, pattern: pattern, selection: selection)
+        }
+        guard let sparsity else {
+            throw node.error("the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1")
+        }
+        let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? PruneStage.defaultScope(method)
+        let allocation = try fields["allocation"]?.word(PruneStage.Sharing.self) ?? .uniform
+        if scope == .global, let field = fields["allocation"] {
+            throw field.error("does not go with scope global, which finds each layer's share by one threshold; leave it out")
+        }
+        if scope == .global, method == .wanda {
+            throw (fields["scope"] ?? node).error(
+                "wanda prunes block by block and has no global threshold, expected row or layer")
+        }
+        return PruneStage(
+            method: method, sparsity: sparsity, pattern: pattern, scope: scope, allocation: allocation,
+            selection: selection)
+    }
+
+    private static func pattern(_ node: RecipeNode) throws -> PruneStage.Pattern {
+        let expected = "\"unstructured\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32"
+        let text = try node.string(expected)
+        if text == "unstructured" { return .unstructured }
+        guard let pattern = SemiStructuredPattern(text) else {
+            throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
+        }
+        return .semiStructured(pattern)
+    }
+
+    private static func quantizeStage(_ node: RecipeNode) throws -> QuantizeStage {
+        let fields = try node.fields(["bits", "symmetric", "group_size", "targets", "ignore"])
+        guard let bitsField = fields["bits"] else { throw node.error("the key \"bits\" is missing, expected 4 or 8") }
+        let bits = try bitsField.integer(in: 4...8)
+        guard bits == 4 || bits == 8 else { throw bitsField.error("expected 4 or 8, found \(bits)") }
+        return QuantizeStage(
+            bits: bits, isSymmetric: try fields["symmetric"]?.boolean() ?? true,
+            groupSize: try fields["group_size"].map(groupSize) ?? QuantizeStage.defaultGroupSize(bits: bits),
+            selection: try selection(fields))
+    }
+
+    private static func groupSize(_ node: RecipeNode) throws -> Int? {
+        let expected = "\"channel\" or one of \(QuantizeStage.groupSizes.map(String.init).joined(separator: ", "))"
+        let text = try node.string(expected)
+        if text == "channel" { return nil }
+        guard let size = Int(text), QuantizeStage.groupSizes.contains(size) else {
+            throw node.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
+        }
+        return size
+    }
+}
+
+// MARK: - YAML
+
+extension Recipe {
+    private static func compose(_ text: String, source: String) throws -> Node {
+        let node: Node?
+        do {
+            node = try Yams.compose(yaml: text)
+        } catch let error as YamlError {
+            throw CoppiceError(.badData, source: source, field: line(of: error), message(of: error))
+        }
+        guard let node, node.scalar?.string.isEmpty != true else {
+            throw CoppiceError(.badData, source: source, "is empty, expected a recipe with \"stages\"")
+        }
+        return node
+    }
+
+    /// Anchors let a few lines stand for billions of nodes, and no recipe needs them.
+    ///
+    /// They are looked for before YAML is read, since reading already compares nodes with each other, and without
+    /// regard to quotes, since what is quoted is only known after reading.
+    private static func refuseAnchors(_ text: String, source: String) throws {
+        var line = 1
+        var isAfterAmpersand = false
+        for character in text {
+            if isAfterAmpersand && !character.isWhitespace {
+                throw CoppiceError(
+                    .badData, source: source, field: "line \(line)",
+                    "anchors (& before a name) are not accepted; repeat the options, or put a space behind the &")
+            }
+            isAfterAmpersand = character == "&"
+            if character.isNewline { line += 1 }
+        }
+    }
+
+    private static func line(of error: YamlError) -> String? {
+        switch error {
+        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _):
+            "line \(mark.line)"
+        case .duplicatedKeysInMapping(_, let context): "line \(context.mark.line)"
+        default: nil
+        }
+    }
+
+    private static func message(of error: YamlError) -> String {
+        switch error {
+        case .composer(_, "found undefined alias", _, _):
+            "a text that starts with * must be in quotes"
+        case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _):
+            "is not YAML: \(problem)"
+        case .duplicatedKeysInMapping(let duplicates, _):
+            "the key \"\(duplicates.first ?? "")\" appears twice"
+        case .reader(let problem, _, _, _): "is not YAML: \(problem)"
+        default: "is not YAML"
+        }
+    }
+}

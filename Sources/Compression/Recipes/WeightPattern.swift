@@ -1,0 +1,49 @@
+/// A pattern over weight names, such as `mlp`, `q_proj`, `layers.0` or `model.layers.*.mlp.*`.
+///
+/// It matches a name when it equals the whole name or a run of whole dot-separated components of it. `*` stands for
+/// any characters, dots included, and `?` for one.
+public struct WeightPattern: Sendable, Hashable, CustomStringConvertible {
+    public let text: String
+
+    public init(_ text: String) { self.text = text }
+
+    public var description: String { text }
+
+    /// Whether the pattern matches a weight's name. O(components² · length · pattern length).
+    public func matches(_ name: String) -> Bool {
+        let components = name.split(separator: ".", omittingEmptySubsequences: false)
+        let pattern = Array(text.utf8)
+        for start in components.indices {
+            for end in components.indices[start...]
+            where Self.glob(pattern, Array(components[start...end].joined(separator: ".").utf8)) {
+                return true
+            }
+        }
+        return false
+    }
+
+    /// Wildcard matching with one point to return to: the last `*`. No pattern makes it exponential.
+    private static func glob(_ pattern: [UInt8], _ text: [UInt8]) -> Bool {
+        let star = UInt8(ascii: "*")
+        let any = UInt8(ascii: "?")
+        var p = 0
+        var t = 0
+        var lastStar: (pattern: Int, text: Int)?
+        while t < text.count {
+            if p < pattern.count, pattern[p] == star {
+                lastStar = (p, t)
+                p += 1
+            } else if p < pattern.count, pattern[p] == any || pattern[p] == text[t] {
+                p += 1
+                t += 1
+            } else if let back = lastStar {
+                lastStar = (back.pattern, back.text + 1)
+                p = back.pattern + 1
+                t = back.text + 1
+            } else {
+                return false
+            }
+        }
+        return pattern[p...].allSatisfy { $0 == star }
+    }
+}
