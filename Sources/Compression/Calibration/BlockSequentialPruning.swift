@@ -1,0 +1,58 @@
+import CoppiceTensors
+
+/// Prunes a model block by block, each behind the already pruned prefix: the order of Wanda and SparseGPT.
+///
+/// For each block: run the calibration windows through it and gather the norms of every linear layer's input; let
+/// the caller choose masks; apply them; run the windows again through the pruned block, whose outputs are the next
+/// block's inputs. Sun et al., "A Simple and Effective Pruning Approach for Large Language Models" (2023), section 3.
+///
+/// In memory are one block's weights and the hidden states of all windows (samples · length · hidden · 4 bytes).
+public struct BlockSequentialPruning {
+    /// What the caller is asked with.
+    public struct Block {
+        /// Position of the block.
+        public var index: Int
+        /// The block with its matrices as they are now.
+        public var block: any ModelBlock
+        /// ‖X_j‖₂ of each observed matrix's inputs.
+        public var inputNorms: [String: [Float]]
+    }
+
+    private var hidden: [Tensor]
+    private let model: any BlockwiseModel
+
+    /// Embeds the windows.
+    public init(_ model: any BlockwiseModel, windows: CalibrationWindows) throws {
+        self.model = model
+        hidden = try windows.windows.map(model.embed)
+    }
+
+    /// Walks through all blocks.
+    ///
+    /// - Parameters:
+    ///   - prepare: called with each block before it runs, to apply what earlier stages decided.
+    ///   - masks: the masks of those matrices of a block that are pruned.
+    /// - Complexity: two forward passes over the windows.
+    public mutating func run(
+        prepare: (_ block: any ModelBlock) throws -> Void = { _ in },
+        masks: (_ block: Block) throws -> [String: WeightMask]
+    ) throws {
+        for index in 0..<model.blockCount {
+            let block = try model.block(index)
+            try prepare(block)
+            var norms: [String: ColumnNorms] = [:]
+            for window in hidden {
+                _ = try block.run(window) { name, input in norms[name, default: ColumnNorms()].add(input) }
+            }
+            let masks = try masks(Block(index: index, block: block, inputNorms: norms.mapValues(\.norms)))
+            for (name, mask) in masks {
+                var matrix = block.matrix(name)
+                mask.apply(to: &matrix)
+                block.setMatrix(name, to: matrix)
+            }
+            // The last block's output feeds nothing.
+            guard index + 1 < model.blockCount else { return }
+            for window in hidden.indices { hidden[window] = try block.run(hidden[window], observe: nil) }
+        }
+    }
+}
