@@ -1,0 +1,96 @@
+/// What a user needs to know to choose a compression method: the rows of `coppice methods`.
+public struct MethodDescription: Sendable, Hashable, Codable {
+    /// The families of methods.
+    public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
+        case criterion, granularity, allocation, quantization, calibration, analysis
+    }
+
+    /// The method's name.
+    public var name: String
+    public var kind: Kind
+    /// One sentence.
+    public var summary: String
+    /// How a recipe asks for it: the key and its value. Nil for what is not part of a recipe.
+    public var recipeKey: String?
+    /// A complete recipe that uses it. Nil for what is not part of a recipe.
+    public var example: String?
+    /// Where it comes from.
+    public var paper: String
+    /// The experiment that checks its paper's claims here (`coppice reproduce ID`), if there is one.
+    public var evidence: String?
+}
+
+/// Every compression method that there is.
+public enum Methods {
+    /// The catalogue, by kind and then in the order of explanation.
+    public static let all: [MethodDescription] = [
+        MethodDescription(
+            name: "magnitude", kind: .criterion,
+            summary: "Removes the weights with the smallest absolute values; needs no data.",
+            recipeKey: "prune.method: magnitude",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.3, scope: global}}]",
+            paper: "Han et al. 2015, arXiv:1506.02626; one-shot: Jaiswal et al. 2023, arXiv:2306.03805",
+            evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "wanda", kind: .criterion,
+            summary: "Removes the weights with the smallest |weight| × norm of its input on a calibration text, within each "
+                + "output, block by block behind the pruned prefix.",
+            recipeKey: "prune.method: wanda",
+            example: "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
+            paper: "Sun et al. 2023, arXiv:2306.11695", evidence: nil),
+        MethodDescription(
+            name: "random", kind: .criterion,
+            summary: "Removes weights at random, seeded: the control that every criterion must beat.",
+            recipeKey: "prune.method: random",
+            example: "stages: [{prune: {method: random, sparsity: 0.3}}]",
+            paper: "baseline in Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "unstructured", kind: .granularity,
+            summary: "Any weight may go; compared within a row, a matrix (layer) or the whole model (global).",
+            recipeKey: "prune.pattern: unstructured, prune.scope: row | layer | global",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, scope: layer}}]",
+            paper: "Han et al. 2015, arXiv:1506.02626", evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "N:M", kind: .granularity,
+            summary: "Keeps N of every M consecutive inputs of a row, a pattern that kernels multiply without an index search.",
+            recipeKey: "prune.pattern: \"2:4\"",
+            example: "stages: [{prune: {method: magnitude, pattern: \"2:4\"}}]",
+            paper: "Mishra et al. 2021, arXiv:2104.08378", evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "uniform", kind: .allocation,
+            summary: "Every matrix loses the same fraction.",
+            recipeKey: "prune.allocation: uniform",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: uniform}}]",
+            paper: "baseline in Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "global", kind: .allocation,
+            summary: "One threshold for the whole model decides what each matrix loses.",
+            recipeKey: "prune.scope: global",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, scope: global}}]",
+            paper: "Gupta et al. 2022, arXiv:2209.14624; Jaiswal et al. 2023, arXiv:2306.03805",
+            evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "erk", kind: .allocation,
+            summary: "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, small ones stay denser.",
+            recipeKey: "prune.allocation: erk",
+            example: "stages: [{prune: {method: random, sparsity: 0.5, allocation: erk}}]",
+            paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",
+            evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "round-to-nearest", kind: .quantization,
+            summary: "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of inputs.",
+            recipeKey: "quantize.bits: 8 | 4, quantize.symmetric: true | false, quantize.group_size: channel | 16 … 256",
+            example: "stages: [{quantize: {bits: 4, group_size: 32, symmetric: false}}]",
+            paper: "Jacob et al. 2018, arXiv:1712.05877; survey: Gholami et al. 2021, arXiv:2103.13630", evidence: nil),
+        MethodDescription(
+            name: "block-sequential calibration", kind: .calibration,
+            summary: "Runs windows of a text through the model one block at a time; each block sees the already compressed prefix.",
+            recipeKey: "calibration.samples, calibration.sequence_length",
+            example: "calibration: {samples: 64, sequence_length: 256}\nstages: [{prune: {method: wanda, sparsity: 0.5}}]",
+            paper: "Frantar and Alistarh 2023, arXiv:2301.00774; Sun et al. 2023, arXiv:2306.11695", evidence: nil),
+        MethodDescription(
+            name: "essential sparsity", kind: .analysis,
+            summary: "Sweeps sparsities and finds how much can be removed for free and where the loss breaks away.",
+            recipeKey: nil, example: nil, paper: "Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
+    ]
+}
