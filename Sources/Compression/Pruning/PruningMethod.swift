@@ -43,19 +43,37 @@ public struct PruningMethod: Sendable {
         inputNorms: (_ index: Int) -> [Float]? = { _ in nil }, values: (_ index: Int) throws -> Tensor
     ) throws -> [WeightMask] {
         for weight in weights { try granularity.check(weight) }
-        func scores(_ index: Int) throws -> Tensor {
-            let weight = weights[index]
-            let matrix = try values(index)
-            precondition(matrix.shape == [weight.rows, weight.columns], "\(weight.name) has another shape")
-            try ExactSelection.checkFinite(matrix, name: weight.name)
-            var scores = try criterion.scores(of: matrix, name: weight.name, inputNorms: inputNorms(index))
-            earlier(index)?.fillRemoved(of: &scores, with: -1)  // below every score
-            return scores
+        let counts = try allocation.removedCounts(weights, sparsity: sparsity) { index in
+            try scores(
+                of: weights[index], values: try values(index), earlier: earlier(index), inputNorms: inputNorms(index))
         }
-        let counts = try allocation.removedCounts(weights, sparsity: sparsity, scores: scores)
         return try weights.indices.map { index in
-            let mask = granularity.mask(try scores(index), removing: counts[index])
-            return earlier(index).map { mask.intersection($0) } ?? mask
+            try mask(
+                of: weights[index], removing: counts[index], values: try values(index), earlier: earlier(index),
+                inputNorms: inputNorms(index))
         }
+    }
+
+    /// The mask of one matrix whose share is known.
+    ///
+    /// - Parameter values: the matrix, f32 `[rows, columns]`.
+    /// - Throws: as ``masks(of:earlier:inputNorms:values:)``.
+    public func mask(
+        of weight: PrunableWeight, removing count: Int, values: Tensor, earlier: WeightMask? = nil,
+        inputNorms: [Float]? = nil
+    ) throws -> WeightMask {
+        let mask = granularity.mask(
+            try scores(of: weight, values: values, earlier: earlier, inputNorms: inputNorms), removing: count)
+        return earlier.map { mask.intersection($0) } ?? mask
+    }
+
+    private func scores(
+        of weight: PrunableWeight, values: Tensor, earlier: WeightMask?, inputNorms: [Float]?
+    ) throws -> Tensor {
+        precondition(values.shape == [weight.rows, weight.columns], "\(weight.name) has another shape")
+        try ExactSelection.checkFinite(values, name: weight.name)
+        var scores = try criterion.scores(of: values, name: weight.name, inputNorms: inputNorms)
+        earlier?.fillRemoved(of: &scores, with: -1)  // below every score
+        return scores
     }
 }

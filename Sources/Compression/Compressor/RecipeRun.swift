@@ -1,0 +1,135 @@
+import CoppiceTensors
+
+/// A recipe on its way through a model: which matrices each stage works on, and what has been decided so far.
+///
+/// Everything that can be known to be wrong beforehand is found by the initializer, before any work.
+/// In memory are the masks (one bit a weight) and one matrix at a time.
+public struct RecipeRun {
+    public let recipe: Recipe
+    /// The matrices of each stage, in checkpoint order.
+    public let selected: [[PrunableWeight]]
+    /// What was decided about each matrix that some stage works on.
+    public private(set) var decisions: [String: WeightDecision] = [:]
+
+    private let source: any WeightSource
+
+    /// Matches a recipe with a model.
+    ///
+    /// - Throws: `.badData` when a pattern matches nothing, a matrix does not fit a pattern or group size, two stages
+    ///   quantize one matrix, or Wanda is to prune what calibration does not reach.
+    public init(_ recipe: Recipe, on source: any WeightSource) throws {
+        self.recipe = recipe
+        self.source = source
+        let matrices = source.matrices
+        let byName = Dictionary(uniqueKeysWithValues: matrices.map { ($0.name, $0) })
+        let names = matrices.map(\.name)
+        selected = try recipe.stages.enumerated().map { index, stage in
+            let field = "stages[\(index)].\(stage.name)"
+            let selected = try stage.selection.select(from: names, field: field, source: recipe.source)
+            let weights = selected.compactMap { byName[$0] }
+            try Self.check(stage, weights, field: field, recipe: recipe)
+            return weights
+        }
+        var quantizedBy: [String: Int] = [:]
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .quantize(let options) = stage else { continue }
+            for weight in selected[index] {
+                if let earlier = quantizedBy.updateValue(index, forKey: weight.name) {
+                    throw CoppiceError(
+                        .badData, source: recipe.source, field: "stages[\(index)].quantize",
+                        "\(weight.name) is already quantized by stages[\(earlier)]; exclude it from one of them")
+                }
+                decisions[weight.name, default: .unchanged].quantization = options
+            }
+        }
+    }
+
+    private static func check(
+        _ stage: Recipe.Stage, _ weights: [PrunableWeight], field: String, recipe: Recipe
+    ) throws {
+        switch stage {
+        case .prune(let options):
+            let method = options.pruningMethod(seed: recipe.seed)
+            for weight in weights { try method.granularity.check(weight) }
+            guard method.criterion.needsInputNorms else { return }
+            if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
+                throw CoppiceError(
+                    .badData, source: recipe.source, field: field,
+                    "wanda prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
+            }
+        case .quantize(let options):
+            guard let size = options.groupSize else { return }
+            if let other = weights.first(where: { $0.columns % size != 0 }) {
+                let fitting = QuantizeStage.groupSizes.filter { other.columns % $0 == 0 }.map(String.init)
+                throw CoppiceError(
+                    .badData, source: recipe.source, field: "\(field).group_size",
+                    "\(size) does not divide the \(other.columns) inputs of \(other.name); expected "
+                        + (fitting + ["channel"]).joined(separator: ", "))
+            }
+        }
+    }
+
+    /// Decides the masks of a prune stage that needs no calibration.
+    public mutating func prune(stage index: Int) throws {
+        guard case .prune(let options) = recipe.stages[index] else { return }
+        let weights = selected[index]
+        let masks = try options.pruningMethod(seed: recipe.seed).masks(
+            of: weights, earlier: { decisions[weights[$0].name]?.mask },
+            values: { try source.values(of: weights[$0].name) })
+        for (weight, mask) in zip(weights, masks) { record(mask, of: weight, options) }
+    }
+
+    /// Decides the masks of a prune stage block by block on calibration windows.
+    ///
+    /// - Parameter progress: called with the number of blocks done.
+    public mutating func prune(
+        stage index: Int, calibratedBy windows: CalibrationWindows, through model: any BlockwiseModel,
+        progress: (_ blocks: Int) throws -> Void = { _ in }
+    ) throws {
+        guard case .prune(let options) = recipe.stages[index] else { return }
+        let method = options.pruningMethod(seed: recipe.seed)
+        precondition(!method.allocation.needsScores, "an allocation that needs all scores cannot go block by block")
+        let weights = selected[index]
+        let counts = try method.allocation.removedCounts(weights, sparsity: method.sparsity) {
+            try source.values(of: weights[$0].name)
+        }
+        let shares = Dictionary(uniqueKeysWithValues: zip(weights.map(\.name), zip(weights, counts)))
+        var walk = try BlockSequentialPruning(model, windows: windows)
+        // Read before they change, so that a block sees only what earlier stages decided.
+        let earlier = decisions.compactMapValues(\.mask)
+        var decided: [(PrunableWeight, WeightMask)] = []
+        try walk.run(
+            prepare: { block in
+                for name in block.matrixNames {
+                    guard let mask = earlier[name] else { continue }
+                    var matrix = block.matrix(name)
+                    mask.apply(to: &matrix)
+                    block.setMatrix(name, to: matrix)
+                }
+            },
+            masks: { block in
+                var masks: [String: WeightMask] = [:]
+                for name in block.block.matrixNames {
+                    guard let (weight, count) = shares[name] else { continue }
+                    let mask = try method.mask(
+                        of: weight, removing: count, values: block.block.matrix(name), earlier: earlier[name],
+                        inputNorms: block.inputNorms[name])
+                    masks[name] = mask
+                    decided.append((weight, mask))
+                }
+                try progress(block.index + 1)
+                return masks
+            })
+        for (weight, mask) in decided { record(mask, of: weight, options) }
+        if let missed = weights.first(where: { weight in !decided.contains { $0.0.name == weight.name } }) {
+            throw CoppiceError(.badData, field: missed.name, "the model's blocks have no such matrix to calibrate")
+        }
+    }
+
+    private mutating func record(_ mask: WeightMask, of weight: PrunableWeight, _ options: PruneStage) {
+        decisions[weight.name, default: .unchanged].mask = mask
+        if case .semiStructured(let pattern) = options.pattern {
+            decisions[weight.name, default: .unchanged].pattern = pattern
+        }
+    }
+}

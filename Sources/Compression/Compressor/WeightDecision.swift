@@ -1,0 +1,18 @@
+/// What a recipe's stages decided about one matrix.
+public struct WeightDecision: Sendable, Hashable {
+    /// What is kept. Nil: everything.
+    public var mask: WeightMask?
+    /// The N:M pattern that the mask follows, if a stage chose one.
+    public var pattern: SemiStructuredPattern?
+    /// How the kept values are quantized. Nil: not at all.
+    public var quantization: QuantizeStage?
+
+    /// Nothing is done.
+    public static let unchanged = WeightDecision()
+
+    public init(mask: WeightMask? = nil, pattern: SemiStructuredPattern? = nil, quantization: QuantizeStage? = nil) {
+        self.mask = mask
+        self.pattern = pattern
+        self.quantization = quantization
+    }
+}

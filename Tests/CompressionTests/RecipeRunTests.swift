@@ -1,0 +1,72 @@
+import CoppiceCompression
+import CoppiceTensors
+import Testing
+
+private func weights() -> InMemoryWeights {
+    var generator = SeededGenerator(seed: 40)
+    return InMemoryWeights([
+        ("model.embed_tokens.weight", generator.matrix(30, 16)),
+        ("model.layers.0.self_attn.q_proj.weight", generator.matrix(16, 16)),
+        ("model.layers.0.mlp.down_proj.weight", generator.matrix(16, 40)),
+        ("model.layers.1.self_attn.q_proj.weight", generator.matrix(16, 16)),
+        ("model.layers.1.mlp.down_proj.weight", generator.matrix(16, 40)),
+    ])
+}
+
+private func run(_ stages: String) throws -> RecipeRun {
+    try RecipeRun(Recipe(yaml: "stages:\n" + stages, source: "r.yaml"), on: weights())
+}
+
+@Suite struct RecipeRunTests {
+    @Test func stagesCompose() throws {
+        var run = try run("""
+              - prune: { method: magnitude, sparsity: 0.25, scope: global }
+              - prune: { method: random, pattern: "2:4", targets: mlp }
+              - quantize: { bits: 8, targets: "*" }
+            """)
+        try run.prune(stage: 0)
+        let first = run.decisions
+        try run.prune(stage: 1)
+        let removed = first.values.compactMap { $0.mask?.removedCount }.reduce(0, +)
+        #expect(removed == 448)  // a quarter of 2 · 16 · 16 + 2 · 16 · 40
+        let pattern = SemiStructuredPattern(kept: 2, of: 4)
+        for layer in 0...1 {
+            let name = "model.layers.\(layer).mlp.down_proj.weight"
+            let decision = try #require(run.decisions[name])
+            let mask = try #require(decision.mask)
+            #expect(decision.pattern == pattern && mask.satisfies(pattern))
+            #expect(mask.isSubset(of: try #require(first[name]?.mask)))
+            #expect(decision.quantization?.bits == 8)
+        }
+        #expect(run.decisions["model.layers.0.self_attn.q_proj.weight"]?.pattern == nil)
+        #expect(run.decisions["model.embed_tokens.weight"]?.mask == nil)
+        #expect(run.decisions["model.embed_tokens.weight"]?.quantization?.bits == 8)
+    }
+
+    @Test func theSeedDecidesRandomMasks() throws {
+        func mask(_ seed: Int) throws -> WeightMask? {
+            let recipe = try Recipe(yaml: "seed: \(seed)\nstages: [{prune: {method: random, sparsity: 0.5}}]")
+            var run = try RecipeRun(recipe, on: weights())
+            try run.prune(stage: 0)
+            return run.decisions["model.layers.0.mlp.down_proj.weight"]?.mask
+        }
+        #expect(try mask(1) == mask(1))
+        #expect(try mask(1) != mask(2))
+    }
+
+    @Test(arguments: [
+        ("  - quantize: { bits: 4, group_size: 32 }",
+            "r.yaml: stages[0].quantize.group_size: 32 does not divide the 16 inputs of model.layers.0.self_attn.q_proj.weight; expected 16, channel"),
+        ("  - quantize: { bits: 8, targets: mlp }\n  - quantize: { bits: 8 }",
+            "r.yaml: stages[1].quantize: model.layers.0.mlp.down_proj.weight is already quantized by stages[0]; exclude it from one of them"),
+        ("  - prune: { method: magnitude, pattern: \"3:16\" }",
+            "model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose length is a multiple of 16, this weight's is 40"),
+        ("  - prune: { method: wanda, sparsity: 0.5, targets: \"*\" }",
+            "r.yaml: stages[0].prune: wanda prunes the projections of decoder blocks, and model.embed_tokens.weight is none; add it to ignore"),
+        ("  - prune: { method: magnitude, sparsity: 0.5, targets: gate_proj }",
+            "r.yaml: stages[0].prune.targets: \"gate_proj\" matches no matrix of the model"),
+    ])
+    func whatDoesNotFitIsFoundBeforeAnyWork(stages: String, message: String) {
+        #expect { _ = try run(stages) } throws: { "\($0)".hasPrefix(message) }
+    }
+}
