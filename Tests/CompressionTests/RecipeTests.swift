@@ -214,3 +214,19 @@ private func failure(_ yaml: String) -> String {
         #expect(!pattern.matches(String(repeating: "a", count: 500)))
     }
 }
+
+@Suite struct StageDescriptionTests {
+    @Test func aDescribedStageReadsBackAsItself() throws {
+        let recipe = try Recipe(
+            yaml: """
+                stages:
+                  - prune: { method: magnitude, sparsity: 0.4, scope: row, allocation: erk, targets: ["*.q_proj.*"] }
+                  - prune: { method: random, sparsity: 0.3, scope: global, ignore: mlp }
+                  - prune: { method: wanda, pattern: "1:4" }
+                  - quantize: { bits: 4, symmetric: false, group_size: 64, targets: mlp }
+                  - quantize: { bits: 8, ignore: mlp }
+                """)
+        let described = "stages:\n" + recipe.stages.map { "  - \($0)\n" }.joined()
+        #expect(try Recipe(yaml: described).stages == recipe.stages)
+    }
+}

@@ -1,0 +1,148 @@
+import Foundation
+
+/// What a compression did: the content of `report.json` in the output folder.
+///
+/// Holds no times and no paths, so that the same compression gives the same bytes.
+public struct CompressionReport: Sendable, Hashable, Codable {
+    /// One tensor of the checkpoint.
+    public struct Weight: Sendable, Hashable, Codable {
+        /// The checkpoint's name.
+        public var name: String
+        public var shape: [Int]
+        /// Formats before and after, such as `bf16` and `int4-group32`.
+        public var formatBefore: String
+        public var format: String
+        public var bytesBefore: Int
+        public var bytes: Int
+        /// The share of entries that are zero afterwards.
+        public var sparsity: Double
+        /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm. Nil for a tensor that was left as it was.
+        public var relativeError: Double?
+
+        /// Entries.
+        public var count: Int { shape.reduce(1, *) }
+
+        public init(
+            name: String, shape: [Int], formatBefore: String, format: String, bytesBefore: Int, bytes: Int,
+            sparsity: Double, relativeError: Double?
+        ) {
+            self.name = name
+            self.shape = shape
+            self.formatBefore = formatBefore
+            self.format = format
+            self.bytesBefore = bytesBefore
+            self.bytes = bytes
+            self.sparsity = sparsity
+            self.relativeError = relativeError
+        }
+    }
+
+    /// Sums over some tensors.
+    public struct Totals: Sendable, Hashable, Codable {
+        public var parameters: Int
+        public var bytesBefore: Int
+        public var bytes: Int
+        /// Bits that a parameter takes on average, scales and indices included.
+        public var bitsPerWeight: Double
+        /// The share of parameters that are zero.
+        public var sparsity: Double
+
+        /// The sums.
+        public init(_ weights: [Weight]) {
+            parameters = weights.reduce(0) { $0 + $1.count }
+            bytesBefore = weights.reduce(0) { $0 + $1.bytesBefore }
+            bytes = weights.reduce(0) { $0 + $1.bytes }
+            bitsPerWeight = parameters == 0 ? 0 : Double(bytes) * 8 / Double(parameters)
+            let zeros = weights.reduce(0.0) { $0 + $1.sparsity * Double($1.count) }
+            sparsity = parameters == 0 ? 0 : zeros / Double(parameters)
+        }
+    }
+
+    /// The matrices of one decoder block.
+    public struct Layer: Sendable, Hashable, Codable {
+        public var index: Int
+        public var totals: Totals
+    }
+
+    /// The recipe's title.
+    public var recipeName: String?
+    /// SHA-256 of the recipe file.
+    public var recipeHash: String
+    public var seed: UInt64
+    /// Each stage with its options, defaults filled in.
+    public var stages: [String]
+    /// Tokens that calibration ran through the model. Nil without calibration.
+    public var calibrationTokens: Int?
+    public var totals: Totals
+    /// Sums over the tensors that some stage works on.
+    public var compressed: Totals
+    public var layers: [Layer]
+    public var weights: [Weight]
+    /// What a user should know: matrices that lost nearly everything, stages that did not pay.
+    public var warnings: [String]
+
+    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?, warnings: [String]) {
+        recipeName = recipe.name
+        recipeHash = recipe.hash
+        seed = recipe.seed
+        stages = recipe.stages.map(\.description)
+        self.calibrationTokens = calibrationTokens
+        self.weights = weights
+        totals = Totals(weights)
+        compressed = Totals(weights.filter { $0.relativeError != nil })
+        let byLayer = Dictionary(grouping: weights) { Self.layerIndex($0.name) }
+        layers = byLayer.compactMap { index, weights in index.map { Layer(index: $0, totals: Totals(weights)) } }
+            .sorted { $0.index < $1.index }
+        let starved = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
+            "\($0.name) lost \(String(format: "%.1f", $0.sparsity * 100)) % of its weights"
+        }
+        self.warnings = warnings + starved
+    }
+
+    /// The block that a weight belongs to: the number behind `layers` in its name.
+    static func layerIndex(_ name: String) -> Int? {
+        let components = name.split(separator: ".")
+        guard let position = components.firstIndex(of: "layers"), position + 1 < components.count else { return nil }
+        return Int(components[position + 1])
+    }
+
+    /// The report as JSON with sorted keys in snake case.
+    public func json() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return try encoder.encode(self) + Data("\n".utf8)
+    }
+}
+
+extension Recipe.Stage: CustomStringConvertible {
+    /// The stage with all its options, as a recipe would have it on one line.
+    public var description: String {
+        switch self {
+        case .prune(let stage):
+            var options = ["method: \(stage.method)", "sparsity: \(stage.sparsity)"]
+            if case .semiStructured(let pattern) = stage.pattern {
+                options.append("pattern: \"\(pattern)\"")
+            } else {
+                options += ["pattern: unstructured", "scope: \(stage.scope)"]
+                if stage.scope != .global { options.append("allocation: \(stage.allocation)") }
+            }
+            return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"
+        case .quantize(let stage):
+            let options = [
+                "bits: \(stage.bits)", "symmetric: \(stage.isSymmetric)",
+                "group_size: \(stage.groupSize.map(String.init) ?? "channel")",
+            ]
+            return "quantize: { \((options + stage.selection.options).joined(separator: ", ")) }"
+        }
+    }
+}
+
+extension WeightSelection {
+    fileprivate var options: [String] {
+        func list(_ key: String, _ patterns: [WeightPattern]) -> String {
+            "\(key): [\(patterns.map { "\"\($0)\"" }.joined(separator: ", "))]"
+        }
+        return (targets.map { [list("targets", $0)] } ?? []) + (ignore.isEmpty ? [] : [list("ignore", ignore)])
+    }
+}
