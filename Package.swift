@@ -41,7 +41,11 @@ let package = Package(
         .target(name: "CoppiceFormats", dependencies: ["CoppiceTensors", "CKernels"], path: "Sources/Formats"),
         // Floor 3.
         .target(
-            name: "CoppiceModels", dependencies: ["CoppiceNetworks", "CoppiceFormats"], path: "Sources/Models"),
+            name: "CoppiceModels",
+            dependencies: [
+                "CoppiceNetworks", "CoppiceFormats",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ], path: "Sources/Models"),
         // Floor 4.
         .target(
             name: "CoppiceTraining",
@@ -74,6 +78,7 @@ let package = Package(
             path: "Sources/coppice"),
         .testTarget(
             name: "CompressionTests", dependencies: ["CoppiceCompression", "CKernels"], path: "Tests/CompressionTests"),
+        .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
             name: "ServingTests",
             dependencies: [
