@@ -43,14 +43,14 @@ let package = Package(
         .target(
             name: "CoppiceModels",
             dependencies: [
-                "CoppiceNetworks", "CoppiceFormats",
+                "CoppiceNetworks", "CoppiceFormats", .product(name: "Yams", package: "Yams"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ], path: "Sources/Models"),
         // Floor 4.
         .target(
             name: "CoppiceTraining",
             dependencies: [
-                "CoppiceModels", .product(name: "Yams", package: "Yams"), .product(name: "GRDB", package: "GRDB.swift"),
+                "CoppiceModels", .product(name: "GRDB", package: "GRDB.swift"),
             ], path: "Sources/Training"),
         .target(name: "CoppiceInference", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Inference"),
         .target(
@@ -85,6 +85,7 @@ let package = Package(
                 "CoppiceServing", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/ServingTests"),
+        .testTarget(name: "TrainingTests", dependencies: ["CoppiceTraining", "CoppiceModels"], path: "Tests/TrainingTests"),
     ],
     swiftLanguageModes: [.v6]
 )
