@@ -77,6 +77,8 @@ let package = Package(
             name: "coppice", dependencies: ["CoppiceServing", "CoppiceEvidence", argumentParser],
             path: "Sources/coppice"),
         .testTarget(
+            name: "TensorsTests", dependencies: ["CoppiceTensors", "CKernels"], path: "Tests/TensorsTests"),
+        .testTarget(
             name: "CompressionTests", dependencies: ["CoppiceCompression", "CKernels"], path: "Tests/CompressionTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
