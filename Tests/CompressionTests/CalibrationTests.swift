@@ -48,56 +48,6 @@ import Testing
     }
 }
 
-/// Two blocks, each relu(x Aᵀ) Bᵀ + x: small enough to compute by hand.
-private final class ToyBlock: ModelBlock {
-    let index: Int
-    var matrices: [String: Tensor]
-    var matrixNames: [String] { ["\(index).a", "\(index).b"] }
-
-    init(_ index: Int, _ generator: inout SeededGenerator) {
-        self.index = index
-        matrices = ["\(index).a": generator.matrix(12, 8), "\(index).b": generator.matrix(8, 12)]
-    }
-
-    func matrix(_ name: String) -> Tensor { matrices[name] ?? Tensor(uninitialized: [0, 0]) }
-    func setMatrix(_ name: String, to values: Tensor) { matrices[name] = values }
-
-    func run(_ hidden: Tensor, observe: ((String, Tensor) -> Void)?) -> Tensor {
-        observe?("\(index).a", hidden)
-        let inner = product(hidden, matrix("\(index).a"))
-        let activated = Tensor(inner.floats().map { max(0, $0) }, shape: inner.shape)
-        observe?("\(index).b", activated)
-        let out = product(activated, matrix("\(index).b"))
-        return Tensor(zip(out.floats(), hidden.floats()).map { $0 + $1 }, shape: hidden.shape)
-    }
-
-    private func product(_ x: Tensor, _ w: Tensor) -> Tensor {
-        let (n, k, m) = (x.shape[0], x.shape[1], w.shape[0])
-        let (a, b) = (x.floats(), w.floats())
-        return Tensor(
-            (0..<(n * m)).map { i in (0..<k).reduce(Float(0)) { $0 + a[i / m * k + $1] * b[i % m * k + $1] } },
-            shape: [n, m])
-    }
-}
-
-private struct ToyModel: BlockwiseModel {
-    let blocks: [ToyBlock]
-    let embedding: Tensor
-
-    init() {
-        var generator = SeededGenerator(seed: 31)
-        blocks = [ToyBlock(0, &generator), ToyBlock(1, &generator)]
-        embedding = generator.matrix(10, 8)
-    }
-
-    var blockCount: Int { blocks.count }
-    func embed(_ tokens: [Int]) -> Tensor {
-        let rows = embedding.floats()
-        return Tensor(tokens.flatMap { rows[($0 * 8)..<($0 * 8 + 8)] }, shape: [tokens.count, 8])
-    }
-    func block(_ index: Int) -> any ModelBlock { blocks[index] }
-}
-
 @Suite struct BlockSequentialPruningTests {
     @Test func eachBlockIsPrunedBehindThePrunedPrefix() throws {
         let tokens = (0..<200).map { $0 * 7 % 10 }
@@ -147,5 +97,26 @@ private struct ToyModel: BlockwiseModel {
             return [:]
         })
         #expect(norms == [[Float](repeating: 0, count: 12), [Float](repeating: 0, count: 12)])
+    }
+}
+
+@Suite struct CalibrationTextTests {
+    @Test func filesAreChecked() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("text-tests-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func load(_ name: String, _ bytes: [UInt8]) throws -> CalibrationText {
+            let file = folder.appendingPathComponent(name)
+            try Data(bytes).write(to: file)
+            return try CalibrationText.load(file.path)
+        }
+        #expect(try load("good.txt", Array("Es war einmal…".utf8)).text == "Es war einmal…")
+        #expect { _ = try load("empty.txt", []) } throws: { "\($0)".hasSuffix("is empty, expected a calibration text") }
+        #expect { _ = try load("blank.txt", [32, 10, 9]) } throws: { "\($0)".contains("is empty") }
+        #expect { _ = try load("binary.txt", [0xC3, 0x28]) } throws: { "\($0)".hasSuffix("is not UTF-8 text") }
+        #expect { _ = try CalibrationText.load(folder.path) } throws: { "\($0)".contains("is a folder") }
+        #expect { _ = try CalibrationText.load(folder.path + "/none") } throws: {
+            ($0 as? CoppiceError)?.kind == .noInput
+        }
     }
 }

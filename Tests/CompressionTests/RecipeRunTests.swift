@@ -1,3 +1,4 @@
+import CKernels
 import CoppiceCompression
 import CoppiceTensors
 import Testing
@@ -68,5 +69,64 @@ private func run(_ stages: String) throws -> RecipeRun {
     ])
     func whatDoesNotFitIsFoundBeforeAnyWork(stages: String, message: String) {
         #expect { _ = try run(stages) } throws: { "\($0)".hasPrefix(message) }
+    }
+}
+
+@Suite struct CalibratedRecipeRunTests {
+    private func decisions(_ yaml: String, threads: Int32 = 2) throws -> [String: WeightDecision] {
+        let before = coppice_thread_count()
+        coppice_set_thread_count(threads)
+        defer { coppice_set_thread_count(before) }
+        let model = ToyModel()
+        var run = try RecipeRun(Recipe(yaml: yaml), on: model.weights)
+        let windows = try CalibrationWindows(tokens: (0..<100).map { $0 * 3 % 10 }, count: 4, length: 6, seed: 2)
+        for (index, stage) in run.recipe.stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            if options.method == .wanda {
+                var blocks: [Int] = []
+                try run.prune(stage: index, calibratedBy: windows, through: model) { blocks.append($0) }
+                #expect(blocks == [1, 2])
+            } else {
+                try run.prune(stage: index)
+            }
+        }
+        return run.decisions
+    }
+
+    @Test func wandaAgreesWithTheWalkAndItsCountsAreExact() throws {
+        let decisions = try decisions("stages: [{prune: {method: wanda, sparsity: 0.5}}]")
+        #expect(decisions.count == 4)
+        for decision in decisions.values {
+            let kept = try #require(decision.mask).keptCountsOfRows
+            #expect(Set(kept).count == 1 && decision.mask?.sparsity == 0.5)
+        }
+        let magnitude = try self.decisions("stages: [{prune: {method: magnitude, sparsity: 0.5, scope: row}}]")
+        #expect(magnitude != decisions)
+    }
+
+    @Test func erdosRenyiSharesGoBlockByBlock() throws {
+        let decisions = try decisions(
+            "stages: [{prune: {method: wanda, sparsity: 0.37, scope: layer, allocation: erk}}]")
+        let removed = decisions.values.compactMap { $0.mask?.removedCount }.reduce(0, +)
+        #expect(removed == ExactSelection.removedCount(4 * 96, sparsity: 0.37))
+    }
+
+    @Test func masksOfEarlierStagesHoldUnderCalibration() throws {
+        let first = try decisions("stages: [{prune: {method: random, sparsity: 0.2}}]")
+        let both = try decisions(
+            "stages: [{prune: {method: random, sparsity: 0.2}}, {prune: {method: wanda, pattern: \"2:4\"}}]")
+        let pattern = SemiStructuredPattern(kept: 2, of: 4)
+        for (name, decision) in both {
+            let mask = try #require(decision.mask)
+            let earlier = try #require(first[name]?.mask)
+            #expect(mask.satisfies(pattern) && mask.isSubset(of: earlier))
+        }
+    }
+
+    @Test func decisionsDoNotDependOnThreads() throws {
+        let yaml = "stages: [{prune: {method: wanda, sparsity: 0.4}}, {quantize: {bits: 8}}]"
+        let one = try decisions(yaml, threads: 1)
+        #expect(try decisions(yaml, threads: 2) == one)
+        #expect(try decisions(yaml, threads: 7) == one)
     }
 }
