@@ -54,9 +54,7 @@ let package = Package(
             ], path: "Sources/Training"),
         .target(name: "CoppiceInference", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Inference"),
         .target(
-            name: "CoppiceCompression",
-            dependencies: ["CoppiceModels", "CKernels", .product(name: "Yams", package: "Yams")],
-            path: "Sources/Compression"),
+            name: "CoppiceCompression", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Compression"),
         // Floor 5.
         .target(
             name: "CoppiceServing",

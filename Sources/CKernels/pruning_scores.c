@@ -15,7 +15,6 @@ struct score_job {
     const float *values;
     long count, columns;
     const float *norms;
-    uint64_t seed, stream;
     float *out;
 };
 
@@ -40,28 +39,6 @@ static void scale_row(void *context, long row) {
 void coppice_scaled_absolute(const float *values, long rows, long columns, const float *norms, float *out) {
     struct score_job job = {.values = values, .columns = columns, .norms = norms, .out = out};
     coppice_parallel_for(rows, &job, scale_row);
-}
-
-// The finalizer of SplitMix64: every bit of the input reaches every bit of the output.
-static inline uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-    return x ^ (x >> 31);
-}
-
-static void random_chunk(void *context, long index) {
-    const struct score_job *job = context;
-    long start = index * chunk_length, end = minimum(start + chunk_length, job->count);
-    uint64_t key = mix(mix(job->seed + 0x9E3779B97F4A7C15ull) ^ job->stream);
-    for (long i = start; i < end; i++) {
-        uint64_t bits = mix(key + (uint64_t)(i + 1) * 0x9E3779B97F4A7C15ull);
-        job->out[i] = (float)(bits >> 40) * 0x1p-24f;
-    }
-}
-
-void coppice_random_scores(uint64_t seed, uint64_t stream, long count, float *out) {
-    struct score_job job = {.count = count, .seed = seed, .stream = stream, .out = out};
-    coppice_parallel_for(chunk_count(count), &job, random_chunk);
 }
 
 // MARK: Statistics

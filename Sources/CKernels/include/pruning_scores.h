@@ -12,9 +12,6 @@ void coppice_absolute(const float *values, long count, float *out);
 /// `out[r][c] = |values[r][c]| * norms[c]` for row-major `rows` x `columns`. May be in place. Threaded.
 void coppice_scaled_absolute(const float *values, long rows, long columns, const float *norms, float *out);
 
-/// `out[i]` = a uniform number in [0, 1) that is a function of (`seed`, `stream`, `i`) alone. Threaded.
-void coppice_random_scores(uint64_t seed, uint64_t stream, long count, float *out);
-
 /// `sums[c] += sum over r of x[r][c]^2` in f64, rows in order, so that the result does not depend on the number of
 /// threads or on how rows are split between calls. Row r starts at `x + r * stride`. Threaded over columns.
 void coppice_add_column_squares(const float *x, long rows, long columns, long stride, double *sums);

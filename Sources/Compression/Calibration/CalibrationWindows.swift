@@ -20,7 +20,7 @@ public struct CalibrationWindows: Sendable, Hashable {
                 "the calibration text has \(tokens.count) tokens, expected at least one window of \(length) "
                     + "(calibration.sequence_length)")
         }
-        var generator = SplitMix64(seed: seed)
+        var generator = RandomGenerator(seed: seed)
         windows = (0..<count).map { _ in
             let start = Int.random(in: 0...(tokens.count - length), using: &generator)
             return Array(tokens[start..<(start + length)])

@@ -1,4 +1,3 @@
-import CKernels
 import CoppiceTensors
 
 /// Independent uniform scores: the control that every criterion must beat.
@@ -14,17 +13,12 @@ public struct RandomCriterion: Criterion {
     public init(seed: UInt64) { self.seed = seed }
 
     public func scores(of weight: Tensor, name: String, inputNorms: [Float]?) -> Tensor {
-        var scores = Tensor(uninitialized: weight.shape)
-        let stream = Self.stream(name)
-        scores.withMutableElements(Float.self) { out in
-            guard let to = out.baseAddress else { return }
-            coppice_random_scores(seed, stream, out.count, to)
-        }
-        return scores
+        var generator = RandomGenerator(seed: seed, stream: Self.stream(name))
+        return Tensor.uniform(weight.shape, using: &generator)
     }
 
     /// FNV-1a of the name: gives each matrix its own sequence, the same on every machine.
-    private static func stream(_ name: String) -> UInt64 {
-        name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    private static func stream(_ name: String) -> UInt32 {
+        name.utf8.reduce(0x811C_9DC5) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
     }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import CoppiceTensors
 
 /// The result of a ``SparsitySweep``.
 public struct SparsityReport: Sendable, Codable {
@@ -75,7 +75,7 @@ extension SparsityReport.Series {
         knee = curve.kneeFit()
         let shardCount = points[0].shardLosses.count
         guard shardCount > 1 else { return }
-        var generator = SplitMix64(seed: seed)
+        var generator = RandomGenerator(seed: seed)
         var tolerancePoints: [Double] = []
         var knees: [Double] = []
         for _ in 0..<samples {

@@ -1,5 +1,5 @@
+import CoppiceModels
 import CoppiceTensors
-import Foundation
 
 /// A compression as a value: what is done to which weights, in which order, with which seed.
 ///
@@ -81,30 +81,10 @@ public struct Recipe: Sendable, Hashable {
         }
     }
 
-    /// Recipes longer than this are refused: nobody wrote them by hand.
-    static let largestSize = 1 << 20
-
     /// Reads a recipe file.
     ///
     /// - Throws: `.noInput` when there is no such file, `.badData` when it is not a recipe.
     public static func load(_ path: String) throws -> Recipe {
-        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: largestSize + 1)
-        else {
-            var isFolder: ObjCBool = false
-            if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue,
-                let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int, size == 0
-            {
-                throw CoppiceError(.badData, source: path, "is empty, expected a recipe with \"stages\"")
-            }
-            throw CoppiceError(
-                .noInput, source: path, isFolder.boolValue ? "is a folder, expected a recipe file" : "cannot be read")
-        }
-        guard data.count <= largestSize else {
-            throw CoppiceError(.badData, source: path, "is larger than \(largestSize >> 20) MiB, expected a recipe")
-        }
-        guard let text = String(data: data, encoding: .utf8) else {
-            throw CoppiceError(.badData, source: path, "is not UTF-8 text, expected a YAML recipe")
-        }
-        return try Recipe(yaml: text, source: path)
+        try Recipe(yaml: RecipeText.read(path), source: path)
     }
 }

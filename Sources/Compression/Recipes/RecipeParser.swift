@@ -1,5 +1,5 @@
+import CoppiceModels
 import CoppiceTensors
-import Yams
 
 extension Recipe {
     /// Reads a recipe from YAML.
@@ -7,8 +7,7 @@ extension Recipe {
     /// - Parameter source: the file's name, for error messages.
     /// - Throws: `.badData`, one line that names the line, the key and what was expected.
     public init(yaml text: String, source: String = "recipe") throws {
-        try Self.refuseAnchors(text, source: source)
-        let root = RecipeNode(node: try Self.compose(text, source: source), path: "", source: source)
+        let root = try RecipeText.parse(text, source: source, expected: "a recipe with \"stages\"")
         let fields = try root.fields(["name", "seed", "calibration", "stages"])
         let name = try fields["name"]?.string()
         let seed = UInt64(try fields["seed"]?.integer(in: 0...Int.max) ?? 42)
@@ -120,62 +119,5 @@ extension Recipe {
             throw node.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
         }
         return size
-    }
-}
-
-// MARK: - YAML
-
-extension Recipe {
-    private static func compose(_ text: String, source: String) throws -> Node {
-        let node: Node?
-        do {
-            node = try Yams.compose(yaml: text)
-        } catch let error as YamlError {
-            throw CoppiceError(.badData, source: source, field: line(of: error), message(of: error))
-        }
-        guard let node, node.scalar?.string.isEmpty != true else {
-            throw CoppiceError(.badData, source: source, "is empty, expected a recipe with \"stages\"")
-        }
-        return node
-    }
-
-    /// Anchors let a few lines stand for billions of nodes, and no recipe needs them.
-    ///
-    /// They are looked for before YAML is read, since reading already compares nodes with each other, and without
-    /// regard to quotes, since what is quoted is only known after reading.
-    private static func refuseAnchors(_ text: String, source: String) throws {
-        var line = 1
-        var isAfterAmpersand = false
-        for character in text {
-            if isAfterAmpersand && !character.isWhitespace {
-                throw CoppiceError(
-                    .badData, source: source, field: "line \(line)",
-                    "anchors (& before a name) are not accepted; repeat the options, or put a space behind the &")
-            }
-            isAfterAmpersand = character == "&"
-            if character.isNewline { line += 1 }
-        }
-    }
-
-    private static func line(of error: YamlError) -> String? {
-        switch error {
-        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _):
-            "line \(mark.line)"
-        case .duplicatedKeysInMapping(_, let context): "line \(context.mark.line)"
-        default: nil
-        }
-    }
-
-    private static func message(of error: YamlError) -> String {
-        switch error {
-        case .composer(_, "found undefined alias", _, _):
-            "a text that starts with * must be in quotes"
-        case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _):
-            "is not YAML: \(problem)"
-        case .duplicatedKeysInMapping(let duplicates, _):
-            "the key \"\(duplicates.first ?? "")\" appears twice"
-        case .reader(let problem, _, _, _): "is not YAML: \(problem)"
-        default: "is not YAML"
-        }
     }
 }
