@@ -164,41 +164,96 @@ long coppice_selection_count_below(const float *scores, long count, uint32_t thr
 
 // MARK: Groups
 
-static inline void keep_bit(uint64_t *kept, long bit, int keep) { kept[bit / 64] |= (uint64_t)keep << (bit % 64); }
+// Bits written one after the other. A task's groups are contiguous and start at a whole word.
+struct bit_stream {
+    uint64_t *out;
+    uint64_t word;
+    int filled; // bits of `word` in use, fewer than 64
+};
 
-// Ranks by comparing all pairs: the fastest way for N:M groups, and free of branches.
-static void select_short_group(const float *scores, long length, long removed, uint64_t *kept, long first_bit) {
-    uint32_t keys[32];
-    for (long i = 0; i < length; i++) keys[i] = order_key(scores[i]);
-    for (long i = 0; i < length; i++) {
-        long rank = 0;
-        for (long j = 0; j < i; j++) rank += keys[j] <= keys[i];
-        for (long j = i + 1; j < length; j++) rank += keys[j] < keys[i];
-        keep_bit(kept, first_bit + i, rank >= removed);
+// Appends the low `count` bits of `bits` (0 < count <= 64); the others must be zero.
+static inline void append_bits(struct bit_stream *stream, uint64_t bits, int count) {
+    stream->word |= bits << stream->filled;
+    int free_bits = 64 - stream->filled;
+    if (count < free_bits) {
+        stream->filled += count;
+        return;
     }
+    *stream->out++ = stream->word;
+    stream->filled = count - free_bits;
+    stream->word = stream->filled ? bits >> free_bits : 0;
 }
 
+// Ranks by comparing all pairs: the fastest way for N:M groups, and free of branches.
+static inline __attribute__((always_inline)) void select_short_group(
+    const float *scores, int length, int removed, struct bit_stream *stream) {
+    uint32_t keys[32];
+    uint64_t kept = 0;
+    for (int i = 0; i < length; i++) keys[i] = order_key(scores[i]);
+    for (int i = 0; i < length; i++) {
+        int rank = 0;
+        for (int j = 0; j < i; j++) rank += keys[j] <= keys[i];
+        for (int j = i + 1; j < length; j++) rank += keys[j] < keys[i];
+        kept |= (uint64_t)(rank >= removed) << i;
+    }
+    append_bits(stream, kept, length);
+}
+
+// The key of the `removed`-th smallest score (removed > 0), and in `ties` how many equal to it are among those.
+//
 // The global selection in small: digits of 8 bits, since a row is read from the cache and the table must be too.
-static void select_long_group(const float *scores, long length, long removed, uint64_t *kept, long first_bit) {
-    uint32_t threshold = 0;
-    long rank = removed - 1; // rank, within the bucket looked at, of the largest score removed
-    if (removed > 0) {
-        for (int shift = 24; shift >= 0; shift -= 8) {
-            uint32_t counts[256] = {0}, digit = 0;
+// Rows that fit are narrowed to the candidates that share the digits found so far.
+static uint32_t group_threshold(const float *scores, long length, long removed, long *ties) {
+    enum { buffer_length = 4096 };
+    uint32_t buffer[buffer_length], threshold = 0;
+    long candidates = -1;     // how many keys the buffer holds; negative when they do not fit
+    long rank = removed - 1; // rank, among the candidates, of the largest score removed
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        uint32_t counts[256] = {0}, digit = 0;
+        if (candidates < 0) {
             for (long i = 0; i < length; i++) {
-                uint32_t key = order_key(scores[i]) >> shift;
-                if (key >> 8 == threshold) counts[key & 255]++;
+                uint32_t key = order_key(scores[i]);
+                if (shift == 24 || key >> (shift + 8) == threshold) counts[(key >> shift) & 255]++;
             }
-            while (rank >= (long)counts[digit]) rank -= counts[digit++];
-            threshold = threshold << 8 | digit;
+        } else {
+            for (long i = 0; i < candidates; i++) counts[(buffer[i] >> shift) & 255]++;
+        }
+        while (rank >= (long)counts[digit]) rank -= counts[digit++];
+        threshold = threshold << 8 | digit;
+        if (candidates >= 0) {
+            long kept = 0;
+            for (long i = 0; i < candidates; i++) {
+                uint32_t key = buffer[i];
+                buffer[kept] = key;
+                kept += key >> shift == threshold;
+            }
+            candidates = kept;
+        } else if (counts[digit] < buffer_length) {
+            candidates = 0;
+            for (long i = 0; i < length; i++) {
+                uint32_t key = order_key(scores[i]);
+                buffer[candidates] = key; // one place past the last candidate may be written
+                candidates += key >> shift == threshold;
+            }
         }
     }
-    long ties = rank + 1;
-    for (long i = 0; i < length; i++) {
-        uint32_t key = order_key(scores[i]);
-        int is_tie = key == threshold;
-        keep_bit(kept, first_bit + i, removed == 0 || key > threshold || (is_tie && ties <= 0));
-        ties -= is_tie;
+    *ties = rank + 1;
+    return threshold;
+}
+
+static void select_long_group(const float *scores, long length, long removed, struct bit_stream *stream) {
+    long ties = 0;
+    uint32_t threshold = removed ? group_threshold(scores, length, removed, &ties) : 0;
+    for (long base = 0; base < length; base += 64) {
+        int count = (int)minimum(64, length - base);
+        uint64_t kept = 0, equal = 0;
+        for (int i = 0; i < count; i++) {
+            uint32_t key = order_key(scores[base + i]);
+            kept |= (uint64_t)(key >= threshold) << i;
+            equal |= (uint64_t)(key == threshold) << i;
+        }
+        for (; equal && ties > 0; equal &= equal - 1, ties--) kept &= ~(equal & -equal);
+        append_bits(stream, kept, count);
     }
 }
 
@@ -212,19 +267,23 @@ static void select_groups(void *context, long index) {
     const struct group_job *job = context;
     long length = job->length;
     long first = index * job->groups_per_task, last = minimum(first + job->groups_per_task, job->groups);
+    struct bit_stream stream = {job->kept + first * length / 64, 0, 0};
     for (long group = first; group < last; group++) {
-        // A task starts at a multiple of 64 scores, so no word is shared between tasks.
         long removed = job->removed + (group < job->extra);
         const float *scores = job->scores + group * length;
-        if (length <= 32) select_short_group(scores, length, removed, job->kept, group * length);
-        else select_long_group(scores, length, removed, job->kept, group * length);
+        // A constant length lets the compiler unroll the common patterns.
+        if (length == 4) select_short_group(scores, 4, (int)removed, &stream);
+        else if (length == 8) select_short_group(scores, 8, (int)removed, &stream);
+        else if (length <= 32) select_short_group(scores, (int)length, (int)removed, &stream);
+        else select_long_group(scores, length, removed, &stream);
     }
+    if (stream.filled) *stream.out = stream.word;
 }
 
 void coppice_selection_groups(
     const float *scores, long groups, long length, long removed, long extra, uint64_t *kept) {
     if (groups <= 0 || length <= 0) return;
-    memset(kept, 0, (groups * length + 63) / 64 * sizeof *kept);
+    // Tasks start at a multiple of 64 scores, so that no word is shared between them.
     long per_task = (chunk_length / length + 63) / 64 * 64;
     if (per_task < 64) per_task = 64;
     struct group_job job = {scores, groups, length, removed, extra, per_task, kept};
