@@ -119,9 +119,9 @@ public struct TrainingRecipe: Sendable, Hashable {
     public var schedule = Schedule()
     public var loop = Loop()
     /// The YAML that the recipe was read from; empty for one made in code.
-    public let text: String
+    public private(set) var text: String
     /// Where it was read from, for error messages.
-    public let source: String
+    public private(set) var source: String
 
     /// A recipe with the default of every option and no data.
     public init(text: String = "", source: String = "recipe") {
@@ -131,6 +131,19 @@ public struct TrainingRecipe: Sendable, Hashable {
 
     /// SHA-256 of the text, in hexadecimal: what `sha256sum` prints for the recipe file.
     public var hash: String { SHA256.hexadecimal(text.utf8) }
+
+    /// Whether two recipes give the same parameters on the same texts: titles, comments, the texts' places and how
+    /// often is logged or saved do not matter.
+    func isSameTraining(as other: TrainingRecipe) -> Bool {
+        func essence(_ recipe: TrainingRecipe) -> TrainingRecipe {
+            var recipe = recipe
+            (recipe.name, recipe.text, recipe.source) = (nil, "", "")
+            (recipe.data.train, recipe.data.validation) = ([], [])
+            (recipe.loop.logEvery, recipe.loop.checkpointEvery) = (1, 1)
+            return recipe
+        }
+        return essence(self) == essence(other)
+    }
 
     /// Tokens of one optimizer step.
     public var tokensPerStep: Int { loop.batchSize * loop.sequenceLength * loop.accumulation }

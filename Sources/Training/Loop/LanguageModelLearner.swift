@@ -1,0 +1,52 @@
+import CoppiceTensors
+
+/// What the training loop needs of a model and its optimizer.
+///
+/// The loop decides which windows are seen, at which rate and how often; a learner computes. All of it must depend on
+/// the arguments and the state alone, so that a restored learner goes on exactly as the one that was saved.
+public protocol LanguageModelLearner: AnyObject {
+    /// Number of tokens that the model knows.
+    var vocabularySize: Int { get }
+    /// Number of trainable numbers.
+    var parameterCount: Int { get }
+
+    /// Adds `weight` times the gradient of a batch's mean loss to the gradient being accumulated.
+    ///
+    /// - Parameter randomSeed: everything random in this pass (dropout) follows from it.
+    /// - Returns: the mean loss of the batch's targets in nats a token, unweighted.
+    func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double
+
+    /// The norm of the accumulated gradient over all parameters.
+    func gradientNorm() -> Double
+
+    /// Takes one optimizer step with the accumulated gradient times `gradientScale`, and forgets the gradient.
+    ///
+    /// - Parameter step: optimizer steps taken before this one, for bias corrections.
+    func update(learningRate: Double, gradientScale: Double, step: Int)
+
+    /// The mean loss of a batch's targets in nats a token, without dropout.
+    func loss(_ batch: TokenBatch) throws -> Double
+
+    /// The parameters by name, in an order of the learner's choice. Not changed by later updates.
+    func parameters() -> [NamedTensor]
+
+    /// What the optimizer remembers, by name. Not changed by later updates.
+    func optimizerState() -> [NamedTensor]
+
+    /// Puts values back that ``parameters()`` and ``optimizerState()`` gave.
+    ///
+    /// - Parameter source: the file they were read from, for error messages.
+    /// - Throws: `.badData` naming the tensor that is missing or has another shape.
+    func restore(_ tensors: [String: Tensor], source: String) throws
+}
+
+/// A tensor and its name.
+public struct NamedTensor: Sendable {
+    public let name: String
+    public let tensor: Tensor
+
+    public init(_ name: String, _ tensor: Tensor) {
+        self.name = name
+        self.tensor = tensor
+    }
+}
