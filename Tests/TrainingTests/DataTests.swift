@@ -85,7 +85,9 @@ import Testing
         #expect(text.documents == ["Once.", "Twice."])
         // What `printf 'Once.Twice.' | sha256sum` prints.
         #expect(text.digest == "6211232ef162ac29a5847e68971ae61b2b1844c9f5aca66424759809656b005a")
-        for (file, words) in [("empty.txt", "empty"), ("latin.txt", "UTF-8"), ("none.txt", "no such file"), (".", "folder")] {
+        for (file, words) in [
+            ("empty.txt", "empty"), ("latin.txt", "UTF-8"), ("none.txt", "no such file"), (".", "folder"),
+        ] {
             #expect("\(file)") {
                 try TrainingText.load([folder.path + "/" + file], separator: "-")
             } throws: { "\($0)".contains(words) && "\($0)".contains(file) }
@@ -103,7 +105,8 @@ import Testing
             process.waitUntilExit()
             // Not every machine has both programs.
             guard process.terminationStatus == 0 else { continue }
-            #expect(try TrainingText.load([folder.path + "/" + name], separator: "-").documents == ["Once upon a time."])
+            #expect(
+                try TrainingText.load([folder.path + "/" + name], separator: "-").documents == ["Once upon a time."])
         }
         try folder.write("broken.gz", "no gzip")
         #expect { try TrainingText.load([folder.path + "/broken.gz"], separator: "-") } throws: {
@@ -113,7 +116,9 @@ import Testing
 }
 
 @Suite struct TokenStreamTests {
-    private func stream(_ count: Int) -> TokenStream { TokenStream(tokens: (0..<Int32(count)).map { $0 }, byteCount: count) }
+    private func stream(_ count: Int) -> TokenStream {
+        TokenStream(tokens: (0..<Int32(count)).map { $0 }, byteCount: count)
+    }
 
     @Test func documentsAreFollowedByTheEndToken() throws {
         let text = try TrainingText("ab\n-\ncd", separator: "-")
@@ -128,7 +133,13 @@ import Testing
         var pieces: [String] = []
         let text = try TrainingText(document, separator: "-")
         var bytes = 0
-        let stream = TokenStream(text, endToken: 0, encode: { piece in pieces.append(piece); return [piece.utf8.count] }) {
+        let stream = TokenStream(
+            text, endToken: 0,
+            encode: { piece in
+                pieces.append(piece)
+                return [piece.utf8.count]
+            }
+        ) {
             bytes = $0
         }
         #expect(pieces.joined() == text.documents[0])

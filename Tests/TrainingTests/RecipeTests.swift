@@ -89,26 +89,77 @@ import Testing
     }
 
     @Test(arguments: [
-        ("data: {train: a}\nmodel:\n  hiden_size: 3", "r.yaml: line 3: model: unknown key \"hiden_size\"; did you mean \"hidden_size\"?"),
-        ("data: {train: a}\nschedule: {kind: cosin}", "r.yaml: line 2: schedule.kind: unknown value \"cosin\"; did you mean \"cosine\"?"),
+        (
+            "data: {train: a}\nmodel:\n  hiden_size: 3",
+            "r.yaml: line 3: model: unknown key \"hiden_size\"; did you mean \"hidden_size\"?"
+        ),
+        (
+            "data: {train: a}\nschedule: {kind: cosin}",
+            "r.yaml: line 2: schedule.kind: unknown value \"cosin\"; did you mean \"cosine\"?"
+        ),
         ("seed: 1", "r.yaml: line 1: the key \"data\" is missing, expected train and validation text files"),
         ("data: {validation: a}", "r.yaml: line 1: data: the key \"train\" is missing, expected text files"),
         ("", "r.yaml: is empty, expected a training recipe with \"model\" and \"data\""),
-        ("data: {train: a}\nmodel: {hidden_size: 10, heads: 3}", "r.yaml: line 2: model.heads: expected a divisor of hidden_size (10) or a head_size, found 3"),
-        ("data: {train: a}\nmodel: {heads: 6, key_value_heads: 4}", "r.yaml: line 2: model.key_value_heads: expected a divisor of heads (6), found 4"),
-        ("data: {train: a}\nmodel: {hidden_size: 15, heads: 3}", "r.yaml: line 2: model.heads: expected an even head size (rotary embeddings turn pairs), found 5"),
-        ("data: {train: a}\nmodel: {layers: 0}", "r.yaml: line 2: model.layers: expected a whole number from 1 to 1024, found 0"),
-        ("data: {train: a}\nmodel: {dropout: 1}", "r.yaml: line 2: model.dropout: expected a number from 0.0 to below 1.0, found 1"),
-        ("data: {train: a}\noptimizer: {learning_rate: fast}", "r.yaml: line 2: optimizer.learning_rate: expected a number from 1e-12 to 100.0, found fast"),
-        ("data: {train: a}\noptimizer: {learning_rate: .nan}", "r.yaml: line 2: optimizer.learning_rate: expected a number from 1e-12 to 100.0, found .nan"),
-        ("data: {train: a}\noptimizer: {betas: [0.9]}", "r.yaml: line 2: optimizer.betas: expected two numbers, found 1"),
-        ("data: {train: a}\ntraining: {steps: 5, epochs: 1}", "r.yaml: line 2: training.epochs: does not go with steps; leave one of them out"),
-        ("data: {train: a}\ntraining: {sequence_length: 1024}", "r.yaml: line 2: training: sequence_length 1024 is longer than the model's context of 512"),
-        ("data: {train: a}\ntraining: {patience: 2}", "r.yaml: line 2: training: patience needs a validation text, expected data.validation"),
-        ("data: {train: a}\ntokenizer: {train: 100}", "r.yaml: line 2: tokenizer.train: expected a whole number from 259 to 1000000, found 100"),
-        ("data: {train: a}\ntokenizer: {train: 300, path: t}", "r.yaml: line 2: tokenizer: expected either train (the size of a new vocabulary) or path (a tokenizer), found both"),
-        ("data: {train: a}\nschedule: {kind: constant, minimum_ratio: 0.1}", "r.yaml: line 2: schedule.minimum_ratio: has no meaning for a constant schedule; leave it out"),
-        ("data: &x {train: a}", "r.yaml: line 1: anchors (& before a name) are not accepted; repeat the options, or put a space behind the &"),
+        (
+            "data: {train: a}\nmodel: {hidden_size: 10, heads: 3}",
+            "r.yaml: line 2: model.heads: expected a divisor of hidden_size (10) or a head_size, found 3"
+        ),
+        (
+            "data: {train: a}\nmodel: {heads: 6, key_value_heads: 4}",
+            "r.yaml: line 2: model.key_value_heads: expected a divisor of heads (6), found 4"
+        ),
+        (
+            "data: {train: a}\nmodel: {hidden_size: 15, heads: 3}",
+            "r.yaml: line 2: model.heads: expected an even head size (rotary embeddings turn pairs), found 5"
+        ),
+        (
+            "data: {train: a}\nmodel: {layers: 0}",
+            "r.yaml: line 2: model.layers: expected a whole number from 1 to 1024, found 0"
+        ),
+        (
+            "data: {train: a}\nmodel: {dropout: 1}",
+            "r.yaml: line 2: model.dropout: expected a number from 0.0 to below 1.0, found 1"
+        ),
+        (
+            "data: {train: a}\noptimizer: {learning_rate: fast}",
+            "r.yaml: line 2: optimizer.learning_rate: expected a number from 1e-12 to 100.0, found fast"
+        ),
+        (
+            "data: {train: a}\noptimizer: {learning_rate: .nan}",
+            "r.yaml: line 2: optimizer.learning_rate: expected a number from 1e-12 to 100.0, found .nan"
+        ),
+        (
+            "data: {train: a}\noptimizer: {betas: [0.9]}",
+            "r.yaml: line 2: optimizer.betas: expected two numbers, found 1"
+        ),
+        (
+            "data: {train: a}\ntraining: {steps: 5, epochs: 1}",
+            "r.yaml: line 2: training.epochs: does not go with steps; leave one of them out"
+        ),
+        (
+            "data: {train: a}\ntraining: {sequence_length: 1024}",
+            "r.yaml: line 2: training: sequence_length 1024 is longer than the model's context of 512"
+        ),
+        (
+            "data: {train: a}\ntraining: {patience: 2}",
+            "r.yaml: line 2: training: patience needs a validation text, expected data.validation"
+        ),
+        (
+            "data: {train: a}\ntokenizer: {train: 100}",
+            "r.yaml: line 2: tokenizer.train: expected a whole number from 259 to 1000000, found 100"
+        ),
+        (
+            "data: {train: a}\ntokenizer: {train: 300, path: t}",
+            "r.yaml: line 2: tokenizer: expected either train (the size of a new vocabulary) or path (a tokenizer), found both"
+        ),
+        (
+            "data: {train: a}\nschedule: {kind: constant, minimum_ratio: 0.1}",
+            "r.yaml: line 2: schedule.minimum_ratio: has no meaning for a constant schedule; leave it out"
+        ),
+        (
+            "data: &x {train: a}",
+            "r.yaml: line 1: anchors (& before a name) are not accepted; repeat the options, or put a space behind the &"
+        ),
         ("data: {train: [a, ", "r.yaml: line 2: is not YAML: did not find expected node content"),
         ("data: {train: a}\ndata: {train: b}", "r.yaml: line 1: the key \"data\" appears twice"),
     ])

@@ -28,7 +28,8 @@ private func progress(_ step: Int) -> TrainingEvent {
         // The keys are part of the contract.
         let text = try folder.text("log.jsonl").split(separator: "\n")
         let first = try JSON(text: String(text[0]), source: "line")
-        #expect(first["learning_rate"]?.doubleValue == 1e-3 && first["tokens_per_second"] != nil && first["time"] != nil)
+        #expect(
+            first["learning_rate"]?.doubleValue == 1e-3 && first["tokens_per_second"] != nil && first["time"] != nil)
         #expect(first["outcome"] == nil)
         #expect(try JSON(text: String(text[3]), source: "line")["outcome"]?.stringValue == "stopped-early")
     }
@@ -62,7 +63,8 @@ private func progress(_ step: Int) -> TrainingEvent {
 @Suite struct RunHistoryTests {
     private func run(_ id: String, at time: Double = 0) -> RunHistory.Run {
         RunHistory.Run(
-            id: id, name: "tales", output: "out", recipe: TrainingRecipe(text: "seed: 1"), parameters: 12, totalSteps: 100,
+            id: id, name: "tales", output: "out", recipe: TrainingRecipe(text: "seed: 1"), parameters: 12,
+            totalSteps: 100,
             startedAt: Date(timeIntervalSince1970: time))
     }
 

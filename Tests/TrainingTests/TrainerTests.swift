@@ -169,7 +169,8 @@ final class MemoryStore: Trainer.CheckpointStore {
         } catch let error as CoppiceError {
             #expect(error.kind == .badData)
             #expect(
-                "\(error)" == "recipe: step 10: the loss is \(loss), expected a finite number; the checkpoint of step 7 is "
+                "\(error)"
+                    == "recipe: step 10: the loss is \(loss), expected a finite number; the checkpoint of step 7 is "
                     + "kept; try a lower learning_rate, more warmup_steps or clip_norm")
         }
         #expect(store.latest?.state.step == 7)
@@ -193,14 +194,16 @@ final class MemoryStore: Trainer.CheckpointStore {
     }
 
     @Test func textsThatDoNotFitAreRefused() throws {
-        #expect { _ = try Trainer(BigramLearner(vocabularySize: 8), recipe: recipe(steps: 1), train: stream(16, seed: 1)) }
-        throws: { "\($0)".contains("16 tokens") }
+        #expect {
+            _ = try Trainer(BigramLearner(vocabularySize: 8), recipe: recipe(steps: 1), train: stream(16, seed: 1))
+        } throws: { "\($0)".contains("16 tokens") }
         #expect {
             _ = try Trainer(
                 BigramLearner(vocabularySize: 8), recipe: recipe(steps: 1), train: stream(100, seed: 1),
                 validation: stream(1, seed: 1))
         } throws: { "\($0)".contains("validation") }
-        #expect { _ = try Trainer(BigramLearner(vocabularySize: 4), recipe: recipe(steps: 1), train: stream(100, seed: 1)) }
-        throws: { "\($0)".contains("expected tokens below 4") }
+        #expect {
+            _ = try Trainer(BigramLearner(vocabularySize: 4), recipe: recipe(steps: 1), train: stream(100, seed: 1))
+        } throws: { "\($0)".contains("expected tokens below 4") }
     }
 }

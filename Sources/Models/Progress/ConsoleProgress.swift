@@ -114,7 +114,7 @@ public final class ConsoleProgress: ProgressReporter {
             String(repeating: "=", count: filled) + (filled < width ? ">" : "")
             + String(repeating: " ", count: max(0, width - filled - 1))
         let percent = String(Int(fraction * 100))
-        let line = plainLine("[\(bar)] \(String(repeating: " ", count: 3 - percent.count))\(percent)%", estimate, unit, note)
-        return "\(title)  \(line)"
+        let padding = String(repeating: " ", count: 3 - percent.count)
+        return "\(title)  " + plainLine("[\(bar)] \(padding)\(percent)%", estimate, unit, note)
     }
 }

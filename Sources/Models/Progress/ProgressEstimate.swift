@@ -33,7 +33,8 @@ public struct ProgressEstimate: Sendable {
 
     /// Units a second; nil before anything was done.
     public var rate: Double? {
-        guard let first = moments.first, let last = moments.last, last.time > first.time, last.completed > first.completed
+        guard let first = moments.first, let last = moments.last, last.time > first.time,
+            last.completed > first.completed
         else { return nil }
         return Double(last.completed - first.completed) / (last.time - first.time)
     }

@@ -20,6 +20,8 @@ public struct Trainer: ~Copyable {
     public let recipe: TrainingRecipe
     public let totalSteps: Int
     public private(set) var state: TrainingState
+    /// Windows that one pass over the training text has.
+    public var windowsPerEpoch: Int { order.windowsPerEpoch }
     private let learner: any LanguageModelLearner
     private let train: TokenStream
     private let order: WindowOrder
@@ -157,8 +159,8 @@ public struct Trainer: ~Copyable {
             ? "there is no checkpoint yet" : "the checkpoint of step \(lastCheckpoint) is kept"
         throw CoppiceError(
             .badData, source: recipe.source, field: "step \(state.step + 1)",
-            "the \(what) is \(value), expected a finite number; \(kept); try a lower learning_rate, more warmup_steps or "
-                + "clip_norm")
+            "the \(what) is \(value), expected a finite number; \(kept); try a lower learning_rate, more warmup_steps "
+                + "or clip_norm")
     }
 
     // MARK: - Validation
@@ -217,8 +219,9 @@ public struct Trainer: ~Copyable {
 
     private func summary(_ outcome: TrainingOutcome) -> String {
         let best =
-            state.stopping.bestLoss.map { "; best validation loss \(Self.text($0)) at step \(state.stopping.bestStep ?? 0)" }
-            ?? ""
+            state.stopping.bestLoss.map { loss in
+                "; best validation loss \(Self.text(loss)) at step \(state.stopping.bestStep ?? 0)"
+            } ?? ""
         let end =
             switch outcome {
             case .completed: "trained \(state.step) steps"

@@ -1,10 +1,10 @@
-import Dispatch
 import Foundation
 import Synchronization
 
 /// A request to end a run after the present step, with a checkpoint.
 public final class TrainingInterruption: Sendable {
     private let flag = Atomic<Bool>(false)
+    private let isListening = Atomic<Bool>(false)
 
     public init() {}
 
@@ -12,41 +12,34 @@ public final class TrainingInterruption: Sendable {
     public func request() { flag.store(true, ordering: .relaxed) }
 
     /// Whether the end was asked for.
-    public var isRequested: Bool { flag.load(ordering: .relaxed) }
+    public var isRequested: Bool {
+        flag.load(ordering: .relaxed)
+            || isListening.load(ordering: .relaxed) && terminationSignals.load(ordering: .relaxed) > 0
+    }
 
-    /// From now on until ``Handlers/remove()``, the first SIGTERM, SIGINT or SIGHUP requests the end of the run; the
-    /// next one ends the process at once.
-    public func requestOnSignals() -> Handlers { Handlers(self) }
-
-    /// Signal handlers that are in place.
-    public final class Handlers: Sendable {
-        private let sources: Mutex<[any DispatchSourceSignal]>
-
-        fileprivate init(_ interruption: TrainingInterruption) {
-            sources = Mutex([])
-            for number in [SIGTERM, SIGINT, SIGHUP] {
-                signal(number, SIG_IGN)
-                sources.withLock { sources in
-                    let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInitiated))
-                    source.setEventHandler {
-                        interruption.request()
-                        signal(number, SIG_DFL)
-                    }
-                    source.resume()
-                    sources.append(source)
-                }
+    /// Runs `body` with handlers for SIGTERM, SIGINT and SIGHUP: the first such signal requests the end of the run, the
+    /// next one ends the process at once. Afterwards the handlers that were there before are put back.
+    ///
+    /// For a program's main command: signals belong to the whole process.
+    public func listeningToSignals<Result>(_ body: () throws -> Result) rethrows -> Result {
+        terminationSignals.store(0, ordering: .relaxed)
+        isListening.store(true, ordering: .relaxed)
+        let numbers = [SIGTERM, SIGINT, SIGHUP]
+        let earlier = numbers.map { number in
+            // Only what a handler may do: an atomic addition, and the default action for the next signal.
+            signal(number) { number in
+                terminationSignals.add(1, ordering: .relaxed)
+                signal(number, SIG_DFL)
             }
         }
-
-        /// Gives the signals back their default actions.
-        public func remove() {
-            sources.withLock { sources in
-                for source in sources { source.cancel() }
-                sources = []
-            }
-            for number in [SIGTERM, SIGINT, SIGHUP] { signal(number, SIG_DFL) }
+        defer {
+            for (number, handler) in zip(numbers, earlier) { signal(number, handler) }
+            if terminationSignals.load(ordering: .relaxed) > 0 { request() }
+            isListening.store(false, ordering: .relaxed)
         }
-
-        deinit { remove() }
+        return try body()
     }
 }
+
+/// Termination signals since somebody began to listen. Global because a signal handler captures nothing.
+private let terminationSignals = Atomic<Int>(0)

@@ -86,7 +86,8 @@ public final class RunHistory: Sendable {
         } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB {
             throw CoppiceError(.badData, source: path, "is not a run history, expected an SQLite database")
         } catch let error as DatabaseError {
-            throw CoppiceError(.cannotCreate, source: path, "cannot open the run history: \(error.message ?? "\(error.resultCode)")")
+            throw CoppiceError(
+                .cannotCreate, source: path, "cannot open the run history: \(error.message ?? "\(error.resultCode)")")
         }
     }
 
