@@ -25,6 +25,8 @@ struct CPUBackend: Backend {
         case .addAt(let axis, let extent): addAt(inputs[0], inputs[1], axis: axis, extent: extent)
         case .takeAlong(let axis): takeAlong(inputs[0], inputs[1], axis: axis)
         case .addAlong(let axis, let extent): addAlong(inputs[0], inputs[1], axis: axis, extent: extent)
+        case .convolution(let problem, let operation): problem.compute(operation, inputs[0], inputs[1])
+        case .sumPool(let pooling, let adjoint): pooling.evaluate(inputs[0], adjoint: adjoint)
         case .fused(let operation): operation.evaluate(inputs)
         }
     }

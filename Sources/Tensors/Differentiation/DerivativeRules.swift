@@ -57,6 +57,10 @@ enum DerivativeRules {
             return [Tensor.apply(.addAlong(axis: axis, extent: inputs[0].shape[axis]), [g, inputs[1]]), nil]
         case .addAlong(let axis, _):
             return [Tensor.apply(.takeAlong(axis: axis), [g, inputs[1]]), nil]
+        case .convolution(let problem, let operation):
+            return problem.gradients(of: operation, inputs[0], inputs[1], seed: g)
+        case .sumPool(let pooling, let adjoint):
+            return [Tensor.apply(.sumPool(pooling, adjoint: !adjoint), [g])]
         case .fused(let operation):
             return operation.fastGradients(inputs: inputs, output: output(of: node), seed: g)
                 ?? operation.composedGradients(inputs: inputs, seed: g)

@@ -39,6 +39,11 @@ enum Primitive: Sendable {
     case takeAlong(axis: Int)
     /// The adjoint of `takeAlong`. Inputs: x, indices.
     case addAlong(axis: Int, extent: Int)
+    /// One of the three operations of a convolution, which are each other's derivatives. Inputs: the two of x, w, y
+    /// that the operation does not compute, in this order.
+    case convolution(ConvolutionProblem, ConvolutionProblem.Operation)
+    /// Sums over windows of the last two dimensions, or their adjoint.
+    case sumPool(Pooling, adjoint: Bool)
     /// A fused operation: one kernel with the same answer as its composition of primitives.
     case fused(any FusedOperation)
 }
