@@ -37,7 +37,7 @@ let package = Package(
         .target(
             name: "CoppiceTensors", dependencies: ["CKernels", "CSystemBLAS", "CSystemDNNL"], path: "Sources/Tensors"),
         // Floor 2.
-        .target(name: "CoppiceNetworks", dependencies: ["CoppiceTensors"], path: "Sources/Networks"),
+        .target(name: "CoppiceNetworks", dependencies: ["CoppiceTensors", "CKernels"], path: "Sources/Networks"),
         .target(name: "CoppiceFormats", dependencies: ["CoppiceTensors", "CKernels"], path: "Sources/Formats"),
         // Floor 3.
         .target(

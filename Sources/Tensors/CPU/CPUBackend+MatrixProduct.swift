@@ -97,9 +97,9 @@ private struct MatrixTiles {
     private let columns: Int
 
     init(rows: Int, columns: Int, inner: Int) {
-        // A tile is worth a fork above about two million multiplications, and packs its operands well above 192.
+        // A tile is worth a fork above about four million multiplications, and packs its operands well above 192.
         var (rowParts, columnParts) = (1, 1)
-        while rows * columns * inner / (rowParts * columnParts) > 1 << 21, rowParts * columnParts < 64 {
+        while rows * columns * inner / (rowParts * columnParts) > 1 << 22, rowParts * columnParts < 64 {
             let (height, width) = (rows / (2 * rowParts), columns / (2 * columnParts))
             if max(height, width) < 96 { break }
             if height >= width { rowParts *= 2 } else { columnParts *= 2 }

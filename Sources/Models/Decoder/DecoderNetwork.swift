@@ -1,0 +1,130 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// A decoder language model that can be trained: RMS norms before attention and feed-forward, rotary positions,
+/// grouped queries, gated SiLU.
+///
+/// Parameter names are those of the same architecture in `transformers`. Blocks can be called one by one.
+public final class DecoderNetwork: Module {
+    public let configuration: DecoderConfiguration
+    @Submodule public var model: DecoderStack
+    private let head: Submodule<Linear>?
+
+    /// A network with random weights: normal matrices of the given deviation, the two projections that write to the
+    /// residual stream smaller by √(2 · layers) (Radford et al., "Language models are unsupervised multitask
+    /// learners", 2019), norms of ones, biases of zeros.
+    public init(
+        _ configuration: DecoderConfiguration, seed: UInt64 = 0, initialDeviation: Double = 0.02,
+        dataType: DataType = .f32
+    ) {
+        self.configuration = configuration
+        var generator = RandomGenerator(seed: seed)
+        func matrix(_ shape: [Int], _ scale: Double = 1) -> Tensor {
+            .normal(shape, dataType: dataType, using: &generator) * (initialDeviation * scale)
+        }
+        let c = configuration
+        let residual = 1 / (2 * Double(c.layerCount)).squareRoot()
+        let (queries, keys) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)
+        let embedding = Embedding(weight: matrix([c.vocabularySize, c.hiddenSize]))
+        func projection(_ outputs: Int, bias: Bool) -> Linear {
+            Linear(
+                weight: matrix([outputs, c.hiddenSize]), bias: bias ? .zeros([outputs], dataType: dataType) : nil)
+        }
+        func norm(_ size: Int) -> RMSNorm { RMSNorm(size: size, epsilon: c.normEpsilon, dataType: dataType) }
+        let layers = (0..<c.layerCount).map { index in
+            DecoderBlock(
+                attention: DecoderAttention(
+                    configuration: c, window: c.slidingWindow(forLayer: index),
+                    query: projection(queries, bias: c.hasAttentionBias),
+                    key: projection(keys, bias: c.hasAttentionBias),
+                    value: projection(keys, bias: c.hasAttentionBias),
+                    output: Linear(
+                        weight: matrix([c.hiddenSize, queries], residual),
+                        bias: c.hasOutputBias ? .zeros([c.hiddenSize], dataType: dataType) : nil),
+                    norms: c.hasQueryKeyNorm ? (norm(c.headSize), norm(c.headSize)) : nil),
+                feedForward: GatedFeedForward(
+                    gate: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
+                    up: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
+                    down: Linear(
+                        weight: matrix([c.hiddenSize, c.intermediateSize], residual),
+                        bias: c.hasFeedForwardBias ? .zeros([c.hiddenSize], dataType: dataType) : nil)),
+                inputNorm: norm(c.hiddenSize), postAttentionNorm: norm(c.hiddenSize))
+        }
+        _model = Submodule(
+            "model", DecoderStack(embedding: embedding, layers: layers, norm: norm(c.hiddenSize)))
+        head = c.tiesEmbeddings ? nil : Submodule("lm_head", projection(c.vocabularySize, bias: false))
+    }
+
+    /// Hidden states of tokens: `[batch, positions]` of integers → `[batch, positions, hidden]`.
+    public func embed(_ tokens: Tensor, dropout: Dropout? = nil) -> Tensor {
+        let hidden = model.embedding(tokens)
+        return dropout.map { $0(hidden) } ?? hidden
+    }
+
+    /// Logits of hidden states that all blocks have passed: `[..., hidden]` → `[..., vocabulary]`.
+    public func logits(ofHidden hidden: Tensor) -> Tensor {
+        let normalized = model.norm(hidden)
+        return head.map { $0.wrappedValue(normalized) } ?? model.embedding.scores(normalized)
+    }
+
+    /// Logits of the next token at every position: `[batch, positions]` → `[batch, positions, vocabulary]`.
+    ///
+    /// - Parameter dropout: applied to the embeddings and to what each block adds; nil for evaluation.
+    public func callAsFunction(_ tokens: Tensor, dropout: Dropout? = nil) -> Tensor {
+        let angles = rotaryAngles(positions: tokens.shape[1])
+        var hidden = embed(tokens, dropout: dropout)
+        for layer in model.layers { hidden = layer(hidden, angles: angles, dropout: dropout) }
+        return logits(ofHidden: hidden)
+    }
+
+    /// Cosines and sines that the blocks need for texts of this many positions.
+    public func rotaryAngles(positions: Int) -> RotaryAngles {
+        RotaryAngles(configuration, positions: positions)
+    }
+
+    /// The mean cross-entropy in nats of targets `[batch, positions]`, negative ones left out.
+    public func loss(_ tokens: Tensor, targets: Tensor, dropout: Dropout? = nil) -> Tensor {
+        let logits = self(tokens, dropout: dropout)
+        let rows = logits.reshaped([-1, configuration.vocabularySize])
+        let flat = targets.reshaped([-1])
+        let counted = flat.integers().reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+        return rows.crossEntropy(targets: flat).sum() / Double(max(1, counted))
+    }
+}
+
+/// Embeddings, blocks and the last norm.
+public final class DecoderStack: Module {
+    @Submodule public var embedding: Embedding
+    @Submodule public var layers: [DecoderBlock]
+    @Submodule public var norm: RMSNorm
+
+    init(embedding: Embedding, layers: [DecoderBlock], norm: RMSNorm) {
+        _embedding = Submodule("embed_tokens", embedding)
+        _layers = Submodule("layers", layers)
+        _norm = Submodule("norm", norm)
+    }
+}
+
+/// One block: attention and feed-forward, each on normalized input and added to it.
+public final class DecoderBlock: Module {
+    @Submodule public var attention: DecoderAttention
+    @Submodule public var feedForward: GatedFeedForward
+    @Submodule public var inputNorm: RMSNorm
+    @Submodule public var postAttentionNorm: RMSNorm
+
+    init(
+        attention: DecoderAttention, feedForward: GatedFeedForward, inputNorm: RMSNorm, postAttentionNorm: RMSNorm
+    ) {
+        _attention = Submodule("self_attn", attention)
+        _feedForward = Submodule("mlp", feedForward)
+        _inputNorm = Submodule("input_layernorm", inputNorm)
+        _postAttentionNorm = Submodule("post_attention_layernorm", postAttentionNorm)
+    }
+
+    /// `[batch, positions, hidden]` → the same shape.
+    public func callAsFunction(_ hidden: Tensor, angles: RotaryAngles, dropout: Dropout? = nil) -> Tensor {
+        let apply = { (x: Tensor) in dropout.map { $0(x) } ?? x }
+        let attended = hidden + apply(attention(inputNorm(hidden), angles: angles))
+        return attended + apply(feedForward(postAttentionNorm(attended)))
+    }
+}

@@ -1,0 +1,87 @@
+import CoppiceTensors
+
+/// A trainable tensor of a module, under its name in checkpoints.
+///
+/// ```swift
+/// final class Scale: Module {
+///     @Parameter("weight") var weight: Tensor
+///     init(size: Int) { _weight = Parameter("weight", .ones([size])) }
+/// }
+/// ```
+@propertyWrapper
+public final class Parameter {
+    /// The last part of the parameter's dotted name.
+    public let key: String
+    private var value: Tensor
+    /// Whether gradients are taken with respect to it.
+    public var isTrainable = true {
+        didSet { wrappedValue = value }
+    }
+
+    public init(_ key: String, _ value: Tensor) {
+        self.key = key
+        self.value = value.tracked()
+    }
+
+    /// The tensor, tracked where trainable. Setting it forgets how the new value was computed.
+    public var wrappedValue: Tensor {
+        get { value }
+        set { value = isTrainable ? newValue.tracked() : newValue.detached() }
+    }
+
+    /// Changes elements in place; f32.
+    ///
+    /// - Precondition: as many elements of type f32 as the tensor has.
+    public func update(_ body: (UnsafeMutableBufferPointer<Float>) -> Void) {
+        var own = value.detached()
+        // The only reference: in place, not in a copy.
+        value = Tensor.zeros([])
+        own.withMutableElements(Float.self, body)
+        wrappedValue = own
+    }
+
+    public var projectedValue: Parameter { self }
+}
+
+/// Numbers that a module keeps but that are not trained (running statistics), under their checkpoint name.
+@propertyWrapper
+public final class StateTensor {
+    public let key: String
+    public var wrappedValue: Tensor
+
+    public init(_ key: String, _ value: Tensor) {
+        self.key = key
+        wrappedValue = value.detached()
+    }
+
+    public var projectedValue: StateTensor { self }
+}
+
+/// A part of a module, or a list of parts, under its name in checkpoints.
+@propertyWrapper
+public final class Submodule<Value> {
+    public let key: String
+    public var wrappedValue: Value
+
+    public init(_ key: String, _ value: Value) {
+        self.key = key
+        wrappedValue = value
+    }
+
+    public var projectedValue: Submodule<Value> { self }
+}
+
+/// What ``Module`` finds in its properties.
+protocol ModuleMember {
+    var key: String { get }
+    /// The modules in it, each with the part of its name after the key.
+    var modules: [(suffix: String, module: Module)] { get }
+}
+
+extension Submodule: ModuleMember {
+    var modules: [(suffix: String, module: Module)] {
+        if let module = wrappedValue as? Module { return [("", module)] }
+        if let list = wrappedValue as? [Module] { return list.enumerated().map { (".\($0.offset)", $0.element) } }
+        return []
+    }
+}
