@@ -77,7 +77,8 @@ let package = Package(
         .testTarget(
             name: "TensorsTests", dependencies: ["CoppiceTensors", "CKernels"], path: "Tests/TensorsTests"),
         .testTarget(
-            name: "CompressionTests", dependencies: ["CoppiceCompression", "CKernels"], path: "Tests/CompressionTests"),
+            name: "CompressionTests", dependencies: ["CoppiceCompression", "CoppiceModels", "CKernels"],
+            path: "Tests/CompressionTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
             name: "ServingTests",
