@@ -157,7 +157,12 @@ static void add_task(void *context, long task) {
         T *to = (T *)t->out + (o * t->extent + t->index[j]) * t->inner; \
         for (long i = first; i < end; i++) to[i] += from[i]; \
     }
-    if (t->type == COPPICE_F32) { ADD(float) } else { ADD(double) }
+    switch (t->type) {
+    case COPPICE_F32: ADD(float) break;
+    case COPPICE_F64: ADD(double) break;
+    case COPPICE_I32: ADD(uint32_t) break; // wraps
+    case COPPICE_I64: ADD(uint64_t) break;
+    }
 #undef ADD
 }
 
@@ -170,28 +175,62 @@ void coppice_add_at(
     coppice_parallel_for(outer * t.pieces, &t, add_task);
 }
 
+// Tasks own whole outer indices, so each sum runs in the order of the elements.
+#define ALONG(T, MOVE) \
+    for (long o = first; o < end; o++) \
+        for (long j = 0; j < t->count; j++) \
+            for (long i = 0; i < t->inner; i++) { \
+                long many = (o * t->count + j) * t->inner + i; \
+                long few = (o * t->extent + t->index[many]) * t->inner + i; \
+                const T *x = (const T *)t->x; \
+                T *out = (T *)t->out; \
+                MOVE; \
+            } \
+    break;
+
+static void take_along_task(void *context, long task) {
+    const indexed *t = context;
+    long first = task * t->width, end = first + t->width < t->outer ? first + t->width : t->outer;
+    switch (t->size) {
+    case 1: ALONG(uint8_t, out[many] = x[few])
+    case 2: ALONG(uint16_t, out[many] = x[few])
+    case 4: ALONG(uint32_t, out[many] = x[few])
+    default: ALONG(uint64_t, out[many] = x[few])
+    }
+}
+
+static void add_along_task(void *context, long task) {
+    const indexed *t = context;
+    long first = task * t->width, end = first + t->width < t->outer ? first + t->width : t->outer;
+    switch (t->type) {
+    case COPPICE_F32: ALONG(float, out[few] += x[many])
+    case COPPICE_F64: ALONG(double, out[few] += x[many])
+    case COPPICE_I32: ALONG(uint32_t, out[few] += x[many]) // wraps
+    case COPPICE_I64: ALONG(uint64_t, out[few] += x[many])
+    }
+}
+#undef ALONG
+
+static void run_along(indexed *t, coppice_task task) {
+    long elements = t->count * t->inner;
+    if (elements == 0) return;
+    t->width = elements >= 8192 ? 1 : 8192 / elements;
+    coppice_parallel_for((t->outer + t->width - 1) / t->width, t, task);
+}
+
 void coppice_take_along(
     int size, long outer, long extent, long count, long inner, const void *x, const int64_t *index, void *out) {
-    for (long o = 0; o < outer; o++)
-        for (long j = 0; j < count; j++)
-            for (long i = 0; i < inner; i++) {
-                long to = (o * count + j) * inner + i;
-                long from = (o * extent + index[to]) * inner + i;
-                memcpy((char *)out + to * size, (const char *)x + from * size, (size_t)size);
-            }
+    indexed t = {.size = size, .outer = outer, .extent = extent, .count = count, .inner = inner, .x = x,
+                 .index = index, .out = out};
+    run_along(&t, take_along_task);
 }
 
 void coppice_add_along(
     coppice_element type, long outer, long extent, long count, long inner, const void *x, const int64_t *index,
     void *out) {
-    for (long o = 0; o < outer; o++)
-        for (long j = 0; j < count; j++)
-            for (long i = 0; i < inner; i++) {
-                long from = (o * count + j) * inner + i;
-                long to = (o * extent + index[from]) * inner + i;
-                if (type == COPPICE_F32) ((float *)out)[to] += ((const float *)x)[from];
-                else ((double *)out)[to] += ((const double *)x)[from];
-            }
+    indexed t = {.type = type, .outer = outer, .extent = extent, .count = count, .inner = inner, .x = x,
+                 .index = index, .out = out};
+    run_along(&t, add_along_task);
 }
 
 int coppice_indices_in_range(const int64_t *index, long count, long extent) {

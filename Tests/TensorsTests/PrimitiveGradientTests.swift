@@ -50,6 +50,14 @@ import Testing
         #expect(gradients(of: c.maximum(), withRespectTo: [c])[0].doubles() == [0.5, 0, 0.5])
     }
 
+    @Test func powersOfZeroHaveAllDerivatives() {
+        let x = Tensor([0.0, 2]).tracked()
+        let first = gradients(of: x.power(2).sum(), withRespectTo: [x], differentiable: true)[0]
+        let second = gradients(of: first.sum(), withRespectTo: [x], differentiable: true)[0]
+        let third = gradients(of: second.sum(), withRespectTo: [x])[0]
+        #expect(first.doubles() == [0, 4] && second.doubles() == [2, 2] && third.doubles() == [0, 0])
+    }
+
     @Test(arguments: [
         ([3], [0]), ([2, 3], [0]), ([2, 3], [1]), ([2, 3], [0, 1]), ([2, 3, 4], [0, 2]), ([2, 3, 4], [1]), ([2, 1, 3], [1]),
         ([2, 3, 4, 2], [1, 2]),

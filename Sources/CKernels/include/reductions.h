@@ -25,7 +25,7 @@ void coppice_cumulative_sum(
 void coppice_take(
     int size, long outer, long extent, long count, long inner, const void *x, const int64_t *index, void *out);
 
-/// out[o, index[j], i] += x[o, j, i]; sums in increasing j whatever the number of threads. f32 and f64.
+/// out[o, index[j], i] += x[o, j, i]; sums in increasing j whatever the number of threads. Integers wrap.
 void coppice_add_at(
     coppice_element type, long outer, long extent, long count, long inner, const void *x, const int64_t *index,
     void *out);
@@ -34,7 +34,7 @@ void coppice_add_at(
 void coppice_take_along(
     int size, long outer, long extent, long count, long inner, const void *x, const int64_t *index, void *out);
 
-/// out[o, index[o, j, i], i] += x[o, j, i]. f32 and f64.
+/// out[o, index[o, j, i], i] += x[o, j, i]. Integers wrap.
 void coppice_add_along(
     coppice_element type, long outer, long extent, long count, long inner, const void *x, const int64_t *index,
     void *out);

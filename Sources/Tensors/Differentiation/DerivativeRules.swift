@@ -96,8 +96,12 @@ enum DerivativeRules {
         case .multiply: (da, db) = ({ g * b }, { g * a })
         case .divide: (da, db) = ({ g / b }, { -(g * y / b) })
         case .power:
-            // a^b ln a where a > 0; a power of zero does not change with a positive exponent.
-            da = { g * b * a.power(b - 1) }
+            // b a^(b - 1), and 0 for b = 0 even where a = 0; a^b ln a where a > 0: a power of zero does not change
+            // with a positive exponent.
+            da = {
+                let isConstant = b.equals(Tensor.zeros([], dataType: b.dataType))
+                return g * b * a.power(Tensor.select(isConstant, Tensor.ones([], dataType: b.dataType), b) - 1)
+            }
             db = { g * y * Tensor.select(a.isGreater(than: 0), a, Tensor.ones([], dataType: a.dataType)).log() }
         case .maximum, .minimum:
             // Ties share equally.

@@ -1,12 +1,16 @@
 extension Tensor {
-    /// A sum over axes (all of them by default; negative ones count from the end).
+    /// A sum over axes (all of them by default; negative ones count from the end). Sums of integers and bools are i64.
     public func sum(axes: [Int]? = nil, keepingDimensions: Bool = false) -> Tensor {
-        reduced(.sum, axes, keepingDimensions)
+        summable.reduced(.sum, axes, keepingDimensions)
     }
 
-    /// The mean over axes.
+    /// The elements in a type that holds their sums.
+    private var summable: Tensor { dataType.isFloatingPoint ? self : converted(to: .i64) }
+
+    /// The mean over axes; of integers in f32.
     public func mean(axes: [Int]? = nil, keepingDimensions: Bool = false) -> Tensor {
-        let total = sum(axes: axes, keepingDimensions: keepingDimensions)
+        let sums = sum(axes: axes, keepingDimensions: keepingDimensions)
+        let total = dataType.isFloatingPoint ? sums : sums.converted(to: .f32)
         let terms = (axes.map { resolved($0) } ?? Array(shape.indices)).reduce(1) { $0 * shape[$1] }
         return total / Double(terms)
     }
@@ -44,9 +48,9 @@ extension Tensor {
         takeAlong(argsort(descending: descending), axis: rank - 1)
     }
 
-    /// Sums of all elements up to each along an axis, from the end where `reverse`.
+    /// Sums of all elements up to each along an axis, from the end where `reverse`. Of integers and bools they are i64.
     public func cumulativeSum(axis: Int, reverse: Bool = false) -> Tensor {
-        Self.apply(.cumulativeSum(axis: resolved([axis])[0], reverse: reverse), [self])
+        Self.apply(.cumulativeSum(axis: resolved([axis])[0], reverse: reverse), [summable])
     }
 
     /// log Σ exp over an axis, without overflow.
