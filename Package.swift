@@ -81,6 +81,8 @@ let package = Package(
             path: "Tests/CompressionTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
+            name: "FormatsTests", dependencies: ["CoppiceFormats", "CKernels"], path: "Tests/FormatsTests"),
+        .testTarget(
             name: "ServingTests",
             dependencies: [
                 "CoppiceServing", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

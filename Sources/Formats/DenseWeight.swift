@@ -1,0 +1,72 @@
+import CKernels
+import CoppiceTensors
+
+/// A weight with every entry stored: bf16, f16 or f32, row-major. A view of the tensor it is made from (a mapped
+/// file, at any byte offset), never a copy of a contiguous one.
+public struct DenseWeight: WeightFormat {
+    public static let name = "dense"
+
+    /// W `[rows, columns]` as stored.
+    public let tensor: Tensor
+    private let type: coppice_float_type
+
+    /// - Throws: `badData` unless `tensor` has two dimensions and the type bf16, f16 or f32.
+    public init(_ tensor: Tensor) throws {
+        try self.init(stored: StoredWeight(format: Self.name, shape: tensor.shape, tensors: ["": tensor]))
+    }
+
+    public init(stored: StoredWeight) throws {
+        let (rows, columns) = try stored.matrixShape()
+        guard let tensor = stored.tensors[""] else { throw stored.failure("", "is missing") }
+        switch tensor.dataType {
+        case .f32: type = COPPICE_TYPE_F32
+        case .bf16: type = COPPICE_TYPE_BF16
+        case .f16: type = COPPICE_TYPE_F16
+        default: throw stored.failure("", "expected bf16, f16 or f32, found \(tensor.dataType)")
+        }
+        self.tensor = try stored.part("", tensor.dataType, [rows, columns])
+    }
+
+    public var rows: Int { tensor.shape[0] }
+    public var columns: Int { tensor.shape[1] }
+    public var byteCount: Int { tensor.byteCount }
+    public var label: String { tensor.dataType.description }
+
+    public var nonZeroCount: Int {
+        var count = 0
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, columns)) { buffer in
+            guard let base = buffer.baseAddress else { return }
+            for row in 0..<rows {
+                copyRow(row, into: base)
+                for column in 0..<columns where base[column] != 0 { count += 1 }
+            }
+        }
+        return count
+    }
+
+    public func multiply(_ x: ActivationRows, into y: OutputRows) {
+        checkShapes(x, y)
+        withExtendedLifetime(tensor.storage) {
+            coppice_dense_product(
+                tensor.basePointer, type, rows, columns, x.base, x.rows, x.stride, y.base, y.stride)
+        }
+    }
+
+    public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {
+        precondition(row >= 0 && row < rows, "row \(row) of \(rows)")
+        withExtendedLifetime(tensor.storage) {
+            let source = tensor.basePointer + row * columns * tensor.dataType.byteCount
+            switch tensor.dataType {
+            case .bf16: coppice_bf16_to_f32(source, destination, columns)
+            case .f16: coppice_f16_to_f32(source, destination, columns)
+            default:
+                UnsafeMutableRawPointer(destination).copyMemory(
+                    from: source, byteCount: columns * MemoryLayout<Float>.stride)
+            }
+        }
+    }
+
+    public func stored() -> StoredWeight {
+        StoredWeight(format: Self.name, shape: [rows, columns], tensors: ["": tensor])
+    }
+}

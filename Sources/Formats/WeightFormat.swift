@@ -1,0 +1,88 @@
+import CoppiceTensors
+
+/// How a weight matrix W `[rows = outputs, columns = inputs]` is stored and multiplied: y = x Wᵀ.
+///
+/// A conforming type is an immutable value. It knows its bytes, the exact matrix that it stands for, how to
+/// multiply a batch of activations with it, and how it is written to a checkpoint. Storage layouts are described
+/// in `docs/formats.md`.
+public protocol WeightFormat: Sendable {
+    /// The family's name, as ``StoredWeight/format`` has it: `"dense"`, `"integer"`, `"sparse-n:m"`…
+    static var name: String { get }
+
+    /// Outputs: rows of W.
+    var rows: Int { get }
+    /// Inputs: columns of W.
+    var columns: Int { get }
+    /// Bytes that a product reads from memory, padding and metadata included.
+    var byteCount: Int { get }
+    /// Entries of W that are not zero. O(weight).
+    var nonZeroCount: Int { get }
+    /// The family with its options, short and readable: `"bf16"`, `"int4-group128"`, `"sparse-2:4-int8"`.
+    var label: String { get }
+
+    /// W as f32 `[rows, columns]`: exactly the matrix that ``multiply(_:into:)`` uses.
+    func dense() -> Tensor
+
+    /// Writes x Wᵀ to `y`, for one to thousands of rows of x; picks its kernel by that number. Multithreaded, with
+    /// a result that does not depend on the number of threads. May be called from several threads.
+    ///
+    /// - Precondition: x has W's columns, y has W's rows as columns and as many rows as x; they do not overlap.
+    func multiply(_ x: ActivationRows, into y: OutputRows)
+
+    /// Writes row `row` of W to `columns` floats at `destination`: an embedding lookup. O(columns).
+    func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>)
+
+    /// The tensors and options that a checkpoint keeps. Tensors share this weight's memory where they can.
+    func stored() -> StoredWeight
+
+    /// The weight that ``stored()`` described, over the same memory.
+    ///
+    /// - Throws: `CoppiceError` of kind `badData` that names the tensor, if shapes, types, counts or offsets do not
+    ///   fit together.
+    init(stored: StoredWeight) throws
+}
+
+extension WeightFormat {
+    public var label: String { Self.name }
+
+    /// Bits that one entry of W takes on average, metadata included.
+    public var bitsPerWeight: Double {
+        rows * columns == 0 ? 0 : Double(byteCount) * 8 / Double(rows * columns)
+    }
+
+    /// The share of W's entries that are zero.
+    public var sparsity: Double {
+        rows * columns == 0 ? 0 : 1 - Double(nonZeroCount) / Double(rows * columns)
+    }
+
+    /// W as f32 `[rows, columns]`, row by row through ``copyRow(_:into:)``.
+    public func dense() -> Tensor {
+        var result = Tensor(uninitialized: [rows, columns])
+        result.withMutableElements(Float.self) { elements in
+            guard let base = elements.baseAddress else { return }
+            for row in 0..<rows { copyRow(row, into: base + row * columns) }
+        }
+        return result
+    }
+
+    /// y = x Wᵀ for x `[n, columns]` in f32; y is `[n, rows]`.
+    public func multiply(_ x: Tensor) -> Tensor {
+        precondition(x.rank == 2 && x.shape[1] == columns, "x has shape \(x.shape), expected [n, \(columns)]")
+        var y = Tensor(uninitialized: [x.shape[0], rows])
+        x.withElements(Float.self) { input in
+            y.withMutableElements(Float.self) { output in
+                guard let from = input.baseAddress, let to = output.baseAddress else { return }
+                multiply(
+                    ActivationRows(from, rows: x.shape[0], columns: columns, stride: columns),
+                    into: OutputRows(to, rows: x.shape[0], columns: rows, stride: rows))
+            }
+        }
+        return y
+    }
+
+    func checkShapes(_ x: ActivationRows, _ y: OutputRows) {
+        precondition(x.columns == columns, "x has \(x.columns) columns, the weight has \(columns)")
+        precondition(y.columns == rows, "y has \(y.columns) columns, the weight has \(rows) rows")
+        precondition(x.rows == y.rows, "x has \(x.rows) rows, y has \(y.rows)")
+    }
+}
