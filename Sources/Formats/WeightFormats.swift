@@ -13,6 +13,10 @@ public enum WeightFormats {
             let known = all.map(\.name).joined(separator: ", ")
             throw stored.failure("format", "expected one of \(known), found \"\(stored.format)\"")
         }
-        return try type.init(stored: stored)
+        return try make(type, stored)
     }
+
+    private static func make<Format: WeightFormat>(
+        _ type: Format.Type, _ stored: StoredWeight
+    ) throws -> any WeightFormat { try Format(stored: stored) }
 }
