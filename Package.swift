@@ -50,7 +50,7 @@ let package = Package(
         .target(
             name: "CoppiceTraining",
             dependencies: [
-                "CoppiceModels", .product(name: "GRDB", package: "GRDB.swift"),
+                "CoppiceNetworks", "CoppiceModels", .product(name: "GRDB", package: "GRDB.swift"),
             ], path: "Sources/Training"),
         .target(name: "CoppiceInference", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Inference"),
         .target(

@@ -62,3 +62,15 @@ public enum TrainingBenchmark {
         return TokenBatch(tokens, starts: (0..<rows).map { $0 * (columns + 1) }, length: columns)
     }
 }
+
+extension TrainingBenchmark {
+    /// Measures the model that comparisons with other systems use: Llama with 3.1 million parameters (hidden 192,
+    /// feed-forward 512, 6 layers, 6 heads of which 2 for keys and values, 4,096 tokens, tied), 16 windows of 256.
+    public static func measureReferenceModel(steps: Int = 5, warmupSteps: Int = 2) throws -> Measurement {
+        var recipe = TrainingRecipe()
+        recipe.model.keyValueHeads = 2
+        let learner = DecoderLearner(
+            recipe, configuration: recipe.configuration(vocabularySize: 4096, beginToken: nil, endToken: 0))
+        return try measure(learner, batchSize: 16, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
+    }
+}

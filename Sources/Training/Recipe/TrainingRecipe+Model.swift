@@ -1,0 +1,23 @@
+import CoppiceModels
+
+extension TrainingRecipe {
+    /// The architecture with the tokenizer's numbers filled in.
+    public func configuration(vocabularySize: Int, beginToken: Int?, endToken: Int) -> DecoderConfiguration {
+        DecoderConfiguration(
+            family: DecoderConfiguration.Family(rawValue: model.family.rawValue) ?? .llama,
+            vocabularySize: vocabularySize, hiddenSize: model.hiddenSize, intermediateSize: model.intermediateSize,
+            layerCount: model.layers, headCount: model.heads, keyValueHeadCount: model.keyValueHeads,
+            headSize: model.headSize, maximumPositions: model.context, normEpsilon: model.normEpsilon,
+            rotary: RotaryConfiguration(base: model.ropeBase), tiesEmbeddings: model.tiesEmbeddings,
+            beginToken: beginToken, endTokens: [endToken], dataType: .bf16)
+    }
+}
+
+extension DecoderLearner {
+    /// An untrained model of a recipe.
+    public convenience init(_ recipe: TrainingRecipe, configuration: DecoderConfiguration) {
+        self.init(
+            DecoderNetwork(configuration, seed: recipe.seed, initialDeviation: recipe.model.initialDeviation),
+            recipe: recipe)
+    }
+}
