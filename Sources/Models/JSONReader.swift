@@ -59,7 +59,8 @@ package struct JSONReader {
                 }
                 try withStringBytes { key, reader in
                     guard try reader.peek() == UInt8(ascii: ":") else {
-                        throw reader.error("expected a colon after the key, found \(reader.found())", at: reader.position)
+                        throw reader.error(
+                            "expected a colon after the key, found \(reader.found())", at: reader.position)
                     }
                     reader.position += 1
                     try member(key, &reader)
@@ -96,7 +97,8 @@ package struct JSONReader {
         guard try peek() == UInt8(ascii: "\"") else { throw error("expected a string, found \(found())", at: position) }
         let start = position + 1
         var end = start
-        while end < bytes.count, bytes[end] != UInt8(ascii: "\""), bytes[end] != UInt8(ascii: "\\"), bytes[end] >= 0x20 {
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\""), bytes[end] != UInt8(ascii: "\\"), bytes[end] >= 0x20
+        {
             end += 1
         }
         if end < bytes.count, bytes[end] == UInt8(ascii: "\"") {
@@ -215,7 +217,9 @@ package struct JSONReader {
     // MARK: Strings
 
     private func text(_ bytes: UnsafeBufferPointer<UInt8>, at start: Int) throws -> String {
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw error("a string is not UTF-8", at: start) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw error("a string is not UTF-8", at: start)
+        }
         return text
     }
 

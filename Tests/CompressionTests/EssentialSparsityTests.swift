@@ -64,7 +64,7 @@ import Testing
         for _ in 0..<30 {
             let ys = grid.map { _ in Double(generator.normal()) }
             let best = try #require(TwoSegmentFit(grid, ys))
-            // Brute force over a fine grid of breakpoints, each fitted by gradient-free normal equations in three unknowns.
+            // Brute force over a fine grid of breakpoints, each fitted by normal equations in three unknowns.
             for step in 2..<88 {
                 let b = Double(step) / 100 + 0.005
                 #expect(best.squaredError <= continuousFitError(grid, ys, b) + 1e-9)

@@ -16,7 +16,9 @@ import Testing
 
     @Test func theLibraryOfRecipesIsValid() throws {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../Recipes")
-        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".yaml") && !$0.hasPrefix("train-") }
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+            $0.hasSuffix(".yaml") && !$0.hasPrefix("train-")
+        }
         #expect(files.count >= 12)
         for file in files {
             let recipe = try Recipe.load(folder.appendingPathComponent(file).path)

@@ -112,8 +112,12 @@ private func method(
 
     @Test func aPatternThatDoesNotFitIsRefused() {
         #expect {
-            _ = try masks(method(SemiStructuredGranularity(SemiStructuredPattern(kept: 2, of: 4)), sparsity: 0.5), weights)
-        } throws: { "\($0)".hasPrefix("layer.1: pattern 2:4 needs rows whose length is a multiple of 4, this weight's is 17") }
+            let granularity = SemiStructuredGranularity(SemiStructuredPattern(kept: 2, of: 4))
+            _ = try masks(method(granularity, sparsity: 0.5), weights)
+        } throws: {
+            "\($0)".hasPrefix(
+                "layer.1: pattern 2:4 needs rows whose length is a multiple of 4, this weight's is 17")
+        }
     }
 
     @Test func wandaScoresByHand() throws {
@@ -138,9 +142,11 @@ private func method(
     }
 
     @Test func randomScoresAreUniformAndTheirOwnForEachMatrix() throws {
-        let one = RandomCriterion(seed: 3).scores(of: Tensor(uninitialized: [100, 100]), name: "a", inputNorms: nil).floats()
-        let two = RandomCriterion(seed: 3).scores(of: Tensor(uninitialized: [100, 100]), name: "b", inputNorms: nil).floats()
-        let other = RandomCriterion(seed: 4).scores(of: Tensor(uninitialized: [100, 100]), name: "a", inputNorms: nil).floats()
+        func scores(_ seed: UInt64, _ name: String) -> [Float] {
+            let matrix = Tensor(uninitialized: [100, 100])
+            return RandomCriterion(seed: seed).scores(of: matrix, name: name, inputNorms: nil).floats()
+        }
+        let (one, two, other) = (scores(3, "a"), scores(3, "b"), scores(4, "a"))
         #expect(one != two && one != other)
         #expect(one.allSatisfy { $0 >= 0 && $0 < 1 })
         let mean = one.reduce(0, +) / 10_000
@@ -214,7 +220,8 @@ private func method(
 
     @Test func aSmallMatrixStaysDense() {
         let weights = [
-            PrunableWeight(name: "small", rows: 4, columns: 4), PrunableWeight(name: "large", rows: 1000, columns: 1000),
+            PrunableWeight(name: "small", rows: 4, columns: 4),
+            PrunableWeight(name: "large", rows: 1000, columns: 1000),
         ]
         let densities = ErdosRenyiAllocation.densities(weights, total: 500_000)
         #expect(densities[0] == 1)

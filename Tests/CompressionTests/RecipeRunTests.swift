@@ -56,16 +56,38 @@ private func run(_ stages: String) throws -> RecipeRun {
     }
 
     @Test(arguments: [
-        ("  - quantize: { bits: 4, group_size: 32 }",
-            "r.yaml: stages[0].quantize.group_size: 32 does not divide the 16 inputs of model.layers.0.self_attn.q_proj.weight; expected 16, channel"),
-        ("  - quantize: { bits: 8, targets: mlp }\n  - quantize: { bits: 8 }",
-            "r.yaml: stages[1].quantize: model.layers.0.mlp.down_proj.weight is already quantized by stages[0]; exclude it from one of them"),
-        ("  - prune: { method: magnitude, pattern: \"3:16\" }",
-            "model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose length is a multiple of 16, this weight's is 40"),
-        ("  - prune: { method: wanda, sparsity: 0.5, targets: \"*\" }",
-            "r.yaml: stages[0].prune: wanda prunes the projections of decoder blocks, and model.embed_tokens.weight is none; add it to ignore"),
-        ("  - prune: { method: magnitude, sparsity: 0.5, targets: gate_proj }",
-            "r.yaml: stages[0].prune.targets: \"gate_proj\" matches no matrix of the model"),
+        (
+            "  - quantize: { bits: 4, group_size: 32 }",
+            """
+            r.yaml: stages[0].quantize.group_size: 32 does not divide the 16 inputs of \
+            model.layers.0.self_attn.q_proj.weight; expected 16, channel
+            """
+        ),
+        (
+            "  - quantize: { bits: 8, targets: mlp }\n  - quantize: { bits: 8 }",
+            """
+            r.yaml: stages[1].quantize: model.layers.0.mlp.down_proj.weight is already quantized by stages[0]; \
+            exclude it from one of them
+            """
+        ),
+        (
+            "  - prune: { method: magnitude, pattern: \"3:16\" }",
+            """
+            model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose length is a multiple of 16, this \
+            weight's is 40
+            """
+        ),
+        (
+            "  - prune: { method: wanda, sparsity: 0.5, targets: \"*\" }",
+            """
+            r.yaml: stages[0].prune: wanda prunes the projections of decoder blocks, and \
+            model.embed_tokens.weight is none; add it to ignore
+            """
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, targets: gate_proj }",
+            "r.yaml: stages[0].prune.targets: \"gate_proj\" matches no matrix of the model"
+        ),
     ])
     func whatDoesNotFitIsFoundBeforeAnyWork(stages: String, message: String) {
         #expect { _ = try run(stages) } throws: { "\($0)".hasPrefix(message) }

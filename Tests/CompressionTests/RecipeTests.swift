@@ -42,7 +42,8 @@ private func failure(_ yaml: String) -> String {
                 .prune(PruneStage(
                     method: .magnitude, sparsity: 0.4, scope: .row, allocation: .erk,
                     selection: WeightSelection(
-                        targets: [WeightPattern("mlp"), WeightPattern("*.q_proj.*")], ignore: [WeightPattern("layers.0")])
+                        targets: [WeightPattern("mlp"), WeightPattern("*.q_proj.*")],
+                        ignore: [WeightPattern("layers.0")])
                 )),
                 .prune(PruneStage(
                     method: .wanda, sparsity: 0.5, pattern: .semiStructured(SemiStructuredPattern(kept: 2, of: 4)))),
@@ -74,37 +75,142 @@ private func failure(_ yaml: String) -> String {
     }
 
     @Test(arguments: [
-        ("stages:\n  - prune:\n      method: magnitude\n      sparsty: 0.5", "r.yaml: line 4: stages[0].prune: unknown key \"sparsty\"; did you mean \"sparsity\"?"),
+        (
+            "stages:\n  - prune:\n      method: magnitude\n      sparsty: 0.5",
+            "r.yaml: line 4: stages[0].prune: unknown key \"sparsty\"; did you mean \"sparsity\"?"
+        ),
         ("stage:\n  - prune: {}", "r.yaml: line 1: unknown key \"stage\"; did you mean \"stages\"?"),
         ("stages:\n  - prun: {}", "r.yaml: line 2: stages[0]: unknown key \"prun\"; did you mean \"prune\"?"),
-        ("stages:\n  - prune: {method: magnitud, sparsity: 0.1}", "r.yaml: line 2: stages[0].prune.method: unknown value \"magnitud\"; did you mean \"magnitude\"?"),
-        ("stages:\n  - prune: {method: best, sparsity: 0.1}", "r.yaml: line 2: stages[0].prune.method: unknown value \"best\"; expected one of magnitude, wanda, random"),
-        ("stages:\n  - prune: {sparsity: 0.1}", "r.yaml: line 2: stages[0].prune: the key \"method\" is missing, expected one of magnitude, wanda, random"),
-        ("stages:\n  - prune: {method: random}", "r.yaml: line 2: stages[0].prune: the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1"),
-        ("stages:\n  - prune: {method: random, sparsity: 1}", "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found 1"),
-        ("stages:\n  - prune: {method: random, sparsity: .nan}", "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found .nan"),
-        ("stages:\n  - prune: {method: random, sparsity: nan}", "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found nan"),
-        ("stages:\n  - prune: {method: random, sparsity: \"0.5\"}", "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found the text \"0.5\"; leave the quotes out"),
-        ("stages:\n  - prune: {method: random, sparsity: }", "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found nothing"),
-        ("stages:\n  - prune: {method: random, pattern: \"4:2\"}", "r.yaml: line 2: stages[0].prune.pattern: expected \"unstructured\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32, found \"4:2\""),
-        ("stages:\n  - prune: {method: random, pattern: \"2:4\", sparsity: 0.75}", "r.yaml: line 2: stages[0].prune.sparsity: pattern 2:4 keeps 2 of 4, expected 0.5 or no sparsity, found 0.75"),
-        ("stages:\n  - prune: {method: random, pattern: \"2:4\", scope: layer}", "r.yaml: line 2: stages[0].prune.scope: does not go with pattern 2:4, which compares within its groups; leave it out"),
-        ("stages:\n  - prune: {method: wanda, sparsity: 0.5, scope: global}", "r.yaml: line 2: stages[0].prune.scope: wanda prunes block by block and has no global threshold, expected row or layer"),
-        ("stages:\n  - prune: {method: random, sparsity: 0.5, scope: global, allocation: erk}", "r.yaml: line 2: stages[0].prune.allocation: does not go with scope global, which finds each layer's share by one threshold; leave it out"),
+        (
+            "stages:\n  - prune: {method: magnitud, sparsity: 0.1}",
+            "r.yaml: line 2: stages[0].prune.method: unknown value \"magnitud\"; did you mean \"magnitude\"?"
+        ),
+        (
+            "stages:\n  - prune: {method: best, sparsity: 0.1}",
+            """
+            r.yaml: line 2: stages[0].prune.method: unknown value "best"; expected one of magnitude, wanda, \
+            random
+            """
+        ),
+        (
+            "stages:\n  - prune: {sparsity: 0.1}",
+            """
+            r.yaml: line 2: stages[0].prune: the key "method" is missing, expected one of magnitude, wanda, \
+            random
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random}",
+            """
+            r.yaml: line 2: stages[0].prune: the key "sparsity" is missing, expected the fraction of weights to \
+            remove, from 0 to below 1
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: 1}",
+            "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found 1"
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: .nan}",
+            "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found .nan"
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: nan}",
+            "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found nan"
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: \"0.5\"}",
+            """
+            r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found the text \
+            "0.5"; leave the quotes out
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: }",
+            "r.yaml: line 2: stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found nothing"
+        ),
+        (
+            "stages:\n  - prune: {method: random, pattern: \"4:2\"}",
+            """
+            r.yaml: line 2: stages[0].prune.pattern: expected "unstructured" or kept:of, such as "2:4" (keeps 2 \
+            of every 4), with of at most 32, found "4:2"
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, pattern: \"2:4\", sparsity: 0.75}",
+            """
+            r.yaml: line 2: stages[0].prune.sparsity: pattern 2:4 keeps 2 of 4, expected 0.5 or no sparsity, \
+            found 0.75
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, pattern: \"2:4\", scope: layer}",
+            """
+            r.yaml: line 2: stages[0].prune.scope: does not go with pattern 2:4, which compares within its \
+            groups; leave it out
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: wanda, sparsity: 0.5, scope: global}",
+            """
+            r.yaml: line 2: stages[0].prune.scope: wanda prunes block by block and has no global threshold, \
+            expected row or layer
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: 0.5, scope: global, allocation: erk}",
+            """
+            r.yaml: line 2: stages[0].prune.allocation: does not go with scope global, which finds each layer's \
+            share by one threshold; leave it out
+            """
+        ),
         ("stages:\n  - quantize: {bits: 6}", "r.yaml: line 2: stages[0].quantize.bits: expected 4 or 8, found 6"),
-        ("stages:\n  - quantize: {bits: 16}", "r.yaml: line 2: stages[0].quantize.bits: expected a whole number from 4 to 8, found 16"),
-        ("stages:\n  - quantize: {}", "r.yaml: line 2: stages[0].quantize: the key \"bits\" is missing, expected 4 or 8"),
-        ("stages:\n  - quantize: {bits: 4, group_size: 33}", "r.yaml: line 2: stages[0].quantize.group_size: expected \"channel\" or one of 16, 32, 64, 128, 256, found 33"),
-        ("stages:\n  - quantize: {bits: 4, symmetric: maybe}", "r.yaml: line 2: stages[0].quantize.symmetric: expected true or false, found maybe"),
-        ("stages:\n  - quantize: {bits: 4, targets: []}", "r.yaml: line 2: stages[0].quantize.targets: expected patterns of weight names, found an empty list"),
-        ("stages:\n  - quantize: {bits: 8}\n  - prune: {method: random, sparsity: 0.5}", "r.yaml: line 3: stages[1]: a prune stage must come before the quantize stages (stage 0 quantizes): codes are not pruned"),
+        (
+            "stages:\n  - quantize: {bits: 16}",
+            "r.yaml: line 2: stages[0].quantize.bits: expected a whole number from 4 to 8, found 16"
+        ),
+        (
+            "stages:\n  - quantize: {}",
+            "r.yaml: line 2: stages[0].quantize: the key \"bits\" is missing, expected 4 or 8"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, group_size: 33}",
+            """
+            r.yaml: line 2: stages[0].quantize.group_size: expected "channel" or one of 16, 32, 64, 128, 256, \
+            found 33
+            """
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, symmetric: maybe}",
+            "r.yaml: line 2: stages[0].quantize.symmetric: expected true or false, found maybe"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, targets: []}",
+            "r.yaml: line 2: stages[0].quantize.targets: expected patterns of weight names, found an empty list"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 8}\n  - prune: {method: random, sparsity: 0.5}",
+            """
+            r.yaml: line 3: stages[1]: a prune stage must come before the quantize stages (stage 0 quantizes): \
+            codes are not pruned
+            """
+        ),
         ("stages: []", "r.yaml: line 1: stages: expected at least one stage, found none"),
         ("stages: 3", "r.yaml: line 1: stages: expected a list of stages, found \"3\""),
-        ("stages:\n  - {prune: {method: random, sparsity: 0}, quantize: {bits: 8}}", "r.yaml: line 2: stages[0]: expected one of prune, quantize, found both"),
+        (
+            "stages:\n  - {prune: {method: random, sparsity: 0}, quantize: {bits: 8}}",
+            "r.yaml: line 2: stages[0]: expected one of prune, quantize, found both"
+        ),
         ("seed: -1\nstages: []", "found -1"),
         ("seed: 1.5\nstages: []", "found 1.5"),
-        ("calibration: {samples: 0}\nstages: [{quantize: {bits: 8}}]", "r.yaml: line 1: calibration.samples: expected a whole number from 1 to 65536, found 0"),
-        ("calibration: {samples: 99999999999999999999}\nstages: [{quantize: {bits: 8}}]", "found 99999999999999999999"),
+        (
+            "calibration: {samples: 0}\nstages: [{quantize: {bits: 8}}]",
+            "r.yaml: line 1: calibration.samples: expected a whole number from 1 to 65536, found 0"
+        ),
+        (
+            "calibration: {samples: 99999999999999999999}\nstages: [{quantize: {bits: 8}}]",
+            "found 99999999999999999999"
+        ),
         ("name: x", "r.yaml: line 1: the key \"stages\" is missing, expected a list of prune and quantize stages"),
         ("[1, 2]", "r.yaml: line 1: expected a mapping with the keys name, seed, calibration, stages, found a list"),
         ("", "r.yaml: is empty, expected a recipe with \"stages\""),
@@ -113,7 +219,10 @@ private func failure(_ yaml: String) -> String {
         ("stages: [", "is not YAML: "),
         ("\tstages: []", "is not YAML: "),
         ("stages:\n  - quantize: {bits: 8, targets: [*]}", "r.yaml: line 2"),
-        ("stages:\n  - quantize: {bits: 8, targets: *all}", "r.yaml: line 2: a text that starts with * must be in quotes"),
+        (
+            "stages:\n  - quantize: {bits: 8, targets: *all}",
+            "r.yaml: line 2: a text that starts with * must be in quotes"
+        ),
         ("a: 1\n---\nb: 2", "is not YAML: "),
         ("{[1]: 2}", "r.yaml: line 1: expected a text as key"),
     ])
@@ -130,7 +239,8 @@ private func failure(_ yaml: String) -> String {
             let references = (0..<9).map { _ in "*a\(level - 1)" }.joined(separator: ", ")
             bomb += "a\(level): &a\(level) [\(references)]\n"
         }
-        #expect(failure(bomb + "? *a9\n: 1\n? *a8\n: 2\n").contains("line 1: anchors (& before a name) are not accepted"))
+        let refusal = failure(bomb + "? *a9\n: 1\n? *a8\n: 2\n")
+        #expect(refusal.contains("line 1: anchors (& before a name) are not accepted"))
         #expect(failure("name: a - 'b\nx: &a '\n").contains("line 2: anchors"))
         #expect(failure("name: A & B\nstages: []").contains("found none"))
         let deep = String(repeating: "[", count: 50_000)
@@ -158,7 +268,8 @@ private func failure(_ yaml: String) -> String {
         #expect(error(try write("empty.yaml", Data()))?.message == "is empty, expected a recipe with \"stages\"")
         #expect(error(try write("binary.yaml", Data([0xFF, 0xFE, 0x00])))?.message.contains("is not UTF-8") == true)
         #expect(
-            error(try write("huge.yaml", Data(repeating: 0x23, count: (1 << 20) + 1)))?.message.contains("1 MiB") == true)
+            error(try write("huge.yaml", Data(repeating: 0x23, count: (1 << 20) + 1)))?.message.contains("1 MiB")
+                == true)
         let good = try Recipe.load(try write("good.yaml", Data("stages: [{quantize: {bits: 8}}]\n".utf8)))
         #expect(good.source.hasSuffix("good.yaml") && good.stages.count == 1)
     }
@@ -205,7 +316,9 @@ private func failure(_ yaml: String) -> String {
             "\($0)" == "r.yaml: stages[0].prune.targets: \"mpl\" matches no matrix of the model; names look like "
                 + "model.layers.0.self_attn.q_proj.weight"
         }
-        #expect { _ = try select(nil, ignore: ["x"]) } throws: { "\($0)".contains("stages[0].prune.ignore: \"x\" matches no") }
+        #expect { _ = try select(nil, ignore: ["x"]) } throws: {
+            "\($0)".contains("stages[0].prune.ignore: \"x\" matches no")
+        }
         #expect { _ = try select(["mlp"], ignore: ["mlp"]) } throws: { "\($0)".contains("selects no matrix") }
     }
 

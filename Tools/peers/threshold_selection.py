@@ -78,7 +78,8 @@ def unpack(words, count):
 def compare_masks(kernels, sparsity, rounded):
     """Global L1 pruning of five layers of different scales: how many mask entries differ, and of which magnitude."""
     torch.manual_seed(0)
-    layers = [torch.nn.Linear(*shape, bias=False) for shape in ((512, 768), (768, 512), (512, 512), (512, 1376), (300, 7))]
+    shapes = ((512, 768), (768, 512), (512, 512), (512, 1376), (300, 7))
+    layers = [torch.nn.Linear(*shape, bias=False) for shape in shapes]
     for index, layer in enumerate(layers):
         with torch.no_grad():
             layer.weight.normal_(std=0.02 * (index + 1))

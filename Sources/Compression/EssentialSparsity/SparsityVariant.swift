@@ -40,9 +40,11 @@ public struct SparsityVariant: Sendable {
         let random = RandomCriterion(seed: seed)
         return [
             SparsityVariant(
-                label: "magnitude-global", criterion: magnitude, allocation: GlobalAllocation(), sparsities: sparsities),
+                label: "magnitude-global", criterion: magnitude, allocation: GlobalAllocation(),
+                sparsities: sparsities),
             SparsityVariant(
-                label: "magnitude-layer", criterion: magnitude, allocation: UniformAllocation(), sparsities: sparsities),
+                label: "magnitude-layer", criterion: magnitude, allocation: UniformAllocation(),
+                sparsities: sparsities),
             SparsityVariant(
                 label: "random-global", criterion: random, allocation: GlobalAllocation(), sparsities: sparsities),
             SparsityVariant(

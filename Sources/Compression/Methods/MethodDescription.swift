@@ -33,8 +33,8 @@ public enum Methods {
             evidence: "essential-sparsity"),
         MethodDescription(
             name: "wanda", kind: .criterion,
-            summary: "Removes the weights with the smallest |weight| × norm of its input on a calibration text, within each "
-                + "output, block by block behind the pruned prefix.",
+            summary: "Removes the weights with the smallest |weight| × norm of its input on a calibration text, within "
+                + "each output, block by block behind the pruned prefix.",
             recipeKey: "prune.method: wanda",
             example: "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
             paper: "Sun et al. 2023, arXiv:2306.11695", evidence: nil),
@@ -52,7 +52,8 @@ public enum Methods {
             paper: "Han et al. 2015, arXiv:1506.02626", evidence: "essential-sparsity"),
         MethodDescription(
             name: "N:M", kind: .granularity,
-            summary: "Keeps N of every M consecutive inputs of a row, a pattern that kernels multiply without an index search.",
+            summary: "Keeps N of every M consecutive inputs of a row, a pattern that kernels multiply without an index "
+                + "search.",
             recipeKey: "prune.pattern: \"2:4\"",
             example: "stages: [{prune: {method: magnitude, pattern: \"2:4\"}}]",
             paper: "Mishra et al. 2021, arXiv:2104.08378", evidence: "essential-sparsity"),
@@ -71,26 +72,32 @@ public enum Methods {
             evidence: "essential-sparsity"),
         MethodDescription(
             name: "erk", kind: .allocation,
-            summary: "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, small ones stay denser.",
+            summary: "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, so that small ones "
+                + "stay denser.",
             recipeKey: "prune.allocation: erk",
             example: "stages: [{prune: {method: random, sparsity: 0.5, allocation: erk}}]",
             paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",
             evidence: "essential-sparsity"),
         MethodDescription(
             name: "round-to-nearest", kind: .quantization,
-            summary: "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of inputs.",
-            recipeKey: "quantize.bits: 8 | 4, quantize.symmetric: true | false, quantize.group_size: channel | 16 … 256",
+            summary: "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of "
+                + "inputs.",
+            recipeKey: "quantize.bits: 8 | 4, quantize.symmetric: true | false, "
+                + "quantize.group_size: channel | 16 … 256",
             example: "stages: [{quantize: {bits: 4, group_size: 32, symmetric: false}}]",
             paper: "Jacob et al. 2018, arXiv:1712.05877; survey: Gholami et al. 2021, arXiv:2103.13630", evidence: nil),
         MethodDescription(
             name: "block-sequential calibration", kind: .calibration,
-            summary: "Runs windows of a text through the model one block at a time; each block sees the already compressed prefix.",
+            summary: "Runs windows of a text through the model one block at a time; each block sees the already "
+                + "compressed prefix.",
             recipeKey: "calibration.samples, calibration.sequence_length",
-            example: "calibration: {samples: 64, sequence_length: 256}\nstages: [{prune: {method: wanda, sparsity: 0.5}}]",
+            example: "calibration: {samples: 64, sequence_length: 256}\n"
+                + "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
             paper: "Frantar and Alistarh 2023, arXiv:2301.00774; Sun et al. 2023, arXiv:2306.11695", evidence: nil),
         MethodDescription(
             name: "essential sparsity", kind: .analysis,
             summary: "Sweeps sparsities and finds how much can be removed for free and where the loss breaks away.",
-            recipeKey: nil, example: nil, paper: "Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
+            recipeKey: nil, example: nil, paper: "Jaiswal et al. 2023, arXiv:2306.03805",
+            evidence: "essential-sparsity"),
     ]
 }

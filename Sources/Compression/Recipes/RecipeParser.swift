@@ -22,7 +22,8 @@ extension Recipe {
             let stage = try Self.stage(element)
             if case .prune = stage, let before = stages.firstIndex(where: { $0.name == "quantize" }) {
                 throw element.error(
-                    "a prune stage must come before the quantize stages (stage \(before) quantizes): codes are not pruned")
+                    "a prune stage must come before the quantize stages (stage \(before) quantizes): "
+                        + "codes are not pruned")
             }
             stages.append(stage)
         }
@@ -63,23 +64,26 @@ extension Recipe {
         if case .semiStructured(let groups) = pattern {
             for key in ["scope", "allocation"] {
                 if let field = fields[key] {
-                    throw field.error("does not go with pattern \(groups), which compares within its groups; leave it out")
+                    throw field.error(
+                        "does not go with pattern \(groups), which compares within its groups; leave it out")
                 }
             }
             if let sparsity, let field = fields["sparsity"], abs(sparsity - groups.sparsity) > 1e-9 {
                 throw field.error(
-                    "pattern \(groups) keeps \(groups.kept) of \(groups.groupLength), expected \(groups.sparsity) or no "
-                        + "sparsity, found \(sparsity)")
+                    "pattern \(groups) keeps \(groups.kept) of \(groups.groupLength), expected \(groups.sparsity) "
+                        + "or no sparsity, found \(sparsity)")
             }
             return PruneStage(method: method, sparsity: groups.sparsity, pattern: pattern, selection: selection)
         }
         guard let sparsity else {
-            throw node.error("the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1")
+            throw node.error(
+                "the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1")
         }
         let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? PruneStage.defaultScope(method)
         let allocation = try fields["allocation"]?.word(PruneStage.Sharing.self) ?? .uniform
         if scope == .global, let field = fields["allocation"] {
-            throw field.error("does not go with scope global, which finds each layer's share by one threshold; leave it out")
+            throw field.error(
+                "does not go with scope global, which finds each layer's share by one threshold; leave it out")
         }
         if scope == .global, method == .wanda {
             throw (fields["scope"] ?? node).error(

@@ -1,0 +1,114 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+
+/// A decoder language model and AdamW, as the training loop drives them.
+public final class DecoderLearner: LanguageModelLearner {
+    public let network: DecoderNetwork
+    private let optimizer: AdamW
+    private let decay: TrainingRecipe.Optimizer.Decay
+    private let dropoutRate: Double
+    /// By parameter, in the network's order.
+    private var moments: [AdamW.Moments]
+    private var gradient: [Tensor]?
+
+    public init(_ network: DecoderNetwork, recipe: TrainingRecipe) {
+        self.network = network
+        optimizer = AdamW(
+            beta1: recipe.optimizer.beta1, beta2: recipe.optimizer.beta2, epsilon: recipe.optimizer.epsilon,
+            weightDecay: recipe.optimizer.weightDecay)
+        decay = recipe.optimizer.decay
+        dropoutRate = recipe.model.dropout
+        moments = network.parameters.map { AdamW.Moments(like: $0.parameter.wrappedValue) }
+    }
+
+    public var vocabularySize: Int { network.configuration.vocabularySize }
+    public var parameterCount: Int { network.parameterCount }
+
+    public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
+        let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
+        let (inputs, targets) = batch.tensors
+        let loss = network.loss(inputs, targets: targets, dropout: dropout)
+        let seed = Tensor(weight, dataType: loss.dataType)
+        let parts = gradients(
+            of: loss, withRespectTo: network.parameters.map(\.parameter.wrappedValue), seed: seed)
+        gradient = gradient.map { sum in withoutRecording { zip(sum, parts).map { $0 + $1 } } } ?? parts
+        return Double(loss.scalar)
+    }
+
+    public func gradientNorm() -> Double { globalNorm(gradient ?? []) }
+
+    public func update(learningRate: Double, gradientScale: Double, step: Int) {
+        guard let gradient else { return }
+        for (index, (name, parameter)) in network.parameters.enumerated() {
+            optimizer.update(
+                parameter, gradient: gradient[index], moments: &moments[index], learningRate: learningRate,
+                step: step, gradientScale: gradientScale, decays: decays(name, parameter.wrappedValue))
+        }
+        self.gradient = nil
+    }
+
+    /// Whether weight decay applies to a parameter.
+    private func decays(_ name: String, _ value: Tensor) -> Bool {
+        switch decay {
+        case .all: true
+        case .matrices: value.rank >= 2
+        case .projections: value.rank >= 2 && name.hasSuffix("_proj.weight")
+        }
+    }
+
+    public func loss(_ batch: TokenBatch) throws -> Double {
+        let (inputs, targets) = batch.tensors
+        return withoutRecording { Double(network.loss(inputs, targets: targets).scalar) }
+    }
+
+    public func parameters() -> [NamedTensor] {
+        network.parameters.map { NamedTensor($0.name, $0.parameter.wrappedValue.copied()) }
+    }
+
+    public func optimizerState() -> [NamedTensor] {
+        zip(network.parameters, moments).flatMap { own, moments in
+            [
+                NamedTensor(Self.firstMoment + own.name, moments.first.copied()),
+                NamedTensor(Self.secondMoment + own.name, moments.second.copied()),
+            ]
+        }
+    }
+
+    public func restore(_ tensors: [String: Tensor], source: String) throws {
+        func tensor(_ name: String, like own: Tensor) throws -> Tensor {
+            guard let tensor = tensors[name] else {
+                throw CoppiceError(.badData, source: source, field: name, "is missing")
+            }
+            guard tensor.shape == own.shape, tensor.dataType == own.dataType else {
+                throw CoppiceError(
+                    .badData, source: source, field: name,
+                    "is \(tensor.dataType) \(tensor.shape), expected \(own.dataType) \(own.shape)")
+            }
+            return tensor.copied()
+        }
+        // All are checked before any is taken.
+        let restored = try network.parameters.map { name, parameter in
+            let own = parameter.wrappedValue
+            return (
+                try tensor(name, like: own),
+                AdamW.Moments(
+                    first: try tensor(Self.firstMoment + name, like: own),
+                    second: try tensor(Self.secondMoment + name, like: own))
+            )
+        }
+        for ((_, parameter), value) in zip(network.parameters, restored) { parameter.wrappedValue = value.0 }
+        moments = restored.map(\.1)
+        gradient = nil
+    }
+
+    private static let firstMoment = "optimizer.first_moment."
+    private static let secondMoment = "optimizer.second_moment."
+}
+
+extension TokenBatch {
+    /// Inputs and targets as tensors `[rows, columns]`.
+    fileprivate var tensors: (inputs: Tensor, targets: Tensor) {
+        (Tensor(inputs, shape: [rows, columns]), Tensor(targets, shape: [rows, columns]))
+    }
+}
