@@ -1,0 +1,43 @@
+import CoppiceTensors
+import Foundation
+
+/// A file mapped into memory for reading: its pages are loaded when touched and dropped when memory is short.
+public final class MappedFile: @unchecked Sendable {
+    public let path: String
+    public let byteCount: Int
+    /// The first byte; not to be read when the file is empty.
+    public let pointer: UnsafeRawPointer
+
+    /// Maps a file. O(1) in its size.
+    ///
+    /// - Throws: `.noInput` when there is no such file or it may not be read, `.badData` when it is a folder,
+    ///   `.inputOutput` when it cannot be mapped.
+    public init(path: String) throws(CoppiceError) {
+        self.path = path
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw .system(.noInput, path, "cannot open", code: errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .system(.noInput, path, "cannot open", code: errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw CoppiceError(.badData, source: path, "is not a regular file")
+        }
+        byteCount = Int(status.st_size)
+        guard byteCount > 0 else {
+            pointer = UnsafeRawPointer(Self.placeholder)
+            return
+        }
+        guard let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
+            throw .system(.inputOutput, path, "cannot map into memory", code: errno)
+        }
+        pointer = UnsafeRawPointer(address)
+    }
+
+    deinit { if byteCount > 0 { munmap(UnsafeMutableRawPointer(mutating: pointer), byteCount) } }
+
+    /// The whole content, valid while this object lives.
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
+
+    /// Something to point at when there is nothing to map.
+    nonisolated(unsafe) private static let placeholder = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
+}
