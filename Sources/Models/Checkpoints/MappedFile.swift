@@ -12,13 +12,13 @@ public final class MappedFile: @unchecked Sendable {
     ///
     /// - Throws: `.noInput` when there is no such file or it may not be read, `.badData` when it is a folder,
     ///   `.inputOutput` when it cannot be mapped.
-    public init(path: String) throws(CoppiceError) {
+    public init(path: String) throws {
         self.path = path
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .system(.noInput, path, "cannot open", code: errno) }
+        guard descriptor >= 0 else { throw CoppiceError.system(.noInput, path, "cannot open", code: errno) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .system(.noInput, path, "cannot open", code: errno) }
+        guard fstat(descriptor, &status) == 0 else { throw CoppiceError.system(.noInput, path, "cannot open", code: errno) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw CoppiceError(.badData, source: path, "is not a regular file")
         }
@@ -28,7 +28,7 @@ public final class MappedFile: @unchecked Sendable {
             return
         }
         guard let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
-            throw .system(.inputOutput, path, "cannot map into memory", code: errno)
+            throw CoppiceError.system(.inputOutput, path, "cannot map into memory", code: errno)
         }
         pointer = UnsafeRawPointer(address)
     }

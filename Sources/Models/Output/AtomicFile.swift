@@ -23,7 +23,7 @@ public final class AtomicFile: @unchecked Sendable {
     /// Opens the hidden file.
     ///
     /// - Throws: `.cannotCreate` when the folder does not exist or may not be written, or `path` is a folder.
-    public init(at path: String) throws(CoppiceError) {
+    public init(at path: String) throws {
         self.path = path
         var status = stat()
         guard !PendingOutput.split(path).name.isEmpty else {
@@ -38,7 +38,7 @@ public final class AtomicFile: @unchecked Sendable {
         if descriptor < 0 {
             let code = errno
             PendingOutput.abandon(temporaryPath)
-            throw .system(.cannotCreate, path, "cannot create", code: code)
+            throw CoppiceError.system(.cannotCreate, path, "cannot create", code: code)
         }
         _ = flock(descriptor, LOCK_EX | LOCK_NB)
     }
@@ -48,7 +48,7 @@ public final class AtomicFile: @unchecked Sendable {
     /// Appends bytes.
     ///
     /// - Throws: `.inputOutput`, on a full disk for one.
-    public func write(_ bytes: UnsafeRawBufferPointer) throws(CoppiceError) {
+    public func write(_ bytes: UnsafeRawBufferPointer) throws {
         lock.lock()
         defer { lock.unlock() }
         precondition(descriptor >= 0, "the file is closed")
@@ -56,17 +56,17 @@ public final class AtomicFile: @unchecked Sendable {
     }
 
     /// Appends bytes.
-    public func write(_ bytes: [UInt8]) throws(CoppiceError) {
-        try bytes.withUnsafeBytes { buffer throws(CoppiceError) in try write(buffer) }
+    public func write(_ bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { buffer throws in try write(buffer) }
     }
 
     /// Appends text as UTF-8.
-    public func write(_ text: String) throws(CoppiceError) { try write(Array(text.utf8)) }
+    public func write(_ text: String) throws { try write(Array(text.utf8)) }
 
     /// Makes the bytes durable and gives the file its name, replacing an older file.
     ///
     /// - Throws: `.inputOutput`; the final name then keeps what it held.
-    public func commit() throws(CoppiceError) {
+    public func commit() throws {
         lock.lock()
         defer { lock.unlock() }
         precondition(descriptor >= 0, "the file is closed")
@@ -74,9 +74,9 @@ public final class AtomicFile: @unchecked Sendable {
             guard fsync(descriptor) == 0 || errno == EINVAL else {
                 throw CoppiceError.system(.inputOutput, path, "cannot write", code: errno)
             }
-            try PendingOutput.complete(temporaryPath) { () throws(CoppiceError) in
+            try PendingOutput.complete(temporaryPath) { () throws in
                 guard rename(temporaryPath, path) == 0 else {
-                    throw .system(.inputOutput, path, "cannot rename into place", code: errno)
+                    throw CoppiceError.system(.inputOutput, path, "cannot rename into place", code: errno)
                 }
             }
         } catch {
@@ -103,7 +103,7 @@ public final class AtomicFile: @unchecked Sendable {
     }
 
     /// Writes a whole file at once.
-    public static func write(_ text: String, to path: String) throws(CoppiceError) {
+    public static func write(_ text: String, to path: String) throws {
         let file = try AtomicFile(at: path)
         try file.write(text)
         try file.commit()

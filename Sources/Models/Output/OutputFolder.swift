@@ -29,7 +29,7 @@ public final class OutputFolder: @unchecked Sendable {
     ///
     /// - Throws: `.cannotCreate` when `path` is a file, a folder with content that Coppice did not write, or cannot
     ///   be created.
-    public init(at path: String) throws(CoppiceError) {
+    public init(at path: String) throws {
         let (parent, name) = PendingOutput.split(path)
         guard !name.isEmpty, name != ".", name != ".." else {
             throw CoppiceError(.cannotCreate, source: path, "is not the name of an output folder")
@@ -43,7 +43,7 @@ public final class OutputFolder: @unchecked Sendable {
             let code = errno
             PendingOutput.abandon(temporaryPath)
             for folder in createdParents.reversed() { rmdir(folder) }
-            throw .system(.cannotCreate, path, "cannot create", code: code)
+            throw CoppiceError.system(.cannotCreate, path, "cannot create", code: code)
         }
         descriptor = open(temporaryPath, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if descriptor >= 0 { _ = flock(descriptor, LOCK_EX | LOCK_NB) }
@@ -63,7 +63,7 @@ public final class OutputFolder: @unchecked Sendable {
     ///
     /// - Throws: `.inputOutput`, or `.cannotCreate` when something that Coppice did not write has appeared under the
     ///   final name meanwhile; the final name then keeps what it held.
-    public func commit() throws(CoppiceError) {
+    public func commit() throws {
         lock.lock()
         defer { lock.unlock() }
         precondition(descriptor >= 0, "the folder is already committed or discarded")
@@ -72,7 +72,7 @@ public final class OutputFolder: @unchecked Sendable {
         try AtomicFile.write(
             entries.sorted().joined(separator: "\n") + "\n", to: path(for: Self.markerName))
         try synchronizeTree(temporaryPath)
-        try PendingOutput.complete(temporaryPath) { () throws(CoppiceError) in try moveIntoPlace() }
+        try PendingOutput.complete(temporaryPath) { () throws in try moveIntoPlace() }
         Foundation.close(descriptor)
         descriptor = -1
         createdParents = []
@@ -92,11 +92,11 @@ public final class OutputFolder: @unchecked Sendable {
         for folder in createdParents.reversed() { rmdir(folder) }
     }
 
-    private func moveIntoPlace() throws(CoppiceError) {
+    private func moveIntoPlace() throws {
         var status = stat()
         guard lstat(path, &status) == 0 else {
             guard rename(temporaryPath, path) == 0 else {
-                throw .system(.inputOutput, path, "cannot rename into place", code: errno)
+                throw CoppiceError.system(.inputOutput, path, "cannot rename into place", code: errno)
             }
             return
         }
@@ -108,7 +108,7 @@ public final class OutputFolder: @unchecked Sendable {
             guard rename(path, older) == 0, rename(temporaryPath, path) == 0 else {
                 let code = errno
                 if rename(older, path) == 0 { PendingOutput.abandon(older) }
-                throw .system(.inputOutput, path, "cannot rename into place", code: code)
+                throw CoppiceError.system(.inputOutput, path, "cannot rename into place", code: code)
             }
             try? FileManager.default.removeItem(atPath: older)
             return
@@ -117,7 +117,7 @@ public final class OutputFolder: @unchecked Sendable {
     }
 
     /// Throws unless `path` is free, an empty folder, or a folder whose content Coppice wrote.
-    private static func checkReplaceable(_ path: String) throws(CoppiceError) {
+    private static func checkReplaceable(_ path: String) throws {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFDIR else {
@@ -140,7 +140,7 @@ public final class OutputFolder: @unchecked Sendable {
         }
     }
 
-    private static func createParents(_ parent: String) throws(CoppiceError) -> [String] {
+    private static func createParents(_ parent: String) throws -> [String] {
         guard !parent.isEmpty else { return [] }
         var created: [String] = []
         var prefix = parent.hasPrefix("/") ? "/" : ""
@@ -153,7 +153,7 @@ public final class OutputFolder: @unchecked Sendable {
                 let code = errno
                 if stat(prefix, &status) == 0 { continue }
                 for folder in created.reversed() { rmdir(folder) }
-                throw .system(.cannotCreate, prefix, "cannot create", code: code)
+                throw CoppiceError.system(.cannotCreate, prefix, "cannot create", code: code)
             }
         }
         return created
@@ -161,7 +161,7 @@ public final class OutputFolder: @unchecked Sendable {
 }
 
 /// Makes all files under a folder durable.
-private func synchronizeTree(_ folder: String) throws(CoppiceError) {
+private func synchronizeTree(_ folder: String) throws {
     guard let enumerator = FileManager.default.enumerator(atPath: folder) else { return }
     var folders = [folder]
     while let entry = enumerator.nextObject() as? String {
@@ -174,7 +174,7 @@ private func synchronizeTree(_ folder: String) throws(CoppiceError) {
         guard descriptor >= 0 else { continue }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 || errno == EINVAL else {
-            throw .system(.inputOutput, path, "cannot write", code: errno)
+            throw CoppiceError.system(.inputOutput, path, "cannot write", code: errno)
         }
     }
     for folder in folders.reversed() { synchronizeFolder(folder) }

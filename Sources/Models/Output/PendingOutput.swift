@@ -35,7 +35,7 @@ package enum PendingOutput {
     /// Ends an output: `finish` moves it to its final name. Not interrupted by ``removeAll()``.
     ///
     /// - Throws: what `finish` throws; `.inputOutput` when the process is terminating.
-    static func complete(_ temporary: String, _ finish: () throws(CoppiceError) -> Void) throws(CoppiceError) {
+    static func complete(_ temporary: String, _ finish: () throws -> Void) throws {
         registry.lock.lock()
         defer { registry.lock.unlock() }
         guard !registry.isClosed else {
@@ -88,14 +88,22 @@ package enum PendingOutput {
         for entry in entries where entry.hasPrefix(prefix) {
             let numbers = entry.dropFirst(prefix.count).split(separator: "-")
             guard numbers.count == 2, let process = pid_t(numbers[0]), Int(numbers[1]) != nil else { continue }
-            // The process number alone may be taken again or belong to another container; the lock alone is not
-            // held yet between creation and locking. Both together are safe.
-            guard process != getpid(), kill(process, 0) != 0, errno == ESRCH else { continue }
+            guard !isLive(folder + entry, process) else { continue }
             let descriptor = open(folder + entry, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
             guard descriptor >= 0 else { continue }
             defer { close(descriptor) }
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { removeTree(folder + entry) }
         }
+    }
+
+    /// Whether the writer of a pending output is running, as far as its process number tells. The number may have been
+    /// taken again, or belong to another container: past the moment between creation and locking, the lock decides.
+    private static func isLive(_ path: String, _ process: pid_t) -> Bool {
+        if process == getpid() { return registry.lock.withLock { registry.paths.contains(path) } }
+        if kill(process, 0) != 0, errno == ESRCH { return false }
+        var status = stat()
+        let lockingTakesAtMost = 60
+        return lstat(path, &status) != 0 || time(nil) - status.st_ctim.tv_sec < lockingTakesAtMost
     }
 
     /// The folder part of a path with its final slash (empty for the working folder), and the last component.

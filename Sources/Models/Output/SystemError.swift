@@ -11,7 +11,7 @@ extension CoppiceError {
 /// Writes all bytes to an open file, however many calls that takes.
 ///
 /// - Throws: `CoppiceError` of kind `.inputOutput` naming `path`, on a full disk for one.
-func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws(CoppiceError) {
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws {
     // Linux moves at most 2 GiB in one call; smaller pieces also keep dirty pages flowing to the disk.
     let largestPiece = 1 << 26
     var position = 0
@@ -20,7 +20,7 @@ func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: Strin
         let written = write(descriptor, base + position, min(bytes.count - position, largestPiece))
         if written < 0 {
             if errno == EINTR { continue }
-            throw .system(.inputOutput, path, "cannot write", code: errno)
+            throw CoppiceError.system(.inputOutput, path, "cannot write", code: errno)
         }
         position += written
     }
