@@ -1,6 +1,18 @@
 import CoppiceTensors
 import OrderedCollections
 
+extension DecoderConfiguration.Family {
+    /// The class that `transformers` loads such a model with.
+    public var architecture: String {
+        switch self {
+        case .llama: "LlamaForCausalLM"
+        case .mistral: "MistralForCausalLM"
+        case .qwen2: "Qwen2ForCausalLM"
+        case .qwen3: "Qwen3ForCausalLM"
+        }
+    }
+}
+
 extension DecoderConfiguration {
     /// Reads a `config.json` as `transformers` writes it.
     ///
@@ -22,6 +34,8 @@ extension DecoderConfiguration {
         let maximumPositions = try fields.integer("max_position_embeddings")
         let layerCount = try fields.integer("num_hidden_layers", in: 1...10_000)
         let vocabularySize = try fields.integer("vocab_size")
+        let hasBiasField = family == .llama || family == .qwen3
+        let bias = try hasBiasField && fields.flag("attention_bias", default: false)
         let windows = try Self.windows(fields, family, layerCount)
         let typeKey = fields.value("dtype") == nil ? "torch_dtype" : "dtype"
         // Qwen3 alone has a head size of its own when the file does not name one.
@@ -36,14 +50,14 @@ extension DecoderConfiguration {
             headSize: fields.optionalInteger("head_dim") ?? standardHeadSize, maximumPositions: maximumPositions,
             normEpsilon: fields.positive("rms_norm_eps", orZero: true),
             rotary: RotaryConfiguration(fields, maximumPositions: maximumPositions),
-            slidingWindow: windows.size, windowedLayers: windows.layers,
-            hasAttentionBias: Self.attentionBias(fields, family),
+            slidingWindow: windows.size, layersWithWindow: windows.layers,
+            hasAttentionBias: bias || family == .qwen2, hasOutputBias: bias,
             hasFeedForwardBias: family == .llama ? fields.flag("mlp_bias", default: false) : false,
             tiesEmbeddings: fields.flag("tie_word_embeddings", default: false),
             beginToken: fields.optionalInteger("bos_token_id", in: 0...Int(Int32.max)).flatMap {
                 $0 < vocabularySize ? $0 : nil
             },
-            endTokens: fields.tokens("eos_token_id").filter { $0 < vocabularySize },
+            endTokens: Set(fields.tokens("eos_token_id").filter { $0 < vocabularySize }),
             dataType: Self.dataType(fields, typeKey))
         try check(fields)
     }
@@ -54,7 +68,7 @@ extension DecoderConfiguration {
     mutating func adoptGenerationDefaults(_ json: JSON, source: String) throws {
         let tokens = try ConfigurationFields(json: json, source: source).tokens("eos_token_id")
         let usable = tokens.filter { $0 < vocabularySize }
-        if !usable.isEmpty { endTokens = usable }
+        if !usable.isEmpty { endTokens = Set(usable) }
     }
 
     // MARK: - Parts of the file
@@ -85,38 +99,30 @@ extension DecoderConfiguration {
         }
     }
 
-    private static func attentionBias(_ fields: ConfigurationFields, _ family: Family) throws -> Bool {
-        switch family {
-        case .llama, .qwen3: try fields.flag("attention_bias", default: false)
-        case .mistral: false
-        case .qwen2: true
-        }
-    }
-
     private static func windows(
         _ fields: ConfigurationFields, _ family: Family, _ layerCount: Int
-    ) throws -> (size: Int?, layers: [Bool]) {
+    ) throws -> (size: Int?, layers: [Bool]?) {
         switch family {
-        case .llama: return (nil, [])
+        case .llama: return (nil, nil)
         case .mistral:
             // transformers takes 4096 for a file that does not mention the window, and none for null.
-            if fields.json["sliding_window"] == nil { return (4096, []) }
-            return (try fields.optionalInteger("sliding_window"), [])
+            if fields.json["sliding_window"] == nil { return (4096, nil) }
+            return (try fields.optionalInteger("sliding_window"), nil)
         case .qwen2, .qwen3:
-            guard try fields.flag("use_sliding_window", default: false) else { return (nil, []) }
-            if let size = fields.json["sliding_window"], size.isNull { return (nil, []) }
+            guard try fields.flag("use_sliding_window", default: false) else { return (nil, nil) }
+            if let size = fields.json["sliding_window"], size.isNull { return (nil, nil) }
             let size = try fields.optionalInteger("sliding_window") ?? 4096
             guard let types = fields.value("layer_types") else {
                 let first = try fields.optionalInteger("max_window_layers", in: 0...1_000_000) ?? 28
                 let layers = (0..<layerCount).map { $0 >= first }
-                return layers.contains(true) ? (size, layers) : (nil, [])
+                return layers.contains(true) ? (size, layers) : (nil, nil)
             }
             let expected = "a list of \(layerCount) names, full_attention or sliding_attention"
             guard let names = types.arrayValue?.compactMap(\.stringValue), names.count == layerCount,
                 names.allSatisfy({ $0 == "full_attention" || $0 == "sliding_attention" })
             else { throw fields.mismatch("layer_types", expected) }
             let layers = names.map { $0 == "sliding_attention" }
-            return layers.contains(true) ? (size, layers) : (nil, [])
+            return layers.contains(true) ? (size, layers) : (nil, nil)
         }
     }
 
@@ -145,6 +151,8 @@ extension DecoderConfiguration {
 
 extension DecoderConfiguration {
     /// The `config.json` of this model. `transformers` loads it, in version 4 as well as 5.
+    ///
+    /// What the family's file cannot say (a window in a Llama, interleaved rotation) is left out.
     public var json: JSON {
         var fields: OrderedDictionary<String, JSON> = [
             "architectures": .array([.string(family.architecture)]),
@@ -178,7 +186,8 @@ extension DecoderConfiguration {
         fields["tie_word_embeddings"] = .bool(tiesEmbeddings)
         fields["bos_token_id"] = beginToken.map { .integer($0) } ?? .null
         fields["eos_token_id"] =
-            endTokens.count > 1 ? .array(endTokens.map { .integer($0) }) : endTokens.first.map { .integer($0) } ?? .null
+            endTokens.count > 1
+            ? .array(endTokens.sorted().map { .integer($0) }) : endTokens.first.map { .integer($0) } ?? .null
         fields["torch_dtype"] = .string(
             dataType == .bf16 ? "bfloat16" : dataType == .f16 ? "float16" : "float32")
         return .object(fields)

@@ -1,4 +1,5 @@
 import CoppiceTensors
+import Foundation
 import OrderedCollections
 
 extension RotaryConfiguration {
@@ -9,14 +10,15 @@ extension RotaryConfiguration {
         if let nested = newer?.json.objectValue?.first(where: { $0.value.objectValue != nil }) {
             throw fields.error("rope_parameters.\(nested.key)", "different rotations for kinds of layers are not supported")
         }
-        base = try newer?.optionalPositive("rope_theta") ?? fields.optionalPositive("rope_theta") ?? 10_000
+        let base = try newer?.optionalPositive("rope_theta") ?? fields.optionalPositive("rope_theta") ?? 10_000
         guard base > 1 else { throw (newer ?? fields).mismatch("rope_theta", "a number greater than 1") }
         for holder in [fields, section].compactMap({ $0 }) {
             if let share = try holder.optionalPositive("partial_rotary_factor"), share != 1 {
                 throw holder.mismatch("partial_rotary_factor", "1 (heads rotated in part are not supported)")
             }
         }
-        scaling = try section.map { try Scaling($0, outer: fields, maximumPositions: maximumPositions) } ?? .none
+        let scaling = try section.map { try Scaling($0, outer: fields, maximumPositions: maximumPositions) }
+        self.init(base: base, scaling: scaling ?? .none)
     }
 
     /// The older spelling, which all versions of `transformers` and other engines read.
@@ -42,25 +44,32 @@ extension RotaryConfiguration.Scaling {
         case "linear": self = .linear(factor: try factor())
         case "dynamic": self = .dynamic(factor: try factor())
         case "llama3":
-            let scaling = try RotaryConfiguration.Llama3Scaling(
-                factor: factor(), lowFrequencyFactor: fields.positive("low_freq_factor"),
-                highFrequencyFactor: fields.positive("high_freq_factor"), originalPositions: originalPositions())
-            guard scaling.lowFrequencyFactor < scaling.highFrequencyFactor else {
-                throw fields.mismatch("high_freq_factor", "more than low_freq_factor, \(scaling.lowFrequencyFactor)")
-            }
-            self = .llama3(scaling)
+            let low = try fields.positive("low_freq_factor")
+            let high = try fields.positive("high_freq_factor")
+            guard low < high else { throw fields.mismatch("high_freq_factor", "more than low_freq_factor, \(low)") }
+            self = .llama3(
+                factor: try factor(), lowFrequencyFactor: low, highFrequencyFactor: high,
+                originalContext: try originalPositions())
         case "yarn":
+            let factor = try factor()
             self = .yarn(
                 try RotaryConfiguration.YarnScaling(
-                    factor: factor(), originalPositions: originalPositions(),
+                    factor: factor, originalContext: originalPositions(),
+                    attentionFactor: Self.attentionFactor(fields, factor: factor),
                     betaFast: fields.optionalPositive("beta_fast") ?? 32,
                     betaSlow: fields.optionalPositive("beta_slow") ?? 1,
-                    attentionFactor: fields.optionalPositive("attention_factor"),
-                    mscale: fields.optionalPositive("mscale", orZero: true),
-                    mscaleAllDimensions: fields.optionalPositive("mscale_all_dim", orZero: true),
                     truncates: fields.flag("truncate", default: true)))
         default: throw fields.mismatch(key, "one of default, linear, dynamic, llama3, yarn")
         }
+    }
+
+    /// The factor that a file gives, or implies by DeepSeek's weights of log(factor) in its numerator and denominator.
+    private static func attentionFactor(_ fields: ConfigurationFields, factor: Double) throws -> Double? {
+        if let given = try fields.optionalPositive("attention_factor") { return given }
+        guard let above = try fields.optionalPositive("mscale", orZero: true), above != 0,
+            let below = try fields.optionalPositive("mscale_all_dim", orZero: true), below != 0, factor > 1
+        else { return nil }
+        return (0.1 * above * log(factor) + 1) / (0.1 * below * log(factor) + 1)
     }
 
     fileprivate var json: JSON {
@@ -68,22 +77,18 @@ extension RotaryConfiguration.Scaling {
         case .none: return .null
         case .linear(let factor): return ["rope_type": .string("linear"), "factor": .number(factor)]
         case .dynamic(let factor): return ["rope_type": .string("dynamic"), "factor": .number(factor)]
-        case .llama3(let scaling):
+        case .llama3(let factor, let low, let high, let original):
             return [
-                "rope_type": .string("llama3"), "factor": .number(scaling.factor),
-                "low_freq_factor": .number(scaling.lowFrequencyFactor),
-                "high_freq_factor": .number(scaling.highFrequencyFactor),
-                "original_max_position_embeddings": .integer(scaling.originalPositions),
+                "rope_type": .string("llama3"), "factor": .number(factor), "low_freq_factor": .number(low),
+                "high_freq_factor": .number(high), "original_max_position_embeddings": .integer(original),
             ]
         case .yarn(let scaling):
             var fields: OrderedDictionary<String, JSON> = [
                 "rope_type": .string("yarn"), "factor": .number(scaling.factor),
-                "original_max_position_embeddings": .integer(scaling.originalPositions),
+                "original_max_position_embeddings": .integer(scaling.originalContext),
                 "beta_fast": .number(scaling.betaFast), "beta_slow": .number(scaling.betaSlow),
             ]
             fields["attention_factor"] = scaling.attentionFactor.map { .number($0) }
-            fields["mscale"] = scaling.mscale.map { .number($0) }
-            fields["mscale_all_dim"] = scaling.mscaleAllDimensions.map { .number($0) }
             if !scaling.truncates { fields["truncate"] = .bool(false) }
             return .object(fields)
         }

@@ -18,7 +18,7 @@ import Testing
     @Test func readsEachFamily() throws {
         let llama = try load("llama-biases-llama3-tied")
         #expect(llama.family == .llama)
-        #expect(llama.hasAttentionBias && llama.hasAttentionOutputBias && llama.hasFeedForwardBias)
+        #expect(llama.hasAttentionBias && llama.hasOutputBias && llama.hasFeedForwardBias)
         #expect(llama.endTokens == [2, 5])
         #expect(llama.beginToken == 1)
         #expect(llama.tiesEmbeddings)
@@ -26,10 +26,10 @@ import Testing
         #expect(llama.rotary.base == 500)
         #expect(
             llama.rotary.scaling
-                == .llama3(.init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalPositions: 16)))
+                == .llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 16))
         #expect(llama.slidingWindow(forLayer: 0) == nil)
         let yarn = try load("llama-yarn-multi-query")
-        #expect(yarn.rotary.scaling == .yarn(.init(factor: 4, originalPositions: 16)))
+        #expect(yarn.rotary.scaling == .yarn(.init(factor: 4, originalContext: 16)))
         #expect(yarn.rotary.base == 1000)
         #expect(yarn.headSize == 10)
         #expect(yarn.keyValueHeadCount == 1)
@@ -40,7 +40,7 @@ import Testing
         #expect(!mistral.hasAttentionBias)
         let qwen2 = try load("qwen2-windows-tied")
         #expect(qwen2.slidingWindow(forLayer: 0) == nil && qwen2.slidingWindow(forLayer: 1) == 9)
-        #expect(qwen2.hasAttentionBias && !qwen2.hasAttentionOutputBias)
+        #expect(qwen2.hasAttentionBias && !qwen2.hasOutputBias)
         #expect(qwen2.rotary.scaling == .linear(factor: 2))
         #expect(qwen2.headSize == 6)
         let qwen3 = try load("qwen3-sharded")
@@ -61,7 +61,7 @@ import Testing
             let tensors = try SafetensorsFile(path: fixtures + "/models/\(name)/\(file)")
             for tensor in tensors.names { stored[tensor] = tensors.description(of: tensor)?.shape }
         }
-        let shapes = try load(name).parameterShapes
+        let shapes = try load(name).tensorShapes
         #expect(Dictionary(uniqueKeysWithValues: shapes.map { ($0.name, $0.shape) }) == stored)
     }
 
@@ -89,7 +89,7 @@ import Testing
         #expect(llama.keyValueHeadCount == 4)
         #expect(llama.headSize == 6)
         #expect(llama.rotary == RotaryConfiguration(base: 10_000))
-        #expect(llama.endTokens == [])
+        #expect(llama.endTokens.isEmpty)
         #expect(llama.dataType == .f32)
         #expect(!llama.tiesEmbeddings && !llama.hasAttentionBias)
         #expect(try configuration(["model_type": "qwen3"]).headSize == 128)
@@ -180,15 +180,15 @@ import Testing
             ]).rotary
             let frequencies = rotary.frequencies(
                 headSize: try #require(example["head_dim"]?.intValue),
-                maximumPositions: try #require(example["max_position_embeddings"]?.intValue),
+                context: try #require(example["max_position_embeddings"]?.intValue),
                 length: example["sequence_length"]?.intValue ?? 0)
             let expected = try #require(example["inverse_frequencies"]?.arrayValue).compactMap(\.doubleValue)
-            #expect(frequencies.inverseFrequencies.count == expected.count)
-            for (value, reference) in zip(frequencies.inverseFrequencies, expected) {
-                #expect(abs(Double(value) - reference) <= 2e-6 * reference, "\(example["rope_parameters"]?.serialized() ?? "")")
+            #expect(frequencies.angles.count == expected.count)
+            for (value, reference) in zip(frequencies.angles, expected) {
+                #expect(abs(value - reference) <= 2e-6 * reference, "\(example["rope_parameters"]?.serialized() ?? "")")
             }
             let factor = try #require(example["attention_factor"]?.doubleValue)
-            #expect(abs(Double(frequencies.attentionFactor) - factor) < 1e-6)
+            #expect(abs(frequencies.amplitude - factor) < 1e-6)
         }
     }
 }
