@@ -136,7 +136,7 @@ def time_selection(kernels, count, threads, repeats):
         prune.global_unstructured([(layer, "weight")], prune.L1Unstructured, amount=removed)
 
     seconds = {
-        "coppice": best(lambda: magnitude_masks(kernels, [weights], removed), repeats + 1),
+        "coppice": best(lambda: magnitude_masks(kernels, [weights], removed), repeats),
         "torch_kthvalue": best(with_kthvalue, repeats),
         "torch_topk": best(with_topk, repeats),
         "torch_prune_global_l1": best(with_prune, repeats),
