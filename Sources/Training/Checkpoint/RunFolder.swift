@@ -1,0 +1,226 @@
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+
+/// The folder of a run that is under way: `OUTPUT.run`, beside the output it will give.
+///
+/// | entry | what it holds |
+/// |---|---|
+/// | `run.json` | the run's identifier and what it is made of |
+/// | `recipe.yaml` | the recipe as it was given |
+/// | `log.jsonl` | one line an event |
+/// | `tokenizer/`, `tokens/` | the tokenizer and the texts in its tokens |
+/// | `latest/` | the state to resume from: `state.json`, `state.safetensors` (f32 parameters and moments) |
+/// | `best/` | the parameters of the best validation so far, f32 |
+///
+/// Each is replaced as a whole, so a run that is killed at any moment can be resumed.
+public final class RunFolder: Trainer.CheckpointStore {
+    /// What a run is made of; a resumed run must be made of the same.
+    struct Identity: Codable, Hashable {
+        var id: String
+        var startedAt: Date
+        var trainingText: String
+        var validationText: String?
+    }
+
+    /// `state.json`.
+    private struct Saved: Codable {
+        var version: Int
+        var state: TrainingState
+    }
+
+    private static let version = 1
+
+    public let path: String
+    let identity: Identity
+    /// Whether an earlier run's folder was taken up.
+    public let isResumed: Bool
+    // Holds the lock while this object lives.
+    private let lock: FileHandle
+
+    /// The folder of the run that writes `output`.
+    public static func path(forOutput output: String) -> String {
+        var trimmed = output
+        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
+        return trimmed + ".run"
+    }
+
+    /// Takes up or creates the folder of a run.
+    ///
+    /// - Parameters:
+    ///   - resume: take up an earlier run if there is one. Otherwise an unfinished one is an error, and a finished one
+    ///     is replaced.
+    /// - Throws: `.cannotCreate` when the folder exists and is not a run's, is used by another process or holds an
+    ///   unfinished run; `.badData` when the earlier run had another recipe or other texts.
+    init(
+        output: String, recipe: TrainingRecipe, training: TrainingText, validation: TrainingText?, resume: Bool
+    ) throws {
+        path = Self.path(forOutput: output)
+        let files = FileManager.default
+        var identity: Identity?
+        if files.fileExists(atPath: path) {
+            identity = try Self.read(Identity.self, path + "/run.json")
+            let entries = (try? files.contentsOfDirectory(atPath: path)) ?? []
+            // The recipe and the lock alone are what a process leaves that was killed in its first moments.
+            if identity == nil, !Set(entries).isSubset(of: ["lock", "recipe.yaml"]) {
+                throw CoppiceError(.cannotCreate, source: path, "exists and is not the folder of a training run")
+            }
+        }
+        do {
+            try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw CoppiceError(.cannotCreate, source: path, "cannot create the folder of the run")
+        }
+        lock = try Self.takeLock(path)
+        if identity != nil, !resume {
+            // Without its output a run whose training is complete still has to write it.
+            guard Self.isFinished(path), files.fileExists(atPath: output) else {
+                throw CoppiceError(
+                    .cannotCreate, source: path,
+                    "holds an unfinished run; resume it, remove the folder, or name another output")
+            }
+            // The identity goes first: without it nothing else is taken for a run's.
+            try? files.removeItem(atPath: path + "/run.json")
+            for entry in (try? files.contentsOfDirectory(atPath: path)) ?? [] where entry != "lock" {
+                try? files.removeItem(atPath: path + "/" + entry)
+            }
+            identity = nil
+        }
+        if let identity {
+            isResumed = true
+            self.identity = identity
+            try Self.check(identity, recipe, training, validation, path)
+        } else {
+            isResumed = false
+            let new = Identity(
+                id: UUID().uuidString.lowercased(), startedAt: Date(), trainingText: training.digest,
+                validationText: validation?.digest)
+            self.identity = new
+            try AtomicFile.write(recipe.text, to: path + "/recipe.yaml")
+            try Self.write(new, path + "/run.json")
+        }
+    }
+
+    private static func takeLock(_ path: String) throws -> FileHandle {
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else {
+            throw CoppiceError(.cannotCreate, source: path, "cannot write into the folder of the run")
+        }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw CoppiceError(.cannotCreate, source: path, "is in use by another training process")
+        }
+        return handle
+    }
+
+    private static func isFinished(_ path: String) -> Bool {
+        guard let outcome = TrainingLog.read(path + "/log.jsonl").last?.outcome else { return false }
+        return outcome != .interrupted
+    }
+
+    private static func check(
+        _ identity: Identity, _ recipe: TrainingRecipe, _ training: TrainingText, _ validation: TrainingText?,
+        _ path: String
+    ) throws {
+        let earlier = try TrainingRecipe.load(path + "/recipe.yaml")
+        guard earlier.isSameTraining(as: recipe) else {
+            throw CoppiceError(
+                .badData, source: recipe.source,
+                "differs from the recipe that the run was started with (\(path)/recipe.yaml); a resumed run must go on "
+                    + "with the same")
+        }
+        for (text, digest, files) in [
+            (training.digest, identity.trainingText, training.files),
+            (validation?.digest ?? "", identity.validationText ?? "", validation?.files ?? []),
+        ] where text != digest {
+            throw CoppiceError(
+                .badData, source: files.first ?? recipe.source,
+                "is not the text that the run was started with; a resumed run must go on with the same")
+        }
+    }
+
+    // MARK: - Checkpoints
+
+    public func saveLatest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws {
+        let folder = try OutputFolder(at: path + "/latest")
+        try Self.write(Saved(version: Self.version, state: state), folder.path(for: "state.json"))
+        try TensorFile.write(
+            learner.parameters() + learner.optimizerState(), to: folder.path(for: "state.safetensors"))
+        try folder.commit()
+    }
+
+    public func saveBest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws {
+        let folder = try OutputFolder(at: path + "/best")
+        try TensorFile.write(
+            learner.parameters(), metadata: ["step": "\(state.step)"], to: folder.path(for: "parameters.safetensors"))
+        try folder.commit()
+    }
+
+    /// Puts the learner into the state of the last checkpoint.
+    ///
+    /// - Returns: the run's state; nil when there is no checkpoint yet.
+    /// - Throws: `.badData` for a checkpoint that is damaged or does not belong to the learner's model.
+    func restoreLatest(_ learner: any LanguageModelLearner) throws -> TrainingState? {
+        let file = path + "/latest/state.json"
+        guard let saved = try Self.read(Saved.self, file) else { return nil }
+        guard saved.version == Self.version else {
+            throw CoppiceError(
+                .badData, source: file, field: "version", "expected \(Self.version), found \(saved.version)")
+        }
+        let tensors = path + "/latest/state.safetensors"
+        try learner.restore(TensorFile.read(tensors).tensors, source: tensors)
+        return saved.state
+    }
+
+    /// The parameters of the best validation by name; nil when there was none.
+    func best() throws -> [String: Tensor]? {
+        let file = path + "/best/parameters.safetensors"
+        guard FileManager.default.fileExists(atPath: file) else { return nil }
+        return try TensorFile.read(file).tensors
+    }
+
+    // MARK: - Tokens
+
+    /// A text in tokens, kept from an earlier start where text and tokenizer are the same.
+    func tokens(
+        _ text: TrainingText, named name: String, tokenizerDigest: String, _ make: () throws -> TokenStream
+    ) throws -> TokenStream {
+        let file = path + "/tokens/\(name).safetensors"
+        let key = SHA256.hexadecimal("\(text.digest) \(tokenizerDigest) \(text.documents.count)".utf8)
+        if FileManager.default.fileExists(atPath: file), let (tensors, metadata) = try? TensorFile.read(file),
+            metadata["key"] == key, let tokens = tensors["tokens"], tokens.dataType == .i32
+        {
+            return TokenStream(tokens: tokens.withElements(Int32.self) { Array($0) }, byteCount: text.byteCount)
+        }
+        let stream = try make()
+        let folder = path + "/tokens"
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw CoppiceError(.cannotCreate, source: folder, "cannot create the folder")
+        }
+        try TensorFile.write(
+            [NamedTensor("tokens", Tensor(stream.tokens))], metadata: ["key": key, "text": text.digest], to: file)
+        return stream
+    }
+
+    // MARK: - JSON
+
+    private static func write(_ value: some Encodable, _ path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+        encoder.dateEncodingStrategy = .iso8601
+        try AtomicFile.write(String(decoding: try encoder.encode(value), as: UTF8.self) + "\n", to: path)
+    }
+
+    private static func read<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value? {
+        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        do {
+            return try decoder.decode(type, from: data)
+        } catch {
+            throw CoppiceError(.badData, source: path, "is damaged, expected what an earlier training run wrote")
+        }
+    }
+}
