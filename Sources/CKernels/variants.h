@@ -3,7 +3,8 @@
 // A kernel family writes its loops in an .inc file that names every function NAME(f), then says
 //     #define BODY "family.inc"
 //     #include "variants.h"
-// and gets portable_f, avx2_f and avx512_f. CHOOSE(f) is the one for the level in use.
+// and gets portable_f, avx2_f and avx512_f. CHOOSE(f) is the one for the level in use. VARIANT_AVX512 is defined while
+// the last is compiled.
 #include "cpu_features.h"
 
 #define NAME(f) portable_##f
@@ -21,7 +22,9 @@
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi2"))), \
     apply_to = function)
 #define NAME(f) avx512_##f
+#define VARIANT_AVX512
 #include BODY
+#undef VARIANT_AVX512
 #undef NAME
 #pragma clang attribute pop
 

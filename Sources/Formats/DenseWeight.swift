@@ -32,18 +32,6 @@ public struct DenseWeight: WeightFormat {
     public var byteCount: Int { tensor.byteCount }
     public var label: String { tensor.dataType.description }
 
-    public var nonZeroCount: Int {
-        var count = 0
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, columns)) { buffer in
-            guard let base = buffer.baseAddress else { return }
-            for row in 0..<rows {
-                copyRow(row, into: base)
-                for column in 0..<columns where base[column] != 0 { count += 1 }
-            }
-        }
-        return count
-    }
-
     public func multiply(_ x: ActivationRows, into y: OutputRows) {
         checkShapes(x, y)
         withExtendedLifetime(tensor.storage) {

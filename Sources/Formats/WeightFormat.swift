@@ -45,6 +45,19 @@ public protocol WeightFormat: Sendable {
 extension WeightFormat {
     public var label: String { Self.name }
 
+    /// Counted row by row through ``copyRow(_:into:)``.
+    public var nonZeroCount: Int {
+        var count = 0
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, columns)) { buffer in
+            guard let base = buffer.baseAddress else { return }
+            for row in 0..<rows {
+                copyRow(row, into: base)
+                for column in 0..<columns where base[column] != 0 { count += 1 }
+            }
+        }
+        return count
+    }
+
     /// Bits that one entry of W takes on average, metadata included.
     public var bitsPerWeight: Double {
         rows * columns == 0 ? 0 : Double(byteCount) * 8 / Double(rows * columns)

@@ -1,0 +1,63 @@
+#include "packed_product.h"
+
+#include "panel_product.h"
+#include "thread_pool.h"
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// Compilers turn these into the widest registers that a variant may use.
+typedef float vector16 __attribute__((vector_size(64)));
+typedef uint32_t words16 __attribute__((vector_size(64)));
+typedef int32_t signed_words16 __attribute__((vector_size(64)));
+typedef uint16_t halves16 __attribute__((vector_size(32)));
+typedef _Float16 floats16 __attribute__((vector_size(32)));
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+typedef struct packed_task {
+    const coppice_packed_weight *weight;
+    const float *x;
+    long x_rows, x_stride;
+    float *y;
+    long y_stride, rows_per_task;
+    void (*rows)(const struct packed_task *, long first, long last);
+} packed_task;
+
+#pragma clang diagnostic ignored "-Wpsabi"
+#define BODY "packed_product.inc"
+#include "variants.h"
+
+static void run_task(void *context, long index) {
+    const packed_task *t = context;
+    long first = index * t->rows_per_task, last = first + t->rows_per_task;
+    t->rows(t, first, last < t->weight->rows ? last : t->weight->rows);
+}
+
+static void expand(const void *weight, long row, long first, long count, float *values) {
+    coppice_packed_columns(weight, row, first, count, values);
+}
+
+void coppice_packed_columns(const coppice_packed_weight *weight, long row, long first, long count, float *values) {
+    CHOOSE(packed_columns)(weight, row, first, count, values);
+}
+
+void coppice_packed_product(
+    const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride) {
+    if (x_rows > 8 || weight->columns == 0) { // many rows share expanded panels
+        coppice_panel_product(weight, expand, weight->rows, weight->columns, x, x_rows, x_stride, y, y_stride);
+        return;
+    }
+    packed_task t = {.weight = weight, .x_stride = x_stride, .y_stride = y_stride, .rows = CHOOSE(packed_rows)};
+    t.rows_per_task = 65536 / weight->columns;
+    if (t.rows_per_task < 1) t.rows_per_task = 1;
+    for (long done = 0; done < x_rows;) {
+        long rest = x_rows - done;
+        t.x_rows = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
+        t.x = x + done * x_stride;
+        t.y = y + done * y_stride;
+        coppice_parallel_for((weight->rows + t.rows_per_task - 1) / t.rows_per_task, &t, run_task);
+        done += t.x_rows;
+    }
+}

@@ -1,0 +1,53 @@
+import CKernels
+import CoppiceTensors
+
+/// A weight of 4- or 8-bit integers with a scale for each group of inputs (or each row), symmetric or asymmetric.
+///
+/// Products use exactly ``dense()``: codes are brought back to f32 in registers, and activations stay f32.
+public struct IntegerGroupWeight: WeightFormat {
+    public static let name = "integer"
+
+    public let rows: Int
+    public let columns: Int
+    public let quantization: IntegerQuantization
+    private let packed: PackedValues
+
+    /// Rounds a matrix to the nearest codes; zeros stay exactly zero.
+    ///
+    /// - Throws: `badData` for NaN or infinity, naming the element.
+    public init(quantizing matrix: Tensor, _ quantization: IntegerQuantization) throws {
+        precondition(matrix.rank == 2, "a weight of shape \(matrix.shape)")
+        (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        self.quantization = quantization
+        packed = try PackedValues(matrix, type: .integer(quantization), keeps: nil)
+    }
+
+    public init(stored: StoredWeight) throws {
+        (rows, columns) = try stored.matrixShape()
+        quantization = try IntegerQuantization(options: stored)
+        packed = try PackedValues(
+            stored: stored, rows: rows, columns: columns,
+            elements: rows * PackedValues.rowValues(columns, .integer(quantization)))
+    }
+
+    public var byteCount: Int { packed.byteCount }
+    public var label: String { quantization.label }
+
+    private func withKernel(_ body: (UnsafePointer<coppice_packed_weight>) -> Void) {
+        packed.withKernel(rows: rows, rowValues: PackedValues.rowValues(columns, packed.type), body)
+    }
+
+    public func multiply(_ x: ActivationRows, into y: OutputRows) {
+        checkShapes(x, y)
+        withKernel { coppice_packed_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+    }
+
+    public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {
+        precondition(row >= 0 && row < rows, "row \(row) of \(rows)")
+        withKernel { coppice_packed_columns($0, row, 0, columns, destination) }
+    }
+
+    public func stored() -> StoredWeight {
+        StoredWeight(format: Self.name, shape: [rows, columns], tensors: packed.parts, options: packed.options)
+    }
+}

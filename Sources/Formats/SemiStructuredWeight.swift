@@ -1,0 +1,94 @@
+import CKernels
+import CoppiceTensors
+
+/// An N:M sparse weight: of each M consecutive inputs of a row, N have a value. Values are floats or integers.
+///
+/// Positions cost one bit an input. Rows have equal lengths, so any of them is found without an index.
+public struct SemiStructuredWeight: WeightFormat {
+    public static let name = "sparse-n:m"
+
+    public let rows: Int
+    public let columns: Int
+    /// Values kept of each group.
+    public let kept: Int
+    /// Inputs in a group: 2, 4, 8 or 16.
+    public let groupLength: Int
+    private let packed: PackedValues
+    private let masks: ColumnMasks
+
+    /// Whether a pattern can be stored for rows of so many columns.
+    public static func supports(kept: Int, of groupLength: Int, columns: Int) -> Bool {
+        [2, 4, 8, 16].contains(groupLength) && (1..<groupLength).contains(kept) && columns % groupLength == 0
+    }
+
+    /// Stores a matrix whose groups have at most `kept` entries that are not zero; fewer are filled up with zeros.
+    ///
+    /// - Precondition: ``supports(kept:of:columns:)``.
+    /// - Throws: `badData` when a group has more, or for NaN and infinity.
+    public init(packing matrix: Tensor, kept: Int, of groupLength: Int, values: PackedValueType) throws {
+        precondition(matrix.rank == 2, "a weight of shape \(matrix.shape)")
+        let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        precondition(Self.supports(kept: kept, of: groupLength, columns: columns), "\(kept):\(groupLength)")
+        (self.rows, self.columns, self.kept, self.groupLength) = (rows, columns, kept, groupLength)
+        var keeps = [[Int]](repeating: [], count: rows)
+        try matrix.converted(to: .f32).withElements(Float.self) { all in
+            for row in 0..<rows {
+                for start in stride(from: 0, to: columns, by: groupLength) {
+                    let group = start..<(start + groupLength)
+                    let set = group.filter { all[row * columns + $0] != 0 }
+                    guard set.count <= kept else {
+                        throw CoppiceError(
+                            .badData, field: "[\(row), \(start)]",
+                            "\(set.count) of \(groupLength) weights are not zero, expected at most \(kept)")
+                    }
+                    let filling = group.filter { all[row * columns + $0] == 0 }.prefix(kept - set.count)
+                    keeps[row] += (set + filling).sorted()
+                }
+            }
+        }
+        packed = try PackedValues(matrix, type: values) { keeps[$0] }
+        masks = ColumnMasks(rows: rows, columns: columns) { keeps[$0] }
+    }
+
+    public init(stored: StoredWeight) throws {
+        (rows, columns) = try stored.matrixShape()
+        groupLength = try stored.integerOption("group_length", in: 2...16)
+        kept = try stored.integerOption("kept", in: 1...15)
+        guard Self.supports(kept: kept, of: groupLength, columns: columns) else {
+            throw stored.failure("options", "\(kept):\(groupLength) does not fit rows of \(columns) columns")
+        }
+        masks = try ColumnMasks(stored: stored, rows: rows, columns: columns)
+        if let row = masks.firstRow(violating: kept, of: groupLength) {
+            throw stored.failure("masks", "row \(row) does not follow the pattern \(kept):\(groupLength)")
+        }
+        let count = columns / groupLength * kept
+        packed = try PackedValues(
+            stored: stored, rows: rows, columns: columns,
+            elements: rows * (PackedValues.isNibbles(stored) ? (count + 1) / 2 * 2 : count))
+    }
+
+    public var byteCount: Int { packed.byteCount + masks.bytes.byteCount }
+    public var label: String { "sparse-\(kept):\(groupLength)-\(packed.type.label)" }
+
+    private func withKernel(_ body: (UnsafePointer<coppice_packed_weight>) -> Void) {
+        packed.withKernel(
+            rows: rows, rowValues: PackedValues.rowValues(columns / groupLength * kept, packed.type),
+            masks: masks.bytes, body)
+    }
+
+    public func multiply(_ x: ActivationRows, into y: OutputRows) {
+        checkShapes(x, y)
+        withKernel { coppice_packed_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+    }
+
+    public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {
+        precondition(row >= 0 && row < rows, "row \(row) of \(rows)")
+        withKernel { coppice_packed_columns($0, row, 0, columns, destination) }
+    }
+
+    public func stored() -> StoredWeight {
+        StoredWeight(
+            format: Self.name, shape: [rows, columns], tensors: packed.parts.merging(["masks": masks.bytes]) { $1 },
+            options: packed.options.merging(["kept": "\(kept)", "group_length": "\(groupLength)"]) { $1 })
+    }
+}
