@@ -79,6 +79,10 @@ let package = Package(
         .testTarget(
             name: "CompressionTests", dependencies: ["CoppiceCompression", "CoppiceModels", "CKernels"],
             path: "Tests/CompressionTests"),
+        .testTarget(
+            name: "InferenceTests",
+            dependencies: ["CoppiceInference", "CoppiceModels", "CoppiceFormats", "CKernels"],
+            path: "Tests/InferenceTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
             name: "FormatsTests", dependencies: ["CoppiceFormats", "CKernels"], path: "Tests/FormatsTests"),

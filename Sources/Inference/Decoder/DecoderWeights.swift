@@ -1,0 +1,158 @@
+import CKernels
+import CoppiceFormats
+import CoppiceModels
+import CoppiceTensors
+
+/// Where a model's weights come from, by their Hugging Face names.
+public protocol DecoderWeightSource {
+    /// A matrix in the format that it is stored in.
+    func weight(_ name: String) throws -> any WeightFormat
+    /// A tensor as dense numbers.
+    func tensor(_ name: String) throws -> Tensor
+}
+
+extension Checkpoint: DecoderWeightSource {}
+
+/// A matrix with its bias, if it has one.
+struct Projection: Sendable {
+    let weight: any WeightFormat
+    let bias: Tensor?
+
+    var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
+
+    /// y = x Wᵀ + b for `count` rows, both contiguous.
+    func apply(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int) {
+        weight.multiply(
+            ActivationRows(x, rows: count, columns: weight.columns, stride: weight.columns),
+            into: OutputRows(y, rows: count, columns: weight.rows, stride: weight.rows))
+        guard let bias else { return }
+        withExtendedLifetime(bias.storage) { coppice_decoder_add_bias(y, bias.floatPointer, count, weight.rows) }
+    }
+}
+
+/// The weights of one decoder layer.
+struct DecoderLayerWeights: Sendable {
+    let inputNorm: Tensor
+    let query: Projection
+    let key: Projection
+    let value: Projection
+    let queryNorm: Tensor?
+    let keyNorm: Tensor?
+    let output: Projection
+    let feedForwardNorm: Tensor
+    let gate: Projection
+    let up: Projection
+    let down: Projection
+
+    var byteCount: Int {
+        let projections = [query, key, value, output, gate, up, down].reduce(0) { $0 + $1.byteCount }
+        return [inputNorm, feedForwardNorm, queryNorm, keyNorm].reduce(projections) { $0 + ($1?.byteCount ?? 0) }
+    }
+}
+
+/// All weights of a decoder, checked against its configuration.
+struct DecoderWeights: Sendable {
+    let embedding: any WeightFormat
+    let layers: [DecoderLayerWeights]
+    let finalNorm: Tensor
+    /// The embedding itself where the model ties them.
+    let head: any WeightFormat
+
+    /// - Throws: what the source throws, and `badData` naming the tensor whose shape is not the configuration's, or
+    ///   the vector that holds NaN or infinite values.
+    init(_ configuration: DecoderConfiguration, from weights: some DecoderWeightSource, source: String?) throws {
+        let hidden = configuration.hiddenSize, headSize = configuration.headSize
+        let queries = configuration.headCount * headSize, keys = configuration.keyValueHeadCount * headSize
+
+        func matrix(_ name: String, _ rows: Int, _ columns: Int) throws -> any WeightFormat {
+            let weight = try weights.weight(name)
+            guard weight.rows == rows, weight.columns == columns else {
+                throw CoppiceError(
+                    .badData, source: source, field: name,
+                    "expected shape [\(rows), \(columns)], found [\(weight.rows), \(weight.columns)]")
+            }
+            return weight
+        }
+        func vector(_ name: String, _ count: Int) throws -> Tensor {
+            let tensor = try weights.tensor(name)
+            guard tensor.shape == [count] else {
+                throw CoppiceError(
+                    .badData, source: source, field: name, "expected shape [\(count)], found \(tensor.shape)")
+            }
+            let values = tensor.converted(to: .f32).contiguous()
+            guard values.withElements(Float.self, { $0.allSatisfy(\.isFinite) }) else {
+                throw CoppiceError(
+                    .badData, source: source, field: name, "expected finite numbers, found NaN or infinite ones")
+            }
+            return values
+        }
+        func projection(_ prefix: String, _ rows: Int, _ columns: Int, hasBias: Bool) throws -> Projection {
+            Projection(
+                weight: try matrix("\(prefix).weight", rows, columns),
+                bias: hasBias ? try vector("\(prefix).bias", rows) : nil)
+        }
+
+        embedding = try matrix("model.embed_tokens.weight", configuration.vocabularySize, hidden)
+        layers = try (0..<configuration.layerCount).map { layer in
+            let prefix = "model.layers.\(layer)"
+            let attention = "\(prefix).self_attn", feedForward = "\(prefix).mlp"
+            let hasBias = configuration.hasAttentionBias, inner = configuration.intermediateSize
+            return DecoderLayerWeights(
+                inputNorm: try vector("\(prefix).input_layernorm.weight", hidden),
+                query: try projection("\(attention).q_proj", queries, hidden, hasBias: hasBias),
+                key: try projection("\(attention).k_proj", keys, hidden, hasBias: hasBias),
+                value: try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias),
+                queryNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).q_norm.weight", headSize) : nil,
+                keyNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).k_norm.weight", headSize) : nil,
+                output: try projection("\(attention).o_proj", hidden, queries, hasBias: configuration.hasOutputBias),
+                feedForwardNorm: try vector("\(prefix).post_attention_layernorm.weight", hidden),
+                gate: try projection(
+                    "\(feedForward).gate_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
+                up: try projection("\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
+                down: try projection(
+                    "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias))
+        }
+        finalNorm = try vector("model.norm.weight", hidden)
+        head = configuration.tiesEmbeddings
+            ? embedding : try matrix("lm_head.weight", configuration.vocabularySize, hidden)
+    }
+
+    /// Bytes of weights that a decoding step reads: all but the embedding table's other rows.
+    var bytesPerToken: Int {
+        let embeddingRow = embedding.rows == 0 ? 0 : embedding.byteCount / embedding.rows
+        return layers.reduce(embeddingRow + finalNorm.byteCount + head.byteCount) { $0 + $1.byteCount }
+    }
+
+    /// The first matrix that holds a number that is not finite. O(weights); for error messages.
+    func firstNonFinite() -> String? {
+        var named: [(String, any WeightFormat)] = [("model.embed_tokens.weight", embedding)]
+        for (index, layer) in layers.enumerated() {
+            let attention = "model.layers.\(index).self_attn", feedForward = "model.layers.\(index).mlp"
+            named += [
+                ("\(attention).q_proj.weight", layer.query.weight), ("\(attention).k_proj.weight", layer.key.weight),
+                ("\(attention).v_proj.weight", layer.value.weight), ("\(attention).o_proj.weight", layer.output.weight),
+                ("\(feedForward).gate_proj.weight", layer.gate.weight),
+                ("\(feedForward).up_proj.weight", layer.up.weight),
+                ("\(feedForward).down_proj.weight", layer.down.weight),
+            ]
+        }
+        named.append(("lm_head.weight", head))
+        return named.first { _, weight in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, weight.columns)) { row in
+                guard let base = row.baseAddress else { return false }
+                return (0..<weight.rows).contains { index in
+                    weight.copyRow(index, into: base)
+                    return (0..<weight.columns).contains { !base[$0].isFinite }
+                }
+            }
+        }?.0
+    }
+}
+
+extension Tensor {
+    /// The elements of a contiguous f32 tensor; valid while the storage lives.
+    var floatPointer: UnsafePointer<Float> {
+        precondition(dataType == .f32 && isContiguous, "expected contiguous f32, found \(dataType)")
+        return UnsafePointer(basePointer.assumingMemoryBound(to: Float.self))
+    }
+}

@@ -1,0 +1,217 @@
+import CKernels
+import CoppiceFormats
+import CoppiceModels
+import CoppiceTensors
+
+extension LanguageModel {
+    /// Computes a batch of rows, each a chunk of a prompt or a decoding step, of different sequences.
+    ///
+    /// The cache gains the rows' keys and values. A token's logits depend on its own sequence alone; they are the same
+    /// up to rounding whatever else is in the batch and however its prompt was cut, and the same bits for any number
+    /// of threads. Allocates nothing once a pass of this size has been made.
+    ///
+    /// - Parameters:
+    ///   - rows: each continues its sequence where the cache ends; at most one a sequence.
+    ///   - tokens: those of all rows, one row after the other.
+    ///   - selection: the tokens whose logits are computed.
+    /// - Returns: logits in order of the tokens, valid until the next pass over this cache.
+    /// - Throws: `badData` for a token outside the vocabulary, `usage` beyond ``maximumContext``, `unavailable` where
+    ///   the cache is full. The cache is then as before.
+    public func forward(
+        _ rows: [Row], tokens: [Int], cache: KeyValueCache, logits selection: LogitSelection = .lastOfEachRow
+    ) throws -> Logits {
+        let total = try tokens.withUnsafeBufferPointer { try check(rows, $0) }
+        let workspace = cache.workspace
+        let pass = try Pass(rows, count: total, model: self, cache: cache)
+
+        let hiddenSize = configuration.hiddenSize
+        for (index, token) in tokens.enumerated() {
+            weights.embedding.copyRow(token, into: pass.hidden + index * hiddenSize)
+        }
+        select(selection, rows, total, into: &workspace.selection)
+        let layerCount = weights.layers.count
+        for layer in 0..<layerCount {
+            let isLast = layer == layerCount - 1
+            run(layer, pass, narrowingTo: isLast ? workspace.selection : nil)
+        }
+        if layerCount == 0 { pass.keep(workspace.selection, of: pass.hidden, width: hiddenSize) }
+        for row in rows { cache.complete(row) }
+        return head(pass, count: workspace.selection.count, cache)
+    }
+
+    private func check(_ rows: [Row], _ tokens: UnsafeBufferPointer<Int>) throws -> Int {
+        var total = 0
+        for row in rows {
+            precondition(row.count > 0 && row.start >= 0, "\(row.sequence) has an empty row")
+            guard row.start + row.count <= maximumContext else {
+                throw CoppiceError(
+                    .usage, source: source, field: "prompt",
+                    "\(row.start + row.count) tokens do not fit the model's context of \(maximumContext)")
+            }
+            total += row.count
+        }
+        precondition(total == tokens.count, "rows of \(total) tokens together, \(tokens.count) given")
+        for token in tokens where token < 0 || token >= vocabularySize {
+            throw CoppiceError(
+                .badData, source: source, field: "tokens",
+                "token id \(token) is outside the vocabulary of \(vocabularySize)")
+        }
+        return total
+    }
+
+    private func select(_ selection: LogitSelection, _ rows: [Row], _ total: Int, into indices: inout [Int]) {
+        indices.removeAll(keepingCapacity: true)
+        switch selection {
+        case .none: break
+        case .all: indices.append(contentsOf: 0..<total)
+        case .tokens(let chosen):
+            precondition(chosen.allSatisfy { $0 >= 0 && $0 < total }, "logits are asked of a token outside the pass")
+            precondition(zip(chosen, chosen.dropFirst()).allSatisfy { $0 < $1 }, "selected tokens must ascend")
+            indices.append(contentsOf: chosen)
+        case .lastOfEachRow:
+            var end = 0
+            for row in rows {
+                end += row.count
+                indices.append(end - 1)
+            }
+        }
+    }
+
+    private func run(_ index: Int, _ pass: Pass, narrowingTo selection: [Int]?) {
+        let layer = weights.layers[index]
+        attend(layer, index, pass)
+        var count = pass.count
+        if let selection {
+            // After the last attention only tokens whose logits are asked for matter.
+            pass.keep(selection, of: pass.hidden, width: configuration.hiddenSize)
+            pass.keep(selection, of: pass.attended, width: configuration.headCount * configuration.headSize)
+            count = selection.count
+        }
+        guard count > 0 else { return }
+        layer.output.apply(pass.attended, into: pass.normalized, count: count)
+        coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
+
+        normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
+        layer.gate.apply(pass.normalized, into: pass.gate, count: count)
+        layer.up.apply(pass.normalized, into: pass.up, count: count)
+        coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
+        layer.down.apply(pass.gate, into: pass.normalized, count: count)
+        coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
+    }
+
+    private func attend(_ layer: DecoderLayerWeights, _ index: Int, _ pass: Pass) {
+        let count = pass.count, headSize = configuration.headSize
+        let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
+        normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
+        layer.query.apply(pass.normalized, into: pass.queries, count: count)
+        layer.key.apply(pass.normalized, into: pass.keys, count: count)
+        layer.value.apply(pass.normalized, into: pass.values, count: count)
+        rotate(pass.queries, layer.queryNorm, heads: heads, pass)
+        rotate(pass.keys, layer.keyNorm, heads: keyHeads, pass)
+        var shape = coppice_attention_shape()
+        shape.heads = heads
+        shape.kv_heads = keyHeads
+        shape.head_size = headSize
+        shape.window = configuration.slidingWindow(forLayer: index) ?? 0
+        shape.layer_offset = index * pass.layerBytes
+        shape.element = pass.element
+        shape.scale = 1 / Float(headSize).squareRoot()
+        coppice_cache_write(
+            &shape, pass.rows, pass.rowCount, pass.keys, keyHeads * headSize, pass.values, keyHeads * headSize)
+        coppice_attention(
+            &shape, pass.rows, pass.rowCount, pass.queries, heads * headSize, pass.attended, heads * headSize)
+    }
+
+    private func rotate(_ x: UnsafeMutablePointer<Float>, _ norm: Tensor?, heads: Int, _ pass: Pass) {
+        let headSize = configuration.headSize
+        if let norm {
+            withExtendedLifetime(norm.storage) {
+                coppice_decoder_head_norm(
+                    x, heads * headSize, norm.floatPointer, Float(configuration.normEpsilon), pass.count, heads,
+                    headSize)
+            }
+        }
+        coppice_rotary_apply(
+            x, heads * headSize, pass.count, heads, headSize, pass.cosines, pass.sines, headSize / 2,
+            rotary.isInterleaved ? 1 : 0)
+    }
+
+    private func normalize(
+        _ x: UnsafePointer<Float>, by weight: Tensor, into y: UnsafeMutablePointer<Float>, count: Int
+    ) {
+        let size = configuration.hiddenSize
+        withExtendedLifetime(weight.storage) {
+            coppice_decoder_rms_norm(
+                x, size, weight.floatPointer, Float(configuration.normEpsilon), y, size, count, size)
+        }
+    }
+
+    private func head(_ pass: Pass, count: Int, _ cache: KeyValueCache) -> Logits {
+        let base = cache.workspace.logits.reserve(count * vocabularySize)
+        if count > 0 {
+            normalize(pass.hidden, by: weights.finalNorm, into: pass.normalized, count: count)
+            Projection(weight: weights.head, bias: nil).apply(pass.normalized, into: base, count: count)
+        }
+        return Logits(count: count, vocabularySize: vocabularySize, base: base, cache: cache)
+    }
+}
+
+/// The buffers of one forward pass, filled in with its rows, positions and angles.
+private struct Pass {
+    let count: Int
+    let rowCount: Int
+    let layerBytes: Int
+    let element: coppice_cache_element
+    let rows: UnsafeMutablePointer<coppice_attention_row>
+    let hidden, normalized, queries, keys, values, attended, gate, up, cosines, sines: UnsafeMutablePointer<Float>
+
+    init(_ rows: [Row], count: Int, model: LanguageModel, cache: KeyValueCache) throws {
+        let configuration = model.configuration, workspace = cache.workspace
+        let queryWidth = configuration.headCount * configuration.headSize
+        let keyWidth = configuration.keyValueHeadCount * configuration.headSize
+        let pairs = configuration.headSize / 2
+        self.count = count
+        rowCount = rows.count
+        layerBytes = cache.layerBytes
+        element = cache.element.kernel
+        hidden = workspace.hidden.reserve(count * configuration.hiddenSize)
+        normalized = workspace.normalized.reserve(count * configuration.hiddenSize)
+        queries = workspace.queries.reserve(count * queryWidth)
+        keys = workspace.keys.reserve(count * keyWidth)
+        values = workspace.values.reserve(count * keyWidth)
+        attended = workspace.attended.reserve(count * queryWidth)
+        gate = workspace.gate.reserve(count * configuration.intermediateSize)
+        up = workspace.up.reserve(count * configuration.intermediateSize)
+        cosines = workspace.cosines.reserve(count * pairs)
+        sines = workspace.sines.reserve(count * pairs)
+        let positions = workspace.positions.reserve(count)
+        self.rows = workspace.rows.reserve(rows.count)
+
+        var first = 0
+        for (index, row) in rows.enumerated() {
+            let table = try cache.prepare(row)
+            self.rows[index] = coppice_attention_row(
+                blocks: UnsafePointer(table), first_token: first, start: row.start, count: row.count)
+            for offset in 0..<row.count { positions[first + offset] = Int32(row.start + offset) }
+            first += row.count
+        }
+        model.rotary.writeAngles(of: positions, count: count, length: 0, cosines: cosines, sines: sines)
+        first = 0
+        for row in rows {
+            let length = cache.rotaryLength(of: row)
+            if model.rotary.dependsOnLength(length) {
+                model.rotary.writeAngles(
+                    of: positions + first, count: row.count, length: length, cosines: cosines + first * pairs,
+                    sines: sines + first * pairs)
+            }
+            first += row.count
+        }
+    }
+
+    /// Moves the selected rows (ascending) to the front.
+    func keep(_ selection: [Int], of buffer: UnsafeMutablePointer<Float>, width: Int) {
+        for (index, source) in selection.enumerated() where index != source {
+            (buffer + index * width).update(from: buffer + source * width, count: width)
+        }
+    }
+}
