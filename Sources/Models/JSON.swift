@@ -9,7 +9,8 @@ import OrderedCollections
 /// ```
 ///
 /// Numbers without fraction and exponent that fit are ``integer(_:)`` and exact; all others are ``number(_:)``. Keys
-/// compare as Swift strings do, by canonical equivalence; a vocabulary, whose keys are bytes, is read with `JSONReader`.
+/// compare as Swift strings do, by canonical equivalence; a vocabulary, whose keys are bytes, is read with
+/// `JSONReader`.
 public enum JSON: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -29,8 +30,8 @@ public enum JSON: Sendable, Hashable {
     /// Parses a whole document: one value with nothing but white space around it, in UTF-8, a byte-order mark allowed.
     ///
     /// - Parameter source: what errors call the document, such as its path.
-    /// - Throws: ``CoppiceError`` (`badData`) with line and column of the first fault: a grammar error, invalid UTF-8, an
-    ///   unpaired surrogate, a number beyond `Double`, more than ``maximumDepth`` levels.
+    /// - Throws: ``CoppiceError`` (`badData`) with line and column of the first fault: a grammar error, invalid UTF-8,
+    ///   an unpaired surrogate, a number beyond `Double`, more than ``maximumDepth`` levels.
     /// - Complexity: O(*n*) in the number of bytes.
     public init(
         parsing bytes: some Sequence<UInt8>, source: String, duplicateKeys: DuplicateKeys = .lastWins

@@ -3,8 +3,8 @@ import OrderedCollections
 
 /// A cursor over a JSON document.
 ///
-/// ``JSON`` is read through it; large regular parts (a vocabulary of 150,000 entries) are read from it directly, without
-/// a value for each entry and with keys as bytes. It borrows the document and must not outlive it.
+/// ``JSON`` is read through it; large regular parts (a vocabulary of 150,000 entries) are read from it directly,
+/// without a value for each entry and with keys as bytes. It borrows the document and must not outlive it.
 package struct JSONReader {
     private let bytes: UnsafeBufferPointer<UInt8>
     private let source: String

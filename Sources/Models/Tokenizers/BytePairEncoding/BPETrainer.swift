@@ -9,9 +9,9 @@ import CoppiceTensors
 /// ```
 ///
 /// Starting from the 256 bytes, the most frequent pair of neighbouring tokens within a word becomes a token, again and
-/// again (Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", 2016, over bytes as in GPT-2).
-/// Pair counts are kept up to date instead of being counted anew. Vocabulary and merges are those of the `BpeTrainer` of
-/// Hugging Face `tokenizers` over the same pieces.
+/// again (Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", 2016, over bytes as in
+/// GPT-2). Pair counts are kept up to date instead of being counted anew. Vocabulary and merges are those of the
+/// `BpeTrainer` of Hugging Face `tokenizers` over the same pieces.
 public struct BPETrainer: Sendable {
     /// The number of tokens to end with, special tokens and the 256 bytes included.
     public var vocabularySize: Int

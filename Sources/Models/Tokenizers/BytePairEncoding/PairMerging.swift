@@ -1,8 +1,8 @@
 /// The merging loop of ``BPETrainer``: pair counts, a queue of pairs, and the words as they stand.
 ///
 /// It follows the bookkeeping of Hugging Face's trainer to the letter, because its oddities show in the result: the
-/// count of a merged pair is not reset, and a token that comes about in two ways (`a`+`bc`, `ab`+`c`) has one number, so
-/// that a pair with it can be queued, and merged, twice.
+/// count of a merged pair is not reset, and a token that comes about in two ways (`a`+`bc`, `ab`+`c`) has one number,
+/// so that a pair with it can be queued, and merged, twice.
 struct PairMerging {
     /// The byte-level text of each token, special tokens first.
     private(set) var tokens: [[UInt8]]

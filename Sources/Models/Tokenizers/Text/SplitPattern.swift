@@ -188,3 +188,24 @@ public struct SplitPattern: Sendable, Hashable {
         return parts
     }
 }
+
+extension SplitPattern {
+    /// Whether every text is matched without gaps: letters, numbers, symbols and white space all have an alternative.
+    var matchesEverything: Bool {
+        let isSpace = alternatives.contains(.spaces) || alternatives.contains(.space)
+        let isLetter = alternatives.contains { alternative in
+            switch alternative {
+            case .spacedLetters, .prefixedLetters: true
+            default: false
+            }
+        }
+        let isNumber = alternatives.contains { alternative in
+            switch alternative {
+            case .spacedNumbers, .numbers: true
+            default: false
+            }
+        }
+        let isSymbol = alternatives.contains { if case .symbols = $0 { true } else { false } }
+        return isSpace && isLetter && isNumber && isSymbol
+    }
+}
