@@ -91,8 +91,10 @@ import Testing
             let source = Self.pruned(12, 96, kept: 2, of: 4)
             let expected = try IntegerGroupWeight(quantizing: source, quantization).dense().floats()
             let type = PackedValueType.integer(quantization)
-            #expect(try SemiStructuredWeight(packing: source, kept: 2, of: 4, values: type).dense().floats() == expected)
-            #expect(try BitmaskSparseWeight(packing: source, values: type).dense().floats() == expected)
+            let semi = try SemiStructuredWeight(packing: source, kept: 2, of: 4, values: type)
+            #expect(semi.dense().floats() == expected)
+            let bitmask = try BitmaskSparseWeight(packing: source, values: type)
+            #expect(bitmask.dense().floats() == expected)
         }
     }
 

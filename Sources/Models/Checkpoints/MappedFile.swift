@@ -35,8 +35,17 @@ public final class MappedFile: @unchecked Sendable {
 
     deinit { if byteCount > 0 { munmap(UnsafeMutableRawPointer(mutating: pointer), byteCount) } }
 
-    /// The whole content, valid while this object lives.
-    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
+    /// Calls `body` with the whole content.
+    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(self) { try body(UnsafeRawBufferPointer(start: pointer, count: byteCount)) }
+    }
+
+    /// The whole content of a small file.
+    ///
+    /// - Throws: as ``init(path:)``.
+    public static func contents(_ path: String) throws -> [UInt8] {
+        try MappedFile(path: path).withBytes { Array($0) }
+    }
 
     /// Something to point at when there is nothing to map.
     nonisolated(unsafe) private static let placeholder = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)

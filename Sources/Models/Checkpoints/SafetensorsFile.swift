@@ -23,7 +23,7 @@ public struct SafetensorsFile: Sendable {
     public init(path: String) throws {
         self.path = path
         file = try MappedFile(path: path)
-        let header = try SafetensorsHeader(file.bytes, source: path)
+        let header = try file.withBytes { try SafetensorsHeader($0, source: path) }
         metadata = header.metadata
         names = header.entries.map(\.name)
         dataStart = header.dataStart
@@ -48,7 +48,9 @@ public struct SafetensorsFile: Sendable {
         let address = file.pointer + dataStart + entry.bytes.lowerBound
         guard !entry.bytes.isEmpty, Int(bitPattern: address) % entry.dataType.byteCount == 0 else {
             let copy = Tensor(uninitialized: entry.shape, dataType: entry.dataType)
-            if !entry.bytes.isEmpty { copy.basePointer.copyMemory(from: address, byteCount: entry.bytes.count) }
+            withExtendedLifetime(file) {
+                if !entry.bytes.isEmpty { copy.basePointer.copyMemory(from: address, byteCount: entry.bytes.count) }
+            }
             return copy
         }
         let storage = TensorStorage(borrowing: address, byteCount: entry.bytes.count, owner: file)

@@ -1,0 +1,52 @@
+# Coppice: train, compress, evaluate, serve. `make demo` shows it, `make test` checks it.
+
+PACKAGES := build-essential pkg-config libdnnl-dev libopenblas-dev liblapacke-dev libsqlite3-dev curl
+JOBS := $(shell nproc)
+SWIFT_BUILD := swift build -c release -j $(JOBS)
+PROGRAM = $(shell swift build -c release --show-bin-path)/coppice
+
+.PHONY: all setup build demo test bench format lint docs clean
+
+all: build
+
+## Installs the Debian packages that the build needs. Does nothing where they are there.
+setup:
+	@missing="$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf '%s ' $$p; done)"; \
+	if [ -z "$$missing" ]; then echo "setup: nothing to install"; exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null; then run=sudo; \
+	else echo "setup: as root: apt-get install $$missing" >&2; exit 1; fi; \
+	echo "setup: installing $$missing"; \
+	$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends $$missing
+
+## Builds the program.
+build: setup
+	$(SWIFT_BUILD) --product coppice
+
+## Makes the built-in model smaller, measures it before and after, serves it, and writes demo/report.html.
+demo: build
+	@Tools/demo.sh "$(PROGRAM)"
+
+## Runs all tests in release mode.
+test: setup
+	swift test -c release -j $(JOBS)
+
+## Measures speed against peers on this machine; the results go to docs/.
+bench: build
+	@Tools/bench.sh "$(PROGRAM)"
+
+## Formats all Swift sources.
+format:
+	swift format format --in-place --parallel --recursive Sources Tests Package.swift
+
+## Checks the formatting of all Swift sources.
+lint:
+	swift format lint --parallel --recursive Sources Tests Package.swift
+
+## Builds the documentation of the public modules into .build/docs.
+docs: setup
+	@for target in CoppiceTensors CoppiceNetworks CoppiceFormats CoppiceModels CoppiceCompression CoppiceTraining CoppiceInference CoppiceServing CoppiceEvidence; do \
+		swift package --allow-writing-to-directory .build/docs generate-documentation --target $$target --output-path .build/docs/$$target || exit 1; \
+	done
+
+clean:
+	rm -rf .build demo

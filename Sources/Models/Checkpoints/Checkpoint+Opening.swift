@@ -1,0 +1,164 @@
+import CoppiceFormats
+import CoppiceTensors
+import Foundation
+
+extension Checkpoint {
+    /// The key of a safetensors file's metadata that describes its compressed weights.
+    static let weightsKey = "coppice.weights"
+
+    /// Opens a model.
+    ///
+    /// A path may be a Hugging Face folder (`config.json` with `model.safetensors` or shards), a folder that Coppice
+    /// wrote (the same, with compressed weights), a `.safetensors` file with its `config.json` beside it, or a llama2.c
+    /// `.bin` file. O(header): weights are not read.
+    ///
+    /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported, or when weights do not
+    ///   fit the configuration, naming the tensor, the expected and the found shape.
+    public static func open(_ path: String) throws -> Checkpoint {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw CoppiceError(.noInput, source: path, "no such file or folder")
+        }
+        if isFolder.boolValue {
+            let configuration = try configuration(in: path)
+            return try Checkpoint(path: path, folder: path, configuration, SafetensorsSet(folder: path))
+        }
+        let parent = PendingOutput.split(path).folder
+        let folder = parent.isEmpty ? "." : parent == "/" ? "/" : String(parent.dropLast())
+        if path.hasSuffix(".safetensors") {
+            let set = try SafetensorsSet(file: path)
+            return try Checkpoint(path: path, folder: folder, configuration(in: folder), set)
+        }
+        if path.hasSuffix(".bin") {
+            let file = try Llama2CFile(path: path)
+            return Checkpoint(path: path, folder: folder, configuration: file.configuration, entries: file.entries)
+        }
+        throw CoppiceError(
+            .badData, source: path, "expected a model folder, a .safetensors file or a llama2.c .bin file")
+    }
+
+    private static func configuration(in folder: String) throws -> DecoderConfiguration {
+        let path = folder + "/config.json"
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw CoppiceError(.noInput, source: path, "no such file, expected the model's configuration")
+        }
+        let json = try JSON(parsing: MappedFile.contents(path), source: path)
+        var configuration = try DecoderConfiguration(json: json, source: path)
+        let generation = folder + "/generation_config.json"
+        if FileManager.default.fileExists(atPath: generation) {
+            let json = try JSON(parsing: MappedFile.contents(generation), source: generation)
+            try configuration.adoptGenerationDefaults(json, source: generation)
+        }
+        return configuration
+    }
+
+    private convenience init(
+        path: String, folder: String, _ configuration: DecoderConfiguration, _ set: SafetensorsSet
+    ) throws {
+        var matcher = try WeightMatcher(set)
+        var entries: [String: Entry] = [:]
+        for (name, shape) in configuration.tensorShapes { entries[name] = try matcher.take(name, shape) }
+        try matcher.refuseRest(configuration)
+        self.init(path: path, folder: folder, configuration: configuration, entries: entries)
+    }
+}
+
+/// Finds what a configuration needs in weight files, and what is left over.
+private struct WeightMatcher {
+    private let set: SafetensorsSet
+    private var rest: Set<String>
+    private var compressed: [String: (json: JSON, file: String)] = [:]
+    /// Names of parts by the name of their weight.
+    private var parts: [String: [String]] = [:]
+
+    init(_ set: SafetensorsSet) throws {
+        self.set = set
+        rest = Set(set.names)
+        for file in set.files {
+            guard let text = file.metadata[Checkpoint.weightsKey] else { continue }
+            let field = "__metadata__.\(Checkpoint.weightsKey)"
+            let json: JSON
+            do { json = try JSON(text: text, source: file.path) } catch let error as CoppiceError {
+                throw CoppiceError(.badData, source: file.path, field: field, error.message)
+            }
+            guard let weights = json.objectValue else {
+                throw CoppiceError(.badData, source: file.path, field: field, "expected an object")
+            }
+            for (name, description) in weights { compressed[name] = (description, file.path) }
+        }
+        guard !compressed.isEmpty else { return }
+        for name in rest {
+            if let dot = name.lastIndex(of: "."), compressed[String(name[..<dot])] != nil {
+                parts[String(name[..<dot]), default: []].append(name)
+            }
+        }
+    }
+
+    mutating func take(_ name: String, _ shape: [Int]) throws -> Checkpoint.Entry {
+        if let (json, file) = compressed[name] { return .compressed(try stored(name, shape, json, file), file: file) }
+        guard let file = set.file(of: name) else {
+            throw CoppiceError(.badData, source: set.source, field: name, "is missing, expected shape \(shape)")
+        }
+        let tensor = try file.tensor(name)
+        guard tensor.shape == shape else {
+            throw CoppiceError(
+                .badData, source: file.path, field: name, "has shape \(tensor.shape), expected \(shape) by config.json")
+        }
+        guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
+            throw CoppiceError(
+                .badData, source: file.path, field: name, "has type \(tensor.dataType), expected f32, bf16 or f16")
+        }
+        rest.remove(name)
+        return .dense(tensor, file: file.path)
+    }
+
+    private mutating func stored(_ name: String, _ shape: [Int], _ json: JSON, _ file: String) throws -> StoredWeight {
+        func failure(_ field: String, _ message: String) -> CoppiceError {
+            CoppiceError(.badData, source: file, field: "\(name).\(field)", message)
+        }
+        guard let format = json["format"]?.stringValue else { throw failure("format", "is missing, expected a string") }
+        guard WeightFormats.all.contains(where: { $0.name == format }) else {
+            let known = WeightFormats.all.map { $0.name }.joined(separator: ", ")
+            throw failure("format", "expected one of \(known), found \"\(format.prefix(40))\"")
+        }
+        guard let found = json["shape"]?.arrayValue?.map(\.intValue), found == shape.map(Optional.some) else {
+            throw failure(
+                "shape", "is \(json["shape"]?.serialized() ?? "missing"), expected \(shape) by config.json")
+        }
+        var options: [String: String] = [:]
+        for (key, value) in json["options"]?.objectValue ?? [:] {
+            guard let text = value.stringValue else { throw failure("options.\(key)", "expected a string") }
+            options[key] = text
+        }
+        var tensors: [String: Tensor] = [:]
+        for part in parts[name] ?? [] {
+            tensors[String(part.dropFirst(name.count + 1))] = try set.file(of: part)?.tensor(part)
+            rest.remove(part)
+        }
+        if let file = set.file(of: name) {
+            tensors[""] = try file.tensor(name)
+            rest.remove(name)
+        }
+        guard !tensors.isEmpty else {
+            throw CoppiceError(.badData, source: file, field: name, "is missing, expected the parts of a \(format) weight")
+        }
+        return StoredWeight(name: name, format: format, shape: shape, tensors: tensors, options: options)
+    }
+
+    /// Refuses tensors that the model has no place for, but for the few that are known to be redundant.
+    func refuseRest(_ configuration: DecoderConfiguration) throws {
+        let unknown = rest.filter { name in
+            // Some files keep the tied head, and old ones the rotary frequencies, which the configuration gives.
+            !(configuration.tiesEmbeddings && name == "lm_head.weight") && !name.hasSuffix(".rotary_emb.inv_freq")
+        }
+        guard let name = unknown.min() else { return }
+        let file = set.file(of: name)
+        let shape = file?.description(of: name)?.shape ?? []
+        throw CoppiceError(
+            .badData, source: file?.path ?? set.source, field: name,
+            "has shape \(shape) but a \(configuration.family.rawValue) model of this configuration has no such tensor"
+                + (unknown.count > 1 ? " (\(unknown.count) such tensors)" : ""))
+    }
+}

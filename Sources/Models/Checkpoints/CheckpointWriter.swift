@@ -1,0 +1,224 @@
+import CoppiceFormats
+import CoppiceTensors
+import Foundation
+import OrderedCollections
+
+/// Writes a model folder: `config.json`, weights in safetensors files, the tokenizer and what else belongs to it.
+///
+/// ```swift
+/// let writer = try CheckpointWriter(path: "tales-bf16", basedOn: checkpoint)
+/// for name in checkpoint.weightNames { try writer.add(name, checkpoint.tensor(name)) }
+/// try writer.finish()
+/// ```
+///
+/// The folder appears under its name in ``finish()``, complete, or never. With dense weights only it is a Hugging Face
+/// folder, which `transformers` loads. Weights are kept until a shard is full: views of mapped files and weights
+/// that are made on demand cost nothing, others at most the size of a shard.
+public final class CheckpointWriter {
+    /// Files that describe the tokenizer and its use, copied from the folder that a model is based on.
+    static let companionFiles = [
+        "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+        "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json", "LICENSE",
+    ]
+    /// Bytes of weights in one file, unless one weight alone is larger.
+    public static let standardShardSize = 2 << 30
+
+    private let folder: OutputFolder
+    private let configuration: DecoderConfiguration
+    private let shardSize: Int
+    private let expected: [String: [Int]]
+    private var added: Set<String> = []
+    private var shards: [Shard] = []
+    private var current = Shard()
+
+    /// A file of weights, with what its metadata says about the compressed ones.
+    fileprivate struct Shard {
+        var entries: [SafetensorsWriter.Entry] = []
+        var compressed: OrderedDictionary<String, JSON> = [:]
+        var byteCount = 0
+        var elementCount = 0
+        var names: [String] = []
+    }
+
+    /// Creates the hidden folder that is written into, and writes `config.json`.
+    ///
+    /// - Parameters:
+    ///   - path: the folder that appears in the end. One that Coppice wrote earlier is replaced.
+    ///   - tokenizerFolder: where to copy tokenizer files from; nil to copy none.
+    ///   - shardSize: bytes of weights in one file.
+    /// - Throws: `.cannotCreate` when the folder cannot be created or holds what Coppice did not write.
+    public init(
+        path: String, configuration: DecoderConfiguration, tokenizerFolder: String? = nil,
+        shardSize: Int = standardShardSize
+    ) throws {
+        precondition(shardSize > 0, "a shard of \(shardSize) bytes holds nothing")
+        var configuration = configuration
+        configuration.rotary.isInterleaved = false
+        self.configuration = configuration
+        self.shardSize = shardSize
+        expected = Dictionary(uniqueKeysWithValues: configuration.tensorShapes.map { ($0.name, $0.shape) })
+        folder = try OutputFolder(at: path)
+        try AtomicFile.write(configuration.json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
+        if let tokenizerFolder { try copyCompanions(tokenizerFolder) }
+    }
+
+    /// A model of the same configuration and tokenizer as another.
+    ///
+    /// - Parameter dataType: the type that `config.json` gives to dense weights; that of the other model if nil.
+    public convenience init(
+        path: String, basedOn checkpoint: Checkpoint, dataType: DataType? = nil, shardSize: Int = standardShardSize
+    ) throws {
+        var configuration = checkpoint.configuration
+        configuration.dataType = dataType ?? configuration.dataType
+        try self.init(
+            path: path, configuration: configuration, tokenizerFolder: checkpoint.folder, shardSize: shardSize)
+    }
+
+    private func copyCompanions(_ source: String) throws {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: source)) ?? []
+        for name in names where Self.companionFiles.contains(name) || Self.isLlama2CTokenizer(name) {
+            try addFile(name, MappedFile.contents(source + "/" + name))
+        }
+    }
+
+    /// `tokenizer.bin` and `tok512.bin` are how llama2.c names its tokenizers.
+    private static func isLlama2CTokenizer(_ name: String) -> Bool {
+        name == "tokenizer.bin"
+            || name.hasPrefix("tok") && name.hasSuffix(".bin") && Int(name.dropFirst(3).dropLast(4)) != nil
+    }
+
+    // MARK: - Weights
+
+    /// Adds a weight in memory.
+    ///
+    /// - Throws: what writing a full shard throws.
+    /// - Precondition: the configuration has a weight of this name and shape, which was not added yet.
+    public func add(_ name: String, _ tensor: Tensor) throws {
+        try add(name, dataType: tensor.dataType) { tensor }
+    }
+
+    /// Adds a weight that is made when it is written.
+    ///
+    /// - Parameter tensor: makes the weight, of type `dataType` and of the shape that the configuration gives.
+    public func add(_ name: String, dataType: DataType, tensor: @escaping @Sendable () throws -> Tensor) throws {
+        let entry = SafetensorsWriter.Entry(name, dataType: dataType, shape: register(name), tensor: tensor)
+        try flush(before: entry.byteCount)
+        current.append(name, [entry], elementCount: entry.shape.reduce(1, *))
+    }
+
+    /// Adds a matrix in a storage format.
+    public func add(_ name: String, _ stored: StoredWeight) throws {
+        let shape = register(name)
+        precondition(stored.shape == shape, "\(name) has shape \(stored.shape), not \(shape)")
+        let entries = stored.tensors.sorted { $0.key < $1.key }.map {
+            SafetensorsWriter.Entry($0.key.isEmpty ? name : "\(name).\($0.key)", $0.value)
+        }
+        try flush(before: entries.reduce(0) { $0 + $1.byteCount })
+        current.append(name, entries, elementCount: shape.reduce(1, *))
+        guard stored.format != DenseWeight.name else { return }
+        let options = stored.options.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }
+        current.compressed[name] = [
+            "format": .string(stored.format), "shape": .array(shape.map { .integer($0) }),
+            "options": .object(OrderedDictionary(uniqueKeysWithValues: options)),
+        ]
+    }
+
+    private func register(_ name: String) -> [Int] {
+        guard let shape = expected[name] else { preconditionFailure("the configuration has no weight \(name)") }
+        precondition(added.insert(name).inserted, "\(name) was added already")
+        return shape
+    }
+
+    // MARK: - Files
+
+    /// Adds a file that belongs to the model, such as the recipe that it was made by.
+    ///
+    /// - Throws: `.inputOutput`.
+    public func addFile(_ name: String, _ bytes: some Sequence<UInt8>) throws {
+        try makeFolder(for: name)
+        let file = try AtomicFile(at: folder.path(for: name))
+        try file.write(Array(bytes))
+        try file.commit()
+    }
+
+    private func makeFolder(for name: String) throws {
+        let parent = PendingOutput.split(folder.path(for: name)).folder
+        do {
+            try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+        } catch {
+            throw CoppiceError(.cannotCreate, source: parent, "cannot create the folder")
+        }
+    }
+
+    /// Adds a text file that belongs to the model.
+    public func addFile(_ name: String, _ text: String) throws { try addFile(name, text.utf8) }
+
+    /// Writes what is left and gives the folder its name.
+    ///
+    /// - Throws: `.internal` when weights are missing; `.inputOutput`, `.cannotCreate`; what making a weight throws. The
+    ///   folder's name then keeps what it held.
+    public func finish() throws {
+        if let missing = configuration.tensorShapes.first(where: { !added.contains($0.name) }) {
+            throw CoppiceError(.internal, source: folder.path, field: missing.name, "was not written")
+        }
+        try flush(before: .max)
+        try nameShards()
+        try folder.commit()
+    }
+
+    // MARK: - Shards
+
+    private static func pendingName(_ number: Int) -> String { "shard-\(number)" }
+
+    private func flush(before byteCount: Int) throws {
+        guard !current.names.isEmpty, byteCount > shardSize - min(current.byteCount, shardSize) else { return }
+        var metadata = ["format": "pt"]
+        if !current.compressed.isEmpty {
+            metadata[Checkpoint.weightsKey] = JSON.object(current.compressed).serialized()
+        }
+        try SafetensorsWriter.write(
+            current.entries, metadata: metadata, to: folder.path(for: Self.pendingName(shards.count)))
+        current.names = current.entries.map(\.name)
+        current.entries = []
+        shards.append(current)
+        current = Shard()
+    }
+
+    private func nameShards() throws {
+        func rename(_ number: Int, _ name: String) throws {
+            do {
+                try FileManager.default.moveItem(
+                    atPath: folder.path(for: Self.pendingName(number)), toPath: folder.path(for: name))
+            } catch {
+                throw CoppiceError(.inputOutput, source: folder.path, field: name, "cannot be renamed into place")
+            }
+        }
+        guard shards.count > 1 else { return try rename(0, "model.safetensors") }
+        var map: [String: JSON] = [:]
+        for (number, shard) in shards.enumerated() {
+            func padded(_ number: Int) -> String {
+                String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
+            }
+            let name = "model-\(padded(number + 1))-of-\(padded(shards.count)).safetensors"
+            try rename(number, name)
+            for tensor in shard.names { map[tensor] = .string(name) }
+        }
+        let index: JSON = [
+            "metadata": [
+                "total_parameters": .integer(shards.reduce(0) { $0 + $1.elementCount }),
+                "total_size": .integer(shards.reduce(0) { $0 + $1.byteCount }),
+            ],
+            "weight_map": .object(OrderedDictionary(uniqueKeysWithValues: map.sorted { $0.key < $1.key })),
+        ]
+        try addFile("model.safetensors.index.json", index.serialized(pretty: true) + "\n")
+    }
+}
+
+extension CheckpointWriter.Shard {
+    fileprivate mutating func append(_ name: String, _ added: [SafetensorsWriter.Entry], elementCount: Int) {
+        entries += added
+        names.append(name)
+        byteCount += added.reduce(0) { $0 + $1.byteCount }
+        self.elementCount += elementCount
+    }
+}
