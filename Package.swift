@@ -72,8 +72,13 @@ let package = Package(
             dependencies: ["CoppiceCompression", "CoppiceTraining", "CoppiceInference"], path: "Sources/Evidence"),
         // Floor 6.
         .executableTarget(
-            name: "coppice", dependencies: ["CoppiceServing", "CoppiceEvidence", argumentParser],
-            path: "Sources/coppice"),
+            name: "coppice",
+            dependencies: [
+                "CoppiceServing", "CoppiceEvidence", "CKernels", "CSystemBLAS", "CSystemDNNL", argumentParser,
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/coppice",
+            resources: [.copy("Resources/tales"), .copy("Resources/sample-tales.txt")]),
         .testTarget(
             name: "TensorsTests", dependencies: ["CoppiceTensors", "CKernels"], path: "Tests/TensorsTests"),
         .testTarget(

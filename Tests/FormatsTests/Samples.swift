@@ -99,9 +99,8 @@ func expectProducts(
                     let excess = abs(Double(y[i * yStride + r]) - expected[i * rows + r]) / allowed[i * rows + r]
                     worst = excess.isNaN ? .infinity : max(worst, excess)
                 }
-                #expect(
-                    y[(i * yStride + rows)..<((i + 1) * yStride)].allSatisfy(\.isNaN),
-                    "wrote past the row", sourceLocation: sourceLocation)
+                let beyond = y[(i * yStride + rows)..<((i + 1) * yStride)].allSatisfy { $0.isNaN }
+                #expect(beyond, "wrote past the row", sourceLocation: sourceLocation)
             }
             #expect(
                 worst <= 1, "\(weight.label) [\(rows), \(columns)] × \(batch) at level \(level.rawValue)",
