@@ -39,9 +39,9 @@ import Testing
                     output: folder.path + "/" + output, resumes: resumes, dataFolder: folder.path,
                     historyPath: folder.path + "/runs.sqlite"),
                 parts: .init(
-                    tokenizer: { _, _, _ in
+                    tokenizer: { _, _, _, _ in
                         TrainingTokenizer(
-                            vocabularySize: 9, beginToken: nil, endToken: 8, digest: "letters", files: [],
+                            vocabularySize: 9, beginToken: nil, endToken: 8, digest: "letters", folder: "",
                             encode: { $0.utf8.map { Int($0) - 97 } })
                     },
                     learner: { _, _ in learner },

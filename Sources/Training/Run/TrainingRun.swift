@@ -32,14 +32,17 @@ public struct TrainingRun {
     /// What the run is put together from.
     package struct Parts {
         /// The recipe's tokenizer; a new one is trained into the given folder, or taken from there when it exists.
-        package var tokenizer: (TrainingRecipe, TrainingText, _ folder: String) throws -> TrainingTokenizer
+        package var tokenizer:
+            (TrainingRecipe, TrainingText, _ folder: String, any ProgressReporter) throws -> TrainingTokenizer
         /// An untrained model and its optimizer.
         package var learner: (TrainingRecipe, TrainingTokenizer) throws -> any LanguageModelLearner
         /// Writes the model's folder.
         package var export: (TrainedModel, _ output: String) throws -> Void
 
         package init(
-            tokenizer: @escaping (TrainingRecipe, TrainingText, _ folder: String) throws -> TrainingTokenizer,
+            tokenizer:
+                @escaping (TrainingRecipe, TrainingText, _ folder: String, any ProgressReporter) throws ->
+                TrainingTokenizer,
             learner: @escaping (TrainingRecipe, TrainingTokenizer) throws -> any LanguageModelLearner,
             export: @escaping (TrainedModel, _ output: String) throws -> Void
         ) {
@@ -84,7 +87,7 @@ public struct TrainingRun {
         let folder = try RunFolder(
             output: options.output, recipe: recipe, training: training, validation: validation,
             resume: options.resumes)
-        let tokenizer = try parts.tokenizer(recipe, training, folder.path + "/tokenizer")
+        let tokenizer = try parts.tokenizer(recipe, training, folder.path + "/tokenizer", progress)
         let trainStream = try tokens(training, "training", tokenizer, folder, progress)
         let validationStream = try validation.map { try tokens($0, "validation", tokenizer, folder, progress) }
         let learner = try parts.learner(recipe, tokenizer)

@@ -6,19 +6,19 @@ package struct TrainingTokenizer: Sendable {
     package var endToken: Int
     /// Names the tokenizer by its content.
     package var digest: String
-    /// Its files, to be copied into the model's folder.
-    package var files: [String]
+    /// Where its files are, to be copied into the model's folder.
+    package var folder: String
     package var encode: @Sendable (String) throws -> [Int]
 
     package init(
-        vocabularySize: Int, beginToken: Int?, endToken: Int, digest: String, files: [String],
+        vocabularySize: Int, beginToken: Int?, endToken: Int, digest: String, folder: String,
         encode: @escaping @Sendable (String) throws -> [Int]
     ) {
         self.vocabularySize = vocabularySize
         self.beginToken = beginToken
         self.endToken = endToken
         self.digest = digest
-        self.files = files
+        self.folder = folder
         self.encode = encode
     }
 }
