@@ -57,13 +57,6 @@ private func run(_ stages: String) throws -> RecipeRun {
 
     @Test(arguments: [
         (
-            "  - quantize: { bits: 4, group_size: 32 }",
-            """
-            r.yaml: stages[0].quantize.group_size: 32 does not divide the 16 inputs of \
-            model.layers.0.self_attn.q_proj.weight; expected 16, channel
-            """
-        ),
-        (
             "  - quantize: { bits: 8, targets: mlp }\n  - quantize: { bits: 8 }",
             """
             r.yaml: stages[1].quantize: model.layers.0.mlp.down_proj.weight is already quantized by stages[0]; \

@@ -25,6 +25,14 @@ public struct DecoderBlocks: BlockwiseModel {
         self.embeddingRow = embeddingRow
     }
 
+    /// The blocks of a checkpoint.
+    public init(_ checkpoint: Checkpoint) throws {
+        let embeddings = try checkpoint.weight("model.embed_tokens.weight")
+        self.init(
+            checkpoint.configuration, source: checkpoint.path, tensor: checkpoint.tensor,
+            embeddingRow: { embeddings.copyRow($0, into: $1) })
+    }
+
     public var blockCount: Int { configuration.layerCount }
 
     /// - Returns: `[1, tokens, hidden]`.

@@ -78,10 +78,10 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var compressed: Totals
     public var layers: [Layer]
     public var weights: [Weight]
-    /// What a user should know: matrices that lost nearly everything, stages that did not pay.
+    /// What a user should know: matrices that lost more than 95 %.
     public var warnings: [String]
 
-    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?, warnings: [String]) {
+    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?) {
         recipeName = recipe.name
         recipeHash = recipe.hash
         seed = recipe.seed
@@ -93,10 +93,9 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         let byLayer = Dictionary(grouping: weights) { Self.layerIndex($0.name) }
         layers = byLayer.compactMap { index, weights in index.map { Layer(index: $0, totals: Totals(weights)) } }
             .sorted { $0.index < $1.index }
-        let starved = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
+        warnings = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
             "\($0.name) lost \(String(format: "%.1f", $0.sparsity * 100)) % of its weights"
         }
-        self.warnings = warnings + starved
     }
 
     /// The block that a weight belongs to: the number behind `layers` in its name.

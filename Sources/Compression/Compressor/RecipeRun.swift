@@ -15,7 +15,7 @@ public struct RecipeRun {
 
     /// Matches a recipe with a model.
     ///
-    /// - Throws: `.badData` when a pattern matches nothing, a matrix does not fit a pattern or group size, two stages
+    /// - Throws: `.badData` when a pattern matches nothing, a matrix does not fit a pattern, two stages
     ///   quantize one matrix, or Wanda is to prune what calibration does not reach.
     public init(_ recipe: Recipe, on source: any WeightSource) throws {
         self.recipe = recipe
@@ -47,25 +47,14 @@ public struct RecipeRun {
     private static func check(
         _ stage: Recipe.Stage, _ weights: [PrunableWeight], field: String, recipe: Recipe
     ) throws {
-        switch stage {
-        case .prune(let options):
-            let method = options.pruningMethod(seed: recipe.seed)
-            for weight in weights { try method.granularity.check(weight) }
-            guard method.criterion.needsInputNorms else { return }
-            if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
-                throw CoppiceError(
-                    .badData, source: recipe.source, field: field,
-                    "wanda prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
-            }
-        case .quantize(let options):
-            guard let size = options.groupSize else { return }
-            if let other = weights.first(where: { $0.columns % size != 0 }) {
-                let fitting = QuantizeStage.groupSizes.filter { other.columns % $0 == 0 }.map(String.init)
-                throw CoppiceError(
-                    .badData, source: recipe.source, field: "\(field).group_size",
-                    "\(size) does not divide the \(other.columns) inputs of \(other.name); expected "
-                        + (fitting + ["channel"]).joined(separator: ", "))
-            }
+        guard case .prune(let options) = stage else { return }
+        let method = options.pruningMethod(seed: recipe.seed)
+        for weight in weights { try method.granularity.check(weight) }
+        guard method.criterion.needsInputNorms else { return }
+        if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
+            throw CoppiceError(
+                .badData, source: recipe.source, field: field,
+                "wanda prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
         }
     }
 

@@ -1,0 +1,154 @@
+import CKernels
+import CoppiceFormats
+import CoppiceModels
+import CoppiceTensors
+
+/// Compresses a checkpoint by a recipe into a folder that Coppice loads, measures and serves like any other.
+///
+/// ```swift
+/// let compressor = try Compressor(Checkpoint.open("tales"), recipe: Recipe.load("Recipes/int8.yaml"))
+/// let report = try compressor.run(output: "tales-int8")
+/// ```
+///
+/// In memory are one bit for each pruned weight, one matrix at a time and the part of the result that is not written
+/// yet (a shard at most); while calibrating, one block and the windows' hidden states. The output folder appears when
+/// it is complete, or not at all. The same checkpoint, recipe and text give the same bytes, for any number of threads.
+public struct Compressor {
+    public let checkpoint: Checkpoint
+    public let recipe: Recipe
+    /// Picks the formats.
+    public var planner = FormatPlanner()
+
+    private let unstarted: RecipeRun
+
+    /// Matches the recipe with the checkpoint.
+    ///
+    /// - Throws: `.badData` when they do not fit together, before any work: see ``RecipeRun/init(_:on:)``.
+    public init(_ checkpoint: Checkpoint, recipe: Recipe) throws {
+        self.checkpoint = checkpoint
+        self.recipe = recipe
+        unstarted = try RecipeRun(recipe, on: CheckpointWeights(checkpoint))
+        let context = checkpoint.configuration.maximumPositions
+        if recipe.needsCalibration, recipe.calibration.sequenceLength > context {
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "calibration.sequence_length",
+                "\(recipe.calibration.sequenceLength) is longer than the model's context of \(context)")
+        }
+    }
+
+    /// Compresses into a new folder.
+    ///
+    /// - Parameters:
+    ///   - output: the folder's path. A folder that Coppice wrote earlier is replaced.
+    ///   - calibration: the tokens of a text, for recipes with ``Recipe/needsCalibration``.
+    ///   - progress: told how far the work has come.
+    /// - Throws: `.usage` when the recipe needs calibration and gets none; `.badData` for weights that are NaN or
+    ///   infinite and for a text that is too short; `.cannotCreate` and `.inputOutput` for the output folder.
+    public func run(
+        output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
+    ) throws -> CompressionReport {
+        if calibration == nil, recipe.needsCalibration {
+            throw CoppiceError(.usage, source: recipe.source, "has a wanda stage, which needs a calibration text")
+        }
+        // Now, since a folder that cannot be written should not be found out about after the work.
+        let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
+        let (decisions, tokenCount) = try decide(calibration, progress)
+        progress.begin("compress", total: checkpoint.weightNames.count, unit: "tensors")
+        let entries = try checkpoint.weightNames.enumerated().map { index, name in
+            defer { progress.advance(to: index + 1, note: name) }
+            return try decisions[name].map { try compress(name, $0, writer) } ?? copy(name, writer)
+        }
+        let report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
+        try writer.addFile("recipe.yaml", recipe.text)
+        try writer.addFile("report.json", report.json())
+        try writer.finish()
+        progress.end("\(report.totals.bytesBefore) bytes became \(report.totals.bytes)")
+        return report
+    }
+
+    private func decide(
+        _ calibration: CalibrationTokens?, _ progress: any ProgressReporter
+    ) throws -> (decisions: [String: WeightDecision], tokenCount: Int?) {
+        var run = unstarted
+        let windows = try calibration.flatMap { calibration in
+            guard recipe.needsCalibration else { return nil as CalibrationWindows? }
+            return try CalibrationWindows(
+                tokens: calibration.tokens, count: recipe.calibration.samples,
+                length: recipe.calibration.sequenceLength, seed: recipe.seed, source: calibration.source)
+        }
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            if options.method == .wanda, let windows {
+                progress.begin("calibrate", total: checkpoint.configuration.layerCount, unit: "blocks")
+                try run.prune(stage: index, calibratedBy: windows, through: DecoderBlocks(checkpoint)) {
+                    progress.advance(to: $0, note: "")
+                }
+                progress.end("\(windows.tokenCount) tokens")
+            } else {
+                try run.prune(stage: index)
+            }
+        }
+        return (run.decisions, windows?.tokenCount)
+    }
+
+    /// Writes a matrix that some stage works on.
+    private func compress(
+        _ name: String, _ decision: WeightDecision, _ writer: CheckpointWriter
+    ) throws -> CompressionReport.Weight {
+        let original = try checkpoint.weight(name)
+        let dense = original.dense()
+        try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
+        var kept = dense
+        decision.mask?.apply(to: &kept)
+        let dataType =
+            checkpoint.isCompressed(name) ? checkpoint.configuration.dataType : try checkpoint.tensor(name).dataType
+        let format: any WeightFormat
+        do {
+            format = try planner.format(kept, for: decision, dataType: dataType)
+        } catch var error as CoppiceError {
+            error.source = error.source ?? checkpoint.path
+            error.field = error.field.map { "\(name): \($0)" } ?? name
+            throw error
+        }
+        try writer.add(name, format.stored())
+        return CompressionReport.Weight(
+            name: name, shape: [format.rows, format.columns], formatBefore: original.label, format: format.label,
+            bytesBefore: original.byteCount, bytes: format.byteCount, sparsity: format.sparsity,
+            relativeError: Self.relativeError(of: format.dense(), to: dense))
+    }
+
+    /// Writes a tensor that no stage works on, as it is.
+    private func copy(_ name: String, _ writer: CheckpointWriter) throws -> CompressionReport.Weight {
+        try checkpoint.checkFinite(name)
+        if checkpoint.isCompressed(name) {
+            let weight = try checkpoint.weight(name)
+            try writer.add(name, checkpoint.stored(name))
+            return CompressionReport.Weight(
+                name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
+                bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsity: weight.sparsity, relativeError: nil)
+        }
+        let tensor = try checkpoint.tensor(name)
+        try writer.add(name, tensor)
+        let format = tensor.dataType.description
+        return CompressionReport.Weight(
+            name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: tensor.byteCount,
+            bytes: tensor.byteCount, sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count),
+            relativeError: nil)
+    }
+
+    /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; zero for a matrix of zeros that stayed one.
+    private static func relativeError(of approximation: Tensor, to exact: Tensor) -> Double {
+        let difference = squareSum(exact - approximation)
+        return difference == 0 ? 0 : (difference / squareSum(exact)).squareRoot()
+    }
+
+    private static func squareSum(_ values: Tensor) -> Double {
+        values.withElements(Float.self) { elements in
+            guard let base = elements.baseAddress, !elements.isEmpty else { return 0 }
+            let chunk = Int(COPPICE_STATISTICS_CHUNK)
+            var sums = [Double](repeating: 0, count: (elements.count + chunk - 1) / chunk)
+            coppice_square_sums(base, elements.count, &sums)
+            return sums.reduce(0, +)
+        }
+    }
+}

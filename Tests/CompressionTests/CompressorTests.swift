@@ -1,0 +1,215 @@
+import CKernels
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+import Testing
+
+@Suite struct CompressorTests {
+    let folder: TemporaryFolder
+    let checkpoint: Checkpoint
+    let text = CalibrationTokens((0..<500).map { ($0 * $0 + 7 * $0) % 50 }, source: "text.txt")
+
+    init() throws {
+        folder = try TemporaryFolder()
+        checkpoint = try TinyCheckpoint.make(in: folder)
+    }
+
+    private func recipe(_ stages: String) throws -> Recipe {
+        try Recipe(yaml: "calibration: {samples: 4, sequence_length: 16}\nstages:\n\(stages)\n", source: "r.yaml")
+    }
+
+    private func compress(_ stages: String, to name: String = "out") throws -> (Checkpoint, CompressionReport) {
+        let recipe = try recipe(stages)
+        let report = try Compressor(checkpoint, recipe: recipe).run(
+            output: folder.path + "/" + name, calibration: recipe.needsCalibration ? text : nil)
+        return (try Checkpoint.open(folder.path + "/" + name), report)
+    }
+
+    private let projection = "model.layers.1.mlp.up_proj.weight"
+
+    @Test(arguments: [
+        ("  - quantize: {bits: 8}", "int8"),
+        ("  - quantize: {bits: 4, group_size: 32}", "int4-group32"),
+        ("  - quantize: {bits: 4, group_size: 32, symmetric: false}", "int4-group32-asymmetric"),
+        ("  - prune: {method: magnitude, sparsity: 0.5}", "sparse-bitmask-bf16"),
+        ("  - prune: {method: magnitude, pattern: \"2:4\"}", "sparse-2:4-bf16"),
+        ("  - prune: {method: wanda, pattern: \"2:4\"}\n  - quantize: {bits: 8}", "sparse-2:4-int8"),
+        ("  - prune: {method: random, sparsity: 0.7}\n  - quantize: {bits: 4}", "sparse-bitmask-int4-group32"),
+    ])
+    func everyMethodEndsInAFormatThatIsSmaller(stages: String, label: String) throws {
+        let (compressed, report) = try compress(stages)
+        let weight = try compressed.weight(projection)
+        #expect(weight.label == label)
+        #expect(report.compressed.bytes < report.compressed.bytesBefore)
+        let entry = try #require(report.weights.first { $0.name == projection })
+        #expect(entry.formatBefore == "bf16" && entry.format == label)
+        #expect(entry.bytes == weight.byteCount && entry.bytesBefore == 64 * 96 * 2)
+        let error = try #require(entry.relativeError)
+        #expect(error > 0 && error < 0.95)
+        // What is stored is what was decided: kept values are close, removed ones zero.
+        let dense = try checkpoint.weight(projection).dense().floats()
+        let found = weight.dense().floats()
+        let difference = zip(dense, found).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        let norm = dense.reduce(0.0) { $0 + Double($1 * $1) }
+        #expect(abs((difference / norm).squareRoot() - error) < 1e-6)
+        #expect(abs(entry.sparsity - Double(found.count { $0 == 0 }) / Double(found.count)) < 1e-12)
+        // What no stage works on is untouched.
+        let embeddings = "model.embed_tokens.weight"
+        #expect(try compressed.tensor(embeddings).floats() == checkpoint.tensor(embeddings).floats())
+        let norms = "model.layers.0.input_layernorm.weight"
+        #expect(try compressed.tensor(norms).floats() == checkpoint.tensor(norms).floats())
+        #expect(report.weights.map(\.name) == checkpoint.weightNames)
+    }
+
+    @Test func prunedValuesAreKeptExactly() throws {
+        let (compressed, report) = try compress("  - prune: {method: magnitude, sparsity: 0.4, scope: global}")
+        var kept = 0
+        var total = 0
+        for name in checkpoint.weightNames where WeightSelection.isBlockProjection(name) {
+            let before = try checkpoint.weight(name).dense().floats()
+            let after = try compressed.weight(name).dense().floats()
+            #expect(zip(before, after).allSatisfy { $1 == 0 || $0 == $1 })
+            kept += after.count { $0 != 0 }
+            total += after.count
+        }
+        // Weights that were zero before are removed first; a normal sample in bf16 has none.
+        #expect(kept == total - ExactSelection.removedCount(total, sparsity: 0.4))
+        #expect(abs(report.compressed.sparsity - 0.4) < 1e-4)
+    }
+
+    @Test func quantizingKeepsZerosExactly() throws {
+        let stages = "  - prune: {method: magnitude, pattern: \"1:4\"}"
+        let (pruned, _) = try compress(stages, to: "pruned")
+        for symmetric in [true, false] {
+            for bits in [4, 8] {
+                let (both, _) = try compress(
+                    stages + "\n  - quantize: {bits: \(bits), symmetric: \(symmetric)}", to: "both")
+                let first = try pruned.weight(projection).dense().floats()
+                let second = try both.weight(projection).dense().floats()
+                #expect(zip(first, second).allSatisfy { $0 != 0 || $1 == 0 })
+            }
+        }
+    }
+
+    @Test func theFolderHoldsRecipeAndReport() throws {
+        let (_, report) = try compress("  - quantize: {bits: 8, targets: \"*\"}")
+        let files = try folder.files("out")
+        let recipe = try recipe("  - quantize: {bits: 8, targets: \"*\"}")
+        #expect(files["recipe.yaml"] == Data(recipe.text.utf8))
+        #expect(report.recipeHash == recipe.hash)
+        let json = try JSON(parsing: try #require(files["report.json"]), source: "report.json")
+        #expect(json["recipe_hash"]?.stringValue == recipe.hash)
+        #expect(json["seed"]?.intValue == 42)
+        #expect(json["weights"]?.arrayValue?.count == checkpoint.weightNames.count)
+        #expect(json["layers"]?.arrayValue?.count == 2)
+        let totals = try #require(json["totals"])
+        #expect(totals["bytes_before"]?.intValue == report.totals.bytesBefore)
+        #expect(report.totals.parameters == checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) })
+        #expect(report.totals.bitsPerWeight < 9 && report.totals.bitsPerWeight > 8)
+        let inventory = try ModelInventory(Checkpoint.open(folder.path + "/out"))
+        #expect(inventory.total.byteCount == report.totals.bytes)
+    }
+
+    @Test func bytesFollowFromTheSeedAndNotFromThreads() throws {
+        let before = coppice_thread_count()
+        defer { coppice_set_thread_count(before) }
+        for stages in [
+            "  - prune: {method: wanda, sparsity: 0.5}\n  - quantize: {bits: 4}",
+            "  - prune: {method: random, sparsity: 0.5, scope: global}",
+        ] {
+            var results: [[String: Data]] = []
+            for threads in [1, 2, 5] {
+                coppice_set_thread_count(Int32(threads))
+                _ = try compress(stages, to: "out\(threads)")
+                results.append(try folder.files("out\(threads)"))
+            }
+            #expect(results[0].count >= 4)
+            #expect(results[0] == results[1] && results[0] == results[2])
+        }
+    }
+
+    @Test func nonFiniteWeightsAreNamedWhereverTheyAre() throws {
+        for name in [projection, "model.embed_tokens.weight", "model.norm.weight"] {
+            let broken = try TinyCheckpoint.make(in: folder, name: "broken") { tensor, values in
+                guard tensor == name else { return values }
+                var changed = values.floats()
+                changed[3] = .nan
+                return Tensor(changed, shape: values.shape).converted(to: .bf16)
+            }
+            #expect {
+                _ = try Compressor(broken, recipe: recipe("  - quantize: {bits: 8}")).run(output: folder.path + "/nan")
+            } throws: { error in
+                let text = "\(error)"
+                return (error as? CoppiceError)?.kind == .badData && text.contains(name) && text.contains("NaN")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder.path + "/nan"))
+        }
+    }
+
+    @Test func nothingIsLeftOfACompressionThatFails() throws {
+        let short = CalibrationTokens([1, 2, 3], source: "short.txt")
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("  - prune: {method: wanda, sparsity: 0.5}"))
+                .run(output: folder.path + "/out", calibration: short)
+        } throws: { "\($0)".hasPrefix("short.txt: the calibration text has 3 tokens") }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["model"])
+    }
+
+    @Test func whatIsMissingOrDoesNotFitIsSaid() throws {
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("  - prune: {method: wanda, sparsity: 0.5}"))
+                .run(output: folder.path + "/out")
+        } throws: { error in
+            (error as? CoppiceError)?.kind == .usage
+                && "\(error)" == "r.yaml: has a wanda stage, which needs a calibration text"
+        }
+        #expect {
+            let recipe = try Recipe(
+                yaml: "calibration: {sequence_length: 65}\nstages: [{prune: {method: wanda, sparsity: 0.5}}]",
+                source: "r.yaml")
+            _ = try Compressor(checkpoint, recipe: recipe)
+        } throws: {
+            "\($0)" == "r.yaml: calibration.sequence_length: 65 is longer than the model's context of 64"
+        }
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("  - prune: {method: wanda, sparsity: 0.5}")).run(
+                output: folder.path + "/out",
+                calibration: CalibrationTokens([Int](repeating: 50, count: 100), source: "t"))
+        } throws: { "\($0)".contains("the tokenizer gives token 50, expected one of the model's 50") }
+        try FileManager.default.createDirectory(atPath: folder.path + "/mine", withIntermediateDirectories: true)
+        try Data("x".utf8).write(to: URL(fileURLWithPath: folder.path + "/mine/notes.txt"))
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("  - quantize: {bits: 8}")).run(output: folder.path + "/mine")
+        } throws: { ($0 as? CoppiceError)?.kind == .cannotCreate }
+        #expect(FileManager.default.fileExists(atPath: folder.path + "/mine/notes.txt"))
+    }
+
+    @Test func aCompressedModelCanBeCompressedFurther() throws {
+        let (first, _) = try compress("  - quantize: {bits: 8, targets: mlp}", to: "first")
+        let report = try Compressor(first, recipe: recipe("  - quantize: {bits: 4, targets: self_attn}"))
+            .run(output: folder.path + "/second")
+        let second = try Checkpoint.open(folder.path + "/second")
+        #expect(try second.weight(projection).label == "int8")
+        #expect(try second.weight(projection).dense().floats() == first.weight(projection).dense().floats())
+        #expect(try second.weight("model.layers.0.self_attn.q_proj.weight").label == "int4-group32")
+        #expect(report.weights.first { $0.name == projection }?.relativeError == nil)
+    }
+
+    @Test func sparseFormatsAreChosenOnlyWhereTheyPay() throws {
+        let (dense, _) = try compress("  - prune: {method: magnitude, sparsity: 0.05}")
+        #expect(try dense.weight(projection).label == "bf16")
+        let (codes, _) = try compress("  - prune: {method: magnitude, sparsity: 0.2}\n  - quantize: {bits: 4}")
+        #expect(try codes.weight(projection).label == "int4-group32")
+    }
+
+    @Test func starvedMatricesAreWarnedOf() throws {
+        let weak = try TinyCheckpoint.make(in: folder, name: "weak") { name, values in
+            guard name == projection else { return values }
+            return Tensor(values.floats().map { $0 * 1e-3 }, shape: values.shape).converted(to: .bf16)
+        }
+        let report = try Compressor(weak, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.3, scope: global}"))
+            .run(output: folder.path + "/out")
+        #expect(report.warnings == ["\(projection) lost 100.0 % of its weights"])
+    }
+}
