@@ -115,6 +115,19 @@ import Testing
     }
 }
 
+/// Checks on real texts, in the folder that the environment variable COPPICE_DATA names.
+@Suite(.enabled(if: ProcessInfo.processInfo.environment["COPPICE_DATA"] != nil)) struct RealTextTests {
+    @Test func fairyTalesAreOneDocumentABook() throws {
+        let folder = ProcessInfo.processInfo.environment["COPPICE_DATA"]
+        for (name, bytes) in [("train", 11_900_931), ("valid", 463_077)] {
+            let text = try TrainingText.load(
+                ["text/fairytales_\(name).txt.xz"], separator: "<|endoftext|>", folder: folder)
+            #expect(text.documents.count == 31 && text.byteCount == bytes)
+            #expect(text.documents.allSatisfy { !$0.contains("<|endoftext|>") })
+        }
+    }
+}
+
 @Suite struct TokenStreamTests {
     private func stream(_ count: Int) -> TokenStream {
         TokenStream(tokens: (0..<Int32(count)).map { $0 }, byteCount: count)

@@ -70,6 +70,8 @@ import Testing
             abs(validation.bitsPerByte - validation.loss * Double(text.tokens - 1) / log(2) / Double(text.bytes)) < 1e-9
         )
         #expect(result.json["perplexity"]?.doubleValue == validation.perplexity)
+        #expect(result.description.contains("trained 20 steps on 640 tokens"))
+        #expect(result.description.contains(String(format: "perplexity %.2f", validation.perplexity)))
 
         let card = try fixture.folder.text("out/README.md")
         #expect(card.hasPrefix("# letters\n"))
@@ -125,6 +127,7 @@ import Testing
         learner.willRun = { if learner.seeds.count == 6 { interruption.request() } }
         let result = try fixture.run(learner: learner).execute(interruption: interruption)
         #expect(result.outcome == .interrupted && result.state.step == 7)
+        #expect(result.description.hasPrefix("interrupted at step 7 of 20; --resume"))
         #expect(!FileManager.default.fileExists(atPath: fixture.folder.path + "/out"))
         // Without --resume the unfinished run is not overwritten.
         #expect { try fixture.run().execute() } throws: {
