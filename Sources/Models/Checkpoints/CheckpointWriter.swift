@@ -76,15 +76,14 @@ public final class CheckpointWriter {
 
     private func copyCompanions(_ source: String) throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: source)) ?? []
-        for name in names where Self.companionFiles.contains(name) || Self.isLlama2CTokenizer(name) {
+        for name in names where Self.companionFiles.contains(name) || Self.isNamedTokenizer(name) {
             try addFile(name, MappedFile.contents(source + "/" + name))
         }
     }
 
-    /// `tokenizer.bin` and `tok512.bin` are how llama2.c names its tokenizers.
-    private static func isLlama2CTokenizer(_ name: String) -> Bool {
-        name == "tokenizer.bin"
-            || name.hasPrefix("tok") && name.hasSuffix(".bin") && Int(name.dropFirst(3).dropLast(4)) != nil
+    /// `tokenizer.bin` and `tok512.bin` are how llama2.c names its tokenizers, `.tiktoken` is a rank file.
+    private static func isNamedTokenizer(_ name: String) -> Bool {
+        name.hasPrefix("tok") && name.hasSuffix(".bin") || name.hasSuffix(".tiktoken")
     }
 
     // MARK: - Weights

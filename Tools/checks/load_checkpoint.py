@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Load a model folder with transformers and compare it with another.
+
+    load_checkpoint.py FOLDER                    loads it, prints its class, type and number of parameters
+    load_checkpoint.py FOLDER --reference OTHER  also runs both on the same random tokens in f32 and compares logits
+
+Exit status 1 when loading leaves weights missing or unexpected, or when logits differ by more than --tolerance.
+Needs torch and transformers.
+"""
+
+import argparse
+import sys
+
+import torch
+from transformers import AutoModelForCausalLM
+
+
+def load(folder):
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    problems = {key: sorted(map(str, value)) for key, value in report.items() if value}
+    if problems:
+        sys.exit(f"{folder}: {problems}")
+    return model.eval()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--reference")
+    parser.add_argument("--tolerance", type=float, default=0.0)
+    parser.add_argument("--tokens", type=int, default=40)
+    arguments = parser.parse_args()
+    model = load(arguments.folder)
+    print(f"{arguments.folder}: {type(model).__name__}, stored as {model.config.dtype or 'float32'}, "
+          f"{sum(p.numel() for p in model.parameters())} parameters")
+    if arguments.reference is None:
+        return
+    reference = load(arguments.reference)
+    ids = torch.randint(0, model.config.vocab_size, (1, arguments.tokens), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        difference = (model(ids).logits - reference(ids).logits).abs().max().item()
+    print(f"largest difference of logits: {difference:g}")
+    if difference > arguments.tolerance:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
