@@ -85,6 +85,9 @@ import Testing
         #expect(text.documents == ["Once.", "Twice."])
         // What `printf 'Once.Twice.' | sha256sum` prints.
         #expect(text.digest == "6211232ef162ac29a5847e68971ae61b2b1844c9f5aca66424759809656b005a")
+        #expect { try TrainingText.load(["/dev/zero"], separator: "-") } throws: {
+            "\($0)" == "/dev/zero: is not a regular file, expected a text file"
+        }
         for (file, words) in [
             ("empty.txt", "empty"), ("latin.txt", "UTF-8"), ("none.txt", "no such file"), (".", "folder"),
         ] {

@@ -26,8 +26,8 @@ public struct TrainingText: Sendable {
     private init(_ texts: [(file: String, text: String)], separator: String) throws {
         var documents: [String] = []
         var hash = SHA256()
-        for (file, text) in texts {
-            hash.update(Array(text.utf8))
+        for (file, var text) in texts {
+            text.withUTF8 { hash.update(UnsafeRawBufferPointer($0)) }
             let found = Self.split(text, separator: separator)
             guard !found.isEmpty else {
                 throw CoppiceError(.badData, source: file, "holds no text, expected at least one document")
@@ -98,6 +98,11 @@ public struct TrainingText: Sendable {
             guard FileManager.default.fileExists(atPath: candidate, isDirectory: &isFolder) else { continue }
             guard !isFolder.boolValue else {
                 throw CoppiceError(.noInput, source: candidate, "is a folder, expected a text file")
+            }
+            // A device or pipe may never end.
+            var status = stat()
+            guard stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+                throw CoppiceError(.noInput, source: candidate, "is not a regular file, expected a text file")
             }
             return candidate
         }
