@@ -1,5 +1,6 @@
 #include "packed_product.h"
 
+#include "packed_tile.h"
 #include "panel_product.h"
 #include "thread_pool.h"
 
@@ -22,6 +23,7 @@ typedef struct packed_task {
     long x_rows, x_stride;
     float *y;
     long y_stride, rows_per_task;
+    int has_tiles;
     void (*rows)(const struct packed_task *, long first, long last);
 } packed_task;
 
@@ -32,7 +34,10 @@ typedef struct packed_task {
 static void run_task(void *context, long index) {
     const packed_task *t = context;
     long first = index * t->rows_per_task, last = first + t->rows_per_task;
-    t->rows(t, first, last < t->weight->rows ? last : t->weight->rows);
+    if (last > t->weight->rows) last = t->weight->rows;
+    if (t->has_tiles)
+        first = coppice_packed_tiles_512(t->weight, t->x, t->x_rows, t->x_stride, t->y, t->y_stride, first, last);
+    t->rows(t, first, last); // what is left: the last rows, or groups that the tiles do not know
 }
 
 static void expand(const void *weight, long row, long first, long count, float *values) {
@@ -45,13 +50,17 @@ void coppice_packed_columns(const coppice_packed_weight *weight, long row, long 
 
 void coppice_packed_product(
     const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride) {
-    if (x_rows > 8 || weight->columns == 0) { // many rows share expanded panels
+    int has_tiles = coppice_cpu_level_in_use() == COPPICE_CPU_AVX512;
+    // Many rows share expanded panels, which pay from three or four times eight rows on where tiles are at hand.
+    if (x_rows > (has_tiles ? 24 : 8) || weight->columns == 0) {
         coppice_panel_product(weight, expand, weight->rows, weight->columns, x, x_rows, x_stride, y, y_stride);
         return;
     }
-    packed_task t = {.weight = weight, .x_stride = x_stride, .y_stride = y_stride, .rows = CHOOSE(packed_rows)};
-    t.rows_per_task = 65536 / weight->columns;
-    if (t.rows_per_task < 1) t.rows_per_task = 1;
+    packed_task t = {
+        .weight = weight, .x_stride = x_stride, .y_stride = y_stride, .has_tiles = has_tiles,
+        .rows = CHOOSE(packed_rows)};
+    t.rows_per_task = 65536 / weight->columns / coppice_packed_tile_rows * coppice_packed_tile_rows;
+    if (t.rows_per_task < coppice_packed_tile_rows) t.rows_per_task = coppice_packed_tile_rows;
     for (long done = 0; done < x_rows;) {
         long rest = x_rows - done;
         t.x_rows = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
