@@ -100,3 +100,27 @@ extension TrainingResult {
         return .object(.init(uniqueKeysWithValues: members))
     }
 }
+
+extension TrainingResult: CustomStringConvertible {
+    /// What a person wants to know first, in a few lines.
+    public var description: String {
+        var lines: [String] = []
+        switch outcome {
+        case .interrupted:
+            lines.append("interrupted at step \(state.step) of \(totalSteps); --resume goes on from there")
+            lines.append("run: \(runFolder)")
+        case .completed, .stoppedEarly:
+            let early = outcome == .stoppedEarly ? " (stopped early)" : ""
+            lines.append(
+                "\(output): \(parameters) parameters, \(vocabularySize) tokens, trained \(state.step) steps\(early) on "
+                    + "\(state.tokens) tokens (\(String(format: "%.2f", epochs)) passes over the text)")
+        }
+        if let validation {
+            lines.append(
+                String(
+                    format: "validation: loss %.4f, perplexity %.2f, %.4f bits per byte (step %d)", validation.loss,
+                    validation.perplexity, validation.bitsPerByte, validation.step))
+        }
+        return lines.joined(separator: "\n")
+    }
+}
