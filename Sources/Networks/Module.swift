@@ -69,7 +69,9 @@ open class Module {
     ) -> [(name: String, parameter: Found)] {
         var result: [(name: String, parameter: Found)] = []
         for member in members {
-            if let found = pick(member) { result.append((prefix + found.key, found)) }
+            for element in (member as? [Any]) ?? [member] {
+                if let found = pick(element) { result.append((prefix + found.key, found)) }
+            }
             if let part = member as? any ModuleMember {
                 for (suffix, module) in part.modules {
                     result += module.collect(prefix + part.key + suffix + ".", pick)

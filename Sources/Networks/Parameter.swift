@@ -29,6 +29,15 @@ public final class Parameter {
         set { value = isTrainable ? newValue.tracked() : newValue.detached() }
     }
 
+    /// Computes with a tensor in the parameter's place, as it is: gradients flow to what it was computed from. For
+    /// networks whose weights are functions of others (masked, decomposed, adapted).
+    ///
+    /// - Precondition: the parameter's shape.
+    public func substitute(_ computed: Tensor) {
+        precondition(computed.shape == value.shape, "\(key) of shape \(value.shape), not \(computed.shape)")
+        value = computed
+    }
+
     /// Changes elements in place; f32.
     ///
     /// - Precondition: as many elements of type f32 as the tensor has.
