@@ -1,0 +1,186 @@
+import CoppiceCompression
+
+extension EssentialSparsityMeasurement {
+    /// The paper's claims, judged by the measurements.
+    func claims(parameters: Int) -> [Claim] {
+        [
+            sharpDrop, freeRange, magnitudeBeatsRandom, semiStructuredDrop, controlClaim, nearZero, exactMasks,
+        ] + notMeasured(parameters: parameters)
+    }
+
+    private var sharpDrop: Claim {
+        let fit = series(Label.global)?.knee
+        let interval = series(Label.global)?.kneeInterval.map {
+            " (95 % interval over shards of the text: \(MarkupText.number($0.low, digits: 3)) to "
+                + "\(MarkupText.number($0.high, digits: 3)))"
+        }
+        let slopes = fit.map {
+            "; slopes \(MarkupText.number($0.slopeBefore)) and \(MarkupText.number($0.slopeAfter)) nats per unit of sparsity"
+        }
+        return Claim(
+            id: "sharp-drop",
+            statement: "One-shot magnitude pruning of a trained model has a sharp dropping point.",
+            paper: "A sharp dropping point for pre-trained BERT, ViT and other transformers, between about 30 and 60 % "
+                + "depending on the task",
+            criterion: "the loss rises at least 5 times as steeply after the knee as before it",
+            comparisons: [
+                Comparison("slope after / slope before", fit?.slopeRatio ?? .nan, .atLeast, 5),
+                Comparison("knee", fit?.breakpoint ?? .nan, .above, 0, unit: "sparsity"),
+            ],
+            remark: "Global threshold" + (interval ?? "") + (slopes ?? "") + ".")
+    }
+
+    private var freeRange: Claim {
+        let global = series(Label.global)
+        let interval = global?.tolerancePointInterval.map {
+            "95 % interval over shards of the text: \(MarkupText.number($0.low, digits: 3)) to "
+                + "\(MarkupText.number($0.high, digits: 3)). "
+        }
+        return Claim(
+            id: "free-range",
+            statement: "A sizeable part of the weights can be removed in one shot at no cost.",
+            paper: "About 30 to 60 % depending on the task",
+            criterion: "s_τ ≥ 0.3 for τ = 1 % of what the model has learned",
+            comparisons: [Comparison("s_τ", global?.tolerancePoint ?? .nan, .atLeast, 0.3, unit: "sparsity")],
+            remark: (interval ?? "") + "Layer-wise thresholds: s_τ = "
+                + MarkupText.number(series(Label.layer)?.tolerancePoint ?? .nan, digits: 3) + ".")
+    }
+
+    private var magnitudeBeatsRandom: Claim {
+        let tested = EssentialSparsity.tenths.filter { $0 >= 2 }.map { Double($0) / 10 }
+        let comparisons = [(Label.random, "random"), (Label.randomErdosRenyi, "random ERK")].flatMap { label, name in
+            let gaps = tested.map { Self.loss(series(label), at: $0) - Self.loss(series(Label.global), at: $0) }
+            // min() would pass over a NaN that comes later.
+            let smallest = gaps.contains(where: \.isNaN) ? .nan : gaps.min() ?? .nan
+            return [
+                Comparison(
+                    "loss of \(name) − magnitude, least over s ≥ 0.2", smallest, .atLeast, 0, unit: "nats"),
+                Comparison(
+                    "loss of \(name) − magnitude at s = 0.4",
+                    Self.loss(series(label), at: 0.4) - Self.loss(series(Label.global), at: 0.4), .atLeast, 0.1,
+                    unit: "nats"),
+            ]
+        }
+        return Claim(
+            id: "magnitude-beats-random",
+            statement: "Magnitude says which weights matter: random masks of the same size do worse.",
+            paper: "Random masks, uniform or with ERK densities, lie below magnitude masks at every sparsity",
+            criterion: "never worse for s ≥ 0.2, and better by at least 0.1 nats at s = 0.4",
+            comparisons: comparisons)
+    }
+
+    private var semiStructuredDrop: Claim {
+        let statement = "The dropping point is there for N:M patterns too."
+        let paper = "Holds for N:M patterns"
+        let criterion = "along N:8 from 7:8 to 1:8 the loss rises at least 5 times as steeply after the knee as before it"
+        guard let series = series(Label.groupsOfEight), let fit = series.knee else {
+            return Claim(
+                id: "n-m-drop", statement: statement, paper: paper, criterion: criterion,
+                notMeasured: "some matrix of this model has rows whose length is not a multiple of 8")
+        }
+        let half = [(Label.groupsOfTwo, "1:2"), (Label.groupsOfFour, "2:4"), (Label.groupsOfEight, "4:8")].map {
+            "\($0.1) \(MarkupText.number(Self.loss(self.series($0.0), at: 0.5)))"
+        }
+        let limit = denseLoss + sweep.tolerance * max(0, chanceLoss - denseLoss)
+        return Claim(
+            id: "n-m-drop", statement: statement, paper: paper, criterion: criterion,
+            comparisons: [Comparison("slope after / slope before", fit.slopeRatio, .atLeast, 5)],
+            remark: "Knee at sparsity \(MarkupText.number(fit.breakpoint, digits: 3)). Loss at half of the weights: "
+                + half.joined(separator: ", ") + "; the free zone ends at \(MarkupText.number(limit)) nats.")
+    }
+
+    private var controlClaim: Claim {
+        func curve(_ label: String) -> SparsityReport.Series? { control.series.first { $0.label == label } }
+        let sparsities = curve(Label.global)?.points.map(\.sparsity).filter { $0 > 0 } ?? []
+        let gaps = sparsities.map {
+            abs(Self.loss(curve(Label.global), at: $0) - Self.loss(curve(Label.random), at: $0))
+        }
+        let largest = gaps.contains(where: \.isNaN) ? .nan : gaps.max() ?? .nan
+        return Claim(
+            id: "control",
+            statement: "It comes from training: in a freshly initialised model magnitude says nothing.",
+            paper: "Essential sparsity is a property of pre-trained weights",
+            criterion: "the curves of magnitude and random masks differ by at most 0.05 nats, half of what a trained "
+                + "model must show",
+            comparisons: [Comparison("largest difference", largest, .atMost, 0.05, unit: "nats")],
+            remark: "Without fine-tuning, as for the trained model, so that the loss is that of guessing at all "
+                + "sparsities.")
+    }
+
+    private var nearZero: Claim {
+        let trained = Self.fractions(nearZeroTrained)
+        let initial = Self.fractions(nearZeroInitial)
+        let count = Double(max(1, prunableCount))
+        // Thresholds of 1e-2 and 1e-1 times the root mean square; of 1e-3 there are too few to tell.
+        let comparisons = [1, 2].map { index -> Comparison in
+            let pooled = (trained[index] + initial[index]) / 2
+            let error = (pooled * (1 - pooled) * 2 / count).squareRoot()
+            return Comparison(
+                "share of |w| < \(MarkupText.number(Self.nearZeroThresholds[index])) × RMS, trained − initial",
+                (trained[index] - initial[index]) * 100, .above, 4 * error * 100, unit: "points")
+        }
+        return Claim(
+            id: "near-zero",
+            statement: "Training makes weights sparse: more of them are close to zero than at initialisation.",
+            paper: "The share of near-zero weights grows during pre-training",
+            criterion: "larger than at initialisation by more than 4 standard errors at both thresholds",
+            comparisons: comparisons,
+            remark: "Trained \(MarkupText.percent(trained[1], places: 3)) and \(MarkupText.percent(trained[2], places: 2)), "
+                + "initial (normal) \(MarkupText.percent(initial[1], places: 3)) and "
+                + "\(MarkupText.percent(initial[2], places: 2)).")
+    }
+
+    private var exactMasks: Claim {
+        let found = invariants
+        return Claim(
+            id: "exact-masks",
+            statement: "Masks are exact: counts, nesting, order, patterns and budgets.",
+            paper: "By definition of the method",
+            criterion: "no violation",
+            comparisons: [
+                Comparison("masks that do not keep N − ⌊s·N⌋", Double(found.wrongCounts), .equal, 0),
+                Comparison("neighbouring sparsities not nested", Double(found.nestingViolations), .equal, 0),
+                Comparison("masks with a removed weight above a kept one", Double(found.orderViolations), .equal, 0),
+                Comparison("matrices with a wrong N:M group", Double(found.patternViolations), .equal, 0),
+                Comparison("ERK budget error", Double(found.largestBudgetError), .atMost, 1, unit: "weights"),
+                Comparison("ERK densities above 1", Double(found.overfullMatrices), .equal, 0),
+            ])
+    }
+
+    private func notMeasured(parameters: Int) -> [Claim] {
+        [
+            Claim(
+                id: "lottery-ticket-agreement",
+                statement: "Up to the dropping point a magnitude mask is as good as a lottery-ticket mask and nearly the "
+                    + "same mask.",
+                paper: "Cosine similarity of the masks close to 1 below the dropping point",
+                criterion: "gap ≤ 1 point for s ≤ s_k, and mask cosine there ≥ 0.9 of its value at s = 0.1",
+                notMeasured: "iterative pruning retrains the model once for each round, hours on a processor; this "
+                    + "experiment trains nothing"),
+            Claim(
+                id: "abrupt-sparsification",
+                statement: "Sparsity appears abruptly at some point of pre-training.",
+                paper: "BERT becomes abruptly sparse after a certain iteration",
+                criterion: "a change point in the share of near-zero weights along the checkpoints of a training",
+                notMeasured: "needs checkpoints from along the training; a finished model has only the last one"),
+            Claim(
+                id: "more-data",
+                statement: "A model trained on more data needs fewer of its weights.",
+                paper: "BERT pre-trained on more data condenses knowledge into relatively fewer parameters",
+                criterion: "s_τ not smaller with more data, over 3 seeds",
+                notMeasured: "needs the same model trained on different amounts of data, three times each"),
+            Claim(
+                id: "self-supervised",
+                statement: "Self-supervised objectives make weights sparser than supervised ones.",
+                paper: "SSL objectives induce stronger sparsification than supervised ones",
+                criterion: "s_τ larger for the self-supervised model of the same architecture",
+                notMeasured: "needs two image models of one architecture, trained with and without labels"),
+            Claim(
+                id: "large-language-model",
+                statement: "It holds for a large language model.",
+                paper: "Holds for Vicuna-7B",
+                criterion: "the sharp dropping point above, on a model of billions of parameters",
+                notMeasured: "this model has \(parameters) parameters; the 7-billion-parameter model is not at hand"),
+        ]
+    }
+}
