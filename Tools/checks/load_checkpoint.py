@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Load a model folder with transformers and compare it with another.
 
-    load_checkpoint.py FOLDER                    loads it, prints its class, type and number of parameters
+    load_checkpoint.py FOLDER                    loads it, prints its class and number of parameters
     load_checkpoint.py FOLDER --reference OTHER  also runs both on the same random tokens in f32 and compares logits
 
 Exit status 1 when loading leaves weights missing or unexpected, or when logits differ by more than --tolerance.
@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=40)
     arguments = parser.parse_args()
     model = load(arguments.folder)
-    print(f"{arguments.folder}: {type(model).__name__}, stored as {model.config.dtype or 'float32'}, "
+    print(f"{arguments.folder}: {type(model).__name__}, "
           f"{sum(p.numel() for p in model.parameters())} parameters")
     if arguments.reference is None:
         return
