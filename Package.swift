@@ -91,6 +91,7 @@ let package = Package(
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
             name: "FormatsTests", dependencies: ["CoppiceFormats", "CKernels"], path: "Tests/FormatsTests"),
+        .testTarget(name: "ProgramTests", dependencies: ["coppice", "CoppiceModels"], path: "Tests/ProgramTests"),
         .testTarget(
             name: "ServingTests",
             dependencies: [

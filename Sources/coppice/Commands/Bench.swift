@@ -1,0 +1,60 @@
+import ArgumentParser
+import CoppiceInference
+import CoppiceModels
+import CoppiceTraining
+
+/// `coppice bench`: how fast a model reads and writes.
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure how fast a model reads prompts and writes answers.")
+
+    @OptionGroup var model: ModelArgument
+    @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
+    var promptTokens = 384
+    @Option(help: ArgumentHelp("Tokens written after it.", valueName: "n"))
+    var generateTokens = 64
+    @Option(help: ArgumentHelp("Runs, of which the median counts.", valueName: "n"))
+    var repetitions = 5
+    @Flag(help: "Measure training steps of a model like the built-in one instead.")
+    var train = false
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        if train { return try measureTraining() }
+        let model = try LanguageModel(Checkpoint.open(model.path))
+        let benchmark = ThroughputBenchmark(
+            promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
+        let result = try benchmark.run(model)
+        if common.json {
+            try Output.json(
+                .object([
+                    "model": .string(self.model.model), "prefill_tok_s": .number(result.prefillTokensPerSecond),
+                    "decode_tok_s": .number(result.decodeTokensPerSecond),
+                    "bytes_per_token": .integer(result.bytesPerToken),
+                    "read_bandwidth_gb_s": .number(result.readBandwidth / 1e9),
+                    "roofline_fraction": .number(result.rooflineFraction),
+                    "prompt_tokens": .integer(result.promptTokens),
+                    "generated_tokens": .integer(result.generatedTokens),
+                ]))
+        } else {
+            try Output.line(
+                "prefill \(Output.number(result.prefillTokensPerSecond, digits: 0)) tokens/s  decode "
+                    + "\(Output.number(result.decodeTokensPerSecond, digits: 0)) tokens/s  "
+                    + "(\(Output.bytes(result.bytesPerToken)) a token, "
+                    + "\(Output.number(result.rooflineFraction * 100, digits: 0)) % of the memory bandwidth of "
+                    + "\(Output.number(result.readBandwidth / 1e9, digits: 1)) GB/s)")
+        }
+    }
+
+    private func measureTraining() throws {
+        let result = try TrainingBenchmark.measureReferenceModel()
+        if common.json {
+            try Output.json(result.json)
+        } else {
+            try Output.line(
+                "training \(Output.number(result.tokensPerSecond, digits: 0)) tokens/s (\(result.parameters) parameters, "
+                    + "\(result.batchSize) windows of \(result.sequenceLength))")
+        }
+    }
+}

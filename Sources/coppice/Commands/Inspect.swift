@@ -1,0 +1,16 @@
+import ArgumentParser
+import CoppiceModels
+
+/// `coppice inspect`: what a model consists of.
+struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show a model's configuration and tensors.")
+
+    @OptionGroup var model: ModelArgument
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let inventory = try ModelInventory(Checkpoint.open(model.path))
+        if common.json { try Output.json(inventory.json) } else { try Output.line(inventory.text) }
+    }
+}

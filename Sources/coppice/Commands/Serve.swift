@@ -1,0 +1,64 @@
+import ArgumentParser
+import CoppiceInference
+import CoppiceServing
+import CoppiceTensors
+import Foundation
+import Logging
+
+/// `coppice serve`: answers over HTTP.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answer over HTTP, by the protocol of OpenAI's API (see docs/server.md).")
+
+    @OptionGroup var model: ModelArgument
+    @Option(help: "The address to listen on.")
+    var host = "127.0.0.1"
+    @Option(help: "The port to listen on; 0 for any that is free.")
+    var port = 8080
+    @Option(help: ArgumentHelp("A file with one API key a line; without it everybody is answered.", valueName: "file"))
+    var apiKeyFile: String?
+    @Option(help: ArgumentHelp("The name that requests know the model by.", valueName: "name"))
+    var modelName: String?
+    @Option(help: ArgumentHelp("Requests that are computed together.", valueName: "n"))
+    var parallel = 16
+    @Option(help: ArgumentHelp("Requests that may wait for their turn.", valueName: "n"))
+    var queue = 256
+    @Flag(help: "Log every request on standard error.")
+    var verbose = false
+    @OptionGroup var common: CommonOptions
+
+    mutating func validate() throws {
+        guard (0...65535).contains(port) else { throw ValidationError("--port: expected 0 to 65535, found \(port)") }
+        guard parallel > 0, queue >= 0 else {
+            throw ValidationError("--parallel: expected at least 1; --queue: at least 0")
+        }
+    }
+
+    func run() async throws {
+        common.apply()
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let engine = try BatchEngine(
+            path: model.path, modelName: modelName ?? model.displayName,
+            limits: EngineLimits(runningRequests: parallel, waitingRequests: queue))
+        var configuration = ServerConfiguration()
+        configuration.host = host
+        configuration.port = port
+        configuration.apiKeys = try apiKeyFile.map { try APIKeys(contentsOfFile: $0) }
+        configuration.logsRequests = verbose
+        let server = try CoppiceServer(engines: [engine], configuration: configuration)
+        let announcement = Task {
+            let address = try await server.address()
+            if common.json {
+                try Output.json(
+                    .object([
+                        "host": .string(address.host), "port": .integer(address.port),
+                        "model": .string(engine.modelName),
+                    ]))
+            } else {
+                try Output.line("serving \(engine.modelName) at http://\(address)")
+            }
+        }
+        try await server.runUntilSignal()
+        announcement.cancel()
+    }
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+import CoppiceModels
+import CoppiceTraining
+import Foundation
+
+/// `coppice train`: trains a language model from text.
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a language model from text by a recipe.",
+        discussion: "An interrupted run keeps a checkpoint; --resume goes on exactly where it stopped.")
+
+    @Argument(help: ArgumentHelp("The training recipe, a YAML file (see docs/training.md).", valueName: "recipe"))
+    var recipe: String
+    @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
+    var output: String
+    @Flag(help: "Go on with an earlier run of this output.")
+    var resume = false
+    @Option(
+        help: ArgumentHelp(
+            "Where texts are that do not exist in the working folder (default: COPPICE_DATA).", valueName: "folder"))
+    var data: String?
+    @Option(help: ArgumentHelp("An SQLite file that keeps the history of runs.", valueName: "file"))
+    var history: String?
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let run = try TrainingRun(
+            recipe: .load(recipe),
+            options: .init(
+                output: output, resumes: resume,
+                dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], historyPath: history))
+        let interruption = TrainingInterruption()
+        let progress = common.progress
+        let result = try interruption.listeningToSignals {
+            try run.execute(progress: progress, interruption: interruption)
+        }
+        if common.json { try Output.json(result.json) } else { try Output.line(result.description) }
+    }
+}

@@ -1,0 +1,62 @@
+import CoppiceModels
+import Foundation
+import Testing
+
+/// `compress` and `convert`, and running what they write.
+@Suite(.serialized) struct CompressCommandTests {
+    @Test(arguments: ["int8", "int4-group32", "magnitude-2of4", "wanda-2of4-int8"])
+    func recipesGiveSmallerModelsThatRun(recipe: String) throws {
+        let folder = TemporaryFolder()
+        let output = folder.path + "/small"
+        let run = try Program.run(
+            "compress", "tales", "--recipe", Program.root.path + "/Recipes/\(recipe).yaml", "--output", output, "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try run.json()
+        let before = try #require(json["bytes_before"]?.intValue), after = try #require(json["bytes_after"]?.intValue)
+        #expect(after < before)
+        #expect((json["perplexity_after"]?.doubleValue ?? 0) > 1)
+        let tensors = try #require(try Program.run("inspect", output, "--json").json()["tensors"]?.arrayValue)
+        #expect(tensors.contains { $0["format"]?.stringValue != "bf16" })
+        let text = try Program.run(
+            "generate", output, "--prompt", "Once upon a time", "--max-tokens", "8", "--seed", "1", "--json")
+        #expect(text.status == 0, "\(text.errors)")
+        for file in ["recipe.yaml", "report.json", "config.json", "model.safetensors", "tokenizer.json"] {
+            #expect(FileManager.default.fileExists(atPath: output + "/" + file), "\(file)")
+        }
+    }
+
+    @Test func expandedWeightsGiveTheSameLogits() throws {
+        let folder = TemporaryFolder()
+        let recipe = Program.root.path + "/Recipes/int8.yaml"
+        _ = try Program.run(
+            "compress", "tales", "--recipe", recipe, "--output", folder.path + "/int8", "--skip-evaluation", "--json")
+        let run = try Program.run(
+            "convert", folder.path + "/int8", "--to", "safetensors", "--type", "f32", "--output", folder.path + "/f32")
+        #expect(run.status == 0, "\(run.errors)")
+        func logits(_ model: String) throws -> [Double] {
+            try #require(
+                try Program.run("logits", model, "--ids", "9,8,7", "--json").json()["logits"]?.arrayValue
+            ).flatMap { $0.arrayValue ?? [] }.compactMap(\.doubleValue)
+        }
+        let (small, dense) = (try logits(folder.path + "/int8"), try logits(folder.path + "/f32"))
+        #expect(small.count == 3 * 4096 && dense.count == small.count)
+        for (x, y) in zip(small, dense) { #expect(abs(x - y) < 1e-3) }
+    }
+
+    @Test func aKilledCompressLeavesNothingUnderTheName() throws {
+        let folder = TemporaryFolder()
+        let recipe = Program.root.path + "/Recipes/wanda-2of4-int8.yaml"
+        for milliseconds in [30, 120, 300] {
+            let process = try Program.start(
+                ["compress", "tales", "--recipe", recipe, "--output", folder.path + "/small", "--skip-evaluation"])
+            usleep(UInt32(milliseconds) * 1000)
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            // Either it was done before, and is whole, or there is nothing.
+            if FileManager.default.fileExists(atPath: folder.path + "/small") {
+                #expect(try Program.run("evaluate", folder.path + "/small", "--json").status == 0)
+                try FileManager.default.removeItem(atPath: folder.path + "/small")
+            }
+        }
+    }
+}
