@@ -107,7 +107,11 @@ extension EssentialSparsityMeasurement {
 
     var notes: [String] {
         let starved = series(Label.global).map { sweep.starvedWeights(in: $0) } ?? []
-        return starved.map {
+        let guessing = denseLoss < chanceLoss ? [] : [
+            "The model predicts this text no better than guessing does: it has nothing to lose, and the claims about its "
+                + "loss say nothing. Is this the right text?"
+        ]
+        return guessing + starved.map {
             "Global magnitude leaves less than 5 % of \($0.weight) at \(MarkupText.percent($0.sparsity)) in all."
         }
     }
