@@ -34,7 +34,8 @@ import Testing
             ], notes: ["n"])
         #expect(report.outcome == "1 of 2 measured claims hold, 1 is not measured here")
         #expect(report.text.contains("DOES NOT HOLD") && report.text.contains("not measured: why"))
-        #expect(report.html.contains("badge fails") && report.html.contains("badge open") && !report.html.contains("<x>"))
+        #expect(
+            report.html.contains("badge fails") && report.html.contains("badge open") && !report.html.contains("<x>"))
         let json = try JSON(text: report.json.serialized(), source: "report")
         #expect(json["claims"]?[0]?["holds"]?.boolValue == true && json["claims"]?[1]?["holds"]?.boolValue == false)
         #expect(json["claims"]?[2]?["holds"]?.isNull == true)

@@ -30,7 +30,8 @@ import Testing
         try write("{\"output\":\"\(folder)/small\",\"recipe\":\"none.yaml\"}", "compress.json")
         try write("stages: []", "small/recipe.yaml")
         try write(
-            "{\"weights\":[{\"name\":\"model.layers.0.mlp.up_proj.weight\",\"relative_error\":0.125}]}", "small/report.json")
+            "{\"weights\":[{\"name\":\"model.layers.0.mlp.up_proj.weight\",\"relative_error\":0.125}]}",
+            "small/report.json")
         try write("{\"prompt\":\"q?\"}", "question.json")
         try write("{\"choices\":[]}", "answer.json")
         var report = try ComparisonReport(folder: folder)
@@ -54,6 +55,9 @@ import Testing
         let histogram = try WeightHistogram([{ tensor }], range: 3, binCount: 6, scales: [1])
         #expect(histogram.edges == [-3, -2, -1, 0, 1, 2, 3])
         #expect(histogram.counts == [1, 0, 1, 3, 1, 1])
-        #expect(try WeightHistogram([{ Tensor([Float](repeating: 0, count: 4), shape: [2, 2]) }]).counts.allSatisfy { $0 == 0 })
+        #expect(
+            try WeightHistogram([{ Tensor([Float](repeating: 0, count: 4), shape: [2, 2]) }]).counts.allSatisfy {
+                $0 == 0
+            })
     }
 }

@@ -1,8 +1,9 @@
 import CoppiceEvidence
+import CoppiceTensors
 import Foundation
 import Testing
 
-/// Whether a text is well-formed XML, by Foundation's absence of a parser checked by hand: tags nest and close.
+/// Whether every tag of a markup closes where it must.
 private func tagsBalance(_ markup: String) -> Bool {
     var open: [Substring] = []
     var rest = markup[...]
@@ -45,7 +46,8 @@ private func tagsBalance(_ markup: String) -> Bool {
 
     @Test func escapesEveryText() {
         for figure in figures(Self.hostile, [1, 2, 3]) {
-            #expect(!figure.svg.contains("<script") && !figure.svg.contains("alert(\"") && !figure.svg.contains("\u{0}"))
+            #expect(
+                !figure.svg.contains("<script") && !figure.svg.contains("alert(\"") && !figure.svg.contains("\u{0}"))
             #expect(figure.svg.contains("&lt;script&gt;"))
             #expect(tagsBalance(figure.svg) && tagsBalance(figure.svgDocument))
         }
@@ -53,7 +55,8 @@ private func tagsBalance(_ markup: String) -> Bool {
     }
 
     @Test(arguments: [
-        [], [.nan], [.infinity, 1], [-.infinity, .nan], [0, 0, 0], [-5, 5], [1e308, -1e308], [5e-324], [3], [1e-9, 1e9],
+        [], [.nan], [.infinity, 1], [-.infinity, .nan], [0, 0, 0], [-5, 5], [1e308, -1e308], [5e-324], [3],
+        [1e-9, 1e9],
     ])
     func anyNumbersAreDrawnSafely(values: [Double]) {
         for figure in figures("t", values) {
@@ -81,15 +84,18 @@ private func tagsBalance(_ markup: String) -> Bool {
     }
 
     @Test func axesAreRoundAndCover() {
-        var generator = SystemRandomNumberGenerator()
+        var generator = RandomGenerator(seed: 1)
         for _ in 0..<200 {
-            let values = (0..<5).map { _ in Double.random(in: -1...1, using: &generator) * pow(10, .random(in: -6...6)) }
+            let values = (0..<5).map { _ in Double.random(in: -1...1, using: &generator) * pow(10, .random(in: -6...6))
+            }
             let axis = AxisScale(covering: values)
             for value in values {
                 let place = axis.position(value) ?? -1
                 #expect(place >= -1e-6 && place <= 1 + 1e-6)
             }
-            #expect(axis.ticks.count >= 2 && axis.ticks.count <= 21 && zip(axis.ticks, axis.ticks.dropFirst()).allSatisfy(<))
+            #expect(
+                axis.ticks.count >= 2 && axis.ticks.count <= 21 && zip(axis.ticks, axis.ticks.dropFirst()).allSatisfy(<)
+            )
             let logarithmic = AxisScale(covering: values.map(abs), spacing: .logarithmic)
             for value in values {
                 let place = logarithmic.position(abs(value)) ?? -1

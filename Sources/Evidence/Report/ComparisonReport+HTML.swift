@@ -25,7 +25,8 @@ extension ComparisonReport {
         if before.story != nil || after.story != nil {
             page.heading("A tale from each")
             page.columns(
-                [("Before", before.story), ("After", after.story)].compactMap { name, story in story.map { (name, $0) } })
+                [("Before", before.story), ("After", after.story)].compactMap { name, story in story.map { (name, $0) }
+                })
         }
         if let exchange {
             page.heading("Over HTTP")
@@ -105,7 +106,8 @@ extension ComparisonReport {
         }
         return [
             HeatStrip(
-                title: "Sparsity by layer", summary: "Share of weights that are zero after compression, by kind and block.",
+                title: "Sparsity by layer",
+                summary: "Share of weights that are zero after compression, by kind and block.",
                 rows: sparsity.kinds, columns: columns, values: sparsity.values),
             HeatStrip(
                 title: "Bits per weight by layer", summary: "Bits per weight after compression, by kind and block.",
@@ -114,7 +116,8 @@ extension ComparisonReport {
                 title: "Bits per weight of each block", summary: "Bits per weight before and after, block by block.",
                 categories: columns, verticalTitle: "bits",
                 series: [
-                    .init(name: "before", values: bitsOfLayers(before)), .init(name: "after", values: bitsOfLayers(after)),
+                    .init(name: "before", values: bitsOfLayers(before)),
+                    .init(name: "after", values: bitsOfLayers(after)),
                 ]),
         ]
     }
