@@ -88,6 +88,8 @@ let package = Package(
             name: "InferenceTests",
             dependencies: ["CoppiceInference", "CoppiceModels", "CoppiceFormats", "CKernels"],
             path: "Tests/InferenceTests"),
+        .testTarget(
+            name: "EvidenceTests", dependencies: ["CoppiceEvidence", "CoppiceModels"], path: "Tests/EvidenceTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
             name: "FormatsTests", dependencies: ["CoppiceFormats", "CKernels"], path: "Tests/FormatsTests"),

@@ -145,15 +145,17 @@ extension ExperimentReport {
         if !facts.isEmpty { page.table(HTMLTable(head: ["Setting", ""], rows: facts.map { [$0.name, $0.value] })) }
         page.heading("Claims")
         for claim in claims {
-            let (badge, kind) = switch claim.verdict {
-            case .holds: ("holds", "holds")
-            case .doesNotHold: ("does not hold", "fails")
-            case .notMeasured: ("not measured here", "open")
-            }
+            let (badge, kind) =
+                switch claim.verdict {
+                case .holds: ("holds", "holds")
+                case .doesNotHold: ("does not hold", "fails")
+                case .notMeasured: ("not measured here", "open")
+                }
             page.verdict(
                 badge, kind: kind, title: claim.statement,
                 details: [
-                    ("Paper", claim.paper), ("Here", claim.here), ("Holds when", claim.criterion), ("Note", claim.remark),
+                    ("Paper", claim.paper), ("Here", claim.here), ("Holds when", claim.criterion),
+                    ("Note", claim.remark),
                 ])
         }
         if !illustrations.isEmpty { page.heading("Figures") }

@@ -30,7 +30,8 @@ public struct EssentialSparsity: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let configuration = setting.model.configuration
         let windows = try Self.windows(
-            of: setting.tokenize(setting.text.text), count: max(2, Int((Double(Self.windowCount) * setting.scale).rounded())),
+            of: setting.tokenize(setting.text.text),
+            count: max(2, Int((Double(Self.windowCount) * setting.scale).rounded())),
             length: min(Self.windowLength, configuration.maximumPositions - 1), source: setting.text.source)
         let network = DecoderNetwork(configuration)
         try network.load(source: setting.model.path) { try setting.model.tensor($0) }
@@ -65,16 +66,20 @@ public struct EssentialSparsity: Experiment {
         let facts = [
             ExperimentReport.Fact("model", setting.modelName),
             ExperimentReport.Fact("parameters", "\(parameters)"),
-            ExperimentReport.Fact("prunable weights", "\(measured.prunableCount) in \(measured.weights.count) matrices"),
+            ExperimentReport.Fact(
+                "prunable weights", "\(measured.prunableCount) in \(measured.weights.count) matrices"),
             ExperimentReport.Fact("evaluation text", setting.text.source),
-            ExperimentReport.Fact("tokens predicted", "\(windows.count * length) in \(windows.count) windows of \(length)"),
+            ExperimentReport.Fact(
+                "tokens predicted", "\(windows.count * length) in \(windows.count) windows of \(length)"),
             ExperimentReport.Fact("dense loss", MarkupText.number(measured.denseLoss, digits: 5) + " nats per token"),
-            ExperimentReport.Fact("loss of guessing", MarkupText.number(measured.chanceLoss, digits: 5) + " nats per token"),
+            ExperimentReport.Fact(
+                "loss of guessing", MarkupText.number(measured.chanceLoss, digits: 5) + " nats per token"),
             ExperimentReport.Fact("seed", "\(setting.seed)"),
         ]
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
-            protocolText: "Zero-shot protocol: the weights with the smallest magnitudes are set to zero in one shot and "
+            protocolText:
+                "Zero-shot protocol: the weights with the smallest magnitudes are set to zero in one shot and "
                 + "the loss is measured at once; nothing is trained afterwards. Pruned are the attention and "
                 + "feed-forward matrices of every block; embeddings, output head, norms and biases are left alone, and "
                 + "norm scales are not folded into the matrices. The knee is the breakpoint of the best continuous "

@@ -72,7 +72,8 @@ extension EssentialSparsityMeasurement {
     private var semiStructuredDrop: Claim {
         let statement = "The dropping point is there for N:M patterns too."
         let paper = "Holds for N:M patterns"
-        let criterion = "along N:8 from 7:8 to 1:8 the loss rises at least 5 times as steeply after the knee as before it"
+        let criterion =
+            "along N:8 from 7:8 to 1:8 the loss rises at least 5 times as steeply after the knee as before it"
         guard let series = series(Label.groupsOfEight), let fit = series.knee else {
             return Claim(
                 id: "n-m-drop", statement: statement, paper: paper, criterion: criterion,
@@ -125,7 +126,8 @@ extension EssentialSparsityMeasurement {
             paper: "The share of near-zero weights grows during pre-training",
             criterion: "larger than at initialisation by more than 4 standard errors at both thresholds",
             comparisons: comparisons,
-            remark: "Trained \(MarkupText.percent(trained[1], places: 3)) and \(MarkupText.percent(trained[2], places: 2)), "
+            remark:
+                "Trained \(MarkupText.percent(trained[1], places: 3)) and \(MarkupText.percent(trained[2], places: 2)), "
                 + "initial (normal) \(MarkupText.percent(initial[1], places: 3)) and "
                 + "\(MarkupText.percent(initial[2], places: 2)).")
     }
@@ -151,7 +153,8 @@ extension EssentialSparsityMeasurement {
         [
             Claim(
                 id: "lottery-ticket-agreement",
-                statement: "Up to the dropping point a magnitude mask is as good as a lottery-ticket mask and nearly the "
+                statement:
+                    "Up to the dropping point a magnitude mask is as good as a lottery-ticket mask and nearly the "
                     + "same mask.",
                 paper: "Cosine similarity of the masks close to 1 below the dropping point",
                 criterion: "gap ≤ 1 point for s ≤ s_k, and mask cosine there ≥ 0.9 of its value at s = 0.1",

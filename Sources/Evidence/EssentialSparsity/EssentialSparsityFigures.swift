@@ -25,7 +25,8 @@ extension EssentialSparsityMeasurement {
                 summary: "Loss of the model after one-shot pruning by magnitude and at random, by sparsity.",
                 horizontalTitle: "share of block weights removed", verticalTitle: "nats per token",
                 series: shown.map { LineChart.Series(name: $0.label, points: points($0)) }, marks: marks),
-            caption: "Zero-shot. The dashed lines are s_τ and the knee of global magnitude pruning. Guessing has a loss of "
+            caption:
+                "Zero-shot. The dashed lines are s_τ and the knee of global magnitude pruning. Guessing has a loss of "
                 + "\(MarkupText.number(chanceLoss)) nats.")
     }
 
@@ -40,7 +41,9 @@ extension EssentialSparsityMeasurement {
                 summary: "Loss of N:M patterns by sparsity beside unstructured magnitude pruning.",
                 horizontalTitle: "share of block weights removed", verticalTitle: "nats per token",
                 series: shown.map { LineChart.Series(name: $0.label, points: points($0)) }),
-            caption: "An N:M pattern keeps N of every M consecutive inputs of a row; the shorter the groups, the less choice.")
+            caption:
+                "An N:M pattern keeps N of every M consecutive inputs of a row; the shorter the groups, the less choice."
+        )
     }
 
     private var controlCurves: ExperimentReport.Illustration? {
@@ -90,14 +93,18 @@ extension EssentialSparsityMeasurement {
                 let fit = series.knee
                 return [series.label, MarkupText.number(series.tolerancePoint, digits: 3)]
                     + [fit?.breakpoint, fit?.slopeBefore, fit?.slopeAfter].map { MarkupText.number($0 ?? .nan) }
-                    + [fit.map { $0.slopeRatio.isInfinite ? "∞" : MarkupText.number($0.slopeRatio, digits: 3) } ?? MarkupText.missing]
+                    + [
+                        fit.map { $0.slopeRatio.isInfinite ? "∞" : MarkupText.number($0.slopeRatio, digits: 3) }
+                            ?? MarkupText.missing
+                    ]
             }, numericColumns: [1, 2, 3, 4, 5])
         let losses = HTMLTable(
             head: ["method", "sparsity", "loss", "above dense"],
             rows: sweep.series.flatMap { series in
                 series.points.map { point in
                     [
-                        series.label, MarkupText.percent(point.sparsity, places: 2), MarkupText.number(point.loss, digits: 5),
+                        series.label, MarkupText.percent(point.sparsity, places: 2),
+                        MarkupText.number(point.loss, digits: 5),
                         MarkupText.number(point.loss - denseLoss, digits: 3),
                     ]
                 }
@@ -107,9 +114,17 @@ extension EssentialSparsityMeasurement {
 
     var notes: [String] {
         let starved = series(Label.global).map { sweep.starvedWeights(in: $0) } ?? []
-        return starved.map {
-            "Global magnitude leaves less than 5 % of \($0.weight) at \(MarkupText.percent($0.sparsity)) in all."
-        }
+        let guessing =
+            denseLoss < chanceLoss
+            ? []
+            : [
+                "The model predicts this text no better than guessing does: it has nothing to lose, and the claims about its "
+                    + "loss say nothing. Is this the right text?"
+            ]
+        return guessing
+            + starved.map {
+                "Global magnitude leaves less than 5 % of \($0.weight) at \(MarkupText.percent($0.sparsity)) in all."
+            }
     }
 
     /// The numbers behind the report.

@@ -43,6 +43,8 @@ public struct AxisScale: Sendable, Hashable {
         var low = values.min() ?? 0
         var high = values.max() ?? 1
         if includesZero { (low, high) = (min(low, 0), max(high, 0)) }
+        // Steps between numbers this small would vanish.
+        if max(abs(low), abs(high)) < 1e-290 { (low, high) = (0, 1) }
         if !(high - low > max(abs(low), abs(high)) * 1e-9) {
             let pad = low == 0 ? 1 : abs(low) * 0.1
             if low == 0 || includesZero { high = max(high, low + pad) } else { (low, high) = (low - pad, high + pad) }

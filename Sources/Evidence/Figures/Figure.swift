@@ -21,13 +21,15 @@ extension Figure {
 
     /// The figure as a file of its own.
     public var svgDocument: String {
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + element(style: FigureStyle.variables(":root") + FigureStyle.css) + "\n"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            + element(style: FigureStyle.variables(":root") + FigureStyle.css) + "\n"
     }
 
     private func element(style: String?) -> String {
         let (width, height) = (MarkupText.coordinate(size.width), MarkupText.coordinate(size.height))
         let description = summary.isEmpty ? "" : "<desc>\(MarkupText.escaped(summary))</desc>"
-        return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"figure\" role=\"img\" viewBox=\"0 0 \(width) \(height)\" "
+        return
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"figure\" role=\"img\" viewBox=\"0 0 \(width) \(height)\" "
             + "aria-label=\"\(MarkupText.escaped(title))\"><title>\(MarkupText.escaped(title))</title>\(description)"
             + (style.map { "<style>\($0)</style>" } ?? "") + body + "</svg>"
     }
@@ -45,15 +47,16 @@ public enum FigureStyle {
         .figure .curve{fill:none;stroke-width:2.25;stroke-linejoin:round;stroke-linecap:round}
         .figure .mark{stroke:var(--ink-soft,#57606a);stroke-dasharray:4 4}
 
-        """ + (0..<colourCount).map {
-        ".figure .s\($0){--series:var(--series-\($0),\(light[$0]))}"
-    }.joined(separator: "\n") + """
-
-        .figure .fill{fill:var(--series)}
-        .figure .veil{fill:var(--series);fill-opacity:.45;stroke:var(--series)}
-        .figure .stroke{stroke:var(--series)}
-
         """
+        + (0..<colourCount).map {
+            ".figure .s\($0){--series:var(--series-\($0),\(light[$0]))}"
+        }.joined(separator: "\n") + """
+
+            .figure .fill{fill:var(--series)}
+            .figure .veil{fill:var(--series);fill-opacity:.45;stroke:var(--series)}
+            .figure .stroke{stroke:var(--series)}
+
+            """
 
     /// How many series have a colour of their own; further ones start again.
     public static let colourCount = 6
@@ -66,9 +69,12 @@ public enum FigureStyle {
             let colours = series.enumerated().map { "--series-\($0.offset):\($0.element)" }.joined(separator: ";")
             return "\(selector){\(rest);\(colours)}"
         }
-        return block(light, "--ink:#1f2328;--ink-soft:#57606a;--line:#d8dee4;--paper:#ffffff;--shade:#f4f6f5;--accent:#2f6f4f")
+        return block(
+            light, "--ink:#1f2328;--ink-soft:#57606a;--line:#d8dee4;--paper:#ffffff;--shade:#f4f6f5;--accent:#2f6f4f")
             + "\n@media (prefers-color-scheme:dark){"
-            + block(dark, "--ink:#e6edf3;--ink-soft:#9aa5b1;--line:#30363d;--paper:#12161b;--shade:#1a2027;--accent:#6fc198")
+            + block(
+                dark, "--ink:#e6edf3;--ink-soft:#9aa5b1;--line:#30363d;--paper:#12161b;--shade:#1a2027;--accent:#6fc198"
+            )
             + "}\n"
     }
 

@@ -41,16 +41,21 @@ public struct HeatStrip: Figure {
         let span = range.upperBound - range.lowerBound
         let lines = rows.indices.map { row -> String in
             let y = 24 + Self.rowHeight * Double(row)
-            let name = "<text x=\"\(c(Self.left - 8))\" y=\"\(c(y + 17))\" text-anchor=\"end\">\(MarkupText.escaped(rows[row]))</text>"
+            let name =
+                "<text x=\"\(c(Self.left - 8))\" y=\"\(c(y + 17))\" text-anchor=\"end\">\(MarkupText.escaped(rows[row]))</text>"
             let cells = columns.indices.map { column -> String in
                 guard row < values.count, column < values[row].count, values[row][column].isFinite else { return "" }
                 let value = values[row][column]
                 let shade = span > 0 ? min(1, max(0, (value - range.lowerBound) / span)) : 0
                 let x = Self.left + cellWidth * Double(column)
                 let tip = MarkupText.escaped("\(rows[row]), \(columns[column]): \(label.text(value))")
-                let number = cellWidth < 40 ? "" : "<text class=\"value\" x=\"\(c(x + cellWidth / 2))\" y=\"\(c(y + 17))\" "
-                    + "text-anchor=\"middle\">\(MarkupText.escaped(label.text(value)))</text>"
-                return "<rect class=\"fill s0\" fill-opacity=\"\(c(0.06 + 0.64 * shade))\" x=\"\(c(x + 1))\" y=\"\(c(y))\" "
+                let number =
+                    cellWidth < 40
+                    ? ""
+                    : "<text class=\"value\" x=\"\(c(x + cellWidth / 2))\" y=\"\(c(y + 17))\" "
+                        + "text-anchor=\"middle\">\(MarkupText.escaped(label.text(value)))</text>"
+                return
+                    "<rect class=\"fill s0\" fill-opacity=\"\(c(0.06 + 0.64 * shade))\" x=\"\(c(x + 1))\" y=\"\(c(y))\" "
                     + "width=\"\(c(max(0.5, cellWidth - 2)))\" height=\"\(c(Self.rowHeight - 3))\" rx=\"3\"><title>\(tip)</title></rect>"
                     + number
             }

@@ -88,7 +88,8 @@ public struct LineChart: Figure {
             path += "\(isDrawing ? "L" : "M")\(px) \(py)"
             isDrawing = true
             let tip = "\(series.name): \(MarkupText.number(point.x)), \(MarkupText.number(point.y))"
-            dots += "<circle class=\"fill \(colour)\" cx=\"\(px)\" cy=\"\(py)\" r=\"3\"><title>\(MarkupText.escaped(tip))</title></circle>"
+            dots +=
+                "<circle class=\"fill \(colour)\" cx=\"\(px)\" cy=\"\(py)\" r=\"3\"><title>\(MarkupText.escaped(tip))</title></circle>"
         }
         guard series.isJoined, !path.isEmpty else { return dots }
         return "<path class=\"curve stroke \(colour)\" d=\"\(path)\"/>" + dots

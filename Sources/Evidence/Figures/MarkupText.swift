@@ -16,7 +16,8 @@ public enum MarkupText {
             case "\"": result += "&quot;"
             case "'": result += "&#39;"
             case "\t", "\n", "\r": result.unicodeScalars.append(scalar)
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+            case _
+            where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
                 || scalar.value & 0xFFFE == 0xFFFE:
                 result += "\u{FFFD}"
             default: result.unicodeScalars.append(scalar)

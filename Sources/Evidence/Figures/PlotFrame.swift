@@ -24,7 +24,9 @@ struct PlotFrame {
     /// Grid lines, tick labels and title of the vertical axis.
     func verticalAxis(title: String, label: (Double) -> String) -> String {
         y.ticks.compactMap { tick in
-            vertical(tick).map { line(left, $0, right, $0, "grid") + text(left - 8, $0 + 4, label(tick), anchor: "end") }
+            vertical(tick).map {
+                line(left, $0, right, $0, "grid") + text(left - 8, $0 + 4, label(tick), anchor: "end")
+            }
         }.joined()
             + "<text x=\"16\" y=\"\(MarkupText.coordinate((top + bottom) / 2))\" text-anchor=\"middle\" transform=\"rotate(-90 16 "
             + "\(MarkupText.coordinate((top + bottom) / 2)))\">\(MarkupText.escaped(title))</text>"
@@ -42,7 +44,8 @@ struct PlotFrame {
         Self.legendRows(names).enumerated().map { row, entries in
             entries.map { entry in
                 let baseline = 14 + Double(row) * 20
-                return "<rect class=\"fill \(FigureStyle.series(entry.index))\" x=\"\(MarkupText.coordinate(left + entry.offset))\" "
+                return
+                    "<rect class=\"fill \(FigureStyle.series(entry.index))\" x=\"\(MarkupText.coordinate(left + entry.offset))\" "
                     + "y=\"\(MarkupText.coordinate(baseline - 10))\" width=\"12\" height=\"12\" rx=\"3\"/>"
                     + text(left + entry.offset + 18, baseline, names[entry.index], anchor: "start")
             }.joined()

@@ -21,6 +21,7 @@ public struct HTMLTable: Sendable, Hashable {
             }.joined()
         }
         let body = rows.map { "<tr>\(cells($0, "td"))</tr>" }.joined(separator: "\n")
-        return "<div class=\"scroll\"><table><thead><tr>\(cells(head, "th"))</tr></thead>\n<tbody>\(body)</tbody></table></div>"
+        return
+            "<div class=\"scroll\"><table><thead><tr>\(cells(head, "th"))</tr></thead>\n<tbody>\(body)</tbody></table></div>"
     }
 }
