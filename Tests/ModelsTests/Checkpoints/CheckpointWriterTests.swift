@@ -118,6 +118,15 @@ import Testing
         #expect(try scratch.names().isEmpty)
     }
 
+    /// Needs a file system with room for less than 25 kB: `mount -t tmpfs -o size=20k tmpfs FOLDER`.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["COPPICE_SMALL_DISK"] != nil))
+    func aFullDiskLeavesNothing() throws {
+        let folder = try #require(ProcessInfo.processInfo.environment["COPPICE_SMALL_DISK"])
+        let message = refusal(.inputOutput) { try fixture("llama-gqa-f32").convert(to: folder + "/model") }
+        #expect(message.hasSuffix("cannot write: No space left on device"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+
     // MARK: - Inventory
 
     @Test func anInventoryAddsUp() throws {
