@@ -36,7 +36,9 @@ extension Checkpoint {
         let tensor = try tensor(name)
         guard tensor.dataType != type else { return tensor }
         let result = tensor.converted(to: type)
-        guard type == .f16, let index = result.firstNonFiniteIndex, tensor.firstNonFiniteIndex == nil else { return result }
+        guard type == .f16, let index = result.firstNonFiniteIndex, tensor.firstNonFiniteIndex == nil else {
+            return result
+        }
         let value = tensor.contiguous().reshaped([tensor.count]).slice(axis: 0, index..<index + 1).doubles()[0]
         throw CoppiceError(
             .badData, source: self.path, field: name, "holds \(value), beyond the range of f16; convert to bf16 or f32")

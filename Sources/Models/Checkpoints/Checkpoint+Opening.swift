@@ -12,8 +12,8 @@ extension Checkpoint {
     /// wrote (the same, with compressed weights), a `.safetensors` file with its `config.json` beside it, or a llama2.c
     /// `.bin` file. O(header): weights are not read.
     ///
-    /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported, or when weights do not
-    ///   fit the configuration, naming the tensor, the expected and the found shape.
+    /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported, or when weights do
+    ///   not fit the configuration, naming the tensor, the expected and the found shape.
     public static func open(_ path: String) throws -> Checkpoint {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -142,7 +142,8 @@ private struct WeightMatcher {
             rest.remove(name)
         }
         guard !tensors.isEmpty else {
-            throw CoppiceError(.badData, source: file, field: name, "is missing, expected the parts of a \(format) weight")
+            throw CoppiceError(
+                .badData, source: file, field: name, "is missing, expected the parts of a \(format) weight")
         }
         return StoredWeight(name: name, format: format, shape: shape, tensors: tensors, options: options)
     }

@@ -144,7 +144,9 @@ extension Checkpoint {
     /// (the one called `default` where there are several). Nil when there is none or it cannot be read.
     public var chatTemplate: String? {
         let files = FileManager.default
-        if let text = files.contents(atPath: folder + "/chat_template.jinja") { return String(decoding: text, as: UTF8.self) }
+        if let text = files.contents(atPath: folder + "/chat_template.jinja") {
+            return String(decoding: text, as: UTF8.self)
+        }
         let path = folder + "/tokenizer_config.json"
         guard let bytes = files.contents(atPath: path), let json = try? JSON(parsing: bytes, source: path) else {
             return nil

@@ -154,8 +154,8 @@ public final class CheckpointWriter {
 
     /// Writes what is left and gives the folder its name.
     ///
-    /// - Throws: `.internal` when weights are missing; `.inputOutput`, `.cannotCreate`; what making a weight throws. The
-    ///   folder's name then keeps what it held.
+    /// - Throws: `.internal` when weights are missing; `.inputOutput`, `.cannotCreate`; what making a weight throws.
+    ///   The folder's name then keeps what it held.
     public func finish() throws {
         if let missing = configuration.tensorShapes.first(where: { !added.contains($0.name) }) {
             throw CoppiceError(.internal, source: folder.path, field: missing.name, "was not written")

@@ -83,6 +83,7 @@ extension Checkpoint {
         let place = tensor.rank == 2 ? "[\(index / tensor.shape[1]), \(index % tensor.shape[1])]" : "[\(index)]"
         let value = tensor.contiguous().reshaped([tensor.count]).slice(axis: 0, index..<index + 1).doubles()[0]
         throw CoppiceError(
-            .badData, source: path, field: name, "is \(value.isNaN ? "NaN" : "infinite") at \(place), expected finite weights")
+            .badData, source: path, field: name,
+            "is \(value.isNaN ? "NaN" : "infinite") at \(place), expected finite weights")
     }
 }

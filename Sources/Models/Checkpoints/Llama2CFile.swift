@@ -19,7 +19,8 @@ struct Llama2CFile {
         let expected = sections.reduce(Self.headerBytes) { $0 + $1.count * 4 }
         guard file.byteCount == expected else {
             throw CoppiceError(
-                .badData, source: path, "has \(file.byteCount) bytes, expected \(expected) for a llama2.c model with this header")
+                .badData, source: path,
+                "has \(file.byteCount) bytes, expected \(expected) for a llama2.c model with this header")
         }
         var entries: [String: Checkpoint.Entry] = [:]
         var position = Self.headerBytes
@@ -65,7 +66,9 @@ struct Llama2CFile {
             }
         }
         guard fields[0] % fields[3] == 0, fields[0] / fields[3] % 2 == 0 else {
-            throw failure("n_heads", "expected a divisor of dim, \(fields[0]), that leaves heads of even size, found \(fields[3])")
+            throw failure(
+                "n_heads", "expected a divisor of dim, \(fields[0]), that leaves heads of even size, found \(fields[3])"
+            )
         }
         guard fields[3] % fields[4] == 0 else {
             throw failure("n_kv_heads", "expected a divisor of n_heads, \(fields[3]), found \(fields[4])")

@@ -18,7 +18,9 @@ public final class MappedFile: @unchecked Sendable {
         guard descriptor >= 0 else { throw CoppiceError.system(.noInput, path, "cannot open", code: errno) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw CoppiceError.system(.noInput, path, "cannot open", code: errno) }
+        guard fstat(descriptor, &status) == 0 else {
+            throw CoppiceError.system(.noInput, path, "cannot open", code: errno)
+        }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw CoppiceError(.badData, source: path, "is not a regular file")
         }

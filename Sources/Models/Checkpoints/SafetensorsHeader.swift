@@ -41,7 +41,8 @@ struct SafetensorsHeader: Sendable {
         let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
         guard length <= UInt64(Self.largestLength) else {
             throw failure(
-                "header", "its length is \(length) bytes, expected at most \(Self.largestLength): not a safetensors file")
+                "header",
+                "its length is \(length) bytes, expected at most \(Self.largestLength): not a safetensors file")
         }
         guard Int(length) <= file.count - 8 else {
             throw failure("header", "its length is \(length) bytes but only \(file.count - 8) follow: truncated?")
@@ -77,7 +78,9 @@ struct SafetensorsHeader: Sendable {
     private static func entry(
         _ name: String, _ json: JSON, _ failure: (String?, String) -> CoppiceError
     ) throws -> Entry {
-        guard let typeName = json["dtype"]?.stringValue else { throw failure(name, "dtype is missing, expected a string") }
+        guard let typeName = json["dtype"]?.stringValue else {
+            throw failure(name, "dtype is missing, expected a string")
+        }
         guard let dataType = typeNames.first(where: { $0.name == typeName })?.dataType else {
             let known = typeNames.map(\.name).joined(separator: ", ")
             throw failure(name, "dtype \(typeName.prefix(40)) is not supported, expected one of \(known)")

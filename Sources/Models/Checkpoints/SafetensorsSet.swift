@@ -11,8 +11,8 @@ struct SafetensorsSet: Sendable {
     /// One file.
     init(file path: String) throws { try self.init(source: path, files: [SafetensorsFile(path: path)]) }
 
-    /// The files of a folder: `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else the
-    /// only safetensors file.
+    /// The files of a folder: `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else
+    /// the only safetensors file.
     ///
     /// - Throws: `.noInput` when there is none or a shard is missing; `.badData` for files that are damaged or disagree.
     init(folder: String) throws {
@@ -74,7 +74,8 @@ struct SafetensorsSet: Sendable {
         }
         try self.init(source: index, files: names.sorted().map { try SafetensorsFile(path: folder + "/" + $0) })
         for (tensor, value) in map {
-            guard let number = fileOfTensor[tensor], files[number].path == folder + "/" + (value.stringValue ?? "") else {
+            guard let number = fileOfTensor[tensor], files[number].path == folder + "/" + (value.stringValue ?? "")
+            else {
                 throw CoppiceError(
                     .badData, source: index, field: "weight_map.\(tensor)",
                     "names \(value.stringValue ?? ""), which does not hold the tensor")

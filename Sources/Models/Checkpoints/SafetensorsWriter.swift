@@ -50,7 +50,8 @@ public enum SafetensorsWriter {
             let tensor = try entry.tensor().contiguous()
             precondition(
                 tensor.dataType == entry.dataType && tensor.shape == entry.shape,
-                "\(entry.name) is \(tensor.dataType) \(tensor.shape), not \(entry.dataType) \(entry.shape) as announced")
+                "\(entry.name) is \(tensor.dataType) \(tensor.shape), not \(entry.dataType) \(entry.shape) as announced"
+            )
             try withExtendedLifetime(tensor.storage) {
                 try file.write(UnsafeRawBufferPointer(start: tensor.basePointer, count: tensor.byteCount))
             }

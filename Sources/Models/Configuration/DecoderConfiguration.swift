@@ -45,7 +45,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
         headCount: Int, keyValueHeadCount: Int? = nil, headSize: Int? = nil, maximumPositions: Int = 2048,
         normEpsilon: Double = 1e-5, rotary: RotaryConfiguration = RotaryConfiguration(), slidingWindow: Int? = nil,
         layersWithWindow: [Bool]? = nil, hasAttentionBias: Bool? = nil, hasOutputBias: Bool = false,
-        hasFeedForwardBias: Bool = false, hasQueryKeyNorm: Bool? = nil, tiesEmbeddings: Bool = false, beginToken: Int? = nil, endTokens: Set<Int> = [],
+        hasFeedForwardBias: Bool = false, hasQueryKeyNorm: Bool? = nil, tiesEmbeddings: Bool = false,
+        beginToken: Int? = nil, endTokens: Set<Int> = [],
         dataType: DataType = .bf16
     ) {
         self.family = family

@@ -8,7 +8,8 @@ extension RotaryConfiguration {
         let newer = try fields.object("rope_parameters")
         let section = try newer ?? fields.object("rope_scaling")
         if let nested = newer?.json.objectValue?.first(where: { $0.value.objectValue != nil }) {
-            throw fields.error("rope_parameters.\(nested.key)", "different rotations for kinds of layers are not supported")
+            throw fields.error(
+                "rope_parameters.\(nested.key)", "different rotations for kinds of layers are not supported")
         }
         let base = try newer?.optionalPositive("rope_theta") ?? fields.optionalPositive("rope_theta") ?? 10_000
         guard base > 1 else { throw (newer ?? fields).mismatch("rope_theta", "a number greater than 1") }

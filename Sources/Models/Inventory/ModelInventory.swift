@@ -80,7 +80,8 @@ public struct ModelInventory: Sendable {
         let head = ["tensor", "shape", "format", "bytes", "bits/weight", "zeros"]
         let rows = (entries + [total]).map { entry in
             [
-                entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format, Self.grouped(entry.byteCount),
+                entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format,
+                Self.grouped(entry.byteCount),
                 Self.rounded(entry.bitsPerWeight, 2), Self.rounded(entry.sparsity * 100, 1) + " %",
             ]
         }

@@ -189,7 +189,8 @@ import Testing
         try write("weight_map", "weights")
         #expect(openingError(path) == "\(index): weight_map: is missing, expected an object")
         try write(
-            #""model.norm.weight": "model-00004-of-00004.safetensors""#, #""model.norm.weight": "../../secret.safetensors""#)
+            #""model.norm.weight": "model-00004-of-00004.safetensors""#,
+            #""model.norm.weight": "../../secret.safetensors""#)
         let secret = #"expected the name of a file in the same folder, found "../../secret.safetensors""#
         #expect(openingError(path) == "\(index): weight_map.model.norm.weight: \(secret)")
         try write(

@@ -48,7 +48,8 @@ import Testing
         let names = try scratch.names(in: "copy")
         #expect(
             names == [
-                ".coppice-output", "config.json", "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
+                ".coppice-output", "config.json", "model-00001-of-00004.safetensors",
+                "model-00002-of-00004.safetensors",
                 "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors", "model.safetensors.index.json",
             ])
         let text = try #require(scratch.text("copy/model.safetensors.index.json"))

@@ -20,7 +20,8 @@ import Testing
         let quantization = IntegerQuantization(bits: 4, groupSize: 16)
         if name.contains("self_attn") { return try IntegerGroupWeight(quantizing: matrix, quantization) }
         if name.contains("down_proj") {
-            return try SemiStructuredWeight(packing: pruned(matrix, keeping: 2, of: 4), kept: 2, of: 4, values: .float(.bf16))
+            return try SemiStructuredWeight(
+                packing: pruned(matrix, keeping: 2, of: 4), kept: 2, of: 4, values: .float(.bf16))
         }
         return try BitmaskSparseWeight(packing: pruned(matrix, keeping: 1, of: 3), values: .float(.f16))
     }
@@ -133,7 +134,8 @@ import Testing
                 == "\(name).shape: is [24,32], expected [32, 24] by config.json")
         #expect(try damage("{", "[").hasPrefix("__metadata__.coppice.weights: "))
         #expect(
-            try damage("\"bits\":\"4\"", "\"bits\":4").hasSuffix("self_attn.q_proj.weight.options.bits: expected a string"))
+            try damage("\"bits\":\"4\"", "\"bits\":4").hasSuffix(
+                "self_attn.q_proj.weight.options.bits: expected a string"))
     }
 
     @Test func damagedPartsAreNamed() throws {

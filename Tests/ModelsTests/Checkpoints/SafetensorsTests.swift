@@ -14,7 +14,8 @@ import Testing
         let path = scratch["m.safetensors"]
         try SafetensorsWriter.write(
             [
-                ("bytes", Tensor([1, 2, 3] as [UInt8])), ("matrix", Tensor([1.5, -2, 0, 4, 5, 6] as [Float], shape: [2, 3])),
+                ("bytes", Tensor([1, 2, 3] as [UInt8])),
+                ("matrix", Tensor([1.5, -2, 0, 4, 5, 6] as [Float], shape: [2, 3])),
                 ("scalar", Tensor([7] as [Double], shape: [])), ("empty", Tensor([] as [Float], shape: [0, 4])),
                 ("half", Tensor([BFloat16(1), BFloat16(-3)])), ("long", Tensor([Int64.min, 5])),
             ], metadata: ["format": "pt", "note": "naïve \"quotes\""], to: path)
@@ -47,7 +48,8 @@ import Testing
     }
 
     @Test func misalignedDataIsCopied() throws {
-        let header = #"{"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"f":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}}"#
+        let header =
+            #"{"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"f":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}}"#
         let values = [Float(1.25), -8].flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
         let file = try SafetensorsFile(path: write(header, [9, 8, 7] + values))
         #expect(try file.tensor("f").floats() == [1.25, -8])
@@ -92,7 +94,8 @@ import Testing
             message(try scratch.write("t", "this is some text"))
                 .hasSuffix("expected at most 100000000: not a safetensors file"))
         #expect(
-            try message(header: "{}", length: 99_999_999) == "header: its length is 99999999 bytes but only 2 follow: truncated?")
+            try message(header: "{}", length: 99_999_999)
+                == "header: its length is 99999999 bytes but only 2 follow: truncated?")
         #expect(try message(header: "{}", length: .max).hasPrefix("header: its length is 18446744073709551615 bytes"))
         #expect(try message(header: "{\"a\"", []).hasPrefix("header: line 1, column "))
         #expect(try message(header: "[]") == "header: expected a JSON object")
@@ -150,7 +153,8 @@ import Testing
     @Test func mutatedFilesNeverCrash() throws {
         let original = Array(
             try #require(
-                FileManager.default.contents(atPath: fixtures + "/models/qwen3-sharded/model-00001-of-00004.safetensors")))
+                FileManager.default.contents(
+                    atPath: fixtures + "/models/qwen3-sharded/model-00001-of-00004.safetensors")))
         let headerEnd = 8 + Int(original.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) })
         var generator = SplitMix(state: 20)
         var opened = 0
@@ -158,7 +162,8 @@ import Testing
             var bytes = original
             switch generator.next() % 4 {
             case 0: bytes.removeLast(Int(generator.next() % UInt64(bytes.count)))
-            case 1: bytes.insert(UInt8(truncatingIfNeeded: generator.next()), at: Int(generator.next() % UInt64(headerEnd)))
+            case 1:
+                bytes.insert(UInt8(truncatingIfNeeded: generator.next()), at: Int(generator.next() % UInt64(headerEnd)))
             default: break
             }
             for _ in 0..<generator.next() % 4 where bytes.count > 0 {

@@ -114,7 +114,8 @@ import Testing
         #expect(newer.rotary == RotaryConfiguration(base: 500, scaling: .linear(factor: 4)))
         #expect(older.rotary == newer.rotary)
         #expect(try configuration(["rope_scaling": ["rope_type": "default"]]).rotary.scaling == .none)
-        #expect(try configuration(["rope_scaling": .some(.null), "rope_theta": 7]).rotary == RotaryConfiguration(base: 7))
+        #expect(
+            try configuration(["rope_scaling": .some(.null), "rope_theta": 7]).rotary == RotaryConfiguration(base: 7))
     }
 
     @Test func badFieldsAreNamed() throws {
@@ -123,7 +124,10 @@ import Testing
             (["hidden_size": "24"], "hidden_size: expected a whole number from 1 to 268435456, found \"24\""),
             (["hidden_size": 0], "hidden_size: expected a whole number from 1 to 268435456, found 0"),
             (["vocab_size": 1e30], "vocab_size: expected a whole number from 1 to 268435456, found 1e+30"),
-            (["num_hidden_layers": 1_000_000], "num_hidden_layers: expected a whole number from 1 to 10000, found 1000000"),
+            (
+                ["num_hidden_layers": 1_000_000],
+                "num_hidden_layers: expected a whole number from 1 to 10000, found 1000000"
+            ),
             (["rms_norm_eps": nil], "rms_norm_eps: is missing, expected a number of at least 0"),
             (["model_type": "gpt2"], "model_type: expected one of llama, mistral, qwen2, qwen3, found \"gpt2\""),
             (["model_type": nil], "model_type: is missing, expected one of llama, mistral, qwen2, qwen3"),
@@ -140,7 +144,10 @@ import Testing
                 ["rope_scaling": ["type": "longrope"]],
                 "rope_scaling.type: expected one of default, linear, dynamic, llama3, yarn, found \"longrope\""
             ),
-            (["rope_scaling": ["rope_type": "yarn"]], "rope_scaling.factor: is missing, expected a number greater than 0"),
+            (
+                ["rope_scaling": ["rope_type": "yarn"]],
+                "rope_scaling.factor: is missing, expected a number greater than 0"
+            ),
             (
                 ["rope_parameters": ["full_attention": ["rope_type": "default"]]],
                 "rope_parameters.full_attention: different rotations for kinds of layers are not supported"

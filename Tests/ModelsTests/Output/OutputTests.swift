@@ -45,7 +45,9 @@ import Testing
         try #require(full >= 0)
         defer { close(full) }
         let bytes = [UInt8](repeating: 1, count: 100)
-        let message = refusal(.inputOutput) { try bytes.withUnsafeBytes { try writeAll($0, to: full, path: "model.bin") } }
+        let message = refusal(.inputOutput) {
+            try bytes.withUnsafeBytes { try writeAll($0, to: full, path: "model.bin") }
+        }
         #expect(message == "model.bin: cannot write: No space left on device")
         #expect(CoppiceError(.inputOutput, "").kind.exitStatus == 74)
     }
