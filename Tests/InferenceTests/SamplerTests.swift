@@ -39,7 +39,7 @@ struct SamplerTests {
 
     @Test("Draws follow the softmax at every temperature", arguments: [0.5, 1, 2])
     func temperature(_ temperature: Double) {
-        let tokens = draw(20000, SamplingOptions(temperature: temperature, seed: 1))
+        let tokens = draw(10000, SamplingOptions(temperature: temperature, seed: 1))
         expect(tokens, follow: softmax(logits, temperature: temperature))
     }
 
@@ -54,7 +54,7 @@ struct SamplerTests {
     @Test("Top-k keeps the k likeliest", arguments: [1, 2, 3, 7, 8, 100])
     func topK(_ k: Int) {
         let best = Set([3, 5, 2, 1, 7, 0, 4, 6].prefix(k))
-        expect(draw(20000, SamplingOptions(topK: k, seed: 2)), follow: softmax(logits, keep: best))
+        expect(draw(10000, SamplingOptions(topK: k, seed: 2)), follow: softmax(logits, keep: best))
     }
 
     @Test("Top-p keeps the smallest set that reaches p", arguments: [1e-9, 0.3, 0.5, 0.9, 0.99])
@@ -65,20 +65,20 @@ struct SamplerTests {
             if kept.reduce(0, { $0 + all[$1] }) >= p { break }
             kept.insert(token)
         }
-        expect(draw(20000, SamplingOptions(topP: p, seed: 3)), follow: softmax(logits, keep: kept))
+        expect(draw(10000, SamplingOptions(topP: p, seed: 3)), follow: softmax(logits, keep: kept))
     }
 
     @Test("Min-p keeps what is likely enough beside the likeliest", arguments: [0.02, 0.2, 0.5, 1])
     func minP(_ p: Double) {
         let kept = Set(logits.indices.filter { exp(Double(logits[$0]) - 3) >= p })
-        expect(draw(20000, SamplingOptions(minP: p, seed: 4)), follow: softmax(logits, keep: kept))
+        expect(draw(10000, SamplingOptions(minP: p, seed: 4)), follow: softmax(logits, keep: kept))
     }
 
     @Test("Filters compose: top-p works on what top-k leaves")
     func composition() {
         // Of the four likeliest (3, 5, 2, 1) the first two have 0.76 of the weight, the first three 0.93.
         let options = SamplingOptions(topK: 4, topP: 0.8, minP: 0.05, seed: 5)
-        expect(draw(20000, options), follow: softmax(logits, keep: [3, 5, 2]))
+        expect(draw(10000, options), follow: softmax(logits, keep: [3, 5, 2]))
     }
 
     @Test("Equal logits are kept in order of their ids")
@@ -120,14 +120,15 @@ struct SamplerTests {
         var generator = RandomGenerator(seed: 9)
         let wide = (0..<50000).map { _ in Float.random(in: -4...6, using: &generator) }
         let order = wide.indices.sorted { wide[$0] > wide[$1] }
-        let top = draw(500, SamplingOptions(temperature: 3, topK: 40, seed: 1), wide)
-        #expect(Set(top).isSubset(of: order.prefix(40)) && Set(top).count > 30)
+        let top = draw(300, SamplingOptions(temperature: 3, topK: 40, seed: 1), wide)
+        #expect(Set(top).isSubset(of: order.prefix(40)) && Set(top).count > 25)
         let all = softmax(wide)
         var sum = 0.0
         let nucleus = Set(order.prefix { token in defer { sum += all[token] }; return sum < 0.4 })
-        let drawn = draw(3000, SamplingOptions(topP: 0.4, seed: 1), wide)
+        let drawn = draw(300, SamplingOptions(topP: 0.4, seed: 1), wide)
         #expect(Set(drawn).isSubset(of: nucleus))
-        #expect(drawn.contains { order.firstIndex(of: $0).map { $0 > nucleus.count / 2 } ?? false })
+        let unlikelier = Set(order[(nucleus.count / 2)..<nucleus.count])
+        #expect(drawn.contains { unlikelier.contains($0) })
     }
 
     @Test("Log-probabilities are the model's own")
