@@ -1,0 +1,91 @@
+import CoppiceTensors
+import Testing
+
+/// A fused operation as a function of tensors: in f32 it runs kernels, in f64 its composition of primitives.
+private struct Fused: CustomTestStringConvertible, Sendable {
+    var name: String
+    var shapes: [[Int]]
+    var function: @Sendable ([Tensor]) -> Tensor
+    var testDescription: String { "\(name) of \(shapes)" }
+
+    static let targets = Tensor([2, 0, -1, 4, 4, 1])
+    static let angles = GradientCheck.numbers([3, 2], from: 0, to: 3, seed: 50)
+
+    static let all: [Fused] = [
+        .init(name: "softmax", shapes: [[2, 5]]) { $0[0].softmax() },
+        .init(name: "softmax", shapes: [[3, 33]]) { $0[0].softmax(scale: 0.3) },
+        .init(name: "softmax", shapes: [[1]]) { $0[0].softmax(scale: -2) },
+        .init(name: "causal softmax", shapes: [[2, 4, 4]]) { $0[0].softmax(scale: 0.7, visibility: .causal()) },
+        .init(name: "windowed softmax", shapes: [[2, 3, 7]]) {
+            $0[0].softmax(visibility: .causal(firstQuery: 4, window: 3))
+        },
+        .init(name: "log softmax", shapes: [[3, 4]]) { $0[0].logSoftmax() },
+        .init(name: "cross entropy", shapes: [[6, 5]]) { $0[0].crossEntropy(targets: targets) },
+        .init(name: "cross entropy", shapes: [[2, 3, 40]]) { $0[0].crossEntropy(targets: targets.reshaped([2, 3])) },
+        .init(name: "RMS normalization", shapes: [[3, 5], [5]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 1e-5) },
+        .init(name: "RMS normalization", shapes: [[2, 2, 67], [67]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1) },
+        .init(name: "RMS normalization", shapes: [[300, 2], [2]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1) },
+        .init(name: "gated SiLU", shapes: [[3, 5], [3, 5]]) { .gatedSiLU(gate: $0[0], up: $0[1]) },
+        .init(name: "rotary embedding", shapes: [[2, 3, 2, 4]]) {
+            $0[0].rotated(cosine: angles.cos(), sine: angles.sin())
+        },
+    ]
+
+    var inputs: [Tensor] { shapes.enumerated().map { GradientCheck.numbers($1, seed: UInt64($0 + 1)) } }
+}
+
+@Suite struct FusedDerivativeTests {
+    @Test(arguments: Fused.all) fileprivate func derivatives(_ fused: Fused) {
+        GradientCheck(fused.name, fused.inputs) { fused.function($0).square() }.check()
+    }
+}
+
+extension SerializedByVariant {
+    @Suite struct FusedKernelTests {
+        /// Values, gradients and Hessian products by f32 kernels equal those by f64 primitives.
+        @Test(arguments: Fused.all) fileprivate func kernelsEqualCompositions(_ fused: Fused) {
+            func loss(_ inputs: [Tensor]) -> Tensor {
+                let y = fused.function(inputs)
+                return (y * GradientCheck.numbers(y.shape, seed: 9).converted(to: y.dataType)).square().sum()
+            }
+            let exact = fused.inputs
+            let directions = exact.map { GradientCheck.numbers($0.shape, seed: 77) }
+            let value = PlainArray(fused.function(exact))
+            let tracked = exact.map { $0.tracked() }
+            let first = gradients(of: loss(tracked), withRespectTo: tracked)
+            let second = hessianVectorProduct(of: loss, at: exact, direction: directions)
+            underEveryVariant { variant in
+                let inputs = exact.map { $0.converted(to: .f32).tracked() }
+                let result = fused.function(inputs)
+                #expect(result.dataType == .f32)
+                #expect(result.matches(value, relative: 3e-6, absolute: 3e-6), "\(variant)")
+                for (gradient, expected) in zip(gradients(of: loss(inputs), withRespectTo: inputs), first) {
+                    #expect(relativeError(gradient, expected.doubles()) < 2e-5, "\(variant)")
+                }
+                let products = hessianVectorProduct(
+                    of: loss, at: inputs, direction: directions.map { $0.converted(to: .f32) })
+                for (product, expected) in zip(products, second) {
+                    #expect(relativeError(product, expected.doubles()) < 5e-5, "\(variant)")
+                }
+            }
+        }
+
+        @Test func extremeLogits() {
+            underEveryVariant(threads: [1]) { variant in
+                let x = Tensor([1000, 0, -1000, -1000, -1000, -1000] as [Float], shape: [2, 3])
+                let expected: [Float] = [1, 0, 0, 1.0 / 3, 1.0 / 3, 1.0 / 3]
+                #expect(x.softmax().floats() == expected, "\(variant)")
+                let loss = x.crossEntropy(targets: Tensor([1, 0])).floats()
+                #expect(loss[0] == 1000 && abs(loss[1] - 1.0986123) < 1e-6, "\(variant)")
+                let masked = Tensor([1, .infinity, 2, 3] as [Float], shape: [2, 2]).softmax(visibility: .causal())
+                #expect(Array(masked.floats()[0..<2]) == [1, 0], "\(variant)")
+            }
+        }
+
+        @Test func emptyRows() {
+            #expect(Tensor.zeros([0, 3]).softmax().shape == [0, 3])
+            #expect(Tensor.zeros([0, 3]).crossEntropy(targets: Tensor([Int](), shape: [0])).shape == [0])
+            #expect(Tensor.zeros([0, 3]).rmsNormalized(weight: .ones([3]), epsilon: 1).shape == [0, 3])
+        }
+    }
+}
