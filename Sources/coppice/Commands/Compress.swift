@@ -24,6 +24,7 @@ struct Compress: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let progress = common.progress
         let recipe = try Recipe.load(recipe)
         let checkpoint = try Checkpoint.open(model.path)

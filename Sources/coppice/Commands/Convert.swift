@@ -32,6 +32,7 @@ struct Convert: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let checkpoint = try Checkpoint.open(model.path)
         try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
         let total = try ModelInventory(Checkpoint.open(output)).total

@@ -40,6 +40,7 @@ struct Evaluate: ParsableCommand {
         path: String, text: String?, context: Int? = nil, stride: Int? = nil, progress: any ProgressReporter
     ) throws -> (result: PerplexityEvaluator.Result, file: String) {
         let checkpoint = try Checkpoint.open(path)
+        try checkpoint.checkFinite()
         let evaluator = try PerplexityEvaluator(LanguageModel(checkpoint), context: context, stride: stride)
         let file = try text ?? BuiltInModel.sampleText
         let content = try TextFile.read(file)

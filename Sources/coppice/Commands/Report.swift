@@ -26,7 +26,7 @@ struct Report: ParsableCommand {
         common.apply()
         var report = try ComparisonReport(folder: folder)
         report.histograms = try WeightHistogram.pair(
-            Checkpoint.open(ModelArgument.locate(before)), Checkpoint.open(after ?? folder + "/small"))
+            before: Checkpoint.open(ModelArgument.locate(before)), after: Checkpoint.open(after ?? folder + "/small"))
         try AtomicFile.write(report.html, to: output)
         if common.json {
             try Output.json(.object(["output": .string(output)]))
