@@ -31,7 +31,9 @@ struct AttentionKernelTests {
             Case(heads: 2, kvHeads: 1, headSize: 512, window: 0, rows: [(0, 40)]),
         ]
         for shape in cases {
-            for (element, tolerance) in [(COPPICE_CACHE_F32, 2e-5), (COPPICE_CACHE_F16, 4e-3), (COPPICE_CACHE_BF16, 3e-2)] {
+            for (element, tolerance) in [
+                (COPPICE_CACHE_F32, 2e-5), (COPPICE_CACHE_F16, 4e-3), (COPPICE_CACHE_BF16, 3e-2),
+            ] {
                 atEveryLevel { level in
                     let difference = difference(shape, element)
                     #expect(difference < tolerance, "\(shape), element \(element), level \(level)")
@@ -151,7 +153,8 @@ struct AttentionKernelTests {
                     #expect(abs(sums[row] - sum) < 1e-5, "log-sum-exp of \(count) at level \(level)")
                     for i in 0..<count {
                         let norm = part[i] * scale * Double(y[i])
-                        #expect(abs(Double(normed[row * count + i]) - norm) < 2e-5, "norm of \(count) at level \(level)")
+                        #expect(
+                            abs(Double(normed[row * count + i]) - norm) < 2e-5, "norm of \(count) at level \(level)")
                         let gated = part[i] / (1 + exp(-part[i])) * Double(y[row * count + i])
                         #expect(abs(Double(gate[row * count + i]) - gated) < 2e-5, "gate of \(count) at level \(level)")
                     }

@@ -100,7 +100,8 @@ struct BatchEngineTests {
     @Test("At the deadline of a shutdown the rest is cut off as cancelled")
     func deadline() async throws {
         let (engine, _) = try engine(
-            context: 100_000, EngineLimits(runningRequests: 1, cachePositions: 100_000, shutdownGrace: .milliseconds(50)))
+            context: 100_000,
+            EngineLimits(runningRequests: 1, cachePositions: 100_000, shutdownGrace: .milliseconds(50)))
         let endless = GenerationRequest(promptTokens: [1], maximumTokens: 99_000, ignoresEndToken: true)
         let running = try engine.submit(endless), waiting = try engine.submit(endless)
         await engine.shutdown()

@@ -83,7 +83,9 @@ struct LanguageModelTests {
 
     @Test("The number of threads does not change a bit")
     func threads() throws {
-        let model = try LanguageModel.random(context: 512) { $0.hiddenSize = 64; $0.headCount = 8; $0.headSize = 16 }
+        let model = try LanguageModel.random(context: 512) {
+            $0.hiddenSize = 64; $0.headCount = 8; $0.headSize = 16
+        }
         let tokens = (0..<300).map { $0 * 31 % 96 }
         let usual = coppice_thread_count()
         defer { coppice_set_thread_count(usual) }
@@ -155,7 +157,8 @@ struct LanguageModelTests {
         let cache = model.makeCache(capacity: 192)
         try cache.add(SequenceID(0), reserving: 140)
         _ = try model.forward(
-            [Row(sequence: SequenceID(0), start: 0, count: 140)], tokens: tokens.reversed(), cache: cache, logits: .none)
+            [Row(sequence: SequenceID(0), start: 0, count: 140)], tokens: tokens.reversed(), cache: cache, logits: .none
+        )
         cache.truncate(SequenceID(0), to: 0)
         _ = try model.forward(
             [Row(sequence: SequenceID(0), start: 0, count: 100)], tokens: Array(tokens[..<100]), cache: cache)
@@ -211,7 +214,8 @@ struct LanguageModelTests {
     func shapes() throws {
         let model = try LanguageModel.random()
         var weights = RandomWeights(model.configuration)
-        weights.tensors["model.layers.0.self_attn.k_proj.weight"] = Tensor([Float](repeating: 0, count: 64), shape: [2, 32])
+        weights.tensors["model.layers.0.self_attn.k_proj.weight"] = Tensor(
+            [Float](repeating: 0, count: 64), shape: [2, 32])
         let error = #expect(throws: CoppiceError.self) { try LanguageModel(model.configuration, weights: weights) }
         #expect(error?.field == "model.layers.0.self_attn.k_proj.weight")
         #expect(error?.message == "expected shape [16, 32], found [2, 32]")

@@ -33,8 +33,9 @@ struct RealModelTests {
                 promptTokens: [ids[0]], maximumTokens: ids.count - 1, sampling: .greedy, ignoresEndToken: true))
         #expect(result.tokens == Array(ids.dropFirst()))
         let text = try String(contentsOfFile: folder + "/greedy_expected.txt", encoding: .utf8)
-        #expect(result.text.trimmingCharacters(in: .whitespacesAndNewlines)
-            .hasPrefix(text.trimmingCharacters(in: .whitespacesAndNewlines).prefix(400)))
+        #expect(
+            result.text.trimmingCharacters(in: .whitespacesAndNewlines)
+                .hasPrefix(text.trimmingCharacters(in: .whitespacesAndNewlines).prefix(400)))
     }
 
     @Test("Losses on ten stories")

@@ -14,7 +14,8 @@ struct RotaryTests {
             let parameters = try #require(reference["rope_parameters"])
             let context = try #require(reference["max_position_embeddings"]?.intValue)
             let headSize = try #require(reference["head_dim"]?.intValue)
-            var text = #"{"model_type": "llama", "vocab_size": 8, "hidden_size": \#(headSize), "intermediate_size": 8, "#
+            var text =
+                #"{"model_type": "llama", "vocab_size": 8, "hidden_size": \#(headSize), "intermediate_size": 8, "#
             text += #""num_hidden_layers": 1, "num_attention_heads": 1, "rms_norm_eps": 1e-5, "#
             text += #""architectures": ["LlamaForCausalLM"], "#
             text += #""max_position_embeddings": \#(context), "rope_parameters": \#(parameters.serialized())}"#

@@ -26,7 +26,9 @@ struct SamplerTests {
     }
 
     /// Frequencies within five standard deviations of what they should be.
-    private func expect(_ tokens: [Int], follow probabilities: [Double], sourceLocation: SourceLocation = #_sourceLocation) {
+    private func expect(
+        _ tokens: [Int], follow probabilities: [Double], sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let count = Double(tokens.count)
         for (token, probability) in probabilities.enumerated() {
             let found = Double(tokens.count { $0 == token }) / count
@@ -93,7 +95,8 @@ struct SamplerTests {
         #expect(draw(3, repetition, [3, 2, 1.8, -1], prompt: [0]) == [1, 2, 0])
         #expect(draw(2, repetition, [-1, -1.5, -9, -9], prompt: [0]) == [1, 0])
         // Presence counts once, frequency every time; neither sees the prompt.
-        #expect(draw(4, SamplingOptions(temperature: 0, presencePenalty: 1.5), [3, 2, 0], prompt: [0]) == [0, 1, 0, 0])
+        #expect(
+            draw(4, SamplingOptions(temperature: 0, presencePenalty: 1.5), [3, 2, 0], prompt: [0]) == [0, 1, 0, 0])
         #expect(draw(4, SamplingOptions(temperature: 0, frequencyPenalty: 0.6), [3, 2, 0]) == [0, 0, 1, 0])
     }
 
@@ -124,7 +127,10 @@ struct SamplerTests {
         #expect(Set(top).isSubset(of: order.prefix(40)) && Set(top).count > 25)
         let all = softmax(wide)
         var sum = 0.0
-        let nucleus = Set(order.prefix { token in defer { sum += all[token] }; return sum < 0.4 })
+        let nucleus = Set(
+            order.prefix { token in
+                defer { sum += all[token] }; return sum < 0.4
+            })
         let drawn = draw(300, SamplingOptions(topP: 0.4, seed: 1), wide)
         #expect(Set(drawn).isSubset(of: nucleus))
         let unlikelier = Set(order[(nucleus.count / 2)..<nucleus.count])

@@ -19,7 +19,8 @@ struct TextGeneratorTests {
             GenerationRequest(promptTokens: prompt, maximumTokens: 10, sampling: sampling, ignoresEndToken: true))
         #expect(first.reusedPromptTokens == 0 && first.computedPromptTokens == 40)
         let next = GenerationRequest(
-            promptTokens: prompt + first.tokens + [5, 6, 7], maximumTokens: 10, sampling: sampling, ignoresEndToken: true)
+            promptTokens: prompt + first.tokens + [5, 6, 7], maximumTokens: 10, sampling: sampling,
+            ignoresEndToken: true)
         let second = try generator.generate(next)
         // The last answer's last token was never computed.
         #expect(second.reusedPromptTokens == 49 && second.computedPromptTokens == 4)
@@ -41,7 +42,9 @@ struct TextGeneratorTests {
         var sawEnd = false
         for seed in 0..<200 where !sawEnd {
             let result = try generator.generate(
-                GenerationRequest(promptTokens: prompt, maximumTokens: 20, sampling: SamplingOptions(temperature: 3, seed: UInt64(seed))))
+                GenerationRequest(
+                    promptTokens: prompt, maximumTokens: 20,
+                    sampling: SamplingOptions(temperature: 3, seed: UInt64(seed))))
             if result.finishReason == .stop {
                 sawEnd = true
                 #expect(result.tokens.last == 95 && result.text.count == result.tokens.count - 1)

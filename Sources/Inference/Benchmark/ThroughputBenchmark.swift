@@ -44,13 +44,16 @@ public struct ThroughputBenchmark: Sendable {
         _ model: LanguageModel, cacheElement: KeyValueCache.Element = .f32, progress: (Int, Int) -> Void = { _, _ in }
     ) throws -> Result {
         guard promptTokens >= 1, generatedTokens >= 1, repetitions >= 1, chunk >= 1 else {
-            throw CoppiceError(.usage, field: "bench", "expected at least one prompt token, generated token and repetition")
+            throw CoppiceError(
+                .usage, field: "bench", "expected at least one token of each kind and one repetition")
         }
         let total = promptTokens + generatedTokens
         guard total <= model.maximumContext else {
             throw CoppiceError(
                 .usage, field: "bench",
-                "\(promptTokens) prompt and \(generatedTokens) generated tokens do not fit the model's context of \(model.maximumContext)")
+                "\(promptTokens) prompt and \(generatedTokens) generated tokens do not fit the model's context "
+                    + "of \(model.maximumContext)"
+            )
         }
         var generator = RandomGenerator(seed: 1)
         let tokens = (0..<total).map { _ in Int.random(in: 0..<model.vocabularySize, using: &generator) }

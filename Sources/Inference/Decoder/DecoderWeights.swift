@@ -113,7 +113,8 @@ struct DecoderWeights: Sendable {
                     "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias))
         }
         finalNorm = try vector("model.norm.weight", hidden)
-        head = configuration.tiesEmbeddings
+        head =
+            configuration.tiesEmbeddings
             ? embedding : try matrix("lm_head.weight", configuration.vocabularySize, hidden)
     }
 

@@ -89,7 +89,8 @@ public final class KeyValueCache: @unchecked Sendable {
         let blocks = max(1, Self.blocks(positions))
         guard blocks * Self.blockSize <= freePositions else {
             throw CoppiceError(
-                .unavailable, field: "cache", "\(positions) positions do not fit: \(freePositions) of \(capacity) are free")
+                .unavailable, field: "cache",
+                "\(positions) positions do not fit, \(freePositions) of \(capacity) are free")
         }
         reservedBlocks += blocks
         let table = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: blocks)

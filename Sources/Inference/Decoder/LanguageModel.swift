@@ -38,7 +38,9 @@ public final class LanguageModel: Sendable {
         guard configuration.headCount.isMultiple(of: configuration.keyValueHeadCount) else {
             throw CoppiceError(
                 .badData, source: source, field: "num_key_value_heads",
-                "expected a divisor of num_attention_heads (\(configuration.headCount)), found \(configuration.keyValueHeadCount)")
+                "expected a divisor of num_attention_heads (\(configuration.headCount)), "
+                    + "found \(configuration.keyValueHeadCount)"
+            )
         }
         self.configuration = configuration
         self.source = source

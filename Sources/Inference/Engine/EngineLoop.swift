@@ -137,8 +137,15 @@ final class EngineLoop: Sendable {
             }
             let didWork = batch.step()
             publish(batch)
-            // Nothing can be computed before somebody writes.
-            if !didWork { wakeUp.wait() }
+            // Nothing can be computed before somebody writes, or the deadline passes.
+            if !didWork {
+                if let deadline = mail.deadline {
+                    let seconds = max(0, (deadline - .now) / .seconds(1))
+                    _ = wakeUp.wait(timeout: .now() + seconds)
+                } else {
+                    wakeUp.wait()
+                }
+            }
         }
         publish(batch)
         let actions = shared.withLock { shared in

@@ -54,7 +54,8 @@ public struct PerplexityEvaluator: Sendable {
         }
         let stride = stride ?? context
         guard (1...context).contains(stride) else {
-            throw CoppiceError(.usage, field: "stride", "expected 1 to the context of \(context) tokens, found \(stride)")
+            throw CoppiceError(
+                .usage, field: "stride", "expected 1 to \(context) (the context), found \(stride)")
         }
         self.model = model
         self.context = context
@@ -143,8 +144,10 @@ public struct PerplexityEvaluator: Sendable {
         for begin in Swift.stride(from: window.range.lowerBound, to: window.range.upperBound, by: chunk) {
             let end = min(begin + chunk, window.range.upperBound)
             // The token at i predicts the one at i + 1.
-            let predictors = max(begin, window.firstTarget - 1)..<max(
-                max(begin, window.firstTarget - 1), min(end, window.range.upperBound - 1))
+            let predictors =
+                max(
+                    begin, window.firstTarget - 1)..<max(
+                    max(begin, window.firstTarget - 1), min(end, window.range.upperBound - 1))
             let row = Row(sequence: sequence, start: begin - window.range.lowerBound, count: end - begin)
             let logits = try model.forward(
                 [row], tokens: Array(tokens[begin..<end]), cache: cache,

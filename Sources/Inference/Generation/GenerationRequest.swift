@@ -38,7 +38,9 @@ public struct GenerationRequest: Sendable, Hashable {
         guard promptTokens.count < maximumContext else {
             throw CoppiceError(
                 .usage, field: "prompt",
-                "\(promptTokens.count) tokens do not fit the model's context of \(maximumContext) with room for an answer")
+                "\(promptTokens.count) tokens do not fit the model's context of \(maximumContext) "
+                    + "with room for an answer"
+            )
         }
         guard maximumTokens >= 1 else {
             throw CoppiceError(.usage, field: "max_tokens", "expected at least 1, found \(maximumTokens)")

@@ -30,7 +30,8 @@ public struct Sampler: Sendable {
         } else {
             let penalized = scratch.copy(logits)
             penalize(penalized)
-            token = options.temperature == 0
+            token =
+                options.temperature == 0
                 ? UnsafeBufferPointer(penalized).largestIndex : draw(penalized, scratch)
         }
         if let token, hasPenalties { counts[token, default: 0] += 1 }
