@@ -125,7 +125,9 @@ extension JinjaInterpreter {
         case "first": return try items().first ?? .undefined("the first element")
         case "last": return try items().last ?? .undefined("the last element")
         case "reverse":
-            if case .string(let text) = value { return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed()))) }
+            if case .string(let text) = value {
+                return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed())))
+            }
             return try made(try items().reversed())
         case "select", "reject":
             return try made(
@@ -208,8 +210,10 @@ extension JinjaInterpreter {
             return true
         case ("number", .integer), ("number", .float), ("number", .boolean): return true
         case ("mapping", .dictionary), ("callable", .function): return true
-        case ("iterable", .list), ("iterable", .dictionary), ("iterable", .string), ("iterable", .undefined): return true
-        case ("sequence", .list), ("sequence", .dictionary), ("sequence", .string), ("sequence", .undefined): return true
+        case ("iterable", .list), ("iterable", .dictionary), ("iterable", .string), ("iterable", .undefined):
+            return true
+        case ("sequence", .list), ("sequence", .dictionary), ("sequence", .string), ("sequence", .undefined):
+            return true
         case ("true", .boolean(let value)): return value
         case ("false", .boolean(let value)): return !value
         case ("lower", .string(let text)): return text == text.lowercased() && text != text.uppercased()

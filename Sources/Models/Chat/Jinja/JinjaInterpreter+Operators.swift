@@ -39,7 +39,8 @@ extension JinjaInterpreter {
             guard let position = index.integer else { return .undefined(index.text) }
             let scalars = Array(text.unicodeScalars)
             let place = position < 0 ? position + scalars.count : position
-            return scalars.indices.contains(place) ? .string(String(scalars[place])) : .undefined("character \(position)")
+            return scalars.indices.contains(place)
+                ? .string(String(scalars[place])) : .undefined("character \(position)")
         default: return .undefined(index.text)
         }
     }

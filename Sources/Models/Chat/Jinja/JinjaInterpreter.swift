@@ -56,7 +56,9 @@ final class JinjaInterpreter {
 
     /// Checks and counts a text that was just made.
     func made(_ text: String) throws -> JinjaValue {
-        guard text.utf8.count <= JinjaLimits.text else { throw error("a text is longer than \(JinjaLimits.text) bytes") }
+        guard text.utf8.count <= JinjaLimits.text else {
+            throw error("a text is longer than \(JinjaLimits.text) bytes")
+        }
         try count(text.utf8.count / 64)
         return .string(text)
     }

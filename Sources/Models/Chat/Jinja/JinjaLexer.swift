@@ -145,7 +145,11 @@ private struct Lexing {
         }
         guard end < text.count else { throw JinjaError.at(start, "raw has no endraw") }
         var literal = text[position..<end]
-        if strips { literal = literal.drop(while: Self.isSpace) } else if literal.first == 0x0a { literal.removeFirst() }
+        if strips {
+            literal = literal.drop(while: Self.isSpace)
+        } else if literal.first == 0x0a {
+            literal.removeFirst()
+        }
         if text[end + 2] == UInt8(ascii: "-") {
             while let last = literal.last, Self.isSpace(last) { literal.removeLast() }
         } else {
