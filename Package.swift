@@ -80,7 +80,8 @@ let package = Package(
             path: "Sources/coppice",
             resources: [.copy("Resources/tales"), .copy("Resources/sample-tales.txt")]),
         .testTarget(
-            name: "TensorsTests", dependencies: ["CoppiceTensors", "CoppiceNetworks", "CKernels"], path: "Tests/TensorsTests"),
+            name: "TensorsTests", dependencies: ["CoppiceTensors", "CoppiceNetworks", "CKernels"],
+            path: "Tests/TensorsTests"),
         .testTarget(
             name: "CompressionTests", dependencies: ["CoppiceCompression", "CoppiceModels", "CKernels"],
             path: "Tests/CompressionTests"),

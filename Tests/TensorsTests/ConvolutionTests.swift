@@ -11,7 +11,9 @@ struct PlainConvolution {
 
     var output: [Int] {
         let w = windows
-        func extent(_ n: Int, _ k: Int, _ s: Int, _ p: Int, _ q: Int, _ d: Int) -> Int { (n + p + q - d * (k - 1) - 1) / s + 1 }
+        func extent(_ n: Int, _ k: Int, _ s: Int, _ p: Int, _ q: Int, _ d: Int) -> Int {
+            (n + p + q - d * (k - 1) - 1) / s + 1
+        }
         return [
             input[0], weight[0],
             extent(input[2], weight[2], w.stride.rows, w.lowPadding.rows, w.highPadding.rows, w.dilation.rows),
@@ -31,11 +33,14 @@ struct PlainConvolution {
                         for i in 0..<inputs {
                             for a in 0..<weight[2] {
                                 for b in 0..<weight[3] {
-                                    let row = r * windows.stride.rows - windows.lowPadding.rows + a * windows.dilation.rows
+                                    let row =
+                                        r * windows.stride.rows - windows.lowPadding.rows + a * windows.dilation.rows
                                     let column =
                                         c * windows.stride.columns - windows.lowPadding.columns
                                         + b * windows.dilation.columns
-                                    guard (0..<input[2]).contains(row), (0..<input[3]).contains(column) else { continue }
+                                    guard (0..<input[2]).contains(row), (0..<input[3]).contains(column) else {
+                                        continue
+                                    }
                                     let channel = o / outputs * inputs + i
                                     body(
                                         ((n * input[1] + channel) * input[2] + row) * input[3] + column,
@@ -71,16 +76,25 @@ extension SerializedByVariant {
         static let cases: [PlainConvolution] = [
             .init(input: [1, 1, 1, 1], weight: [1, 1, 1, 1], windows: Windows(kernel: 1), groups: 1),
             .init(input: [2, 3, 8, 8], weight: [4, 3, 3, 3], windows: Windows(kernel: 3, padding: 1), groups: 1),
-            .init(input: [1, 64, 7, 9], weight: [130, 64, 3, 3], windows: Windows(kernel: 3, stride: 2, padding: 1), groups: 1),
+            .init(
+                input: [1, 64, 7, 9], weight: [130, 64, 3, 3], windows: Windows(kernel: 3, stride: 2, padding: 1),
+                groups: 1),
             .init(input: [2, 70, 5, 6], weight: [64, 70, 1, 1], windows: Windows(kernel: 1, stride: 2), groups: 1),
-            .init(input: [3, 5, 9, 7], weight: [6, 5, 2, 3], windows: Windows(kernel: [2, 3], stride: [2, 1], padding: [0, 2], dilation: [3, 2]), groups: 1),
+            .init(
+                input: [3, 5, 9, 7], weight: [6, 5, 2, 3],
+                windows: Windows(kernel: [2, 3], stride: [2, 1], padding: [0, 2], dilation: [3, 2]), groups: 1),
             .init(input: [17, 16, 6, 6], weight: [16, 16, 3, 3], windows: Windows(kernel: 3, padding: 1), groups: 1),
             .init(input: [2, 6, 5, 5], weight: [4, 3, 3, 3], windows: Windows(kernel: 3, padding: 1), groups: 2),
-            .init(input: [1, 32, 6, 6], weight: [32, 1, 3, 3], windows: Windows(kernel: 3, stride: 2, padding: 1), groups: 32),
+            .init(
+                input: [1, 32, 6, 6], weight: [32, 1, 3, 3], windows: Windows(kernel: 3, stride: 2, padding: 1),
+                groups: 32),
             .init(input: [2, 4, 5, 5], weight: [12, 1, 3, 3], windows: Windows(kernel: 3), groups: 4),
             .init(input: [5, 48, 4, 4], weight: [32, 24, 3, 3], windows: Windows(kernel: 3, padding: 2), groups: 2),
-            .init(input: [2, 3, 1, 11], weight: [5, 3, 1, 4], windows: Windows(kernel: [1, 4], stride: [1, 3]), groups: 1),
-            .init(input: [2, 2, 6, 6], weight: [3, 2, 3, 3], windows: Windows(kernel: 3, stride: 2, lowPadding: [0, 1], highPadding: [2, 0]), groups: 1),
+            .init(
+                input: [2, 3, 1, 11], weight: [5, 3, 1, 4], windows: Windows(kernel: [1, 4], stride: [1, 3]), groups: 1),
+            .init(
+                input: [2, 2, 6, 6], weight: [3, 2, 3, 3],
+                windows: Windows(kernel: 3, stride: 2, lowPadding: [0, 1], highPadding: [2, 0]), groups: 1),
             .init(input: [2, 3, 10, 10], weight: [4, 3, 3, 3], windows: Windows(kernel: 3, stride: 4), groups: 1),
             .init(input: [0, 3, 4, 4], weight: [2, 3, 3, 3], windows: Windows(kernel: 3), groups: 1),
             .init(input: [2, 0, 4, 4], weight: [2, 0, 3, 3], windows: Windows(kernel: 3), groups: 1),

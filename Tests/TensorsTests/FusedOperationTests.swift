@@ -23,7 +23,9 @@ private struct Fused: CustomTestStringConvertible, Sendable {
         .init(name: "cross entropy", shapes: [[6, 5]]) { $0[0].crossEntropy(targets: targets) },
         .init(name: "cross entropy", shapes: [[2, 3, 40]]) { $0[0].crossEntropy(targets: targets.reshaped([2, 3])) },
         .init(name: "RMS normalization", shapes: [[3, 5], [5]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 1e-5) },
-        .init(name: "RMS normalization", shapes: [[2, 2, 67], [67]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1) },
+        .init(name: "RMS normalization", shapes: [[2, 2, 67], [67]]) {
+            $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1)
+        },
         .init(name: "RMS normalization", shapes: [[300, 2], [2]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1) },
         .init(name: "gated SiLU", shapes: [[3, 5], [3, 5]]) { .gatedSiLU(gate: $0[0], up: $0[1]) },
         .init(name: "rotary embedding", shapes: [[2, 3, 2, 4]]) {

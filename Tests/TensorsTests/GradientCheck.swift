@@ -24,7 +24,9 @@ struct GradientCheck {
     }
 
     /// Numbers that keep away from zero (where some functions have no derivative) and from each other.
-    static func numbers(_ shape: [Int], from low: Double = 0.3, to high: Double = 2, signed: Bool = true, seed: UInt64 = 1)
+    static func numbers(
+        _ shape: [Int], from low: Double = 0.3, to high: Double = 2, signed: Bool = true, seed: UInt64 = 1
+    )
         -> Tensor
     {
         var generator = RandomGenerator(seed: seed)

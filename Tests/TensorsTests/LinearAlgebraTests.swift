@@ -43,9 +43,12 @@ extension Tensor {
 
 @Suite struct LinearAlgebraTests {
     static let shapes = [
-        [1, 1], [5, 5], [7, 3], [3, 7], [1, 6], [6, 1], [33, 65], [2, 4, 4], [3, 2, 5, 3], [2, 0, 3], [3, 0], [0, 0], [0, 4, 4],
+        [1, 1], [5, 5], [7, 3], [3, 7], [1, 6], [6, 1], [33, 65], [2, 4, 4], [3, 2, 5, 3], [2, 0, 3], [3, 0], [0, 0],
+        [0, 4, 4],
     ]
-    static let squares = [[1, 1], [2, 2], [5, 5], [40, 40], [3, 4, 4], [2, 2, 3, 3], [0, 0], [0, 3, 3], [4, 0, 0]]
+    static let squares = [
+        [1, 1], [2, 2], [5, 5], [40, 40], [3, 4, 4], [2, 2, 3, 3], [0, 0], [0, 3, 3], [4, 0, 0],
+    ]
     static let types = [DataType.f32, .f64]
 
     static func random(_ shape: [Int], _ type: DataType, seed: UInt64 = 1) -> Tensor {
@@ -256,9 +259,10 @@ extension Tensor {
         let fit = try a.leastSquares(b)
         #expect(fit.solution.shape == shape.dropLast(2) + [n, 2])
         #expect(fit.rank.integers().allSatisfy { $0 == min(m, n) })
-        #expect(try fit.singularValues.doubles().elementsEqual(a.singularValues().doubles()) {
-            abs($0 - $1) < Self.tolerance(type) * 10
-        })
+        #expect(
+            try fit.singularValues.doubles().elementsEqual(a.singularValues().doubles()) {
+                abs($0 - $1) < Self.tolerance(type) * 10
+            })
         for i in 0..<Self.count(a) {
             let (x, side) = (PlainMatrix(a, i), PlainMatrix(b, i))
             let product = x * PlainMatrix(fit.solution, i)

@@ -32,8 +32,10 @@ extension SerializedByVariant {
             let x = Self.numbers([5, 7], type)
             let plain = PlainArray(x)
             for slice in [
-                [AxisSlice(0..<5), AxisSlice(2..<6)], [AxisSlice(start: 4, count: 5, step: -1), AxisSlice(start: 0, count: 4, step: 2)],
-                [AxisSlice(start: 1, count: 2, step: 3), AxisSlice(start: 6, count: 3, step: -3)], [AxisSlice(2..<2), AxisSlice(0..<7)],
+                [AxisSlice(0..<5), AxisSlice(2..<6)],
+                [AxisSlice(start: 4, count: 5, step: -1), AxisSlice(start: 0, count: 4, step: 2)],
+                [AxisSlice(start: 1, count: 2, step: 3), AxisSlice(start: 6, count: 3, step: -3)],
+                [AxisSlice(2..<2), AxisSlice(0..<7)],
                 [AxisSlice(4..<5), AxisSlice(6..<7)],
             ] {
                 let reference = PlainArray(slice.map(\.count)) { index in
@@ -62,7 +64,8 @@ extension SerializedByVariant {
                 #expect(stacked.matches(PlainArray([3, 2, 3]) { plain[[$0[1], $0[2]]] }, relative: 0), "\(layout)")
                 #expect(Tensor.stacked([view, x], axis: 2).shape == [2, 3, 2])
                 let repeated = view.expanded(at: 1).broadcast(to: [4, 2, 5, 3])
-                #expect(repeated.matches(PlainArray([4, 2, 5, 3]) { plain[[$0[1], $0[3]]] }, relative: 0), "\(layout)")
+                #expect(
+                    repeated.matches(PlainArray([4, 2, 5, 3]) { plain[[$0[1], $0[3]]] }, relative: 0), "\(layout)")
             }
         }
 
@@ -72,11 +75,16 @@ extension SerializedByVariant {
             let indices = [2, 0, 2, 3, 1, 1]
             for (layout, view) in x.layouts {
                 let rows = view.take(Tensor(indices, shape: [2, 3]))
-                #expect(rows.matches(PlainArray([2, 3, 3, 2]) { plain[[indices[$0[0] * 3 + $0[1]], $0[2], $0[3]]] }, relative: 0), "\(layout)")
+                #expect(
+                    rows.matches(
+                        PlainArray([2, 3, 3, 2]) { plain[[indices[$0[0] * 3 + $0[1]], $0[2], $0[3]]] }, relative: 0),
+                    "\(layout)")
                 let columns = view.take(Tensor([2, 2] as [Int32]), axis: 1)
                 #expect(columns.matches(PlainArray([4, 2, 2]) { plain[[$0[0], 2, $0[2]]] }, relative: 0), "\(layout)")
                 let last = view.take(Tensor([1, 0, 1]), axis: -1)
-                #expect(last.matches(PlainArray([4, 3, 3]) { plain[[$0[0], $0[1], $0[2] == 1 ? 0 : 1]] }, relative: 0), "\(layout)")
+                #expect(
+                    last.matches(PlainArray([4, 3, 3]) { plain[[$0[0], $0[1], $0[2] == 1 ? 0 : 1]] }, relative: 0),
+                    "\(layout)")
                 for axis in 0..<3 {
                     var shape = x.shape
                     shape[axis] = 5
@@ -88,7 +96,8 @@ extension SerializedByVariant {
                         return plain[source]
                     }
                     for (_, indexView) in index.layouts {
-                        #expect(view.takeAlong(indexView, axis: axis).matches(reference, relative: 0), "\(layout) \(axis)")
+                        #expect(
+                            view.takeAlong(indexView, axis: axis).matches(reference, relative: 0), "\(layout) \(axis)")
                     }
                 }
             }
@@ -119,18 +128,22 @@ extension SerializedByVariant {
                             sums[zip(target, shape).reduce(0) { $0 * $1.1 + $1.0 }] += plain[place]
                         }
                         #expect(
-                            view.scatteredAddAlong(index, axis: axis, extent: 4).matches(PlainArray(shape, sums), relative: 0),
+                            view.scatteredAddAlong(index, axis: axis, extent: 4).matches(
+                                PlainArray(shape, sums), relative: 0),
                             "\(variant) \(layout) axis \(axis)")
                     }
                 }
             }
         }
 
-        @Test(arguments: [
-            ([1, 1], [1, 1]), ([2, 3], [3, 4]), ([1, 7], [7, 1]), ([5, 1], [1, 5]), ([33, 65], [65, 17]), ([3, 2, 4], [3, 4, 2]),
-            ([2, 1, 3, 4], [5, 4, 2]), ([4, 3], [2, 3, 2]), ([0, 3], [3, 2]), ([2, 0], [0, 3]), ([2, 3], [3, 0]), ([0, 2, 3], [3, 2]),
-            ([130, 150], [150, 260]), ([1, 300], [300, 200]),
-        ] as [([Int], [Int])])
+        @Test(
+            arguments: [
+                ([1, 1], [1, 1]), ([2, 3], [3, 4]), ([1, 7], [7, 1]), ([5, 1], [1, 5]), ([33, 65], [65, 17]),
+                ([3, 2, 4], [3, 4, 2]),
+                ([2, 1, 3, 4], [5, 4, 2]), ([4, 3], [2, 3, 2]), ([0, 3], [3, 2]), ([2, 0], [0, 3]), ([2, 3], [3, 0]),
+                ([0, 2, 3], [3, 2]),
+                ([130, 150], [150, 260]), ([1, 300], [300, 200]),
+            ] as [([Int], [Int])])
         func matrixProducts(first: [Int], second: [Int]) {
             let (inner, rows, columns) = (first[first.count - 1], first[first.count - 2], second[second.count - 1])
             for type in [DataType.f32, .f64, .bf16, .f16] {
@@ -172,7 +185,8 @@ extension SerializedByVariant {
             #expect(Tensor.zeros([2, 0]).count == 0)
             for type in types {
                 #expect(Tensor.ones([3], dataType: type).doubles() == [1, 1, 1])
-                #expect(Tensor.full([2, 2], 3, dataType: type).doubles() == (type == .bool ? [1, 1, 1, 1] : [3, 3, 3, 3]))
+                #expect(
+                    Tensor.full([2, 2], 3, dataType: type).doubles() == (type == .bool ? [1, 1, 1, 1] : [3, 3, 3, 3]))
                 #expect(Tensor.zeros([2], dataType: type).doubles() == [0, 0])
             }
             #expect(Tensor.range(4).integers() == [0, 1, 2, 3])

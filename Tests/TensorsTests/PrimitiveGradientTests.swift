@@ -24,9 +24,11 @@ import Testing
         for (name, input, function) in functions { Check("\(name) of \(shape)", [input], { function($0[0]) }).check() }
     }
 
-    @Test(arguments: [
-        ([], []), ([3], [3]), ([2, 3], [3]), ([2, 1], [1, 3]), ([], [2, 2]), ([2, 3, 1], [3, 4]), ([0, 3], [1, 3]),
-    ] as [([Int], [Int])])
+    @Test(
+        arguments: [
+            ([], []), ([3], [3]), ([2, 3], [3]), ([2, 1], [1, 3]), ([], [2, 2]), ([2, 3, 1], [3, 4]),
+            ([0, 3], [1, 3]),
+        ] as [([Int], [Int])])
     func binaryFunctions(first: [Int], second: [Int]) {
         let (a, b) = (Check.numbers(first), Check.numbers(second, seed: 2))
         let positive = Check.numbers(first, signed: false, seed: 3)
@@ -37,15 +39,21 @@ import Testing
         Check("power", [positive, b], { $0[0].power($0[1]) }).check()
         Check("maximum", [a, b], { Tensor.maximum($0[0].square(), $0[1].square()) }).check()
         Check("minimum", [a, b], { Tensor.minimum($0[0].square(), $0[1].square()) }).check()
-        Check("select", [a, b], {
-            Tensor.select($0[0].detached().isLess(than: $0[1].detached()), $0[0].square(), $0[1].square())
-        }).check()
+        Check(
+            "select", [a, b],
+            {
+                Tensor.select($0[0].detached().isLess(than: $0[1].detached()), $0[0].square(), $0[1].square())
+            }
+        ).check()
     }
 
     @Test func tiesShareTheGradient() {
         let a = Tensor([1.0, 2, 3]).tracked()
         let b = Tensor([1.0, 5, 2]).tracked()
-        #expect(gradients(of: Tensor.maximum(a, b).sum(), withRespectTo: [a, b]).map { $0.doubles() } == [[0.5, 0, 1], [0.5, 1, 0]])
+        #expect(
+            gradients(of: Tensor.maximum(a, b).sum(), withRespectTo: [a, b]).map { $0.doubles() } == [
+                [0.5, 0, 1], [0.5, 1, 0],
+            ])
         let c = Tensor([3.0, 1, 3]).tracked()
         #expect(gradients(of: c.maximum(), withRespectTo: [c])[0].doubles() == [0.5, 0, 0.5])
     }
@@ -58,10 +66,12 @@ import Testing
         #expect(first.doubles() == [0, 4] && second.doubles() == [2, 2] && third.doubles() == [0, 0])
     }
 
-    @Test(arguments: [
-        ([3], [0]), ([2, 3], [0]), ([2, 3], [1]), ([2, 3], [0, 1]), ([2, 3, 4], [0, 2]), ([2, 3, 4], [1]), ([2, 1, 3], [1]),
-        ([2, 3, 4, 2], [1, 2]),
-    ] as [([Int], [Int])])
+    @Test(
+        arguments: [
+            ([3], [0]), ([2, 3], [0]), ([2, 3], [1]), ([2, 3], [0, 1]), ([2, 3, 4], [0, 2]), ([2, 3, 4], [1]),
+            ([2, 1, 3], [1]),
+            ([2, 3, 4, 2], [1, 2]),
+        ] as [([Int], [Int])])
     func reductions(shape: [Int], axes: [Int]) {
         let x = Check.numbers(shape)
         for keeping in [false, true] {
@@ -81,14 +91,17 @@ import Testing
         Check("all", [x], { $0[0].square().sum() * $0[0].mean() * $0[0].maximum() }).check()
     }
 
-    @Test(arguments: [
-        ([2, 3], [3, 4]), ([1, 1], [1, 1]), ([5, 2, 3], [5, 3, 2]), ([2, 3], [4, 3, 2]), ([2, 1, 2, 3], [3, 3, 1]),
-        ([2, 0], [0, 3]), ([0, 2], [2, 3]),
-    ] as [([Int], [Int])])
+    @Test(
+        arguments: [
+            ([2, 3], [3, 4]), ([1, 1], [1, 1]), ([5, 2, 3], [5, 3, 2]), ([2, 3], [4, 3, 2]),
+            ([2, 1, 2, 3], [3, 3, 1]),
+            ([2, 0], [0, 3]), ([0, 2], [2, 3]),
+        ] as [([Int], [Int])])
     func matrixProducts(first: [Int], second: [Int]) {
         let (a, b) = (Check.numbers(first), Check.numbers(second, seed: 2))
         Check("matmul", [a, b], { $0[0].matmul($0[1]) }).check()
-        Check("matmul of views", [a.transposed().contiguous(), b], { $0[0].transposed().matmul($0[1]).square() }).check()
+        Check("matmul of views", [a.transposed().contiguous(), b], { $0[0].transposed().matmul($0[1]).square() })
+            .check()
     }
 
     @Test func movement() {
@@ -100,10 +113,15 @@ import Testing
         Check("reshaped view", [x], { $0[0].permuted([1, 2, 0]).reshaped([3, 8]).square() }).check()
         Check("broadcast", [y], { $0[0].broadcast(to: [5, 2, 3, 4]).square() }).check()
         Check("slice", [x], { $0[0].slice(axis: 1, 1..<3).square() }).check()
-        Check("strided slice", [x], {
-            $0[0].slice([AxisSlice(0..<2), AxisSlice(start: 2, count: 2, step: -2), AxisSlice(start: 1, count: 2, step: 2)])
+        Check(
+            "strided slice", [x],
+            {
+                $0[0].slice([
+                    AxisSlice(0..<2), AxisSlice(start: 2, count: 2, step: -2), AxisSlice(start: 1, count: 2, step: 2),
+                ])
                 .square()
-        }).check()
+            }
+        ).check()
         Check("subscript", [x], { $0[0][1].square() }).check()
         Check("flipped", [x], { ($0[0].flipped(axis: 1) * $0[0]).square() }).check()
         Check("padded", [x], { $0[0].padded([(0, 1), (2, 0), (1, 1)]).square() }).check()
@@ -118,22 +136,32 @@ import Testing
         let x = Check.numbers([4, 3])
         let rows = Tensor([2, 0, 2, 3, 2])
         Check("take rows", [x], { $0[0].square().take(rows).square() }).check()
-        Check("take columns", [x], { $0[0].square().take(Tensor([1, 1, 0, 2], shape: [2, 2]), axis: 1).square() }).check()
+        Check("take columns", [x], { $0[0].square().take(Tensor([1, 1, 0, 2], shape: [2, 2]), axis: 1).square() })
+            .check()
         Check("take none", [x], { $0[0].square().take(Tensor([Int](), shape: [0])) }).check()
-        Check("scatteredAdd", [Check.numbers([5, 3])], { $0[0].square().scatteredAdd(rows, extent: 6).square() }).check()
+        Check("scatteredAdd", [Check.numbers([5, 3])], { $0[0].square().scatteredAdd(rows, extent: 6).square() })
+            .check()
         let places = Tensor([0, 2, 2, 1, 1, 1, 2, 0], shape: [4, 2])
         Check("takeAlong", [x], { $0[0].square().takeAlong(places, axis: 1).square() }).check()
-        Check("scatteredAddAlong", [Check.numbers([4, 2])], {
-            $0[0].square().scatteredAddAlong(places, axis: 1, extent: 3).square()
-        }).check()
+        Check(
+            "scatteredAddAlong", [Check.numbers([4, 2])],
+            {
+                $0[0].square().scatteredAddAlong(places, axis: 1, extent: 3).square()
+            }
+        ).check()
         let down = Tensor([3, 0, 1, 1, 1, 1], shape: [2, 3])
         Check("takeAlong rows", [x], { $0[0].square().takeAlong(down, axis: 0).square() }).check()
     }
 
     @Test(arguments: [
-        PlainConvolution(input: [2, 3, 4, 5], weight: [2, 3, 3, 2], windows: Windows(kernel: [3, 2], stride: [1, 2], padding: 1), groups: 1),
-        PlainConvolution(input: [1, 4, 5, 5], weight: [4, 2, 2, 2], windows: Windows(kernel: 2, stride: 2, dilation: 2), groups: 2),
-        PlainConvolution(input: [2, 2, 1, 4], weight: [2, 1, 1, 3], windows: Windows(kernel: [1, 3], stride: 1, lowPadding: [0, 2], highPadding: 0), groups: 2),
+        PlainConvolution(
+            input: [2, 3, 4, 5], weight: [2, 3, 3, 2], windows: Windows(kernel: [3, 2], stride: [1, 2], padding: 1),
+            groups: 1),
+        PlainConvolution(
+            input: [1, 4, 5, 5], weight: [4, 2, 2, 2], windows: Windows(kernel: 2, stride: 2, dilation: 2), groups: 2),
+        PlainConvolution(
+            input: [2, 2, 1, 4], weight: [2, 1, 1, 3],
+            windows: Windows(kernel: [1, 3], stride: 1, lowPadding: [0, 2], highPadding: 0), groups: 2),
     ])
     func convolutions(convolution: PlainConvolution) {
         let (x, w) = (Check.numbers(convolution.input), Check.numbers(convolution.weight, seed: 2))
@@ -141,16 +169,24 @@ import Testing
         let (windows, groups) = (convolution.windows, convolution.groups)
         let size = Windows.Axes(rows: x.shape[2], columns: x.shape[3])
         Check("convolved", [x, w], { $0[0].convolved(with: $0[1], windows: windows, groups: groups).square() }).check()
-        Check("input gradient", [y, w], {
-            $0[0].convolutionInputGradient(weight: $0[1], inputSize: size, windows: windows, groups: groups).square()
-        }).check()
-        Check("weight gradient", [y, x], {
-            $0[0].convolutionWeightGradient(input: $0[1], windows: windows, groups: groups).square()
-        }).check()
+        Check(
+            "input gradient", [y, w],
+            {
+                $0[0].convolutionInputGradient(weight: $0[1], inputSize: size, windows: windows, groups: groups)
+                    .square()
+            }
+        ).check()
+        Check(
+            "weight gradient", [y, x],
+            {
+                $0[0].convolutionWeightGradient(input: $0[1], windows: windows, groups: groups).square()
+            }
+        ).check()
     }
 
     @Test(arguments: [
-        Windows(kernel: 2, stride: 2), Windows(kernel: 3, stride: 2, padding: 1), Windows(kernel: [2, 3], stride: [1, 2], dilation: [2, 1]),
+        Windows(kernel: 2, stride: 2), Windows(kernel: 3, stride: 2, padding: 1),
+        Windows(kernel: [2, 3], stride: [1, 2], dilation: [2, 1]),
         Windows(kernel: 3, stride: 2, padding: 1, includesPartialWindows: true),
     ])
     func pooling(windows: Windows) {

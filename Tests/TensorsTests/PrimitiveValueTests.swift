@@ -10,7 +10,9 @@ extension SerializedByVariant {
         static let floating = [DataType.f32, .f64, .bf16, .f16]
         static let integers = [DataType.i8, .u8, .i32, .i64]
 
-        static func numbers(_ shape: [Int], _ type: DataType, low: Double = -4, high: Double = 4, seed: UInt64 = 1) -> Tensor {
+        static func numbers(_ shape: [Int], _ type: DataType, low: Double = -4, high: Double = 4, seed: UInt64 = 1)
+            -> Tensor
+        {
             var generator = RandomGenerator(seed: seed)
             return Tensor.uniform(shape, low: low, high: high, dataType: .f64, using: &generator).converted(to: type)
         }
@@ -76,7 +78,9 @@ extension SerializedByVariant {
                     let exact = operation.reference(Double(point))
                     let rounded = Double(Float(exact))
                     // Results below the smallest normal number may be flushed or off by a few of the last places.
-                    if !agrees(value, rounded, relative: 5e-7, absolute: 1.2e-38) { wrong.append("\(point): \(value), not \(rounded)") }
+                    if !agrees(value, rounded, relative: 5e-7, absolute: 1.2e-38) {
+                        wrong.append("\(point): \(value), not \(rounded)")
+                    }
                 }
                 #expect(wrong.isEmpty, "\(variant): \(wrong.count) wrong, such as \(wrong.prefix(3))")
             }
@@ -190,8 +194,10 @@ extension SerializedByVariant {
 
         @Test func conversions() {
             let samples: [Double] = [
-                0, 1, -1, 0.5, -0.5, 1.5, 2.5, 127, 128, 200, 255, 256, -128, -129, 300.7, -300.7, 65504, 65520, 70000, 1e-7, 3e-8,
-                2_147_483_647, 2_147_483_648, -2_147_483_649, 1e19, -1e19, 1e300, .infinity, -.infinity, .nan, 1.00390625,
+                0, 1, -1, 0.5, -0.5, 1.5, 2.5, 127, 128, 200, 255, 256, -128, -129, 300.7, -300.7, 65504, 65520, 70000,
+                1e-7, 3e-8,
+                2_147_483_647, 2_147_483_648, -2_147_483_649, 1e19, -1e19, 1e300, .infinity, -.infinity, .nan,
+                1.00390625,
                 1.001953125, 0.1, -0.0,
             ]
             underEveryVariant(threads: [1]) { variant in

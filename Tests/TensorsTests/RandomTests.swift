@@ -85,7 +85,8 @@ extension SerializedByVariant {
         @Test func normalNumbersAreBoxAndMullers() {
             var (a, b) = (RandomGenerator(seed: 9), RandomGenerator(seed: 9))
             let (single, double) = (
-                Tensor.normal([64_000], using: &a).doubles(), Tensor.normal([32_000], dataType: .f64, using: &b).doubles()
+                Tensor.normal([64_000], using: &a).doubles(),
+                Tensor.normal([32_000], dataType: .f64, using: &b).doubles()
             )
             var words = [UInt32](repeating: 0, count: 4)
             var (worstSingle, worstDouble) = (0.0, 0.0)
@@ -156,7 +157,8 @@ extension SerializedByVariant {
             var distance = 0.0
             for (i, x) in sorted.enumerated() {
                 let expected = 0.5 * erfc(-(x + 1) / 3 / 2.0.squareRoot())
-                distance = max(distance, abs(expected - Double(i) / Double(n)), abs(expected - Double(i + 1) / Double(n)))
+                distance = max(
+                    distance, abs(expected - Double(i) / Double(n)), abs(expected - Double(i + 1) / Double(n)))
             }
             #expect(distance * Double(n).squareRoot() < 2.7)
         }
@@ -240,4 +242,3 @@ private func moment(_ values: [Double], _ order: Int) -> Double {
     for value in values { sum += (0..<order).reduce(1) { product, _ in product * value } }
     return sum / Double(values.count)
 }
-

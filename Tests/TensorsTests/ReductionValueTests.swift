@@ -23,7 +23,9 @@ extension SerializedByVariant {
                         for (layout, view) in x.layouts {
                             let note = Comment("\(variant): \(type) \(layout) axes \(axes)")
                             let bound = 1e3 * type.precision
-                            #expect(view.sum(axes: axes, keepingDimensions: true).matches(sum, relative: type.precision, absolute: type == .bf16 ? 1 : bound), note)
+                            #expect(
+                                view.sum(axes: axes, keepingDimensions: true).matches(
+                                    sum, relative: type.precision, absolute: type == .bf16 ? 1 : bound), note)
                             #expect(view.maximum(axes: axes, keepingDimensions: true).matches(high, relative: 0), note)
                             #expect(view.minimum(axes: axes, keepingDimensions: true).matches(low, relative: 0), note)
                             let squeezed = shape.indices.filter { !axes.contains($0) }.map { shape[$0] }
@@ -141,7 +143,8 @@ extension SerializedByVariant {
         @Test func logSumExpDoesNotOverflow() {
             let x = Tensor([1000, 1000, -1000, -1000] as [Float], shape: [2, 2])
             let values = x.logSumExp(axis: 1).doubles()
-            #expect(agrees(values[0], 1000 + log(2), relative: 1e-6) && agrees(values[1], -1000 + log(2), relative: 1e-6))
+            #expect(
+                agrees(values[0], 1000 + log(2), relative: 1e-6) && agrees(values[1], -1000 + log(2), relative: 1e-6))
         }
     }
 }

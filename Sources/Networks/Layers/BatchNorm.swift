@@ -54,7 +54,8 @@ public final class BatchNorm: Module, TrainingModeDependent {
     private func batchStatistics(_ x: Tensor) -> (mean: Tensor, variance: Tensor) {
         let axes = x.shape.indices.filter { $0 != 1 }
         let terms = x.count / Swift.max(1, x.shape[1])
-        precondition(terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
+        precondition(
+            terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
         let mean = x.mean(axes: axes, keepingDimensions: true)
         let variance = (x - mean).square().mean(axes: axes, keepingDimensions: true)
         batchCount = batchCount + Tensor(1, dataType: .i64)

@@ -32,7 +32,8 @@ public final class Conv2d: Module {
         precondition(inChannels % groups == 0, "\(inChannels) channels in \(groups) groups")
         let kernel = windows.kernel
         let fanIn = inChannels / groups * kernel.rows * kernel.columns
-        let weight = Tensor.uniform(fanIn: fanIn, [outChannels, inChannels / groups, kernel.rows, kernel.columns], &generator)
+        let weight = Tensor.uniform(
+            fanIn: fanIn, [outChannels, inChannels / groups, kernel.rows, kernel.columns], &generator)
         let bias = hasBias ? Tensor.uniform(fanIn: fanIn, [outChannels], &generator) : nil
         self.init(weight: weight, bias: bias, windows: windows, groups: groups)
     }
@@ -111,7 +112,8 @@ public final class ConvTranspose2d: Module {
         precondition(
             weight.rank == 4 && weight.shape[2] == windows.kernel.rows && weight.shape[3] == windows.kernel.columns,
             "a convolution's weight of shape \(weight.shape) for windows of \(windows.kernel)")
-        precondition(bias == nil || bias?.shape == [weight.shape[1] * groups], "a bias for each output channel expected")
+        precondition(
+            bias == nil || bias?.shape == [weight.shape[1] * groups], "a bias for each output channel expected")
         _weight = Parameter("weight", weight)
         self.bias = bias.map { Parameter("bias", $0) }
         self.windows = windows

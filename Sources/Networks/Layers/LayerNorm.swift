@@ -23,7 +23,8 @@ public final class LayerNorm: Module {
     /// `[..., shape]` → the same shape.
     public func callAsFunction(_ x: Tensor) -> Tensor {
         precondition(
-            x.shape.suffix(shape.count) == shape[...], "layer normalization of shape \(x.shape), [..., \(shape)] expected")
+            x.shape.suffix(shape.count) == shape[...],
+            "layer normalization of shape \(x.shape), [..., \(shape)] expected")
         var y = x.standardized(axes: Array((x.rank - shape.count)..<x.rank), epsilon: epsilon)
         if let weight { y = y * weight.wrappedValue }
         if let bias { y = y + bias.wrappedValue }

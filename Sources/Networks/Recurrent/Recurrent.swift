@@ -55,7 +55,9 @@ public final class Recurrent<Cell: RecurrentCell>: Module {
     ///   - state: for each of the cell's state tensors [layers · directions, sequences, hidden]; zeros where nil.
     /// - Returns: the last layer's outputs [time, sequences, directions · hidden], and the state after the last step.
     public func callAsFunction(_ x: Tensor, state: [Tensor]? = nil) -> (output: Tensor, state: [Tensor]) {
-        precondition(x.rank == 3 && x.shape[2] == inputSize, "an input of shape \(x.shape), [time, sequences, \(inputSize)] expected")
+        precondition(
+            x.rank == 3 && x.shape[2] == inputSize,
+            "an input of shape \(x.shape), [time, sequences, \(inputSize)] expected")
         let directions = isBidirectional ? 2 : 1
         let shape = [layerCount * directions, x.shape[1], hiddenSize]
         let initial = state ?? (0..<Cell.stateCount).map { _ in Tensor.zeros(shape, dataType: x.dataType) }

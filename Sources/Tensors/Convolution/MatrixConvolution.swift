@@ -34,7 +34,8 @@ struct MatrixConvolution<Scalar: UnfoldableScalar> {
     }
 
     /// y = w · unfold(x) for one image and group.
-    private func forward(_ pair: Int, _ input: UnsafePointer<Scalar>, _ weight: UnsafePointer<Scalar>, _ out: Elements) {
+    private func forward(_ pair: Int, _ input: UnsafePointer<Scalar>, _ weight: UnsafePointer<Scalar>, _ out: Elements)
+    {
         let inner = problem.inputs * problem.kernelPlane
         withBuffer { columns in
             Scalar.unfold(input + x(pair), problem, columns)

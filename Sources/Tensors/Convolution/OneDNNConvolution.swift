@@ -72,7 +72,9 @@ struct OneDNNConvolution {
             weights[slot] = plan.inner(weightIsFirst ? plan.first : plan.second, own)
         }
         inParallel(parts.plans.count) { index in
-            let (plan, channels, images) = (parts.plans[index], parts.channels[index / count], parts.images[index % count])
+            let (plan, channels, images) = (
+                parts.plans[index], parts.channels[index / count], parts.images[index % count]
+            )
             guard let (w, _) = weights[slots[index]] else { return }
             let from = weightIsFirst ? offset(ofOutput: channels, images) : offset(ofInput: channels, images)
             let to = weightIsFirst ? offset(ofInput: channels, images) : offset(ofOutput: channels, images)
@@ -95,7 +97,9 @@ struct OneDNNConvolution {
         let count = parts.images.count
         let partial = parts.plans.map { TensorStorage(byteCount: $0.result.innerByteCount) }
         inParallel(parts.plans.count) { index in
-            let (plan, channels, images) = (parts.plans[index], parts.channels[index / count], parts.images[index % count])
+            let (plan, channels, images) = (
+                parts.plans[index], parts.channels[index / count], parts.images[index % count]
+            )
             let (x, keptX) = plan.inner(plan.first, input + offset(ofInput: channels, images))
             let (y, keptY) = plan.inner(plan.second, gradient + offset(ofOutput: channels, images))
             plan.run(x, y, partial[index].pointer)
@@ -108,8 +112,10 @@ struct OneDNNConvolution {
             // it is the same, and in ours from there on.
             let first = channel * count
             let plan = parts.plans[first]
-            let same = (first..<first + count).prefix { parts.plans[$0].result.innerByteCount == plan.result.innerByteCount
-                && parts.plans[$0].hasSameResultLayout(as: plan) }
+            let same = (first..<first + count).prefix {
+                parts.plans[$0].result.innerByteCount == plan.result.innerByteCount
+                    && parts.plans[$0].hasSameResultLayout(as: plan)
+            }
             let sum = partial[first].pointer.assumingMemoryBound(to: Float.self)
             let elements = plan.result.innerByteCount / MemoryLayout<Float>.stride
             for index in same.dropFirst() { add(partial[index].pointer, to: sum, elements) }
@@ -168,7 +174,8 @@ struct OneDNNConvolution {
         }
         // Weights of a range of outputs lie together; of a range of inputs they do not, and so the gradient of the
         // weights is cut by outputs, too. Multiples of 32 fill vectors.
-        return cut(operation == .inputGradient ? problem.inputs : problem.outputs, into: wanted, unit: 32).map { range in
+        return cut(operation == .inputGradient ? problem.inputs : problem.outputs, into: wanted, unit: 32).map {
+            range in
             var part = whole
             if operation == .inputGradient { part.inputs = range } else { part.outputs = range }
             return part

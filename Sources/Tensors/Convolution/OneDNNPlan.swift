@@ -117,7 +117,12 @@ final class OneDNNPlan: @unchecked Sendable {
     /// Writes a result in the primitive's layout to our memory.
     func writeResult(_ inner: UnsafeMutableRawPointer, to user: UnsafeMutablePointer<Float>) {
         guard let reorder = result.reorder else { return }
-        execute(reorder, [(Argument.source, result.inner, inner), (Argument.destination, result.user, UnsafeMutableRawPointer(user))])
+        execute(
+            reorder,
+            [
+                (Argument.source, result.inner, inner),
+                (Argument.destination, result.user, UnsafeMutableRawPointer(user)),
+            ])
     }
 
     private func execute(

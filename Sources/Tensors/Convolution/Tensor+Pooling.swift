@@ -60,7 +60,8 @@ extension Tensor {
         }
         let w = windows
         let rows = counts(
-            output.rows, size.rows, w.kernel.rows, w.stride.rows, w.lowPadding.rows, w.highPadding.rows, w.dilation.rows)
+            output.rows, size.rows, w.kernel.rows, w.stride.rows, w.lowPadding.rows, w.highPadding.rows, w.dilation.rows
+        )
         let columns = counts(
             output.columns, size.columns, w.kernel.columns, w.stride.columns, w.lowPadding.columns,
             w.highPadding.columns, w.dilation.columns)

@@ -8,21 +8,26 @@ protocol LAPACKScalar: TensorElement, BinaryFloatingPoint {
 
     static func gesdd(
         _ job: CChar, _ m: Int32, _ n: Int32, _ a: Elements, _ values: Elements, _ u: Elements, _ ldu: Int32,
-        _ vt: Elements, _ ldvt: Int32) -> Int32
+        _ vt: Elements, _ ldvt: Int32
+    ) -> Int32
     static func gesvd(
         _ job: CChar, _ m: Int32, _ n: Int32, _ a: Elements, _ values: Elements, _ u: Elements, _ ldu: Int32,
-        _ vt: Elements, _ ldvt: Int32, _ superdiagonal: Elements) -> Int32
+        _ vt: Elements, _ ldvt: Int32, _ superdiagonal: Elements
+    ) -> Int32
     static func syevd(_ job: CChar, _ triangle: CChar, _ n: Int32, _ a: Elements, _ values: Elements) -> Int32
     static func geqrf(_ m: Int32, _ n: Int32, _ a: Elements, _ lda: Int32, _ tau: Elements) -> Int32
     static func orgqr(
-        _ m: Int32, _ n: Int32, _ k: Int32, _ a: Elements, _ lda: Int32, _ tau: Elements) -> Int32
+        _ m: Int32, _ n: Int32, _ k: Int32, _ a: Elements, _ lda: Int32, _ tau: Elements
+    ) -> Int32
     static func potrf(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32
     static func getrf(_ n: Int32, _ a: Elements, _ pivots: Integers) -> Int32
     static func getrs(
-        _ transposed: CChar, _ n: Int32, _ k: Int32, _ factors: Elements, _ pivots: Integers, _ b: Elements) -> Int32
+        _ transposed: CChar, _ n: Int32, _ k: Int32, _ factors: Elements, _ pivots: Integers, _ b: Elements
+    ) -> Int32
     static func gelsd(
         _ m: Int32, _ n: Int32, _ k: Int32, _ a: Elements, _ b: Elements, _ values: Elements, _ tolerance: Self,
-        _ rank: Integers) -> Int32
+        _ rank: Integers
+    ) -> Int32
     static func trsm(
         _ triangle: CBLAS_UPLO, _ transposed: CBLAS_TRANSPOSE, _ diagonal: CBLAS_DIAG, _ n: Int32, _ k: Int32,
         _ a: Elements, _ b: Elements)

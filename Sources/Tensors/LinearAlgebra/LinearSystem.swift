@@ -18,7 +18,8 @@ struct LinearSystem {
         let sides = try MatrixBatch(shaped.converted(to: type), named: "right-hand side")
         precondition(
             sides.rows == matrices.rows,
-            "right-hand side of shape \(right.shape) for matrices of shape \(left.shape): \(matrices.rows) rows expected")
+            "right-hand side of shape \(right.shape) for matrices of shape \(left.shape): \(matrices.rows) rows expected"
+        )
         precondition(
             sides.leading == matrices.leading || sides.leading.isEmpty || matrices.leading.isEmpty,
             "right-hand side of shape \(right.shape) for matrices of shape \(left.shape): other leading dimensions")
