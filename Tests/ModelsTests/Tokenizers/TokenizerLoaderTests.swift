@@ -61,11 +61,14 @@ import Testing
             "tokenizer.json: pre_tokenizer: the type Magic is not known"
         ),
         (
-            "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a-z]+\"}}, \"model\": {\"vocab\": {\"a\": 0}}}",
-            "tokenizer.json: pre_tokenizer: the pattern [a-z]+ is not known; expected those of GPT-2, Llama 3, Qwen 2 or o200k"
+            #"{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[a-z]+"}}, "model": {"vocab": {"a": 0}}}"#,
+            """
+            tokenizer.json: pre_tokenizer: the pattern [a-z]+ is not known; \
+            expected those of GPT-2, Llama 3, Qwen 2 or o200k
+            """
         ),
         (
-            "{\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAAA\"}, \"model\": {\"vocab\": {\"a\": 0}}}",
+            #"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "model": {"vocab": {"a": 0}}}"#,
             "tokenizer.json: precompiled_charsmap: the map is cut off"
         ),
         (
