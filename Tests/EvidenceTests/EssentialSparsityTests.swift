@@ -58,8 +58,8 @@ import Testing
         // Four fifths of the weights do nothing: all of them can go at no cost.
         let global = try #require(report.json["data"]?["curves"]?[0])
         #expect(global["method"]?.stringValue == "magnitude-global")
-        let losses = try #require(global["loss"]?.arrayValue?.compactMap(\.doubleValue))
-        let sparsities = try #require(global["sparsity"]?.arrayValue?.compactMap(\.doubleValue))
+        let losses = try #require(global["loss"]?.arrayValue?.compactMap { $0.doubleValue })
+        let sparsities = try #require(global["sparsity"]?.arrayValue?.compactMap { $0.doubleValue })
         for (sparsity, loss) in zip(sparsities, losses) where sparsity <= 0.8 { #expect(abs(loss - losses[0]) < 0.01) }
         #expect(abs((losses.last ?? 0) - losses[0]) > 0.01)
     }

@@ -60,7 +60,7 @@ public enum BinaryOperation: Sendable, CaseIterable {
 }
 
 /// Elementwise comparisons.
-public enum Comparison: Sendable, CaseIterable {
+enum Comparison: Sendable, CaseIterable {
     case equal, less, lessOrEqual
 }
 
