@@ -4,6 +4,9 @@ import CoppiceTensors
 import Foundation
 import Testing
 
+// Tensors have comparisons, too.
+private typealias Comparison = CoppiceEvidence.Comparison
+
 @Suite struct ClaimTests {
     private func claim(_ comparisons: [Comparison]) -> Claim {
         Claim(id: "c", statement: "s", paper: "p", criterion: "k", comparisons: comparisons)

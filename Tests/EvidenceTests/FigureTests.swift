@@ -80,7 +80,8 @@ private func tagsBalance(_ markup: String) -> Bool {
             part.split(separator: "\"").first.flatMap { Double($0) }
         }
         #expect(heights.count == 2)
-        #expect(try abs(#require(heights.first) * 2 - #require(heights.last)) < 0.1)
+        let (first, last) = (try #require(heights.first), try #require(heights.last))
+        #expect(abs(first * 2 - last) < 0.1)
     }
 
     @Test func axesAreRoundAndCover() {
