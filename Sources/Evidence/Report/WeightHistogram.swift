@@ -19,7 +19,7 @@ public struct WeightHistogram: Sendable, Hashable {
         _ tensors: some Sequence<() throws -> Tensor>, range: Double = 4, binCount: Int = 81, scales: [Double]? = nil
     ) throws {
         precondition(binCount > 0 && range > 0, "a histogram without bins")
-        edges = (0...binCount).map { (Double($0) / Double(binCount) * 2 - 1) * range }
+        edges = (0...binCount).map { range * Double(2 * $0 - binCount) / Double(binCount) }
         var counts = [Int](repeating: 0, count: binCount)
         for (index, load) in tensors.enumerated() {
             let tensor = try load().converted(to: .f32)
