@@ -26,7 +26,7 @@ public final class MappedFile: @unchecked Sendable {
         }
         byteCount = Int(status.st_size)
         guard byteCount > 0 else {
-            pointer = UnsafeRawPointer(Self.placeholder)
+            pointer = UnsafeRawPointer(Self.addressOfNothing)
             return
         }
         guard let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
@@ -50,5 +50,5 @@ public final class MappedFile: @unchecked Sendable {
     }
 
     /// Something to point at when there is nothing to map.
-    nonisolated(unsafe) private static let placeholder = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
+    nonisolated(unsafe) private static let addressOfNothing = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
 }
