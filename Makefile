@@ -26,9 +26,10 @@ build: setup
 demo: build
 	@Tools/demo.sh "$(PROGRAM)"
 
-## Runs all tests in release mode.
+## Runs all tests in release mode, one after another: some choose the instruction set and the number of threads of
+## the whole process.
 test: setup
-	swift test -c release -j $(JOBS)
+	swift test -c release -j $(JOBS) --no-parallel
 
 ## Measures speed against peers on this machine; the results go to docs/.
 bench: build
