@@ -22,7 +22,7 @@ public struct ExperimentSetting: Sendable {
     public var tokenize: @Sendable (String) throws -> [Int]
     /// The held-out text that losses are measured on.
     public var text: Text
-    /// Multiplies how much is measured: 1 is made for about a minute on the built-in model and two cores.
+    /// Multiplies how much is measured: 1 takes about ten seconds on the built-in model and two cores.
     public var scale: Double
     /// Seeds everything that is random.
     public var seed: UInt64
