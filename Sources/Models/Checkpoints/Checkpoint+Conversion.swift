@@ -16,9 +16,7 @@ extension Checkpoint {
         to path: String, dataType: DataType? = nil, shardSize: Int = CheckpointWriter.standardShardSize,
         progress: any ProgressReporter = SilentProgress()
     ) throws {
-        if let dataType, ![.f32, .bf16, .f16].contains(dataType) {
-            throw CoppiceError(.usage, "weights cannot be stored as \(dataType), expected f32, bf16 or f16")
-        }
+        try Self.checkDenseType(dataType)
         let writer = try CheckpointWriter(path: path, basedOn: self, dataType: dataType, shardSize: shardSize)
         progress.begin("convert", total: weightNames.count, unit: "weights")
         for (index, name) in weightNames.enumerated() {
@@ -32,15 +30,29 @@ extension Checkpoint {
         progress.end("\(weightNames.count) weights")
     }
 
-    private func converted(_ name: String, to type: DataType) throws -> Tensor {
-        let tensor = try tensor(name)
-        guard tensor.dataType != type else { return tensor }
-        let result = tensor.converted(to: type)
-        guard type == .f16, let index = result.firstNonFiniteIndex, tensor.firstNonFiniteIndex == nil else {
-            return result
-        }
-        let value = tensor.contiguous().reshaped([tensor.count]).slice(axis: 0, index..<index + 1).doubles()[0]
+    /// Refuses types that dense weights are not stored in.
+    static func checkDenseType(_ dataType: DataType?) throws {
+        guard let dataType, ![.f32, .bf16, .f16].contains(dataType) else { return }
+        throw CoppiceError(.usage, "weights cannot be stored as \(dataType), expected f32, bf16 or f16")
+    }
+
+    /// A parameter in another type.
+    func converted(_ name: String, to type: DataType) throws -> Tensor {
+        try Self.inFile(path) { try tensor(name).narrowed(to: type, field: name) }
+    }
+}
+
+extension Tensor {
+    /// The same numbers in another floating-point type.
+    ///
+    /// - Parameter field: the tensor's name, for the error.
+    /// - Throws: `.badData` when a number is beyond the range of f16.
+    func narrowed(to type: DataType, field: String) throws -> Tensor {
+        guard dataType != type else { return self }
+        let result = converted(to: type)
+        guard type == .f16, let index = result.firstNonFiniteIndex, firstNonFiniteIndex == nil else { return result }
+        let value = contiguous().reshaped([count]).slice(axis: 0, index..<index + 1).doubles()[0]
         throw CoppiceError(
-            .badData, source: self.path, field: name, "holds \(value), beyond the range of f16; convert to bf16 or f32")
+            .badData, field: field, "holds \(value), beyond the range of f16; convert to bf16 or f32")
     }
 }

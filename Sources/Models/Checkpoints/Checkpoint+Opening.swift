@@ -8,9 +8,9 @@ extension Checkpoint {
 
     /// Opens a model.
     ///
-    /// A path may be a Hugging Face folder (`config.json` with `model.safetensors` or shards), a folder that Coppice
-    /// wrote (the same, with compressed weights), a `.safetensors` file with its `config.json` beside it, or a llama2.c
-    /// `.bin` file. O(header): weights are not read.
+    /// A path may be a Hugging Face folder (`config.json` with `model.safetensors` or shards; dense, or quantized as
+    /// compressed-tensors, GPTQ or AWQ), a folder that Coppice wrote (the same, with compressed weights), a
+    /// `.safetensors` file with its `config.json` beside it, or a llama2.c `.bin` file. O(header): weights are not read.
     ///
     /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported, or when weights do
     ///   not fit the configuration, naming the tensor, the expected and the found shape.
@@ -22,14 +22,15 @@ extension Checkpoint {
             throw CoppiceError(.noInput, source: path, "no such file or folder")
         }
         if isFolder.boolValue {
-            let configuration = try configuration(in: path)
-            return try Checkpoint(path: path, folder: path, configuration, SafetensorsSet(folder: path))
+            let (configuration, layout) = try configuration(in: path)
+            return try Checkpoint(path: path, folder: path, configuration, layout, SafetensorsSet(folder: path))
         }
         let parent = PendingOutput.split(path).folder
         let folder = parent.isEmpty ? "." : parent == "/" ? "/" : String(parent.dropLast())
         if path.hasSuffix(".safetensors") {
             let set = try SafetensorsSet(file: path)
-            return try Checkpoint(path: path, folder: folder, configuration(in: folder), set)
+            let (configuration, layout) = try configuration(in: folder)
+            return try Checkpoint(path: path, folder: folder, configuration, layout, set)
         }
         if path.hasSuffix(".bin") {
             let file = try Llama2CFile(path: path)
@@ -39,7 +40,9 @@ extension Checkpoint {
             .badData, source: path, "expected a model folder, a .safetensors file or a llama2.c .bin file")
     }
 
-    private static func configuration(in folder: String) throws -> DecoderConfiguration {
+    private static func configuration(
+        in folder: String
+    ) throws -> (DecoderConfiguration, (any ExchangeLayout)?) {
         let path = folder + "/config.json"
         guard FileManager.default.fileExists(atPath: path) else {
             throw CoppiceError(.noInput, source: path, "no such file, expected the model's configuration")
@@ -51,13 +54,14 @@ extension Checkpoint {
             let json = try JSON(parsing: MappedFile.contents(generation), source: generation)
             try configuration.adoptGenerationDefaults(json, source: generation)
         }
-        return configuration
+        return (configuration, try ExchangeLayouts.layout(of: json, source: path))
     }
 
     private convenience init(
-        path: String, folder: String, _ configuration: DecoderConfiguration, _ set: SafetensorsSet
+        path: String, folder: String, _ configuration: DecoderConfiguration, _ layout: (any ExchangeLayout)?,
+        _ set: SafetensorsSet
     ) throws {
-        var matcher = try WeightMatcher(set)
+        var matcher = try WeightMatcher(set, layout)
         var entries: [String: Entry] = [:]
         for (name, shape) in configuration.tensorShapes { entries[name] = try matcher.take(name, shape) }
         try matcher.refuseRest(configuration)
@@ -68,13 +72,16 @@ extension Checkpoint {
 /// Finds what a configuration needs in weight files, and what is left over.
 private struct WeightMatcher {
     private let set: SafetensorsSet
+    /// How another tool stored the matrices that it quantized.
+    private let layout: (any ExchangeLayout)?
     private var rest: Set<String>
     private var compressed: [String: (json: JSON, file: String)] = [:]
     /// Names of parts by the name of their weight.
     private var parts: [String: [String]] = [:]
 
-    init(_ set: SafetensorsSet) throws {
+    init(_ set: SafetensorsSet, _ layout: (any ExchangeLayout)?) throws {
         self.set = set
+        self.layout = layout
         rest = Set(set.names)
         for file in set.files {
             guard let text = file.metadata[Checkpoint.weightsKey] else { continue }
@@ -98,6 +105,10 @@ private struct WeightMatcher {
 
     mutating func take(_ name: String, _ shape: [Int]) throws -> Checkpoint.Entry {
         if let (json, file) = compressed[name] { return .compressed(try stored(name, shape, json, file), file: file) }
+        if let tensors = ModuleTensors(name, shape: shape, in: set), let weight = try layout?.weight(tensors) {
+            rest.subtract(weight.tensorNames)
+            return .imported(weight, shape: shape)
+        }
         guard let file = set.file(of: name) else {
             throw CoppiceError(.badData, source: set.source, field: name, "is missing, expected shape \(shape)")
         }
@@ -150,9 +161,10 @@ private struct WeightMatcher {
 
     /// Refuses tensors that the model has no place for, but for the few that are known to be redundant.
     func refuseRest(_ configuration: DecoderConfiguration) throws {
-        let unknown = rest.filter { name in
+        let unknown = try rest.filter { name in
             // Some files keep the tied head, and old ones the rotary frequencies, which the configuration gives.
-            !(configuration.tiesEmbeddings && name == "lm_head.weight") && !name.hasSuffix(".rotary_emb.inv_freq")
+            try !(configuration.tiesEmbeddings && name == "lm_head.weight") && !name.hasSuffix(".rotary_emb.inv_freq")
+                && layout?.isRedundant(name, in: set) != true
         }
         guard let name = unknown.min() else { return }
         let file = set.file(of: name)

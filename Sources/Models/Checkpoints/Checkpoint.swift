@@ -29,6 +29,8 @@ public final class Checkpoint: Sendable {
         case interleaved(Tensor, headSize: Int, file: String)
         /// Parts of a compressed matrix.
         case compressed(StoredWeight, file: String)
+        /// A matrix in another tool's layout.
+        case imported(ImportedWeight, shape: [Int])
     }
 
     init(path: String, folder: String, configuration: DecoderConfiguration, entries: [String: Entry]) {
@@ -44,14 +46,17 @@ public final class Checkpoint: Sendable {
 
     /// Whether a weight is stored in a compressed format.
     public func isCompressed(_ name: String) -> Bool {
-        if case .compressed = entries[resolved(name)] { true } else { false }
+        switch entries[resolved(name)] {
+        case .compressed, .imported: true
+        case .dense, .interleaved, nil: false
+        }
     }
 
     /// The type that a weight is stored in; for a compressed one, what the configuration names.
     func denseType(of name: String) -> DataType {
         switch entries[resolved(name)] {
         case .dense(let tensor, _), .interleaved(let tensor, _, _): tensor.dataType
-        case .compressed, nil: configuration.dataType
+        case .compressed, .imported, nil: configuration.dataType
         }
     }
 
@@ -60,6 +65,7 @@ public final class Checkpoint: Sendable {
         switch entries[resolved(name)] {
         case .dense(let tensor, _), .interleaved(let tensor, _, _): tensor.shape
         case .compressed(let stored, _): stored.shape
+        case .imported(_, let shape): shape
         case nil: nil
         }
     }
@@ -80,7 +86,7 @@ public final class Checkpoint: Sendable {
         switch entries[resolved(name)] {
         case .dense(let tensor, _): return tensor
         case .interleaved(let tensor, let headSize, _): return Self.halved(tensor, headSize: headSize)
-        case .compressed: return try weight(name).dense()
+        case .compressed, .imported: return try weight(name).dense()
         case nil: throw unknown(name)
         }
     }
@@ -95,6 +101,7 @@ public final class Checkpoint: Sendable {
         guard let entry = entries[name] else { throw unknown(name) }
         switch entry {
         case .compressed(let stored, let file): return (stored, file)
+        case .imported(let weight, _): return (try weight.stored(), weight.file)
         case .dense(let tensor, let file), .interleaved(let tensor, _, let file):
             guard tensor.rank == 2 else {
                 throw CoppiceError(.badData, source: file, field: name, "has shape \(tensor.shape), expected a matrix")
@@ -114,7 +121,7 @@ public final class Checkpoint: Sendable {
     }
 
     /// Names the file in errors that do not know it.
-    private static func inFile<Result>(_ file: String, _ body: () throws -> Result) throws -> Result {
+    static func inFile<Result>(_ file: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch var error as CoppiceError {

@@ -122,6 +122,13 @@ public final class CheckpointWriter {
         ]
     }
 
+    /// Adds a weight as the tensors that another tool keeps it in.
+    func add(_ name: String, parts: [SafetensorsWriter.Entry]) throws {
+        let shape = register(name)
+        try flush(before: parts.reduce(0) { $0 + $1.byteCount })
+        current.append(name, parts, elementCount: shape.reduce(1, *))
+    }
+
     private func register(_ name: String) -> [Int] {
         guard let shape = expected[name] else { preconditionFailure("the configuration has no weight \(name)") }
         precondition(added.insert(name).inserted, "\(name) was added already")
@@ -129,6 +136,15 @@ public final class CheckpointWriter {
     }
 
     // MARK: - Files
+
+    /// Adds a member to `config.json`.
+    ///
+    /// - Throws: `.inputOutput`.
+    func addConfiguration(_ key: String, _ value: JSON) throws {
+        var members = configuration.json.objectValue ?? [:]
+        members[key] = value
+        try addFile("config.json", JSON.object(members).serialized(pretty: true) + "\n")
+    }
 
     /// Adds a file that belongs to the model, such as the recipe that it was made by.
     ///

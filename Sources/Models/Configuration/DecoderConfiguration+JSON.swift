@@ -93,10 +93,6 @@ extension DecoderConfiguration {
         if let activation = try fields.optionalString("hidden_act"), activation != "silu", activation != "swish" {
             throw fields.mismatch("hidden_act", "silu")
         }
-        if let method = fields.value("quantization_config") {
-            let name = method["quant_method"]?.stringValue ?? "an unnamed method"
-            throw fields.error("quantization_config", "expected weights that are not quantized, found \(name)")
-        }
     }
 
     private static func windows(

@@ -6,9 +6,17 @@ import CoppiceTensors
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Write a model in a format that other programs read.",
-        discussion: "Compressed weights are expanded to exactly the matrices that they stand for.")
+        discussion: """
+            safetensors: a Hugging Face folder of dense weights; compressed ones are expanded to exactly the matrices \
+            that they stand for.
+            compressed-tensors: a Hugging Face folder whose weights stay compressed, for transformers and vLLM.
+            """)
 
-    enum Target: String, ExpressibleByArgument, CaseIterable { case safetensors }
+    enum Target: String, ExpressibleByArgument, CaseIterable {
+        case safetensors
+        case compressedTensors = "compressed-tensors"
+    }
+
     enum Element: String, ExpressibleByArgument, CaseIterable {
         case f32, bf16, f16
 
@@ -22,11 +30,11 @@ struct Convert: ParsableCommand {
     }
 
     @OptionGroup var model: ModelArgument
-    @Option(help: "The format: a Hugging Face folder with safetensors.")
+    @Option(help: "The format.")
     var to = Target.safetensors
     @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
     var output: String
-    @Option(help: "The type of the weights (default: as they are).")
+    @Option(help: "The type of dense weights (default: as they are).")
     var type: Element?
     @OptionGroup var common: CommonOptions
 
@@ -34,7 +42,13 @@ struct Convert: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let checkpoint = try Checkpoint.open(model.path)
-        try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
+        switch to {
+        case .safetensors:
+            try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
+        case .compressedTensors:
+            try checkpoint.convertToCompressedTensors(
+                to: output, dataType: type?.dataType, progress: common.progress)
+        }
         let total = try ModelInventory(Checkpoint.open(output)).total
         if common.json {
             try Output.json(

@@ -157,10 +157,6 @@ import Testing
                 "partial_rotary_factor: expected 1 (heads rotated in part are not supported), found 0.5"
             ),
             (
-                ["quantization_config": ["quant_method": "gptq"]],
-                "quantization_config: expected weights that are not quantized, found gptq"
-            ),
-            (
                 ["model_type": "qwen3", "use_sliding_window": true, "layer_types": ["full_attention"]],
                 "layer_types: expected a list of 3 names, full_attention or sliding_attention, found [\"full_attention\"]"
             ),
