@@ -32,8 +32,11 @@ def decompress(state, module, config):
             return sparse_bitmask.BitmaskTensor(**state).decompress()
         return sparse_24_bitmask.Sparse24BitMaskTensor.from_compressed_data(**state).decompress()
     schemes = [s for s in config.config_groups.values() if module in s.targets or "Linear" in s.targets]
-    assert len(schemes) == 1 and module not in config.ignore, module
+    if len(schemes) != 1 or module in config.ignore:
+        sys.exit(f"{module}: config.json gives it {len(schemes)} schemes")
     compressor = BaseCompressor.get_value_from_registry(config.format)
+    if hasattr(compressor, "decompress_weight"):  # until 0.14
+        return compressor(config=config).decompress_weight(state, quantization_args=schemes[0].weights)
     return compressor.decompress(state, schemes[0])["weight"]
 
 
