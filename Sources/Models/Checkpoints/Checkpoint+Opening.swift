@@ -10,7 +10,8 @@ extension Checkpoint {
     ///
     /// A path may be a Hugging Face folder (`config.json` with `model.safetensors` or shards; dense, or quantized as
     /// compressed-tensors, GPTQ or AWQ), a folder that Coppice wrote (the same, with compressed weights), a
-    /// `.safetensors` file with its `config.json` beside it, or a llama2.c `.bin` file. O(header): weights are not read.
+    /// `.safetensors` file with its `config.json` beside it, a `.gguf` file, or a llama2.c `.bin` file.
+    /// O(header): weights are not read.
     ///
     /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported, or when weights do
     ///   not fit the configuration, naming the tensor, the expected and the found shape.
@@ -36,8 +37,9 @@ extension Checkpoint {
             let file = try Llama2CFile(path: path)
             return Checkpoint(path: path, folder: folder, configuration: file.configuration, entries: file.entries)
         }
+        if path.hasSuffix(".gguf") { return try open(gguf: path, folder: folder) }
         throw CoppiceError(
-            .badData, source: path, "expected a model folder, a .safetensors file or a llama2.c .bin file")
+            .badData, source: path, "expected a model folder, a .safetensors, .gguf or llama2.c .bin file")
     }
 
     private static func configuration(

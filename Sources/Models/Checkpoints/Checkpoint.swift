@@ -14,12 +14,14 @@ import Foundation
 public final class Checkpoint: Sendable {
     /// What was opened: a folder or a file.
     public let path: String
-    /// The folder that holds the configuration, the weights and the tokenizer.
+    /// The folder that holds the configuration, the weights and the tokenizer (those of a GGUF file are in the file).
     public let folder: String
     public let configuration: DecoderConfiguration
     /// All parameters in the order of computation: matrices, norms and biases. A tied output head is not listed.
     public let weightNames: [String]
     private let entries: [String: Entry]
+    /// The file, where the model is one in GGUF: it holds the tokenizer too.
+    let gguf: GGUFFile?
 
     /// Where a parameter comes from.
     enum Entry: Sendable {
@@ -27,17 +29,21 @@ public final class Checkpoint: Sendable {
         case dense(Tensor, file: String)
         /// Rows in the order of neighbouring rotary pairs, brought into the order of half heads when used.
         case interleaved(Tensor, headSize: Int, file: String)
-        /// Parts of a compressed matrix.
-        case compressed(StoredWeight, file: String)
+        /// Parts of a compressed matrix; with `rotated`, a head size, rows are ordered as for `interleaved`.
+        case compressed(StoredWeight, file: String, rotated: Int? = nil)
         /// A matrix in another tool's layout.
         case imported(ImportedWeight, shape: [Int])
     }
 
-    init(path: String, folder: String, configuration: DecoderConfiguration, entries: [String: Entry]) {
+    init(
+        path: String, folder: String, configuration: DecoderConfiguration, entries: [String: Entry],
+        gguf: GGUFFile? = nil
+    ) {
         self.path = path
         self.folder = folder
         self.configuration = configuration
         self.entries = entries
+        self.gguf = gguf
         weightNames = configuration.tensorShapes.map(\.name)
     }
 
@@ -64,7 +70,7 @@ public final class Checkpoint: Sendable {
     public func shape(of name: String) -> [Int]? {
         switch entries[resolved(name)] {
         case .dense(let tensor, _), .interleaved(let tensor, _, _): tensor.shape
-        case .compressed(let stored, _): stored.shape
+        case .compressed(let stored, _, _): stored.shape
         case .imported(_, let shape): shape
         case nil: nil
         }
@@ -100,7 +106,9 @@ public final class Checkpoint: Sendable {
         let name = resolved(name)
         guard let entry = entries[name] else { throw unknown(name) }
         switch entry {
-        case .compressed(let stored, let file): return (stored, file)
+        case .compressed(var stored, let file, let headSize):
+            if let headSize { stored.tensors = stored.tensors.mapValues { Self.halved($0, headSize: headSize) } }
+            return (stored, file)
         case .imported(let weight, _): return (try weight.stored(), weight.file)
         case .dense(let tensor, let file), .interleaved(let tensor, _, let file):
             guard tensor.rank == 2 else {
@@ -131,13 +139,22 @@ public final class Checkpoint: Sendable {
     }
 
     /// Rows (2i, 2i + 1) of each head brought to (i, i + headSize / 2): the same rotation, written the other way.
-    private static func halved(_ tensor: Tensor, headSize: Int) -> Tensor {
+    static func halved(_ tensor: Tensor, headSize: Int) -> Tensor {
+        reordered(tensor, headSize: headSize) { $0 % 2 * (headSize / 2) + $0 / 2 }
+    }
+
+    /// The inverse of ``halved(_:headSize:)``.
+    static func paired(_ tensor: Tensor, headSize: Int) -> Tensor {
+        reordered(tensor, headSize: headSize) { $0 % (headSize / 2) * 2 + $0 / (headSize / 2) }
+    }
+
+    /// The rows of each head in another order.
+    private static func reordered(_ tensor: Tensor, headSize: Int, _ place: (Int) -> Int) -> Tensor {
         let result = Tensor(uninitialized: tensor.shape, dataType: tensor.dataType)
         let rowBytes = tensor.byteCount / max(1, tensor.shape[0])
         withExtendedLifetime((tensor.storage, result.storage)) {
             for row in 0..<tensor.shape[0] {
-                let (head, place) = row.quotientAndRemainder(dividingBy: headSize)
-                let target = head * headSize + place % 2 * (headSize / 2) + place / 2
+                let target = row / headSize * headSize + place(row % headSize)
                 (result.basePointer + target * rowBytes).copyMemory(
                     from: tensor.basePointer + row * rowBytes, byteCount: rowBytes)
             }
@@ -150,6 +167,7 @@ extension Checkpoint {
     /// The chat template that comes with the model: `chat_template.jinja`, else the one in `tokenizer_config.json`
     /// (the one called `default` where there are several). Nil when there is none or it cannot be read.
     public var chatTemplate: String? {
+        if let gguf { return gguf.metadata["tokenizer.chat_template"]?.stringValue }
         let files = FileManager.default
         if let text = files.contents(atPath: folder + "/chat_template.jinja") {
             return String(decoding: text, as: UTF8.self)

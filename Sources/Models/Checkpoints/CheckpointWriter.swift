@@ -70,8 +70,10 @@ public final class CheckpointWriter {
     ) throws {
         var configuration = checkpoint.configuration
         configuration.dataType = dataType ?? configuration.dataType
-        try self.init(
-            path: path, configuration: configuration, tokenizerFolder: checkpoint.folder, shardSize: shardSize)
+        let tokenizerFolder = checkpoint.gguf == nil ? checkpoint.folder : nil
+        try self.init(path: path, configuration: configuration, tokenizerFolder: tokenizerFolder, shardSize: shardSize)
+        guard checkpoint.gguf != nil, let vocabulary = try checkpoint.ggufVocabulary() else { return }
+        for file in vocabulary.files(chatTemplate: checkpoint.chatTemplate) { try addFile(file.name, file.bytes) }
     }
 
     private func copyCompanions(_ source: String) throws {

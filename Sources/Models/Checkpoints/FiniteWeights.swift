@@ -73,8 +73,21 @@ extension Checkpoint {
     /// - Throws: `.badData` that names the tensor and the place of the first NaN or infinity in it.
     public func checkFinite(_ name: String) throws {
         guard shape(of: name)?.count == 2 else { return try check(name, tensor(name)) }
-        for (part, tensor) in try stored(name).tensors.sorted(by: { $0.key < $1.key }) {
+        let stored = try stored(name)
+        if stored.format == BlockWeight.name { return try checkRows(name, BlockWeight(stored: stored)) }
+        for (part, tensor) in stored.tensors.sorted(by: { $0.key < $1.key }) {
             try check(part.isEmpty ? name : "\(name).\(part)", tensor)
+        }
+    }
+
+    /// Blocks have their scales among the codes: every row is decoded.
+    private func checkRows(_ name: String, _ weight: BlockWeight) throws {
+        let row = Tensor(uninitialized: [weight.columns])
+        for index in 0..<weight.rows {
+            weight.copyRow(index, into: row.basePointer.assumingMemoryBound(to: Float.self))
+            guard let column = row.firstNonFiniteIndex else { continue }
+            throw CoppiceError(
+                .badData, source: path, field: name, "is not finite at [\(index), \(column)], expected finite weights")
         }
     }
 

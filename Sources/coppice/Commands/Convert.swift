@@ -10,33 +10,49 @@ struct Convert: ParsableCommand {
             safetensors: a Hugging Face folder of dense weights; compressed ones are expanded to exactly the matrices \
             that they stand for.
             compressed-tensors: a Hugging Face folder whose weights stay compressed, for transformers and vLLM.
+            gguf: one file with the tokenizer, for llama.cpp; compressed weights become the blocks that say the same \
+            where there are any.
             """)
 
     enum Target: String, ExpressibleByArgument, CaseIterable {
         case safetensors
         case compressedTensors = "compressed-tensors"
+        case gguf
     }
 
     enum Element: String, ExpressibleByArgument, CaseIterable {
-        case f32, bf16, f16
+        case f32, bf16, f16, q4_0, q8_0, q4_k, q6_k
 
-        var dataType: DataType {
+        /// Nil for blocks.
+        var dataType: DataType? {
             switch self {
             case .f32: .f32
             case .bf16: .bf16
             case .f16: .f16
+            case .q4_0, .q8_0, .q4_k, .q6_k: nil
             }
         }
+
+        var weightType: GGUFWeightType? { GGUFWeightType(rawValue: rawValue) }
     }
 
     @OptionGroup var model: ModelArgument
     @Option(help: "The format.")
     var to = Target.safetensors
-    @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
+    @Option(help: ArgumentHelp("The folder (gguf: the file) to write.", valueName: "path"))
     var output: String
-    @Option(help: "The type of dense weights (default: as they are).")
+    @Option(help: "The type of the matrices (default: as they are); blocks for gguf only.")
     var type: Element?
     @OptionGroup var common: CommonOptions
+
+    mutating func validate() throws {
+        if to != .gguf, let type, type.dataType == nil {
+            throw ValidationError("--type: expected f32, bf16 or f16 for \(to.rawValue), found \(type.rawValue)")
+        }
+        if to == .gguf, !output.hasSuffix(".gguf") {
+            throw ValidationError("--output: expected the name of a .gguf file, found \(output)")
+        }
+    }
 
     func run() throws {
         common.apply()
@@ -48,6 +64,7 @@ struct Convert: ParsableCommand {
         case .compressedTensors:
             try checkpoint.convertToCompressedTensors(
                 to: output, dataType: type?.dataType, progress: common.progress)
+        case .gguf: try checkpoint.convert(toGGUF: output, type: type?.weightType, progress: common.progress)
         }
         let total = try ModelInventory(Checkpoint.open(output)).total
         if common.json {

@@ -63,7 +63,9 @@ extension Tokenize {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw CoppiceError(.noInput, source: path, "no such file or folder")
         }
-        return isFolder.boolValue ? try TokenizerLoader.load(folder: path) : try Checkpoint.open(path).tokenizer()
+        // A GGUF file may hold a vocabulary alone.
+        if isFolder.boolValue || path.hasSuffix(".gguf") { return try TokenizerLoader.load(folder: path) }
+        return try Checkpoint.open(path).tokenizer()
     }
 }
 

@@ -7,7 +7,7 @@ import Foundation
 struct ModelArgument: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
-            "A Hugging Face or Coppice folder, a .safetensors or llama2.c .bin file, or \"tales\", the built-in model.",
+            "A Hugging Face or Coppice folder, a .safetensors, .gguf or llama2.c .bin file, or \"tales\", the built-in model.",
             valueName: "model"))
     var model = BuiltInModel.name
 

@@ -9,35 +9,13 @@ enum Llama2CTokenizerFile {
     static func load(_ file: [UInt8], source: String, _ configuration: TokenizerConfiguration) throws -> TextTokenizer {
         let table = ByteStringTable(minimumCapacity: 1 << 12)
         var identifiers: [Int32] = []
-        var pieces: [String] = []
-        var scores: [Float] = []
-        var offset = 4
-        func word(_ at: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(file[at + $1]) << UInt32(8 * $1) } }
-        while offset < file.count {
-            let field = "piece \(pieces.count)"
-            guard offset + 8 <= file.count else {
-                throw CoppiceError(.badData, source: source, field: field, "the file is cut off")
-            }
-            let score = Float(bitPattern: word(offset))
-            let length = Int(Int32(bitPattern: word(offset + 4)))
-            guard length >= 0, offset + 8 + length <= file.count else {
-                throw CoppiceError(.badData, source: source, field: field, "its length \(length) is beyond the file")
-            }
-            guard !score.isNaN else {
-                throw CoppiceError(.badData, source: source, field: field, "its score is no number")
-            }
-            let bytes = Array(file[(offset + 8)..<(offset + 8 + length)])
+        let entries = try Self.pieces(file, source: source)
+        for (id, piece) in entries.enumerated() where id > 2 {
             // Of equal pieces the first counts; the special ones are no text.
-            if pieces.count > 2, table.insert(bytes).isNew { identifiers.append(Int32(pieces.count)) }
-            pieces.append(String(decoding: bytes, as: UTF8.self))
-            scores.append(score)
-            offset += 8 + length
+            if table.insert(piece.text).isNew { identifiers.append(Int32(id)) }
         }
-        guard pieces.count >= 259 else {
-            throw CoppiceError(
-                .badData, source: source,
-                "expected at least 259 pieces (3 special and the bytes), found \(pieces.count)")
-        }
+        let pieces = entries.map { String(decoding: $0.text, as: UTF8.self) }
+        let scores = entries.map(\.score)
         let ranks = BPEModel.ranks(ofScores: scores)
         let model = BPEModel(
             table: table, identifiers: identifiers,
@@ -57,6 +35,37 @@ enum Llama2CTokenizerFile {
         if let stage = BPEModel.wordStage(table, mark: " ") { parts.preTokenizer.stages = [stage] }
         configuration.apply(to: &parts, begin: 1, end: [2]) { ["<unk>": 0, "<s>": 1, "</s>": 2][$0] }
         return TextTokenizer(parts, model: model)
+    }
+
+    /// The pieces as the file has them.
+    ///
+    /// - Throws: `badData` that names the piece at which the file is damaged.
+    static func pieces(_ file: [UInt8], source: String) throws -> [(text: [UInt8], score: Float)] {
+        var pieces: [(text: [UInt8], score: Float)] = []
+        var offset = 4
+        func word(_ at: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(file[at + $1]) << UInt32(8 * $1) } }
+        while offset < file.count {
+            let field = "piece \(pieces.count)"
+            guard offset + 8 <= file.count else {
+                throw CoppiceError(.badData, source: source, field: field, "the file is cut off")
+            }
+            let score = Float(bitPattern: word(offset))
+            let length = Int(Int32(bitPattern: word(offset + 4)))
+            guard length >= 0, offset + 8 + length <= file.count else {
+                throw CoppiceError(.badData, source: source, field: field, "its length \(length) is beyond the file")
+            }
+            guard !score.isNaN else {
+                throw CoppiceError(.badData, source: source, field: field, "its score is no number")
+            }
+            pieces.append((Array(file[(offset + 8)..<(offset + 8 + length)]), score))
+            offset += 8 + length
+        }
+        guard pieces.count >= 259 else {
+            throw CoppiceError(
+                .badData, source: source,
+                "expected at least 259 pieces (3 special and the bytes), found \(pieces.count)")
+        }
+        return pieces
     }
 }
 

@@ -3,33 +3,43 @@ import CoppiceTensors
 /// SentencePiece's `tokenizer.model`: a protocol buffer with the pieces, the kind of model and its normalization
 /// (`sentencepiece_model.proto`). Models `UNIGRAM` and `BPE`.
 struct SentencePieceFile {
-    private enum Kind: Int {
+    enum Kind: Int, Sendable {
         case normal = 1
         case unknown, control, userDefined, unused, byte
     }
 
-    private struct Piece {
+    struct Piece: Sendable {
         var text: [UInt8] = []
         var score: Float = 0
         var kind = Kind.normal
     }
 
     private let source: String
-    private var pieces: [Piece] = []
-    private var modelType = 1
-    private var unknownNumber = 0
-    private var beginNumber = 1
-    private var endNumber = 2
+    private(set) var pieces: [Piece] = []
+    private(set) var modelType = 1
+    private(set) var unknownNumber = 0
+    private(set) var beginNumber = 1
+    private(set) var endNumber = 2
     private var unknownText = " \u{2047} "
-    private var normalizer = SentencePieceNormalizer()
+    private(set) var normalizer = SentencePieceNormalizer()
 
     static func load(_ file: [UInt8], source: String, _ configuration: TokenizerConfiguration) throws -> TextTokenizer {
         try SentencePieceFile(file, source: source).tokenizer(configuration)
     }
 
+    /// A byte-pair model whose parts come from another kind of file.
+    init(pieces: [Piece], begin: Int?, end: Int?, normalizer: SentencePieceNormalizer, source: String) {
+        self.source = source
+        self.pieces = pieces
+        self.normalizer = normalizer
+        modelType = 2
+        beginNumber = begin ?? -1
+        endNumber = end ?? -1
+    }
+
     // MARK: Reading
 
-    private init(_ file: [UInt8], source: String) throws {
+    init(_ file: [UInt8], source: String) throws {
         self.source = source
         var reader = ProtobufReader(file[...])
         while let (field, value) = try reader.next() {
@@ -95,7 +105,7 @@ struct SentencePieceFile {
 
     // MARK: Assembling
 
-    private func tokenizer(_ configuration: TokenizerConfiguration) throws -> TextTokenizer {
+    func tokenizer(_ configuration: TokenizerConfiguration) throws -> TextTokenizer {
         let hasBytes = pieces.contains { $0.kind == .byte }
         var parts = TextTokenizer.Parts(
             vocabulary: Vocabulary(

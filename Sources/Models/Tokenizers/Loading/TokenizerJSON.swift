@@ -2,17 +2,17 @@ import CoppiceTensors
 
 /// Reads the `tokenizer.json` of Hugging Face `tokenizers`: models `BPE` and `Unigram`.
 struct TokenizerJSON {
-    private let source: String
-    private var sections: [String: JSON] = [:]
-    private var model: [String: JSON] = [:]
+    let source: String
+    private(set) var sections: [String: JSON] = [:]
+    private(set) var model: [String: JSON] = [:]
     // The vocabulary of BPE; keys as the file spells them.
-    private let table = ByteStringTable(minimumCapacity: 1 << 15)
-    private var identifiers: [Int32] = []
+    let table = ByteStringTable(minimumCapacity: 1 << 15)
+    private(set) var identifiers: [Int32] = []
     // Both sides of each merge, one after the other, and where they end.
-    private var mergeText: [UInt8] = []
-    private var mergeEnds: [Int] = []
+    private(set) var mergeText: [UInt8] = []
+    private(set) var mergeEnds: [Int] = []
     // The vocabulary of Unigram.
-    private var unigrams: [(text: [UInt8], score: Double)] = []
+    private(set) var unigrams: [(text: [UInt8], score: Double)] = []
 
     static func load(_ bytes: [UInt8], source: String, _ configuration: TokenizerConfiguration) throws
         -> TextTokenizer
@@ -23,7 +23,7 @@ struct TokenizerJSON {
 
     // MARK: Reading
 
-    private init(_ bytes: UnsafeBufferPointer<UInt8>, source: String) throws {
+    init(_ bytes: UnsafeBufferPointer<UInt8>, source: String) throws {
         self.source = source
         var reader = JSONReader(bytes, source: source)
         try reader.object { key, reader in
@@ -137,7 +137,7 @@ struct TokenizerJSON {
         return TextTokenizer(parts, model: try bytePairModel(isByteLevel: isByteLevel, byteFallback: byteFallback))
     }
 
-    private func number(of piece: [UInt8]) -> Int? {
+    func number(of piece: [UInt8]) -> Int? {
         if let index = table.find(piece) { return Int(identifiers[index]) }
         return unigrams.firstIndex { $0.text == piece }
     }
@@ -147,7 +147,7 @@ struct TokenizerJSON {
         return VocabularyAndMerges.pieces(table, identifiers)
     }
 
-    private func addedTokens(_ configuration: TokenizerConfiguration) throws -> [AddedTokens.Token] {
+    func addedTokens(_ configuration: TokenizerConfiguration) throws -> [AddedTokens.Token] {
         var tokens: [AddedTokens.Token] = []
         for (index, json) in (sections["added_tokens"]?.arrayValue ?? []).enumerated() {
             guard let id = json["id"]?.intValue, let token = AddedTokens.Token(id: id, json) else {

@@ -6,7 +6,7 @@ import Foundation
 /// In a folder the first of these counts: `tokenizer.json` (Hugging Face `tokenizers`), `tokenizer.model`
 /// (SentencePiece, or a rank file under that name), `vocab.json` with `merges.txt`, a `.tiktoken` rank file, and
 /// llama2.c's `tokenizer.bin` or `tok*.bin`. `tokenizer_config.json`, `generation_config.json` and `config.json` beside
-/// it say which tokens begin a text and end an answer.
+/// it say which tokens begin a text and end an answer. A GGUF file, with or without weights, holds all of that.
 public enum TokenizerLoader {
     /// Loads the tokenizer in `folder`, or from the file `folder` if that is one.
     ///
@@ -17,12 +17,18 @@ public enum TokenizerLoader {
         guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) else {
             throw CoppiceError(.noInput, source: folder, "no such file or folder")
         }
+        if !isFolder.boolValue, folder.hasSuffix(".gguf") {
+            return try GGUFVocabulary(GGUFFile(path: folder)).tokenizer()
+        }
         let path = isFolder.boolValue ? try find(in: folder) : folder
         let parent = isFolder.boolValue ? folder : URL(fileURLWithPath: folder).deletingLastPathComponent().path
         return try load(file: path, configuration: try TokenizerConfiguration(folder: parent))
     }
 
-    private static func find(in folder: String) throws -> String {
+    /// The file that counts in a folder.
+    ///
+    /// - Throws: `noInput` when there is none.
+    static func find(in folder: String) throws -> String {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
         for wanted in ["tokenizer.json", "tokenizer.model", "vocab.json"] where names.contains(wanted) {
             return folder + "/" + wanted

@@ -145,7 +145,57 @@ private struct Scanner {
         case .space:
             let (bits, length) = classAt(start)
             return bits & Self.space != 0 ? start + length : start
+        case .lineEnd: return ascii(start, is: Self.lineEnd) ? start + 1 : start
+        case .anySpacedLetters:
+            let wordStart = afterAnySpace(start)
+            let end = run(of: Self.word, from: wordStart)
+            return end > wordStart ? end : start
+        case .anySpacedPunctuation:
+            let runStart = afterAnySpace(start)
+            let end = punctuationEnd(from: runStart, symbols: "")
+            return end > runStart ? end : start
+        case .ideographs: return ideographsEnd(from: start)
+        case .punctuation: return punctuationEnd(from: start, symbols: "$+<=>^~|")
+        case .threeDigits:
+            let isNumber = start + 3 <= count && (0..<3).allSatisfy { text[start + $0] &- 0x30 < 10 }
+            return isNumber ? start + 3 : start
         }
+    }
+
+    /// `\s?`.
+    private func afterAnySpace(_ start: Int) -> Int {
+        let (bits, length) = classAt(start)
+        return bits & Self.space != 0 ? start + length : start
+    }
+
+    /// The end of a run of `\p{P}` and, of ASCII's symbols, those given.
+    private func punctuationEnd(from start: Int, symbols: StaticString) -> Int {
+        var position = start
+        while position < count {
+            let (bits, length) = classAt(position)
+            guard bits & CharacterClass.punctuation.rawValue != 0 else { break }
+            if length == 1 {
+                let isSymbol = Self.contains("$+<=>^`|~", text[position])
+                guard !isSymbol || Self.contains(symbols, text[position]) else { break }
+            }
+            position += length
+        }
+        return position
+    }
+
+    private static func contains(_ symbols: StaticString, _ byte: UInt8) -> Bool {
+        UnsafeBufferPointer(start: symbols.utf8Start, count: symbols.utf8CodeUnitCount).contains(byte)
+    }
+
+    /// `[一-龥ࠀ-一가-퟿]+`.
+    private func ideographsEnd(from start: Int) -> Int {
+        var position = start
+        while position < count, text[position] >= 0xe0 {
+            let (scalar, length) = UTF8Text.scalar(at: text + position)
+            guard (0x800...0x9fa5).contains(scalar.value) || (0xac00...0xd7ff).contains(scalar.value) else { break }
+            position += length
+        }
+        return position
     }
 
     @inline(__always)

@@ -36,6 +36,18 @@ public struct SplitPattern: Sendable, Hashable {
         case spaces
         /// `\s`.
         case space
+        /// `[\r\n]`.
+        case lineEnd
+        /// `\s?\p{L}+`.
+        case anySpacedLetters
+        /// `\s?\p{P}+`.
+        case anySpacedPunctuation
+        /// `[一-龥ࠀ-一가-퟿]+`.
+        case ideographs
+        /// `[\p{P}\$\+<=>\^~\|]+`.
+        case punctuation
+        /// `[0-9][0-9][0-9]`.
+        case threeDigits
     }
 
     /// GPT-2's: contractions, words, numbers and symbols, each with the one space before it.
@@ -134,6 +146,12 @@ public struct SplitPattern: Sendable, Hashable {
             #"\s+(?!\S)"#: .spaceBeforeSpace,
             #"\s+"#: .spaces,
             #"\s"#: .space,
+            #"[\r\n]"#: .lineEnd,
+            #"\s?\p{L}+"#: .anySpacedLetters,
+            #"\s?\p{P}+"#: .anySpacedPunctuation,
+            "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+": .ideographs,
+            #"[\p{P}\$\+<=>\^~\|]+"#: .punctuation,
+            "[0-9][0-9][0-9]": .threeDigits,
         ]
     }()
 
