@@ -104,7 +104,7 @@ import Testing
         let dense = try BlockWeight(encoding: source, as: type).dense().floats()
         #expect(dense[..<512].allSatisfy { $0 == 0 }, "zeros stay zero")
         #expect(dense[512..<1024].allSatisfy { abs($0 - 0.25) < 0.25 * 0.002 }, "constants stay constant")
-        #expect(dense.allSatisfy(\.isFinite))
+        #expect(dense.allSatisfy { $0.isFinite })
     }
 
     @Test(arguments: BlockType.encodable) func valuesThatCannotBeEncodedAreRefused(type: BlockType) throws {

@@ -30,7 +30,7 @@ public struct GGUFMetadata: Sendable {
     public mutating func add(_ key: String, _ value: String) { add(key, .string) { $0.append(text: Array(value.utf8)) } }
     public mutating func add(_ key: String, _ value: Int) { add(key, .u32) { $0.append(UInt32(value)) } }
     public mutating func add(_ key: String, _ value: Double) { add(key, .f32) { $0.append(Float(value).bitPattern) } }
-    public mutating func add(_ key: String, _ value: Bool) { add(key, .bool) { $0.append(value ? 1 : 0) } }
+    public mutating func add(_ key: String, _ value: Bool) { add(key, .bool) { $0.append(UInt8(value ? 1 : 0)) } }
 
     /// Adds a list.
     public mutating func add(_ key: String, strings: [[UInt8]]) {
@@ -46,7 +46,7 @@ public struct GGUFMetadata: Sendable {
     }
 
     public mutating func add(_ key: String, flags: [Bool]) {
-        add(key, listOf: .bool, flags.count) { bytes in for value in flags { bytes.append(value ? 1 : 0) } }
+        add(key, listOf: .bool, flags.count) { bytes in for value in flags { bytes.append(UInt8(value ? 1 : 0)) } }
     }
 }
 

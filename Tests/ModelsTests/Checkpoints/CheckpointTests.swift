@@ -123,7 +123,7 @@ import Testing
             openingError(path, .noInput)
                 == "\(path): holds 2 safetensors files without model.safetensors.index.json; name one of them")
         let text = try scratch.write("notes.txt", "hello")
-        #expect(openingError(text) == "\(text): expected a model folder, a .safetensors file or a llama2.c .bin file")
+        #expect(openingError(text) == "\(text): expected a model folder, a .safetensors, .gguf or llama2.c .bin file")
     }
 
     @Test func damagedConfigurationsAreNamed() throws {
