@@ -2,7 +2,7 @@ import CKernels
 
 /// A block type of GGUF files: 32 or 256 consecutive inputs of a row lie together with their scales.
 ///
-/// The raw value is the type's name in lower case. `docs/formats.md` has the layouts.
+/// The raw value is the type's name in lower case. `docs/gguf.md` has the layouts.
 public enum BlockType: String, Sendable, CaseIterable {
     case q4_0, q4_1, q5_0, q5_1, q8_0, iq4_nl, q2_k, q3_k, q4_k, q5_k, q6_k
 

@@ -2,7 +2,7 @@
 // them. y = x Wᵀ, row-major. Nothing needs to be aligned: blocks may lie anywhere in a mapped file.
 #pragma once
 
-/// Block types, by the names that GGUF files have for them. Layouts are in docs/formats.md.
+/// Block types, by the names that GGUF files have for them. Layouts are in docs/gguf.md.
 typedef enum coppice_block_type {
     COPPICE_BLOCK_Q4_0, COPPICE_BLOCK_Q4_1, COPPICE_BLOCK_Q5_0, COPPICE_BLOCK_Q5_1, COPPICE_BLOCK_Q8_0,
     COPPICE_BLOCK_IQ4_NL, COPPICE_BLOCK_Q2_K, COPPICE_BLOCK_Q3_K, COPPICE_BLOCK_Q4_K, COPPICE_BLOCK_Q5_K,

@@ -58,7 +58,7 @@ import Testing
         let headerEnd = try GGUFFile(path: scratch["model.gguf"]).tensors.values.map(\.bytes.lowerBound).min() ?? 0
         var generator = SplitMix(state: 77)
         var opened = 0, tokenizers = 0
-        for _ in 0..<3000 {
+        for round in 0..<3000 {
             var bytes = original
             switch generator.next() % 8 {
             case 0: bytes.removeLast(Int(generator.next() % UInt64(bytes.count)))
@@ -83,6 +83,7 @@ import Testing
                 _ = checkpoint.chatTemplate
                 let tokenizer = try checkpoint.tokenizer()
                 tokenizers += 1
+                guard round % 16 == 0 else { continue }
                 _ = tokenizer.decode(tokenizer.encode("abcab zz", addingSpecialTokens: true), skippingSpecialTokens: false)
             } catch let error as CoppiceError {
                 #expect(error.kind == .badData || error.kind == .noInput, "\(error)")
