@@ -12,7 +12,7 @@ import CoppiceTensors
 /// | dense | `weight` |
 ///
 /// w = (code − zero) · scale with signed codes. Sparse values may be floats, or codes of int-quantized weights. How
-/// activations were to be quantized is passed over: products take them in f32.
+/// activations were to be quantized is passed over: products take them as for any weight in the format.
 struct CompressedTensorsLayout: ExchangeLayout {
     static let method = "compressed-tensors"
 

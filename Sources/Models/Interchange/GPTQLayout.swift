@@ -41,7 +41,7 @@ struct GPTQLayout: ExchangeLayout {
     func weight(_ tensors: ModuleTensors) throws -> ImportedWeight? {
         guard let (_, packedShape) = tensors.description("qweight") else { return nil }
         let (rows, columns) = (tensors.rows, tensors.columns)
-        let candidates = hasExceptions ? [bits, 12 - bits] : [bits]
+        let candidates = hasExceptions ? [bits, bits == 4 ? 8 : 4] : [bits]
         let bits = candidates.first { [columns * $0 / 32, rows] == packedShape } ?? bits
         guard columns % PackedWords.perWord(bits) == 0, rows % PackedWords.perWord(bits) == 0 else {
             throw tensors.failure(
