@@ -5,8 +5,8 @@ extension BlockWeight {
     /// The same matrix in blocks, where there is a block type for it: integers, dense or sparse, whose groups are whole
     /// blocks of 32. Each block has the scale of its group.
     ///
-    /// Symmetric 4 bits become `q4_0` and symmetric 8 bits `q8_0`, both exactly. Asymmetric 4 bits become `q4_1` with the
-    /// same codes, and with minima that are rounded to f16. Nil for everything else.
+    /// Symmetric 4 bits become `q4_0` and symmetric 8 bits `q8_0`, both exactly. Asymmetric 4 bits become `q4_1` with
+    /// the same codes, and with minima that are rounded to f16. Nil for everything else.
     ///
     /// - Throws: what decoding `stored` throws.
     public init?(repacking stored: StoredWeight) throws {

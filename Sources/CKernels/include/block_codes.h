@@ -22,12 +22,12 @@ long coppice_block_length(coppice_block_type type);
 /// Bytes of a block.
 long coppice_block_bytes(coppice_block_type type);
 
-/// Writes W[row][first ..< first + count] as f32: every product and difference rounded to f32 by itself, as the format's
-/// reference does it. `first` and `count` are multiples of the block's length.
+/// Writes W[row][first ..< first + count] as f32: every product and difference rounded to f32 by itself, as the
+/// format's reference does it. `first` and `count` are multiples of the block's length.
 void coppice_block_columns(const coppice_block_weight *weight, long row, long first, long count, float *values);
 
-/// y[i][r] = Σ_c x[i][c] W[r][c] with the values of `coppice_block_columns`. Sums are in f32; the result does not depend
-/// on the number of threads. y overlaps neither; strides are in elements.
+/// y[i][r] = Σ_c x[i][c] W[r][c] with the values of `coppice_block_columns`. Sums are in f32; the result does not
+/// depend on the number of threads. y overlaps neither; strides are in elements.
 void coppice_block_product(
     const coppice_block_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride);
 

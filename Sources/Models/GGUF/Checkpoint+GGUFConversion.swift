@@ -5,12 +5,13 @@ extension Checkpoint {
     /// Writes the model with its tokenizer as one GGUF file, which llama.cpp loads.
     ///
     /// Vectors (norms, biases) are written as f32. Without `type` matrices keep theirs: dense ones and GGUF's blocks as
-    /// they are; integers become the blocks that say the same (`BlockWeight.init(repacking:)`), else `q8_0`, or f16 where
-    /// rows are no whole blocks; sparse floats become dense ones of their type. One matrix at a time is in memory.
+    /// they are; integers become the blocks that say the same (`BlockWeight.init(repacking:)`), else `q8_0`, or f16
+    /// where rows are no whole blocks; sparse floats become dense ones of their type. One matrix at a time is in
+    /// memory.
     ///
     /// - Parameter type: what all matrices become; see ``GGUFWeightType`` for the exceptions.
-    /// - Throws: `.badData` for a weight that its type cannot hold, naming it, and for a tokenizer that GGUF has no words
-    ///   for; what ``GGUFWriter`` throws.
+    /// - Throws: `.badData` for a weight that its type cannot hold, naming it, and for a tokenizer that GGUF has no
+    ///   words for; what ``GGUFWriter`` throws.
     public func convert(
         toGGUF path: String, type: GGUFWeightType? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws {

@@ -17,10 +17,11 @@ extension DecoderConfiguration.Family {
 }
 
 extension DecoderConfiguration {
-    /// Reads the metadata of a GGUF file. Biases, norms of heads and tied embeddings follow from which tensors there are.
+    /// Reads the metadata of a GGUF file. Biases, norms of heads and tied embeddings follow from which tensors there
+    /// are.
     ///
-    /// - Throws: `badData` that names the key that is missing, of the wrong type, out of range, at odds with another, or
-    ///   asks for something that is not supported.
+    /// - Throws: `badData` that names the key that is missing, of the wrong type, out of range, at odds with another,
+    ///   or asks for something that is not supported.
     init(gguf file: GGUFFile) throws {
         let general = GGUFFields(file: file)
         let known = Family.architectures.keys.sorted().joined(separator: ", ")

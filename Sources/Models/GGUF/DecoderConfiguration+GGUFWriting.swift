@@ -4,8 +4,8 @@ import Foundation
 extension DecoderConfiguration {
     /// The metadata that GGUF files have about the architecture.
     ///
-    /// Dynamic scaling of rotary frequencies, which changes nothing within the model's context, cannot be said there and
-    /// is left out. Windows are written for programs that read them; llama.cpp takes none for these architectures.
+    /// Dynamic scaling of rotary frequencies, which changes nothing within the model's context, cannot be said there
+    /// and is left out. Windows are written for programs that read them; llama.cpp takes none for these architectures.
     func addMetadata(to metadata: inout GGUFMetadata) {
         let architecture = family.ggufArchitecture
         func key(_ name: String) -> String { "\(architecture).\(name)" }

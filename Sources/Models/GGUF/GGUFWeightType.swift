@@ -19,9 +19,9 @@ public enum GGUFWeightType: String, Sendable, CaseIterable {
 
     /// The type of one matrix.
     ///
-    /// With 4 bits the output head (or the embeddings, where it is tied to them) has `q6_k`: its errors reach the logits
-    /// directly. Rows that are not whole blocks of 256 have `q4_0` for `q4_k` and `q8_0` for `q6_k`, and rows that are not
-    /// whole blocks of 32 f16.
+    /// With 4 bits the output head (or the embeddings, where it is tied to them) has `q6_k`: its errors reach the
+    /// logits directly. Rows that are not whole blocks of 256 have `q4_0` for `q4_k` and `q8_0` for `q6_k`, and rows
+    /// that are not whole blocks of 32 f16.
     func type(isHead: Bool, columns: Int) -> GGUFTensorType {
         guard case .block(var block) = type else { return type }
         if isHead, block == .q4_0 || block == .q4_k { block = .q6_k }

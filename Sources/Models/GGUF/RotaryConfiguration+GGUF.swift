@@ -54,8 +54,8 @@ extension RotaryConfiguration {
 
     /// The scaling of Llama 3 that gives these factors; nil when there is none.
     ///
-    /// 1 / factor_i is linear in frequency_i between the two bounds. Multiplying both bounds and the original context by
-    /// the same number changes nothing, so that any original context serves.
+    /// 1 / factor_i is linear in frequency_i between the two bounds. Multiplying both bounds and the original context
+    /// by the same number changes nothing, so that any original context serves.
     private func recovered(_ factors: [Double], originals: [Int]) -> Scaling? {
         guard let factor = factors.max(), factor.isFinite, factors.allSatisfy({ $0 >= 1 - 1e-4 }) else { return nil }
         if factor < 1 + 1e-4 { return Scaling.none }
