@@ -7,8 +7,8 @@ extension GGUFVocabulary {
 
     /// Reads `tokenizer.ggml.*`.
     ///
-    /// - Throws: `.noInput` when the file has no tokenizer; `.badData` that names the key for a kind of tokenizer that
-    ///   is not supported, or lists that do not fit together.
+    /// - Throws: `.noInput` when the file has no tokenizer; `.badData` that names the key for a kind of tokenizer that is
+    ///   not supported, or lists that do not fit together.
     init(_ file: GGUFFile) throws {
         let fields = GGUFFields(file: file, prefix: Self.prefix)
         guard let kind = try fields.string("model"), kind != "none", kind != "no_vocab" else {
@@ -17,8 +17,7 @@ extension GGUFVocabulary {
         guard kind == "llama" || kind == "gpt2" else {
             let names = ["bert": " (WordPiece)", "t5": " (SentencePiece unigrams)", "rwkv": " (RWKV)"]
             throw fields.error(
-                "model",
-                "expected gpt2 (byte-level BPE) or llama (SentencePiece BPE), found \(kind)\(names[kind] ?? "")")
+                "model", "expected gpt2 (byte-level BPE) or llama (SentencePiece BPE), found \(kind)\(names[kind] ?? "")")
         }
         guard let list = fields.value("tokens")?.arrayValue, list.elementType == .string, list.count > 0,
             list.count <= Self.greatestCount
