@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_int level_in_use = -1;
+static atomic_int process_level = -1;      // not decided yet
+static _Thread_local int thread_level = -1; // the process's
 
 coppice_cpu_level coppice_cpu_level_available(void) {
 #if defined(__x86_64__)
@@ -17,26 +18,33 @@ coppice_cpu_level coppice_cpu_level_available(void) {
     return COPPICE_CPU_PORTABLE;
 }
 
-coppice_cpu_level coppice_set_cpu_level(coppice_cpu_level level) {
-    coppice_cpu_level best = coppice_cpu_level_available();
-    if (level > best) level = best;
-    atomic_store(&level_in_use, (int)level);
-    return level;
+static coppice_cpu_level level_of_process(void) {
+    int level = atomic_load_explicit(&process_level, memory_order_relaxed);
+    if (level >= 0) return (coppice_cpu_level)level;
+    coppice_cpu_level best = coppice_cpu_level_available(), wanted = COPPICE_CPU_AVX512;
+    const char *forced = getenv("COPPICE_CPU");
+    if (forced && strcmp(forced, "portable") == 0) wanted = COPPICE_CPU_PORTABLE;
+    if (forced && strcmp(forced, "avx2") == 0) wanted = COPPICE_CPU_AVX2;
+    if (wanted > best) wanted = best;
+    atomic_store(&process_level, (int)wanted);
+    return wanted;
 }
 
 coppice_cpu_level coppice_cpu_level_in_use(void) {
-    int level = atomic_load_explicit(&level_in_use, memory_order_relaxed);
-    if (level >= 0) return (coppice_cpu_level)level;
-    const char *forced = getenv("COPPICE_CPU");
-    coppice_cpu_level wanted = COPPICE_CPU_AVX512;
-    if (forced && strcmp(forced, "portable") == 0) wanted = COPPICE_CPU_PORTABLE;
-    if (forced && strcmp(forced, "avx2") == 0) wanted = COPPICE_CPU_AVX2;
-    return coppice_set_cpu_level(wanted);
+    return thread_level >= 0 ? (coppice_cpu_level)thread_level : level_of_process();
+}
+
+coppice_cpu_level coppice_set_cpu_level(coppice_cpu_level level) {
+    coppice_cpu_level best = coppice_cpu_level_available();
+    if (level > best) level = best;
+    thread_level = (int)level;
+    return level;
 }
 
 int coppice_cpu_has_vnni(void) {
 #if defined(__x86_64__)
-    return coppice_cpu_level_in_use() == COPPICE_CPU_AVX512 && __builtin_cpu_supports("avx512vnni");
+    return coppice_cpu_level_in_use() == COPPICE_CPU_AVX512 && __builtin_cpu_supports("avx512vnni")
+        && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
 #else
     return 0;
 #endif

@@ -29,8 +29,8 @@ static void expand(const void *weight, long row, long first_column, long count, 
     const char *source = p->weight + (row * p->columns + first_column) * element_size(p->type);
     switch (p->type) {
     case COPPICE_TYPE_F32: memcpy(values, source, count * sizeof(float)); break;
-    case COPPICE_TYPE_BF16: coppice_bf16_to_f32(source, values, count); break;
-    case COPPICE_TYPE_F16: coppice_f16_to_f32(source, values, count); break;
+    case COPPICE_TYPE_BF16: coppice_convert_serially(COPPICE_DATA_BF16, COPPICE_DATA_F32, count, source, values); break;
+    case COPPICE_TYPE_F16: coppice_convert_serially(COPPICE_DATA_F16, COPPICE_DATA_F32, count, source, values); break;
     }
 }
 

@@ -26,8 +26,8 @@ static inline float coppice_f32_from_bf16(uint16_t value) { return coppice_float
 
 static inline uint16_t coppice_bf16_from_f32(float value) {
     uint32_t bits = coppice_bits_from_float(value);
-    if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)((bits >> 16) | 0x40);
-    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+    return (uint16_t)(value != value ? (bits >> 16) | 0x40 : rounded);
 }
 
 static inline float coppice_f32_from_f16(uint16_t half) {

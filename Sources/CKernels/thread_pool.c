@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "thread_pool.h"
 
+#include "cpu_features.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -28,6 +30,7 @@ static struct {
     coppice_task task;
     void *context;
     long count;
+    coppice_cpu_level level; // the caller's, which its tasks keep wherever they run
 } job;
 static _Alignas(64) atomic_long next_index;
 static _Alignas(64) atomic_uint generation;
@@ -72,7 +75,10 @@ static void *work(void *first_generation) {
         seen = atomic_load_explicit(&generation, memory_order_acquire);
         if (atomic_load(&stopping)) return NULL;
         atomic_fetch_add(&active, 1);
-        if (atomic_load(&is_open)) take_tasks();
+        if (atomic_load(&is_open)) {
+            coppice_set_cpu_level(job.level);
+            take_tasks();
+        }
         atomic_fetch_sub_explicit(&active, 1, memory_order_release);
     }
 }
@@ -142,6 +148,7 @@ void coppice_parallel_for(long count, void *context, coppice_task task) {
     job.task = task;
     job.context = context;
     job.count = count;
+    job.level = coppice_cpu_level_in_use();
     atomic_store_explicit(&next_index, 0, memory_order_relaxed);
     atomic_store(&is_open, 1);
     publish();

@@ -57,7 +57,7 @@ public struct BitmaskSparseWeight: WeightFormat {
 
     public func multiply(_ x: ActivationRows, into y: OutputRows) {
         checkShapes(x, y)
-        withKernel { coppice_packed_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+        withKernel { PackedValues.multiply($0, x, into: y) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

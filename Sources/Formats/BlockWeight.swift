@@ -58,7 +58,8 @@ public struct BlockWeight: WeightFormat {
         let name = try stored.option("type", oneOf: BlockType.allCases.map(\.rawValue))
         guard let type = BlockType(rawValue: name) else { throw stored.failure("options.type", "is not known") }
         guard columns % type.length == 0 else {
-            throw stored.failure("shape", "expected columns in multiples of \(type.length) for \(name), found \(columns)")
+            throw stored.failure(
+                "shape", "expected columns in multiples of \(type.length) for \(name), found \(columns)")
         }
         self.type = type
         blocks = try stored.part("blocks", .u8, [rows, type.rowByteCount(columns: columns)])

@@ -44,13 +44,7 @@ public struct DenseWeight: WeightFormat {
         precondition(row >= 0 && row < rows, "row \(row) of \(rows)")
         withExtendedLifetime(tensor.storage) {
             let source = tensor.basePointer + row * columns * tensor.dataType.byteCount
-            switch tensor.dataType {
-            case .bf16: coppice_bf16_to_f32(source, destination, columns)
-            case .f16: coppice_f16_to_f32(source, destination, columns)
-            default:
-                UnsafeMutableRawPointer(destination).copyMemory(
-                    from: source, byteCount: columns * MemoryLayout<Float>.stride)
-            }
+            coppice_convert_serially(tensor.dataType.kernelType, COPPICE_DATA_F32, columns, source, destination)
         }
     }
 

@@ -3,7 +3,9 @@ import CoppiceTensors
 
 /// A weight of 4- or 8-bit integers with a scale for each group of inputs (or each row), symmetric or asymmetric.
 ///
-/// Products use exactly ``dense()``: codes are brought back to f32 in registers, and activations stay f32.
+/// Products run in integer arithmetic on activations that are rounded to 8 bits where the processor has AVX-512 VNNI
+/// (or AVX2, for up to 8 rows) and groups are 32, 64, a multiple of 128 columns or whole rows; else codes are brought
+/// back to f32 in registers.
 public struct IntegerGroupWeight: WeightFormat {
     public static let name = "integer"
 
@@ -39,7 +41,7 @@ public struct IntegerGroupWeight: WeightFormat {
 
     public func multiply(_ x: ActivationRows, into y: OutputRows) {
         checkShapes(x, y)
-        withKernel { coppice_packed_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+        withKernel { PackedValues.multiply($0, x, into: y) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

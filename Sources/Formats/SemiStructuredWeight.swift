@@ -78,7 +78,7 @@ public struct SemiStructuredWeight: WeightFormat {
 
     public func multiply(_ x: ActivationRows, into y: OutputRows) {
         checkShapes(x, y)
-        withKernel { coppice_packed_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+        withKernel { PackedValues.multiply($0, x, into: y) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -26,6 +26,9 @@ public protocol WeightFormat: Sendable {
     /// Writes x Wᵀ to `y`, for one to thousands of rows of x; picks its kernel by that number. Multithreaded, with
     /// a result that does not depend on the number of threads. May be called from several threads.
     ///
+    /// Sums are in f32. Integer weights may round activations to 8 bits in blocks of 32 columns: y[i][r] is then off by
+    /// at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block in x[i].
+    ///
     /// - Precondition: x has W's columns, y has W's rows as columns and as many rows as x; they do not overlap.
     func multiply(_ x: ActivationRows, into y: OutputRows)
 

@@ -1,6 +1,11 @@
+import CKernels
+
 /// The element type of a ``Tensor``, known at run time.
 public enum DataType: UInt8, Sendable, CaseIterable, Hashable {
     case f32, f64, bf16, f16, i8, u8, i32, i64, bool
+
+    /// The same type for the kernels.
+    package var kernelType: coppice_data_type { coppice_data_type(UInt32(rawValue)) }
 
     /// Bytes that one element takes.
     public var byteCount: Int {

@@ -148,13 +148,16 @@ import Testing
         let blocks = try #require(try BlockWeight(repacking: weight.stored()))
         #expect(blocks.type == .q4_1)
         let largest = weight.dense().floats().map(abs).max() ?? 0
-        for (x, y) in zip(weight.dense().floats(), blocks.dense().floats()) { #expect(abs(x - y) <= 2 * largest / 2048) }
+        for (x, y) in zip(weight.dense().floats(), blocks.dense().floats()) {
+            #expect(abs(x - y) <= 2 * largest / 2048)
+        }
     }
 
     @Test func whatBlocksCannotSayIsLeft() throws {
         let source = Samples.matrix(4, 96, seed: 2)
         for quantization in [
-            IntegerQuantization(bits: 8, groupSize: 32, isSymmetric: false), IntegerQuantization(bits: 4, groupSize: 48),
+            IntegerQuantization(bits: 8, groupSize: 32, isSymmetric: false),
+            IntegerQuantization(bits: 4, groupSize: 48),
         ] {
             #expect(try BlockWeight(repacking: IntegerGroupWeight(quantizing: source, quantization).stored()) == nil)
         }

@@ -28,11 +28,13 @@ import Testing
         return Tensor(values, shape: [rows, columns])
     }
 
-    @Test(arguments: quantizations) func integerProductsAreThoseOfTheDenseMatrix(quantization: IntegerQuantization) throws {
+    @Test(arguments: quantizations) func integerProductsAreThoseOfTheDenseMatrix(quantization: IntegerQuantization)
+        throws
+    {
         for (rows, columns) in Self.shapes + [(3, 1), (9, 37), (4, 513)] {
             let weight = try IntegerGroupWeight(
                 quantizing: Samples.matrix(rows, columns, seed: UInt64(rows + columns)), quantization)
-            try expectProducts(weight, batches: Self.batches)
+            try expectProducts(weight, batches: Self.batches, roundsActivations: quantization.groupSize != 16)
         }
     }
 
@@ -49,7 +51,24 @@ import Testing
                 let span = quantization.isSymmetric ? 2 * max(high, -low) : high - low
                 let step = span / Float(1 << quantization.bits - 1)
                 // Half a step, and what the f16 scale and a rounded zero point add at the ends of the range.
-                for index in range { #expect(abs(x[index] - y[index]) <= step * (quantization.isSymmetric ? 0.56 : 1.01)) }
+                for index in range {
+                    #expect(abs(x[index] - y[index]) <= step * (quantization.isSymmetric ? 0.56 : 1.01))
+                }
+            }
+        }
+    }
+
+    @Test(arguments: quantizations, [1, 4, 20]) func activationsThatAreNoNumbersShow(
+        quantization: IntegerQuantization, batch: Int
+    ) throws {
+        let weight = try IntegerGroupWeight(quantizing: Samples.matrix(8, 200, seed: 6), quantization)
+        atEveryLevel { level in
+            for bad in [Float.nan, .infinity, -.infinity] {
+                var x = Samples.floats(batch * 200, seed: 7)
+                x[(batch - 1) * 200 + 150] = bad
+                let y = weight.multiply(Tensor(x, shape: [batch, 200])).floats()
+                #expect(y[..<((batch - 1) * 8)].allSatisfy { $0.isFinite }, "\(bad) at \(level)")
+                #expect(y[((batch - 1) * 8)...].allSatisfy { !$0.isFinite }, "\(bad) at \(level)")
             }
         }
     }
@@ -68,7 +87,7 @@ import Testing
             for (rows, columns) in Self.shapes {
                 let source = Self.pruned(rows, columns, kept: kept, of: length)
                 let weight = try SemiStructuredWeight(packing: source, kept: kept, of: length, values: type)
-                try expectProducts(weight, batches: [1, 3, 8, 17])
+                try expectProducts(weight, batches: [1, 3, 8, 17], roundsActivations: type.roundsActivations)
                 #expect(weight.nonZeroCount <= rows * columns * kept / length)
                 if case .float(.f32) = type { #expect(weight.dense().floats() == source.floats()) }
             }
@@ -80,7 +99,7 @@ import Testing
             for (rows, columns) in Self.shapes + [(3, 1), (9, 37), (4, 513)] {
                 let source = Self.sparse(rows, columns, keepingEvery: step)
                 let weight = try BitmaskSparseWeight(packing: source, values: type)
-                try expectProducts(weight, batches: [1, 3, 8, 17])
+                try expectProducts(weight, batches: [1, 3, 8, 17], roundsActivations: type.roundsActivations)
                 if case .float(.f32) = type { #expect(weight.dense().floats() == source.floats()) }
             }
         }
@@ -104,7 +123,8 @@ import Testing
             if case .integer(let quantization) = type {
                 result.append(try IntegerGroupWeight(quantizing: Samples.matrix(5, 80, seed: 1), quantization))
             }
-            result.append(try SemiStructuredWeight(packing: pruned(5, 80, kept: 2, of: 4), kept: 2, of: 4, values: type))
+            result.append(
+                try SemiStructuredWeight(packing: pruned(5, 80, kept: 2, of: 4), kept: 2, of: 4, values: type))
             result.append(try BitmaskSparseWeight(packing: sparse(5, 77, keepingEvery: 2), values: type))
         }
         return result
@@ -144,10 +164,12 @@ import Testing
         }
         // Masks that do not follow the pattern, or point past the last column.
         var semi = try SemiStructuredWeight(
-            packing: Self.pruned(2, 16, kept: 2, of: 4), kept: 2, of: 4, values: .float(.bf16)).stored()
+            packing: Self.pruned(2, 16, kept: 2, of: 4), kept: 2, of: 4, values: .float(.bf16)
+        ).stored()
         semi.tensors["masks"] = Tensor([UInt8](repeating: 0xFF, count: 4), shape: [2, 2])
         expectBadData("2:4") { try WeightFormats.decode(semi) }
-        var bitmask = try BitmaskSparseWeight(packing: Self.sparse(2, 5, keepingEvery: 1), values: .float(.f32)).stored()
+        var bitmask = try BitmaskSparseWeight(packing: Self.sparse(2, 5, keepingEvery: 1), values: .float(.f32))
+            .stored()
         bitmask.tensors["masks"] = Tensor([UInt8](repeating: 0xFF, count: 4), shape: [2, 2])
         expectBadData("past column") { try WeightFormats.decode(bitmask) }
     }
@@ -176,5 +198,12 @@ import Testing
             packing: Self.pruned(4, 64, kept: 2, of: 4), kept: 2, of: 4, values: .float(.bf16))
         #expect(semi.byteCount == 4 * 32 * 2 + 4 * 8)
         #expect(semi.sparsity >= 0.5)
+    }
+}
+
+extension PackedValueType {
+    /// Whether there is a kernel in integer arithmetic.
+    fileprivate var roundsActivations: Bool {
+        if case .integer(let quantization) = self { quantization.groupSize != 16 } else { false }
     }
 }

@@ -2,7 +2,7 @@ import CKernels
 import CoppiceTensors
 import Testing
 
-@Suite(.serialized) struct ConversionTests {
+@Suite struct ConversionTests {
     /// Values around every rounding boundary of both 16-bit types, and the special ones.
     static let values: [Float] = {
         var values: [Float] = [0, -0.0, 1, -1, .infinity, -.infinity, 65504, 65519, 65520, 1e-8, 2.9802322e-8]
@@ -17,15 +17,15 @@ import Testing
         atEveryLevel { level in
             for count in [Self.values.count, 1, 7, 17, 31] {
                 var halves = [UInt16](repeating: 0, count: count)
-                coppice_f32_to_bf16(Self.values, &halves, count)
+                coppice_convert_serially(COPPICE_DATA_F32, COPPICE_DATA_BF16, count, Self.values, &halves)
                 #expect(halves == Self.values.prefix(count).map { BFloat16($0).bitPattern }, "bf16 \(level)")
-                coppice_f32_to_f16(Self.values, &halves, count)
+                coppice_convert_serially(COPPICE_DATA_F32, COPPICE_DATA_F16, count, Self.values, &halves)
                 #expect(halves == Self.values.prefix(count).map { Float16($0).bitPattern }, "f16 \(level)")
             }
             var half: UInt16 = 0
-            coppice_f32_to_bf16([Float.nan], &half, 1)
+            coppice_convert_serially(COPPICE_DATA_F32, COPPICE_DATA_BF16, 1, [Float.nan], &half)
             #expect(BFloat16(bitPattern: half).float.isNaN)
-            coppice_f32_to_f16([Float.nan], &half, 1)
+            coppice_convert_serially(COPPICE_DATA_F32, COPPICE_DATA_F16, 1, [Float.nan], &half)
             #expect(Float16(bitPattern: half).isNaN)
         }
     }
@@ -34,10 +34,10 @@ import Testing
         let patterns = (0...UInt16.max).map { $0 }
         atEveryLevel { level in
             var floats = [Float](repeating: 0, count: patterns.count)
-            coppice_f16_to_f32(patterns, &floats, patterns.count)
+            coppice_convert_serially(COPPICE_DATA_F16, COPPICE_DATA_F32, patterns.count, patterns, &floats)
             var wrong = zip(patterns, floats).count { !same(Float(Float16(bitPattern: $0)), $1) }
             #expect(wrong == 0, "f16 \(level)")
-            coppice_bf16_to_f32(patterns, &floats, patterns.count)
+            coppice_convert_serially(COPPICE_DATA_BF16, COPPICE_DATA_F32, patterns.count, patterns, &floats)
             wrong = zip(patterns, floats).count { !same(BFloat16(bitPattern: $0).float, $1) }
             #expect(wrong == 0, "bf16 \(level)")
         }

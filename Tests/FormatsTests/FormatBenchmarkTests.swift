@@ -51,7 +51,9 @@ import Testing
                 let sparsity = Int((weight.sparsity * 100).rounded())
                 let name = result.label + (result.label.hasPrefix("sparse") ? ", \(sparsity) % zero" : "")
                 let times = result.timings.map { String(format: "%.2f", $0.timeRatio) }
-                print("| \(name) | \(String(format: "%.3f", result.bytesRatio)) | " + times.joined(separator: " | ") + " |")
+                print(
+                    "| \(name) | \(String(format: "%.3f", result.bytesRatio)) | " + times.joined(separator: " | ")
+                        + " |")
             }
             for timing in results[0].timings {
                 print(

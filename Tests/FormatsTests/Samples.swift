@@ -24,25 +24,14 @@ enum Samples {
         Tensor(floats(rows * columns, seed: seed), shape: [rows, columns])
     }
 
-    /// f32 to a 16-bit type by the kernels.
-    static func convert(_ source: Tensor, to type: DataType) -> Tensor {
-        if type == .f32 { return source }
-        let result = Tensor(uninitialized: source.shape, dataType: type)
-        source.withElements(Float.self) { elements in
-            guard let base = elements.baseAddress else { return }
-            if type == .bf16 {
-                coppice_f32_to_bf16(base, result.basePointer, elements.count)
-            } else {
-                coppice_f32_to_f16(base, result.basePointer, elements.count)
-            }
-        }
-        return result
-    }
+    /// f32 to another floating-point type by the kernels.
+    static func convert(_ source: Tensor, to type: DataType) -> Tensor { source.converted(to: type) }
 }
 
-/// Runs `body` at every level that the processor has, then returns to the best.
+/// Runs `body` at every level that the processor has.
 func atEveryLevel(_ body: (coppice_cpu_level) throws -> Void) rethrows {
-    defer { coppice_set_cpu_level(COPPICE_CPU_AVX512) }
+    let usual = coppice_cpu_level_in_use()
+    defer { coppice_set_cpu_level(usual) }
     for level in [COPPICE_CPU_PORTABLE, COPPICE_CPU_AVX2, COPPICE_CPU_AVX512]
     where level.rawValue <= coppice_cpu_level_available().rawValue {
         coppice_set_cpu_level(level)
@@ -52,10 +41,11 @@ func atEveryLevel(_ body: (coppice_cpu_level) throws -> Void) rethrows {
 
 /// Checks `multiply` at every level and batch size against an f64 product with `dense()`.
 ///
-/// The tolerance is that of f32 sums plus, where `activationBlock` is given, the documented bound for activations
-/// that are rounded to 8 bits in blocks of at most that many columns: half a step of max|x| / 127 per entry.
+/// The tolerance is that of f32 sums and, where `roundsActivations` and the level has integer kernels for the batch, the
+/// documented bound for activations that are rounded to 8 bits in blocks of 32 columns: half a step of max|x| / 127 per
+/// entry.
 func expectProducts(
-    _ weight: some WeightFormat, batches: [Int], activationBlock: Int? = nil,
+    _ weight: some WeightFormat, batches: [Int], roundsActivations: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
     let rows = weight.rows, columns = weight.columns
@@ -65,22 +55,24 @@ func expectProducts(
         let xStride = columns + 3, yStride = rows + 5
         let x = Samples.floats(batch * xStride, seed: UInt64(batch + columns))
         var expected = [Double](repeating: 0, count: batch * rows)
-        var allowed = [Double](repeating: 0, count: batch * rows)
+        var summing = [Double](repeating: 0, count: batch * rows)
+        var rounding = [Double](repeating: 0, count: batch * rows)
         for i in 0..<batch {
-            let largest = (0..<columns).map { abs(x[i * xStride + $0]) }.max() ?? 0
+            let row = x[(i * xStride)..<(i * xStride + columns)].map { abs(Double($0)) }
+            let largest = stride(from: 0, to: columns, by: 32).map { row[$0..<min($0 + 32, columns)].max() ?? 0 }
             for r in 0..<rows {
-                var sum = 0.0, magnitude = 0.0, weights = 0.0
+                var sum = 0.0, magnitude = 0.0, halfSteps = 0.0, heaviest = 0.0
                 for c in 0..<columns {
-                    let product = Double(dense[r * columns + c]) * Double(x[i * xStride + c])
-                    sum += product
-                    magnitude += abs(product)
-                    weights += abs(Double(dense[r * columns + c]))
+                    let entry = Double(dense[r * columns + c])
+                    sum += entry * Double(x[i * xStride + c])
+                    magnitude += abs(entry) * row[c]
+                    halfSteps += abs(entry) * largest[c / 32] / 254
+                    heaviest = max(heaviest, abs(entry))
                 }
                 expected[i * rows + r] = sum
-                allowed[i * rows + r] = magnitude * 3e-6 + 1e-12
-                if activationBlock != nil {
-                    allowed[i * rows + r] += Double(largest) / 254 * weights * 1.0001
-                }
+                summing[i * rows + r] = magnitude * 3e-6 + 1e-12
+                // Zero points are subtracted after the sum.
+                rounding[i * rows + r] = halfSteps + 1e-6 * (heaviest + 0.01) * row.reduce(0, +)
             }
         }
         atEveryLevel { level in
@@ -96,7 +88,12 @@ func expectProducts(
             var worst = 0.0
             for i in 0..<batch {
                 for r in 0..<rows {
-                    let excess = abs(Double(y[i * yStride + r]) - expected[i * rows + r]) / allowed[i * rows + r]
+                    let at = i * rows + r
+                    let rounds =
+                        roundsActivations
+                        && (level == COPPICE_CPU_AVX512 || level == COPPICE_CPU_AVX2 && batch <= 8)
+                    let allowed = summing[at] + (rounds ? rounding[at] : 0)
+                    let excess = abs(Double(y[i * yStride + r]) - expected[at]) / allowed
                     worst = excess.isNaN ? .infinity : max(worst, excess)
                 }
                 let beyond = y[(i * yStride + rows)..<((i + 1) * yStride)].allSatisfy { $0.isNaN }

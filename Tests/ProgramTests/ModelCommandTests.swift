@@ -18,7 +18,8 @@ import Testing
     @Test func generationIsRepeatableWithASeed() throws {
         let arguments = ["--prompt", "Once upon a time", "--max-tokens", "24", "--json", "--seed"]
         func text(_ seed: String) throws -> String {
-            let run = try Program.run("generate", "tales", arguments[0], arguments[1], arguments[2], arguments[3],
+            let run = try Program.run(
+                "generate", "tales", arguments[0], arguments[1], arguments[2], arguments[3],
                 arguments[4], arguments[5], seed)
             #expect(run.status == 0, "\(run.errors)")
             return try #require(try run.json()["text"]?.stringValue)
@@ -65,7 +66,8 @@ import Testing
     }
 
     @Test func logitsHaveARowForEveryPosition() throws {
-        let rows = try #require(try Program.run("logits", "tales", "--ids", "5,6,7", "--json").json()["logits"]?.arrayValue)
+        let rows = try #require(
+            try Program.run("logits", "tales", "--ids", "5,6,7", "--json").json()["logits"]?.arrayValue)
         #expect(rows.count == 3)
         #expect(rows.allSatisfy { $0.arrayValue?.count == 4096 })
     }

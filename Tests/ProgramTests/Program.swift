@@ -27,8 +27,11 @@ struct Program {
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 
-    static func start(_ arguments: [String], output: Any? = nil, errors: Any? = nil) throws -> Process {
+    static func start(
+        _ arguments: [String], output: Any? = nil, errors: Any? = nil, environment: [String: String] = [:]
+    ) throws -> Process {
         let process = Process()
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.executableURL = url
         process.arguments = arguments
         process.standardInput = FileHandle.nullDevice
@@ -38,13 +41,13 @@ struct Program {
         return process
     }
 
-    static func run(_ arguments: String...) throws -> Run {
+    static func run(_ arguments: String..., environment: [String: String] = [:]) throws -> Run {
         let folder = TemporaryFolder()
         FileManager.default.createFile(atPath: folder.path + "/out", contents: nil)
         FileManager.default.createFile(atPath: folder.path + "/err", contents: nil)
         let process = try start(
             arguments, output: FileHandle(forWritingAtPath: folder.path + "/out"),
-            errors: FileHandle(forWritingAtPath: folder.path + "/err"))
+            errors: FileHandle(forWritingAtPath: folder.path + "/err"), environment: environment)
         process.waitUntilExit()
         return Run(
             status: process.terminationStatus,

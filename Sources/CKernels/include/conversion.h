@@ -1,17 +1,20 @@
-// Conversions between 32-bit and 16-bit floating-point numbers.
+// Conversions between arrays of any two element types.
 //
-// All functions convert `count` elements. The 16-bit side may have any alignment (it may lie in a mapped file);
-// the ranges must not overlap. Single-threaded: callers split large arrays.
+// Numbers to floating point round to nearest, ties to even; NaN stays NaN. Numbers to integers truncate toward zero
+// and saturate, NaN becomes 0; to bool is != 0. The arrays may have any alignment (they may lie in a mapped file) and
+// must not overlap.
 #pragma once
 
-/// bfloat16 to f32, exact.
-void coppice_bf16_to_f32(const void *source, float *destination, long count);
+/// Element types, with the values of Tensors' `DataType`.
+typedef enum coppice_data_type {
+    COPPICE_DATA_F32, COPPICE_DATA_F64, COPPICE_DATA_BF16, COPPICE_DATA_F16, COPPICE_DATA_I8, COPPICE_DATA_U8,
+    COPPICE_DATA_I32, COPPICE_DATA_I64, COPPICE_DATA_BOOL,
+} coppice_data_type;
 
-/// IEEE half to f32, exact (subnormals included).
-void coppice_f16_to_f32(const void *source, float *destination, long count);
+/// Converts `count` contiguous elements. Multithreaded.
+void coppice_convert(
+    coppice_data_type from, coppice_data_type to, long count, const void *source, void *destination);
 
-/// f32 to bfloat16, round to nearest, ties to even. NaN stays NaN (made quiet), overflow gives infinity.
-void coppice_f32_to_bf16(const float *source, void *destination, long count);
-
-/// f32 to IEEE half, round to nearest, ties to even. NaN stays NaN, overflow gives infinity.
-void coppice_f32_to_f16(const float *source, void *destination, long count);
+/// Converts `count` contiguous elements on the calling thread.
+void coppice_convert_serially(
+    coppice_data_type from, coppice_data_type to, long count, const void *source, void *destination);

@@ -52,7 +52,3 @@ void coppice_copy_strided(int size, const coppice_space *space, const void *sour
 
 /// Sets `count` elements of `size` bytes to the bit pattern at `value`.
 void coppice_fill(int size, const void *value, long count, void *destination);
-
-/// Converts `count` contiguous elements. Types are the values of Tensors' DataType: f32 0, f64 1, bf16 2, f16 3,
-/// i8 4, u8 5, i32 6, i64 7, bool 8. Numbers to integers truncate toward zero and saturate, NaN to 0; to bool is != 0.
-void coppice_convert(int from, int to, long count, const void *source, void *destination);

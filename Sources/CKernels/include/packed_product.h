@@ -30,10 +30,19 @@ typedef struct coppice_packed_weight {
     long group, groups;
 } coppice_packed_weight;
 
+/// Bytes of memory that a product of this size needs to run in integer arithmetic; 0 where that is not to be had: for
+/// floating-point values, groups other than 32, 64, multiples of 128 columns and whole rows, or this processor.
+long coppice_packed_scratch_bytes(const coppice_packed_weight *weight, long x_rows);
+
 /// y[i][r] = Σ_c x[i][c] W[r][c]. Sums are in f32; the result does not depend on the number of threads. y overlaps
 /// neither; strides are in elements.
+///
+/// With `scratch`, `coppice_packed_scratch_bytes` bytes aligned to 64, activations are rounded to 8 bits in blocks of 32
+/// columns (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block. Without,
+/// activations stay f32.
 void coppice_packed_product(
-    const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride);
+    const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride,
+    void *scratch);
 
 /// Writes W[row][first ..< first + count] as f32; `first` is a multiple of 16.
 void coppice_packed_columns(const coppice_packed_weight *weight, long row, long first, long count, float *values);

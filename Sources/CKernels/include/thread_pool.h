@@ -19,7 +19,7 @@ void coppice_parallel_for(long count, void *context, coppice_task task);
 /// else counts the processors this process may run on.
 int coppice_thread_count(void);
 
-/// Sets the number of threads (at least 1, at most 256). Must not race with `coppice_parallel_for`.
+/// Sets the number of threads of the fork-joins that begin from now on (at least 1, at most 256).
 void coppice_set_thread_count(int count);
 
 #ifdef __cplusplus

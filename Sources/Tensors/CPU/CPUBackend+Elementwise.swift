@@ -57,7 +57,7 @@ extension CPUBackend {
         let result = Tensor(uninitialized: x.shape, dataType: type)
         withExtendedLifetime(source) {
             coppice_convert(
-                Int32(x.dataType.rawValue), Int32(type.rawValue), x.count, source.basePointer, result.basePointer)
+                x.dataType.kernelType, type.kernelType, x.count, source.basePointer, result.basePointer)
         }
         return result
     }

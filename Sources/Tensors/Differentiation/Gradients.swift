@@ -66,7 +66,8 @@ private func leadingNodes(from root: Node, to inputs: [Tensor]) -> [Node] {
     }
     let ordered = reached.values.sorted { $0.number < $1.number }
     var leads = Set(inputs.compactMap { $0.node.map(ObjectIdentifier.init) })
-    for node in ordered where node.inputs.contains(where: { $0.node.map { leads.contains(ObjectIdentifier($0)) } ?? false }) {
+    for node in ordered
+    where node.inputs.contains(where: { $0.node.map { leads.contains(ObjectIdentifier($0)) } ?? false }) {
         leads.insert(ObjectIdentifier(node))
     }
     return ordered.filter { leads.contains(ObjectIdentifier($0)) }.reversed()

@@ -21,7 +21,9 @@ struct RotaryEmbedding: FusedOperation {
     func evaluate(_ inputs: [Tensor]) -> Tensor {
         let x = inputs[0]
         guard x.dataType == .f32 else { return composition([x.detached()]) }
-        let (source, cosine, sine) = (x.contiguous(), cosine.converted(to: .f32).contiguous(), sine.converted(to: .f32).contiguous())
+        let (source, cosine, sine) = (
+            x.contiguous(), cosine.converted(to: .f32).contiguous(), sine.converted(to: .f32).contiguous()
+        )
         let result = Tensor(uninitialized: x.shape)
         let (positions, heads, size) = (x.shape[x.rank - 3], x.shape[x.rank - 2], x.shape[x.rank - 1])
         withExtendedLifetime((source, cosine, sine)) {

@@ -76,7 +76,8 @@ extension Tensor {
         for (slice, extent) in zip(slices, shape) {
             let last = slice.start + (slice.count - 1) * slice.step
             precondition(
-                slice.count == 0 || slice.step != 0 && (0..<extent).contains(slice.start) && (0..<extent).contains(last),
+                slice.count == 0
+                    || slice.step != 0 && (0..<extent).contains(slice.start) && (0..<extent).contains(last),
                 "slice \(slice) is outside an axis of extent \(extent)")
         }
         return slices == shape.map { AxisSlice(0..<$0) } ? self : Self.apply(.slice(slices), [self])
