@@ -1,7 +1,7 @@
 import CKernels
 import Testing
 
-/// Suites that change the kernel variant or the number of threads, which belong to the whole process: they run one
+/// Suites that change the number of threads, which belongs to the whole process: they run one
 /// after the other.
 @Suite(.serialized) enum SerializedByVariant {}
 

@@ -27,6 +27,7 @@ import Testing
     static let cases: [Case] = {
         let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fixtures/layers/torch_layers.json")
+        // A fixture that cannot be read fails every test that is given its cases.
         return try! JSONDecoder().decode([Case].self, from: Data(contentsOf: file))
     }()
 

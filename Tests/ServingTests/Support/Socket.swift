@@ -183,10 +183,10 @@ func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) a
 /// Waits until `condition` holds, for at most 20 seconds.
 ///
 /// - Returns: whether it came to hold.
-func eventually(_ condition: @Sendable () -> Bool) async -> Bool {
+func eventually(_ condition: @Sendable () async throws -> Bool) async rethrows -> Bool {
     for _ in 0..<2000 {
-        if condition() { return true }
+        if try await condition() { return true }
         try? await Task.sleep(for: .milliseconds(10))
     }
-    return condition()
+    return try await condition()
 }
