@@ -133,5 +133,8 @@ private func tagsBalance(_ markup: String) -> Bool {
         #expect(MarkupText.percent(0.4984) == "49.8 %" && MarkupText.percent(.nan) == MarkupText.missing)
         #expect(MarkupText.number(.infinity) == MarkupText.missing && MarkupText.number(0.25) == "0.25")
         #expect(MarkupText.number(123_456) == "123456")
+        #expect(
+            MarkupText.tick(4096) == "4096" && MarkupText.tick(100_000) == "100 k" && MarkupText.tick(2.5e6) == "2.5 M")
+        #expect(MarkupText.tick(-1e13) == "-1e+13" && MarkupText.tick(.nan) == MarkupText.missing)
     }
 }

@@ -52,9 +52,9 @@ public struct HistogramChart: Figure {
             }.joined()
         }
         let ticks = x.ticks.compactMap { tick in
-            x.position(tick).map { (place: frame.horizontal($0), text: MarkupText.number(tick)) }
+            x.position(tick).map { (place: frame.horizontal($0), text: MarkupText.tick(tick)) }
         }
-        return frame.verticalAxis(title: verticalTitle) { MarkupText.number($0, digits: 3) } + bars.joined()
+        return frame.verticalAxis(title: verticalTitle) { MarkupText.tick($0) } + bars.joined()
             + frame.horizontalAxis(title: horizontalTitle, labels: ticks) + frame.legend(series.map(\.name))
     }
 }

@@ -60,7 +60,7 @@ public struct LineChart: Figure {
         let y = AxisScale(covering: series.flatMap { $0.points.map(\.y) }, spacing: verticalSpacing)
         let frame = PlotFrame(y: y, legend: series.map(\.name))
         let ticks = x.ticks.compactMap { tick in
-            x.position(tick).map { (place: frame.horizontal($0), text: MarkupText.number(tick)) }
+            x.position(tick).map { (place: frame.horizontal($0), text: MarkupText.tick(tick)) }
         }
         let lines = marks.compactMap { mark in
             x.position(mark.x).map(frame.horizontal).map {
@@ -68,7 +68,7 @@ public struct LineChart: Figure {
                     + frame.text($0 + 5, frame.top + 12, mark.label, anchor: "start", classes: "value")
             }
         }
-        return frame.verticalAxis(title: verticalTitle) { MarkupText.number($0) }
+        return frame.verticalAxis(title: verticalTitle) { MarkupText.tick($0) }
             + frame.horizontalAxis(title: horizontalTitle, labels: ticks) + lines.joined()
             + series.enumerated().map { curve($0.element, $0.offset, frame, x) }.joined()
             + frame.legend(series.map(\.name))

@@ -38,6 +38,17 @@ public enum MarkupText {
         return String(format: "%.\(max(1, digits))g", value)
     }
 
+    /// A number as it stands at an axis, where there is little room: `0.3`, `4096`, `10 k`, `2.5 M`.
+    public static func tick(_ value: Double) -> String {
+        guard value.isFinite, abs(value) >= 10_000 else { return number(value) }
+        var scaled = value / 1000
+        for unit in ["k", "M", "G"] {
+            if abs(scaled) < 1000 { return number(scaled) + " " + unit }
+            scaled /= 1000
+        }
+        return number(value)
+    }
+
     /// A fraction as per cent: `49.8 %`.
     public static func percent(_ fraction: Double, places: Int = 1) -> String {
         fraction.isFinite ? String(format: "%.\(places)f %%", fraction * 100) : missing
