@@ -41,7 +41,7 @@ format:
 
 ## Checks the formatting of all Swift sources.
 lint:
-	swift format lint --parallel --recursive Sources Tests Package.swift
+	swift format lint --strict --parallel --recursive Sources Tests Package.swift
 
 ## Builds the documentation of the public modules into .build/docs.
 docs: setup

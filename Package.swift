@@ -101,7 +101,8 @@ let package = Package(
                 "CoppiceServing", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/ServingTests"),
-        .testTarget(name: "TrainingTests", dependencies: ["CoppiceTraining", "CoppiceModels"], path: "Tests/TrainingTests"),
+        .testTarget(
+            name: "TrainingTests", dependencies: ["CoppiceTraining", "CoppiceModels"], path: "Tests/TrainingTests"),
     ],
     swiftLanguageModes: [.v6]
 )

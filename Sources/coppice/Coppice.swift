@@ -11,7 +11,8 @@ struct Coppice: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
-            LogitsCommand.self, Bench.self, Train.self, Serve.self, MethodsCommand.self, Reproduce.self, Report.self, Doctor.self,
+            LogitsCommand.self, Bench.self, Train.self, Serve.self, MethodsCommand.self, Reproduce.self, Report.self,
+            Doctor.self,
         ])
 
     /// Runs a command. Failures are one line on standard error and an exit status of sysexits.

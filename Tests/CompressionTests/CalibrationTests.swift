@@ -43,7 +43,9 @@ import Testing
         for count in [1, 3] {
             coppice_set_thread_count(Int32(count))
             var pieces = ColumnNorms()
-            for row in 0..<37 { pieces.add(Tensor(Array(values[(row * 700)..<((row + 1) * 700)]), shape: [1, 1, 700])) }
+            for row in 0..<37 {
+                pieces.add(Tensor(Array(values[(row * 700)..<((row + 1) * 700)]), shape: [1, 1, 700]))
+            }
             #expect(pieces.norms == whole.norms && pieces.rowCount == 37)
         }
     }
@@ -91,12 +93,14 @@ import Testing
         let windows = try CalibrationWindows(tokens: [1, 2, 3, 4], count: 2, length: 3, seed: 1)
         var walk = try BlockSequentialPruning(ToyModel(), windows: windows)
         var norms: [[Float]] = []
-        try walk.run(prepare: { block in
-            block.setMatrix(block.matrixNames[0], to: Tensor([Float](repeating: 0, count: 96), shape: [12, 8]))
-        }, masks: { block in
-            norms.append(block.inputNorms[block.block.matrixNames[1]] ?? [])
-            return [:]
-        })
+        try walk.run(
+            prepare: { block in
+                block.setMatrix(block.matrixNames[0], to: Tensor([Float](repeating: 0, count: 96), shape: [12, 8]))
+            },
+            masks: { block in
+                norms.append(block.inputNorms[block.block.matrixNames[1]] ?? [])
+                return [:]
+            })
         #expect(norms == [[Float](repeating: 0, count: 12), [Float](repeating: 0, count: 12)])
     }
 }

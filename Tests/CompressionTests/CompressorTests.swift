@@ -105,7 +105,8 @@ import Testing
         #expect(json["layers"]?.arrayValue?.count == 2)
         let totals = try #require(json["totals"])
         #expect(totals["bytes_before"]?.intValue == report.totals.bytesBefore)
-        #expect(report.totals.parameters == checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) })
+        #expect(
+            report.totals.parameters == checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) })
         #expect(report.totals.bitsPerWeight < 9 && report.totals.bitsPerWeight > 8)
         let inventory = try ModelInventory(Checkpoint.open(folder.path + "/out"))
         #expect(inventory.total.byteCount == report.totals.bytes)
@@ -208,8 +209,10 @@ import Testing
             guard name == projection else { return values }
             return Tensor(values.floats().map { $0 * 1e-3 }, shape: values.shape).converted(to: .bf16)
         }
-        let report = try Compressor(weak, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.3, scope: global}"))
-            .run(output: folder.path + "/out")
+        let report = try Compressor(
+            weak, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.3, scope: global}")
+        )
+        .run(output: folder.path + "/out")
         #expect(report.warnings == ["\(projection) lost 100.0 % of its weights"])
     }
 }

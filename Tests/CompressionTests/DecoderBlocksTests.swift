@@ -26,7 +26,8 @@ private func blocks(_ network: DecoderNetwork) -> DecoderBlocks {
     let embeddings = tensors["model.embed_tokens.weight"]?.floats() ?? []
     let size = network.configuration.hiddenSize
     return DecoderBlocks(
-        network.configuration, tensor: { name in
+        network.configuration,
+        tensor: { name in
             guard let tensor = tensors[name] else { throw CoppiceError(.badData, field: name, "missing") }
             return tensor
         },

@@ -154,23 +154,27 @@ private func continuousFitError(_ xs: [Double], _ ys: [Double], _ breakpoint: Do
         let energy = values.map { $0.floats().map { Double($0 * $0) } }
         let total = energy.joined().reduce(0, +)
         var steps: [SparsitySweep.Progress] = []
-        let report = try sweep.run(weights, values: { values[$0] }, evaluate: { masks in
-            guard let masks else { return [1, 1.5] }
-            let lost = zip(masks, energy).reduce(0.0) { sum, pair in
-                sum + pair.1.indices.reduce(0) {
-                    $0 + (pair.0[$1 / pair.0.columns, $1 % pair.0.columns] ? 0 : pair.1[$1])
+        let report = try sweep.run(
+            weights, values: { values[$0] },
+            evaluate: { masks in
+                guard let masks else { return [1, 1.5] }
+                let lost = zip(masks, energy).reduce(0.0) { sum, pair in
+                    sum
+                        + pair.1.indices.reduce(0) {
+                            $0 + (pair.0[$1 / pair.0.columns, $1 % pair.0.columns] ? 0 : pair.1[$1])
+                        }
                 }
-            }
-            return [1 + 9 * lost / total, 1.5 + 8.5 * lost / total]
-        }, progress: { steps.append($0) })
+                return [1 + 9 * lost / total, 1.5 + 8.5 * lost / total]
+            }, progress: { steps.append($0) })
         return (report, steps)
     }
 
     @Test func comparesTheVariantsOnOneGrid() throws {
         let (report, steps) = try run(sweep())
-        #expect(report.series.map(\.label) == [
-            "magnitude-global", "magnitude-layer", "random-global", "random-erk", "magnitude-n:4",
-        ])
+        #expect(
+            report.series.map(\.label) == [
+                "magnitude-global", "magnitude-layer", "random-global", "random-erk", "magnitude-n:4",
+            ])
         #expect(steps.last.map { $0.completed == $0.total } == true)
         #expect(report.series[0].points.count > 10)  // refined around the knee
         #expect(report.series[4].points.map(\.sparsity) == [0, 0.25, 0.5, 0.75])

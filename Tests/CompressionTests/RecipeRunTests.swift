@@ -20,7 +20,8 @@ private func run(_ stages: String) throws -> RecipeRun {
 
 @Suite struct RecipeRunTests {
     @Test func stagesCompose() throws {
-        var run = try run("""
+        var run = try run(
+            """
               - prune: { method: magnitude, sparsity: 0.25, scope: global }
               - prune: { method: random, pattern: "2:4", targets: mlp }
               - quantize: { bits: 8, targets: "*" }

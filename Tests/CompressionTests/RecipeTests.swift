@@ -39,17 +39,20 @@ private func failure(_ yaml: String) -> String {
         #expect(recipe.needsCalibration)
         #expect(
             recipe.stages == [
-                .prune(PruneStage(
-                    method: .magnitude, sparsity: 0.4, scope: .row, allocation: .erk,
-                    selection: WeightSelection(
-                        targets: [WeightPattern("mlp"), WeightPattern("*.q_proj.*")],
-                        ignore: [WeightPattern("layers.0")])
-                )),
-                .prune(PruneStage(
-                    method: .wanda, sparsity: 0.5, pattern: .semiStructured(SemiStructuredPattern(kept: 2, of: 4)))),
-                .quantize(QuantizeStage(
-                    bits: 4, isSymmetric: false, groupSize: 64,
-                    selection: WeightSelection(targets: [WeightPattern("*")], ignore: [WeightPattern("lm_head")]))),
+                .prune(
+                    PruneStage(
+                        method: .magnitude, sparsity: 0.4, scope: .row, allocation: .erk,
+                        selection: WeightSelection(
+                            targets: [WeightPattern("mlp"), WeightPattern("*.q_proj.*")],
+                            ignore: [WeightPattern("layers.0")])
+                    )),
+                .prune(
+                    PruneStage(
+                        method: .wanda, sparsity: 0.5, pattern: .semiStructured(SemiStructuredPattern(kept: 2, of: 4)))),
+                .quantize(
+                    QuantizeStage(
+                        bits: 4, isSymmetric: false, groupSize: 64,
+                        selection: WeightSelection(targets: [WeightPattern("*")], ignore: [WeightPattern("lm_head")]))),
                 .quantize(QuantizeStage(bits: 8, groupSize: nil)),
             ])
     }

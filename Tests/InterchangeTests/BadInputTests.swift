@@ -51,46 +51,82 @@ import Testing
     static let parts: [(String, String, Tensor?, String)] = [
         ("pack-int4-group", "weight_packed", nil, "up_proj.weight: is missing, expected shape [48, 32]"),
         ("pack-int4-group", "weight_scale", nil, "weight_scale: is missing, expected f16 or bf16 or f32 [48, 2]"),
-        ("pack-int4-group", "weight_packed", Tensor([Int32](repeating: 0, count: 96), shape: [48, 2]),
-            "up_proj.weight_packed: expected i32 [48, 4], found i32 [48, 2]"),
-        ("pack-int4-group", "weight_scale", Tensor([Int32](repeating: 0, count: 96), shape: [48, 2]),
-            "up_proj.weight_scale: expected f16 or bf16 or f32 [48, 2], found i32 [48, 2]"),
-        ("pack-int4-group", "weight_shape", Tensor([48, 31]),
-            "up_proj.weight_shape: is [48, 31], expected [48, 32] by config.json"),
-        ("pack-int4-group", "weight_g_idx", Tensor([Int32](repeating: 1, count: 32)),
-            "up_proj.weight_g_idx: group 0 has 0 columns, expected 16"),
+        (
+            "pack-int4-group", "weight_packed", Tensor([Int32](repeating: 0, count: 96), shape: [48, 2]),
+            "up_proj.weight_packed: expected i32 [48, 4], found i32 [48, 2]"
+        ),
+        (
+            "pack-int4-group", "weight_scale", Tensor([Int32](repeating: 0, count: 96), shape: [48, 2]),
+            "up_proj.weight_scale: expected f16 or bf16 or f32 [48, 2], found i32 [48, 2]"
+        ),
+        (
+            "pack-int4-group", "weight_shape", Tensor([48, 31]),
+            "up_proj.weight_shape: is [48, 31], expected [48, 32] by config.json"
+        ),
+        (
+            "pack-int4-group", "weight_g_idx", Tensor([Int32](repeating: 1, count: 32)),
+            "up_proj.weight_g_idx: group 0 has 0 columns, expected 16"
+        ),
         ("pack-int4-group", "weight_blocks", Tensor([Float(1)]), "weight_blocks: has shape [1] but a llama model"),
-        ("pack-int4-group-asymmetric", "weight_zero_point", Tensor([Int8](repeating: 9, count: 96), shape: [48, 2]),
-            "up_proj.weight_zero_point: holds values outside -8 to 7, expected codes of 4 bits"),
-        ("pack-int4-group-asymmetric", "weight_zero_point", Tensor([Int32](repeating: 0, count: 10), shape: [5, 2]),
-            "up_proj.weight_zero_point: expected i32 [6, 2], found i32 [5, 2]"),
-        ("int4-tensor-asymmetric", "weight", Tensor([Int8](repeating: 8, count: 48 * 32), shape: [48, 32]),
-            "up_proj.weight: holds values outside -8 to 7, expected codes of 4 bits"),
-        ("int8-channel", "weight", Tensor([Float](repeating: 8, count: 48 * 32), shape: [48, 32]),
-            "up_proj.weight: expected i8 codes beside weight_scale, found f32"),
+        (
+            "pack-int4-group-asymmetric", "weight_zero_point", Tensor([Int8](repeating: 9, count: 96), shape: [48, 2]),
+            "up_proj.weight_zero_point: holds values outside -8 to 7, expected codes of 4 bits"
+        ),
+        (
+            "pack-int4-group-asymmetric", "weight_zero_point", Tensor([Int32](repeating: 0, count: 10), shape: [5, 2]),
+            "up_proj.weight_zero_point: expected i32 [6, 2], found i32 [5, 2]"
+        ),
+        (
+            "int4-tensor-asymmetric", "weight", Tensor([Int8](repeating: 8, count: 48 * 32), shape: [48, 32]),
+            "up_proj.weight: holds values outside -8 to 7, expected codes of 4 bits"
+        ),
+        (
+            "int8-channel", "weight", Tensor([Float](repeating: 8, count: 48 * 32), shape: [48, 32]),
+            "up_proj.weight: expected i8 codes beside weight_scale, found f32"
+        ),
         ("sparse-24", "bitmask", nil, "up_proj.bitmask: is missing, expected u8 [48, 4]"),
         ("sparse-24", "shape", Tensor([48, 64], shape: [2, 1]), "up_proj.shape: is [48, 64], expected [48, 32]"),
-        ("sparse-24", "bitmask", Tensor([UInt8](repeating: 0x0F, count: 192), shape: [48, 4]),
-            "row 0 does not follow the pattern 2:4"),
-        ("sparse-bitmask", "bitmask", Tensor([UInt8](repeating: 0, count: 192), shape: [48, 4]),
-            "up_proj.bitmask: has 0 bits for 768 values"),
-        ("sparse-bitmask", "row_offsets", Tensor([Int](repeating: 0, count: 48)),
-            "up_proj.row_offsets: is 0 for row 1, expected "),
-        ("sparse-24-int8", "weight_scale", Tensor([Float](repeating: 1e-9, count: 48), shape: [48, 1]),
-            "up_proj.weight_scale: holds numbers beyond f16"),
+        (
+            "sparse-24", "bitmask", Tensor([UInt8](repeating: 0x0F, count: 192), shape: [48, 4]),
+            "row 0 does not follow the pattern 2:4"
+        ),
+        (
+            "sparse-bitmask", "bitmask", Tensor([UInt8](repeating: 0, count: 192), shape: [48, 4]),
+            "up_proj.bitmask: has 0 bits for 768 values"
+        ),
+        (
+            "sparse-bitmask", "row_offsets", Tensor([Int](repeating: 0, count: 48)),
+            "up_proj.row_offsets: is 0 for row 1, expected "
+        ),
+        (
+            "sparse-24-int8", "weight_scale", Tensor([Float](repeating: 1e-9, count: 48), shape: [48, 1]),
+            "up_proj.weight_scale: holds numbers beyond f16"
+        ),
         ("gptq-4bit", "qzeros", nil, "up_proj.qzeros: is missing, expected i32 [2, 6]"),
-        ("gptq-4bit", "scales", Tensor([Float](repeating: 1, count: 48), shape: [1, 48]),
-            "up_proj.scales: expected f16 or bf16 or f32 [2, 48], found f32 [1, 48]"),
-        ("gptq-4bit", "qweight", Tensor([Int32](repeating: 1, count: 48), shape: [1, 48]),
-            "up_proj.qweight: expected i32 [4, 48], found i32 [1, 48]"),
-        ("gptq-4bit-act-order", "g_idx", Tensor((0..<32).map { Int32($0 == 5 ? 2 : $0 % 2) }),
-            "up_proj.g_idx: column 5 is in group 2, expected 0 to 1"),
-        ("gptq-4bit-act-order", "g_idx", Tensor((0..<32).map { Int32($0 < 15 ? 0 : 1) }),
-            "up_proj.g_idx: group 0 has 15 columns, expected 16"),
-        ("gptq-4bit", "bias", Tensor([Float](repeating: 1, count: 48)),
-            "up_proj.bias: has shape [48] but a llama model of this configuration has no such tensor"),
-        ("awq", "qweight", Tensor([Int32](repeating: 1, count: 48), shape: [8, 6]),
-            "up_proj.qweight: expected i32 [32, 6], found i32 [8, 6]"),
+        (
+            "gptq-4bit", "scales", Tensor([Float](repeating: 1, count: 48), shape: [1, 48]),
+            "up_proj.scales: expected f16 or bf16 or f32 [2, 48], found f32 [1, 48]"
+        ),
+        (
+            "gptq-4bit", "qweight", Tensor([Int32](repeating: 1, count: 48), shape: [1, 48]),
+            "up_proj.qweight: expected i32 [4, 48], found i32 [1, 48]"
+        ),
+        (
+            "gptq-4bit-act-order", "g_idx", Tensor((0..<32).map { Int32($0 == 5 ? 2 : $0 % 2) }),
+            "up_proj.g_idx: column 5 is in group 2, expected 0 to 1"
+        ),
+        (
+            "gptq-4bit-act-order", "g_idx", Tensor((0..<32).map { Int32($0 < 15 ? 0 : 1) }),
+            "up_proj.g_idx: group 0 has 15 columns, expected 16"
+        ),
+        (
+            "gptq-4bit", "bias", Tensor([Float](repeating: 1, count: 48)),
+            "up_proj.bias: has shape [48] but a llama model of this configuration has no such tensor"
+        ),
+        (
+            "awq", "qweight", Tensor([Int32](repeating: 1, count: 48), shape: [8, 6]),
+            "up_proj.qweight: expected i32 [32, 6], found i32 [8, 6]"
+        ),
         ("awq", "scales", nil, "up_proj.scales: is missing, expected f16 or bf16 or f32 [2, 48]"),
     ]
 

@@ -145,7 +145,8 @@ import Testing
                 == ["q_proj", "k_proj", "v_proj"].map { "model.layers.0.self_attn.\($0)" })
         #expect(
             json["config_groups"]?["group_1"]?["weights"]?.serialized()
-                == #"{"num_bits":8,"type":"int","symmetric":true,"strategy":"channel","group_size":null,"dynamic":false}"#)
+                == #"{"num_bits":8,"type":"int","symmetric":true,"strategy":"channel","group_size":null,"dynamic":false}"#
+        )
         #expect(
             json["ignore"]?.arrayValue?.compactMap(\.stringValue)
                 == ["gate_proj", "up_proj", "down_proj"].map { "model.layers.0.mlp.\($0)" } + ["lm_head"])

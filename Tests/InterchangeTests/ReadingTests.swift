@@ -115,7 +115,8 @@ import Testing
         let usual = try folder.open().weight(name).dense().floats()
         // Scales from about 0.01 down to 2^-17, where f16 is subnormal.
         let factor: Float = 0x1p-9
-        folder.tensors[name + "_scale"] = (try #require(folder.tensors[name + "_scale"]).converted(to: .f32)
+        folder.tensors[name + "_scale"] =
+            (try #require(folder.tensors[name + "_scale"]).converted(to: .f32)
             * Tensor([factor]).reshaped([1, 1])).converted(to: .bf16)
         let weight = try folder.open().weight(name)
         #expect(weight.label == "int4-group16-asymmetric")

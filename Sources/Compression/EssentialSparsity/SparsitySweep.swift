@@ -54,9 +54,10 @@ public struct SparsitySweep: Sendable {
         var total = 1 + variants.reduce(0) { $0 + $1.steps.count }
         func report(_ label: String, _ sparsity: Double, _ shards: [Double]) {
             completed += 1
-            progress(Progress(
-                completed: completed, total: total, label: label, sparsity: sparsity,
-                loss: shards.reduce(0, +) / Double(shards.count)))
+            progress(
+                Progress(
+                    completed: completed, total: total, label: label, sparsity: sparsity,
+                    loss: shards.reduce(0, +) / Double(shards.count)))
         }
         let dense = try evaluate(nil)
         precondition(!dense.isEmpty, "no evaluation shard")

@@ -72,7 +72,8 @@ public enum Methods {
             evidence: "essential-sparsity"),
         MethodDescription(
             name: "erk", kind: .allocation,
-            summary: "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, so that small ones "
+            summary:
+                "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, so that small ones "
                 + "stay denser.",
             recipeKey: "prune.allocation: erk",
             example: "stages: [{prune: {method: random, sparsity: 0.5, allocation: erk}}]",
@@ -80,7 +81,8 @@ public enum Methods {
             evidence: "essential-sparsity"),
         MethodDescription(
             name: "round-to-nearest", kind: .quantization,
-            summary: "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of "
+            summary:
+                "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of "
                 + "inputs.",
             recipeKey: "quantize.bits: 8 | 4, quantize.symmetric: true | false, "
                 + "quantize.group_size: channel | 16 … 256",

@@ -50,5 +50,6 @@ public final class MappedFile: @unchecked Sendable {
     }
 
     /// Something to point at when there is nothing to map.
-    nonisolated(unsafe) private static let addressOfNothing = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
+    nonisolated(unsafe) private static let addressOfNothing = UnsafeMutableRawPointer.allocate(
+        byteCount: 8, alignment: 8)
 }

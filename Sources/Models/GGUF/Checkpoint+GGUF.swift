@@ -49,7 +49,8 @@ extension Checkpoint {
         case .block(let type):
             guard info.shape.count == 2 else {
                 throw CoppiceError(
-                    .badData, source: path, field: info.name, "has type \(type), expected f32, bf16 or f16 for a vector")
+                    .badData, source: path, field: info.name, "has type \(type), expected f32, bf16 or f16 for a vector"
+                )
             }
             let weight = BlockWeight(blocks: tensor, type: type, columns: info.shape[1])
             var stored = weight.stored()

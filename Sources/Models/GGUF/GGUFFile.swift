@@ -146,7 +146,8 @@ public struct GGUFFile: Sendable {
             }
             guard bytes.upperBound <= dataCount else {
                 throw cursor.failure(
-                    tensor.name, "its data ends at byte \(bytes.upperBound) but the file holds \(dataCount): truncated?")
+                    tensor.name, "its data ends at byte \(bytes.upperBound) but the file holds \(dataCount): truncated?"
+                )
             }
             guard bytes.lowerBound >= end else {
                 throw cursor.failure(tensor.name, "its data overlaps that of \(GGUFCursor.short(previous))")

@@ -26,11 +26,14 @@ struct GGUFPreTokenizer: Sendable {
         GGUFPreTokenizer(names: ["gpt-4o"], stages: [.pattern(.cased(contraction: true, digits: 3))]),
         GGUFPreTokenizer(
             names: ["deepseek-coder"],
-            stages: [.lineEnd, .anySpacedLetters, .anySpacedPunctuation, .ideographs, .numbers(maximum: 1)].map(isolated)),
+            stages: [.lineEnd, .anySpacedLetters, .anySpacedPunctuation, .ideographs, .numbers(maximum: 1)].map(
+                isolated)),
         // What llama.cpp does for files that name nothing.
         GGUFPreTokenizer(
             names: ["default"],
-            stages: [isolated(.punctuation), .pattern(.gpt2), isolated(.numbers(maximum: .max)), isolated(.threeDigits)]),
+            stages: [
+                isolated(.punctuation), .pattern(.gpt2), isolated(.numbers(maximum: .max)), isolated(.threeDigits),
+            ]),
     ]
 
     private static func isolated(_ alternative: SplitPattern.Alternative) -> PreTokenizer.Stage {

@@ -57,7 +57,9 @@ extension GGUFVocabulary {
         var vocabulary: OrderedDictionary<String, JSON> = [:]
         for id in tokens.indices where !tokens[id].isEmpty { vocabulary[text(id)] = .integer(id) }
         let pairs = merges.map {
-            JSON.array([.string(String(decoding: $0.left, as: UTF8.self)), .string(String(decoding: $0.right, as: UTF8.self))])
+            JSON.array([
+                .string(String(decoding: $0.left, as: UTF8.self)), .string(String(decoding: $0.right, as: UTF8.self)),
+            ])
         }
         let added = addedTokens.map { id, json in
             let head: OrderedDictionary<String, JSON> = ["id": .integer(id)]

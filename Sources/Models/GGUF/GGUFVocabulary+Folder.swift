@@ -53,7 +53,8 @@ extension GGUFVocabulary {
         let components = TokenizerComponents(source: path)
         var splitting = TokenizerComponents.Splitting()
         try components.addPreTokenizer(file.sections["pre_tokenizer"] ?? .null, to: &splitting)
-        let normalizer = try components.normalizer(file.sections["normalizer"] ?? .null, byteLevel: &splitting.isByteLevel)
+        let normalizer = try components.normalizer(
+            file.sections["normalizer"] ?? .null, byteLevel: &splitting.isByteLevel)
         var tokens = VocabularyAndMerges.pieces(file.table, file.identifiers).map { Array($0.utf8) }
         var kinds = tokens.map { $0.isEmpty ? Kind.unused : .normal }
         let added = try file.addedTokens(configuration)
@@ -69,8 +70,9 @@ extension GGUFVocabulary {
         let merges = Self.merges(file)
         let unknown = file.model["unk_token"]?.stringValue.flatMap { file.number(of: Array($0.utf8)) }
         if splitting.isByteLevel {
-            guard let known = GGUFPreTokenizer.matching(
-                splitting.stages, ignoresMerges: file.model["ignore_merges"]?.boolValue ?? false)
+            guard
+                let known = GGUFPreTokenizer.matching(
+                    splitting.stages, ignoresMerges: file.model["ignore_merges"]?.boolValue ?? false)
             else { throw failure("pre_tokenizer", "splits text in a way") }
             self.init(source: path, tokens: tokens, kinds: kinds, model: .bytePairs(merges: merges, splitting: known))
         } else {
@@ -96,7 +98,8 @@ extension GGUFVocabulary {
         var start = 0
         for rank in 0..<file.mergeEnds.count / 2 {
             let (middle, end) = (file.mergeEnds[2 * rank], file.mergeEnds[2 * rank + 1])
-            merges.append(Merge(left: Array(file.mergeText[start..<middle]), right: Array(file.mergeText[middle..<end])))
+            merges.append(
+                Merge(left: Array(file.mergeText[start..<middle]), right: Array(file.mergeText[middle..<end])))
             start = end
         }
         return merges
@@ -107,7 +110,9 @@ extension GGUFVocabulary {
         var scores = (0..<count).map { -Float(merges.count + $0) }
         var seen: Set<Int> = []
         for (rank, merge) in merges.enumerated() {
-            if let id = file.number(of: merge.left + merge.right), seen.insert(id).inserted { scores[id] = -Float(rank) }
+            if let id = file.number(of: merge.left + merge.right), seen.insert(id).inserted {
+                scores[id] = -Float(rank)
+            }
         }
         return scores
     }
@@ -164,7 +169,8 @@ extension GGUFVocabulary {
             let id = tokens.count
             let text = piece.text.flatMap { $0 == UInt8(ascii: " ") ? Array("\u{2581}".utf8) : [$0] }
             tokens.append(
-                id < 3 ? Array(["<unk>", "<s>", "</s>"][id].utf8)
+                id < 3
+                    ? Array(["<unk>", "<s>", "</s>"][id].utf8)
                     : id < 259 ? Array(Vocabulary.name(of: UInt8(id - 3)).utf8) : text)
             kinds.append(id == 0 ? .unknown : id < 3 ? .control : id < 259 ? .byte : .normal)
             scores.append(piece.score)

@@ -17,7 +17,8 @@ extension GGUFVocabulary {
         guard kind == "llama" || kind == "gpt2" else {
             let names = ["bert": " (WordPiece)", "t5": " (SentencePiece unigrams)", "rwkv": " (RWKV)"]
             throw fields.error(
-                "model", "expected gpt2 (byte-level BPE) or llama (SentencePiece BPE), found \(kind)\(names[kind] ?? "")")
+                "model",
+                "expected gpt2 (byte-level BPE) or llama (SentencePiece BPE), found \(kind)\(names[kind] ?? "")")
         }
         guard let list = fields.value("tokens")?.arrayValue, list.elementType == .string, list.count > 0,
             list.count <= Self.greatestCount

@@ -25,7 +25,8 @@ extension GGUFVocabulary {
         }
         metadata.add(prefix + "tokens", strings: tokens + fill.map { Array("[PAD\($0)]".utf8) })
         metadata.add(
-            prefix + "token_type", integers: kinds.map { Int32($0.rawValue) } + fill.map { _ in Int32(Kind.unused.rawValue) })
+            prefix + "token_type",
+            integers: kinds.map { Int32($0.rawValue) } + fill.map { _ in Int32(Kind.unused.rawValue) })
         switch model {
         case .sentencePiece(let scores):
             metadata.add(prefix + "scores", numbers: scores + fill.map { _ in -1000 })

@@ -75,7 +75,9 @@ struct GGUFVocabulary: Sendable {
                 parts.vocabulary.add(id, String(decoding: token, as: UTF8.self), isSpecial: isControl)
             }
             // Control and unused tokens are no text; merges may lead to those that users define.
-            if !isControl, kinds[id] != .unused, !token.isEmpty, table.insert(token).isNew { identifiers.append(Int32(id)) }
+            if !isControl, kinds[id] != .unused, !token.isEmpty, table.insert(token).isNew {
+                identifiers.append(Int32(id))
+            }
         }
         parts.preTokenizer = PreTokenizer(stages: splitting.stages)
         parts.beginToken = begin

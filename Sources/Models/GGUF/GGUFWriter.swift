@@ -16,7 +16,8 @@ public struct GGUFMetadata: Sendable {
         body(&bytes)
     }
 
-    private mutating func add(_ key: String, listOf type: GGUFValueType, _ count: Int, _ body: (inout [UInt8]) -> Void) {
+    private mutating func add(_ key: String, listOf type: GGUFValueType, _ count: Int, _ body: (inout [UInt8]) -> Void)
+    {
         add(key, .array) {
             $0.append(type.rawValue)
             $0.append(UInt64(count))
@@ -27,7 +28,9 @@ public struct GGUFMetadata: Sendable {
     /// Adds a number, truth value or string.
     ///
     /// - Precondition: the key is new. Numbers of type `u32` fit it.
-    public mutating func add(_ key: String, _ value: String) { add(key, .string) { $0.append(text: Array(value.utf8)) } }
+    public mutating func add(_ key: String, _ value: String) {
+        add(key, .string) { $0.append(text: Array(value.utf8)) }
+    }
     public mutating func add(_ key: String, _ value: Int) { add(key, .u32) { $0.append(UInt32(value)) } }
     public mutating func add(_ key: String, _ value: Double) { add(key, .f32) { $0.append(Float(value).bitPattern) } }
     public mutating func add(_ key: String, _ value: Bool) { add(key, .bool) { $0.append(UInt8(value ? 1 : 0)) } }

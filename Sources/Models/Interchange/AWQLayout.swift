@@ -21,7 +21,9 @@ struct AWQLayout: ExchangeLayout {
     init(_ fields: ConfigurationFields) throws {
         // AutoAWQ's own names, and those of the original implementation.
         let bitsKey = fields.value("bits") == nil && fields.value("w_bit") != nil ? "w_bit" : "bits"
-        if fields.value(bitsKey) != nil, try fields.integer(bitsKey) != Self.bits { throw fields.mismatch(bitsKey, "4") }
+        if fields.value(bitsKey) != nil, try fields.integer(bitsKey) != Self.bits {
+            throw fields.mismatch(bitsKey, "4")
+        }
         groupSize = try fields.groupSize(
             fields.value("group_size") == nil && fields.value("q_group_size") != nil ? "q_group_size" : "group_size")
         let versionKey = fields.value("version") == nil ? "format" : "version"

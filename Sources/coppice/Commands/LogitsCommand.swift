@@ -22,7 +22,8 @@ struct LogitsCommand: ParsableCommand {
         try cache.add(sequence, reserving: ids.values.count)
         let row = Row(sequence: sequence, start: 0, count: ids.values.count)
         let logits = try model.forward(
-            [row], tokens: ids.values, cache: cache, logits: .tokens(Array(ids.values.indices))).copy()
+            [row], tokens: ids.values, cache: cache, logits: .tokens(Array(ids.values.indices))
+        ).copy()
         if common.json {
             try Output.json(
                 .object([

@@ -93,7 +93,8 @@ import Testing
             family: family, vocabularySize: 40, hiddenSize: 256, intermediateSize: 288, layerCount: 1, headCount: 4,
             keyValueHeadCount: 2, maximumPositions: 128, tiesEmbeddings: ties, beginToken: 1, endTokens: [2],
             dataType: .f32)
-        let writer = try CheckpointWriter(path: scratch["wide-\(family.rawValue)-\(ties)"], configuration: configuration)
+        let writer = try CheckpointWriter(
+            path: scratch["wide-\(family.rawValue)-\(ties)"], configuration: configuration)
         var generator = SplitMix(state: 5)
         for (name, shape) in configuration.tensorShapes {
             let values = (0..<shape.reduce(1, *)).map { _ in

@@ -13,7 +13,9 @@ struct RawGGUF {
     var data: [UInt8] = []
     var alignment = 32
 
-    static func number(_ number: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: number.littleEndian, Array.init) }
+    static func number(_ number: some FixedWidthInteger) -> [UInt8] {
+        withUnsafeBytes(of: number.littleEndian, Array.init)
+    }
     static func text(_ text: String) -> [UInt8] { number(UInt64(text.utf8.count)) + Array(text.utf8) }
 
     mutating func add(_ key: String, type: UInt32, _ bytes: [UInt8]) {
@@ -22,7 +24,8 @@ struct RawGGUF {
 
     mutating func add(tensor name: String, _ extents: [UInt64], type: UInt32 = 0, offset: UInt64 = 0) {
         tensors.append(
-            Self.text(name) + Self.number(UInt32(extents.count)) + extents.flatMap { Self.number($0) } + Self.number(type)
+            Self.text(name) + Self.number(UInt32(extents.count)) + extents.flatMap { Self.number($0) }
+                + Self.number(type)
                 + Self.number(offset))
     }
 
@@ -119,7 +122,8 @@ struct RawGGUF {
         raw.add("general.alignment", type: 4, RawGGUF.number(UInt32(1)))
         raw.add(tensor: "a", [1], offset: 0)
         raw.add(tensor: "b", [2], offset: 5)
-        raw.data = RawGGUF.number(Float(1.5).bitPattern) + [9] + RawGGUF.number(Float(2).bitPattern)
+        raw.data =
+            RawGGUF.number(Float(1.5).bitPattern) + [9] + RawGGUF.number(Float(2).bitPattern)
             + RawGGUF.number(Float(-3).bitPattern)
         for version in [2, 3] as [UInt32] {
             raw.version = version
@@ -144,15 +148,23 @@ struct RawGGUF {
     }
 
     @Test func countsBeyondTheFileAreRefused() throws {
-        #expect(try message { $0.tensorCount = .max }.hasPrefix("tensor count: 18446744073709551615 tensors do not fit"))
-        #expect(try message { $0.valueCount = 1 << 40 }.hasPrefix("metadata count: 1099511627776 metadata values do not"))
         #expect(
-            try message { $0.values.append(RawGGUF.number(UInt64(1) << 62)); $0.data = [UInt8](repeating: 0, count: 32) }
-                .hasPrefix("key of metadata value 0: 4611686018427387904 bytes of text do not fit into the"))
-        #expect(try message { $0.add("a", type: 8, RawGGUF.number(UInt64.max)) }.hasPrefix("a: 18446744073709551615 bytes"))
+            try message { $0.tensorCount = .max }.hasPrefix("tensor count: 18446744073709551615 tensors do not fit"))
+        #expect(
+            try message { $0.valueCount = 1 << 40 }.hasPrefix("metadata count: 1099511627776 metadata values do not"))
+        #expect(
+            try message {
+                $0.values.append(RawGGUF.number(UInt64(1) << 62)); $0.data = [UInt8](repeating: 0, count: 32)
+            }
+            .hasPrefix("key of metadata value 0: 4611686018427387904 bytes of text do not fit into the"))
+        #expect(
+            try message { $0.add("a", type: 8, RawGGUF.number(UInt64.max)) }.hasPrefix("a: 18446744073709551615 bytes"))
         let list = { (type: UInt32, count: UInt64) in RawGGUF.number(type) + RawGGUF.number(count) }
-        #expect(try message { $0.add("a", type: 9, list(10, 1 << 61)) }.hasPrefix("a: 2305843009213693952 values of type u64"))
-        #expect(try message { $0.add("a", type: 9, list(8, 1000)) }.hasPrefix("a: 1000 values of type string do not fit"))
+        #expect(
+            try message { $0.add("a", type: 9, list(10, 1 << 61)) }.hasPrefix(
+                "a: 2305843009213693952 values of type u64"))
+        #expect(
+            try message { $0.add("a", type: 9, list(8, 1000)) }.hasPrefix("a: 1000 values of type string do not fit"))
         let nested = (0..<40).flatMap { _ in list(9, 1) }
         #expect(try message { $0.add("a", type: 9, nested) } == "a: lists are nested deeper than 16")
     }
@@ -182,11 +194,20 @@ struct RawGGUF {
             ("a: shape [8] at offset 18446744073709551584", { $0.add(tensor: "a", [8], offset: .max - 31) }),
             ("a: type iq2_xxs is not supported, expected one of f32, f16,", { $0.add(tensor: "a", [256], type: 16) }),
             ("a: type 99 is not supported", { $0.add(tensor: "a", [256], type: 99) }),
-            ("a: rows have 33 elements, expected a multiple of 32 for q4_0", { $0.add(tensor: "a", [33, 2], type: 2) }),
-            ("a: rows have 128 elements, expected a multiple of 256 for q4_k", { $0.add(tensor: "a", [128], type: 12) }),
+            (
+                "a: rows have 33 elements, expected a multiple of 32 for q4_0",
+                { $0.add(tensor: "a", [33, 2], type: 2) }
+            ),
+            (
+                "a: rows have 128 elements, expected a multiple of 256 for q4_k",
+                { $0.add(tensor: "a", [128], type: 12) }
+            ),
             ("a: its data begins at 8, expected a multiple of 32", { $0.add(tensor: "a", [1], offset: 8) }),
             ("a: its data ends at byte 64 but the file holds 40: truncated?", { $0.add(tensor: "a", [16]) }),
-            ("a: its data ends at byte 4294967328 but the file holds 40", { $0.add(tensor: "a", [8], offset: 1 << 32) }),
+            (
+                "a: its data ends at byte 4294967328 but the file holds 40",
+                { $0.add(tensor: "a", [8], offset: 1 << 32) }
+            ),
             (
                 "b: its data overlaps that of a",
                 {

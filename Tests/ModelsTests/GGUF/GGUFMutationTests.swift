@@ -33,7 +33,8 @@ import Testing
         metadata.add("tokenizer.chat_template", "{{ messages[0].content }}")
         let names = [
             "embed_tokens": "token_embd", "input_layernorm": "attn_norm", "q_proj": "attn_q", "k_proj": "attn_k",
-            "v_proj": "attn_v", "o_proj": "attn_output", "post_attention_layernorm": "ffn_norm", "gate_proj": "ffn_gate",
+            "v_proj": "attn_v", "o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
+            "gate_proj": "ffn_gate",
             "up_proj": "ffn_up", "down_proj": "ffn_down", "norm": "output_norm",
         ]
         let types: [BlockType] = [.q4_0, .q8_0, .q4_1, .q5_0, .q5_1, .iq4_nl]
@@ -62,14 +63,17 @@ import Testing
             var bytes = original
             switch generator.next() % 8 {
             case 0: bytes.removeLast(Int(generator.next() % UInt64(bytes.count)))
-            case 1: bytes.insert(UInt8(truncatingIfNeeded: generator.next()), at: Int(generator.next() % UInt64(headerEnd)))
+            case 1:
+                bytes.insert(UInt8(truncatingIfNeeded: generator.next()), at: Int(generator.next() % UInt64(headerEnd)))
             case 2: bytes.remove(at: Int(generator.next() % UInt64(headerEnd)))
             default: break
             }
             for _ in 0..<(1 + generator.next() % 3) where !bytes.isEmpty {
                 let place = Int(generator.next() % UInt64(min(headerEnd, bytes.count)))
                 // Small and extreme numbers disturb counts more often than arbitrary bytes do.
-                let choices: [UInt8] = [0, 1, 2, 3, 12, 13, 0x7f, 0x80, 0xff, UInt8(truncatingIfNeeded: generator.next())]
+                let choices: [UInt8] = [
+                    0, 1, 2, 3, 12, 13, 0x7f, 0x80, 0xff, UInt8(truncatingIfNeeded: generator.next()),
+                ]
                 bytes[place] = choices[Int(generator.next() % UInt64(choices.count))]
             }
             let path = try scratch.write("mutated.gguf", bytes)
@@ -84,7 +88,8 @@ import Testing
                 let tokenizer = try checkpoint.tokenizer()
                 tokenizers += 1
                 guard round % 16 == 0 else { continue }
-                _ = tokenizer.decode(tokenizer.encode("abcab zz", addingSpecialTokens: true), skippingSpecialTokens: false)
+                _ = tokenizer.decode(
+                    tokenizer.encode("abcab zz", addingSpecialTokens: true), skippingSpecialTokens: false)
             } catch let error as CoppiceError {
                 #expect(error.kind == .badData || error.kind == .noInput, "\(error)")
                 #expect(!error.description.contains("\n"))

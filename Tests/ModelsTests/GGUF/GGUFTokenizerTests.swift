@@ -10,7 +10,8 @@ import Testing
     init() throws { scratch = try ScratchFolder() }
 
     private static let texts = [
-        "", " ", "Hello, world!", "  two  spaces ", "line\n\nbreaks\r\n", "don't WE'LL I'd", "1234567 3.14", "Füße 日本語 🦊",
+        "", " ", "Hello, world!", "  two  spaces ", "line\n\nbreaks\r\n", "don't WE'LL I'd", "1234567 3.14",
+        "Füße 日本語 🦊",
         "a\tb", "x = [1, 2];\n    return x\n", "½ ²³ ٣", "<s>[INST]</s>", "snake_case camelCase HTTPServer",
     ]
 
@@ -21,7 +22,9 @@ import Testing
             dataType: .f32)
         let folder = scratch["model-" + tokenizer]
         let writer = try CheckpointWriter(path: folder, configuration: configuration)
-        for (name, shape) in configuration.tensorShapes { try writer.add(name, Tensor([Float](repeating: 0, count: shape.reduce(1, *)), shape: shape)) }
+        for (name, shape) in configuration.tensorShapes {
+            try writer.add(name, Tensor([Float](repeating: 0, count: shape.reduce(1, *)), shape: shape))
+        }
         try writer.addFile(name, Fixtures.bytes(tokenizer))
         try writer.finish()
         let path = scratch[tokenizer + ".gguf"]
@@ -100,7 +103,8 @@ import Testing
                 $0.add("tokenizer.ggml.model", "llama")
                 $0.add("tokenizer.ggml.tokens", strings: tokens)
                 $0.add("tokenizer.ggml.scores", numbers: [0, 1])
-            } == "tokenizer.ggml.scores: expected a list of 3 numbers, one for each token, found a list of 2 f32 values")
+            } == "tokenizer.ggml.scores: expected a list of 3 numbers, one for each token, found a list of 2 f32 values"
+        )
         #expect(
             try vocabulary {
                 $0.add("tokenizer.ggml.model", "llama")
@@ -151,6 +155,7 @@ import Testing
     @Test(.enabled(if: ReferenceData.folder != nil)) func wordPieceIsRefused() {
         let path = ReferenceData.path("tokenizers/gguf-vocab/bert-bge.gguf")
         #expect(refusal { _ = try TokenizerLoader.load(folder: path) }.contains("found bert (WordPiece)"))
-        #expect(refusal { _ = try Checkpoint.open(path) }.contains("expected one of llama, qwen2, qwen3, found \"bert\""))
+        #expect(
+            refusal { _ = try Checkpoint.open(path) }.contains("expected one of llama, qwen2, qwen3, found \"bert\""))
     }
 }
