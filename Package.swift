@@ -90,6 +90,10 @@ let package = Package(
             dependencies: ["CoppiceInference", "CoppiceModels", "CoppiceFormats", "CKernels"],
             path: "Tests/InferenceTests"),
         .testTarget(
+            name: "InterchangeTests",
+            dependencies: ["CoppiceInference", "CoppiceModels", "CoppiceFormats", "CKernels"],
+            path: "Tests/InterchangeTests"),
+        .testTarget(
             name: "EvidenceTests", dependencies: ["CoppiceEvidence", "CoppiceModels"], path: "Tests/EvidenceTests"),
         .testTarget(name: "ModelsTests", dependencies: ["CoppiceModels"], path: "Tests/ModelsTests"),
         .testTarget(
