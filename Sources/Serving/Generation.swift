@@ -71,18 +71,22 @@ struct Generation: Sendable {
                 group.addTask {
                     var timer = recorder.timer()
                     var reason: FinishReason?
-                    for try await event in stream {
-                        timer.token()
-                        continuation.yield(Event(sequence: sequence, event: event))
-                        reason = event.finishReason ?? reason
+                    do {
+                        for try await event in stream {
+                            timer.token()
+                            continuation.yield(Event(sequence: sequence, event: event))
+                            reason = event.finishReason ?? reason
+                        }
+                    } catch {
+                        // Whatever an engine says to its own cancellation is no failure.
+                        guard Task.isCancelled else { throw error }
                     }
+                    switch reason {
+                    case nil where Task.isCancelled, .cancelled where Task.isCancelled: recorder.cancelled()
                     // An engine that is shut down ends what it runs; the client must not take that for the end.
-                    if reason == .cancelled { throw APIError.shuttingDown }
-                    guard reason == nil else { return }
-                    if Task.isCancelled {
-                        recorder.cancelled()
-                    } else {
-                        throw APIError.internalFault
+                    case .cancelled: throw APIError.shuttingDown
+                    case nil: throw APIError.internalFault
+                    default: break
                     }
                 }
             }
