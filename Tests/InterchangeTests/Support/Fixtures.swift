@@ -49,10 +49,10 @@ func largestDifference(_ a: [[Float]], _ b: [[Float]]) -> Float {
     return zip(a, b).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? 0
 }
 
-/// Runs `body` where products take activations as they are: with VNNI those of integers round them to 8 bits.
+/// Runs `body` where products take activations as they are: vector kernels for integers round them to 8 bits.
 func withExactActivations<Result>(_ body: () throws -> Result) rethrows -> Result {
     let usual = coppice_cpu_level_in_use()
     defer { coppice_set_cpu_level(usual) }
-    if usual.rawValue > COPPICE_CPU_AVX2.rawValue { coppice_set_cpu_level(COPPICE_CPU_AVX2) }
+    coppice_set_cpu_level(COPPICE_CPU_PORTABLE)
     return try body()
 }
