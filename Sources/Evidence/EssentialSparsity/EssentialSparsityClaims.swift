@@ -41,7 +41,11 @@ extension EssentialSparsityMeasurement {
             statement: "A sizeable part of the weights can be removed in one shot at no cost.",
             paper: "About 30 to 60 % depending on the task",
             criterion: "s_τ ≥ 0.3 for τ = 1 % of what the model has learned",
-            comparisons: [Comparison("s_τ", global?.tolerancePoint ?? .nan, .atLeast, 0.3, unit: "sparsity")],
+            // Masks remove ⌊s·N⌋ weights, so a sparsity of 0.3 is measured as up to a weight a matrix less.
+            comparisons: [
+                Comparison(
+                    "s_τ", ((global?.tolerancePoint ?? .nan) * 1e4).rounded() / 1e4, .atLeast, 0.3, unit: "sparsity")
+            ],
             remark: (interval ?? "") + "Layer-wise thresholds: s_τ = "
                 + MarkupText.number(series(Label.layer)?.tolerancePoint ?? .nan, digits: 3) + ".")
     }
