@@ -1,5 +1,9 @@
 #include "block_codes.h"
 
+#include "block_layouts.h"
+#include "cpu_features.h"
+#include "integer_panel.h"
+#include "integer_tile.h"
 #include "panel_product.h"
 #include "thread_pool.h"
 
@@ -15,24 +19,8 @@ typedef int32_t signed_words16 __attribute__((vector_size(64)));
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef int8_t signed_bytes16 __attribute__((vector_size(16)));
 
-typedef struct block_task {
-    const coppice_block_weight *weight;
-    const float *x;
-    long x_rows, x_stride;
-    float *y;
-    long y_stride, rows_per_task;
-    void (*rows)(const struct block_task *, long first, long last);
-} block_task;
-
-static const struct { short length, bytes; } layouts[] = {
-    [COPPICE_BLOCK_Q4_0] = {32, 18},   [COPPICE_BLOCK_Q4_1] = {32, 20},  [COPPICE_BLOCK_Q5_0] = {32, 22},
-    [COPPICE_BLOCK_Q5_1] = {32, 24},   [COPPICE_BLOCK_Q8_0] = {32, 34},  [COPPICE_BLOCK_IQ4_NL] = {32, 18},
-    [COPPICE_BLOCK_Q2_K] = {256, 84},  [COPPICE_BLOCK_Q3_K] = {256, 110}, [COPPICE_BLOCK_Q4_K] = {256, 144},
-    [COPPICE_BLOCK_Q5_K] = {256, 176}, [COPPICE_BLOCK_Q6_K] = {256, 210},
-};
-
-long coppice_block_length(coppice_block_type type) { return layouts[type].length; }
-long coppice_block_bytes(coppice_block_type type) { return layouts[type].bytes; }
+long coppice_block_length(coppice_block_type type) { return coppice_block_layouts[type].length; }
+long coppice_block_bytes(coppice_block_type type) { return coppice_block_layouts[type].bytes; }
 
 #define INLINE static inline __attribute__((always_inline))
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -57,12 +45,6 @@ SHUFFLED(avx512)
 #define BODY "block_codes.inc"
 #include "variants.h"
 
-static void run_task(void *context, long index) {
-    const block_task *t = context;
-    long first = index * t->rows_per_task, last = first + t->rows_per_task;
-    t->rows(t, first, last < t->weight->rows ? last : t->weight->rows);
-}
-
 static void expand(const void *weight, long row, long first, long count, float *values) {
     coppice_block_columns(weight, row, first, count, values);
 }
@@ -71,22 +53,40 @@ void coppice_block_columns(const coppice_block_weight *weight, long row, long fi
     CHOOSE(block_columns)(weight, row, first, count, values);
 }
 
-void coppice_block_product(
-    const coppice_block_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride) {
-    // Up to eight rows decode each block once; more share expanded panels.
-    if (x_rows > 8 || weight->columns == 0) {
-        coppice_panel_product(weight, expand, weight->rows, weight->columns, x, x_rows, x_stride, y, y_stride);
-        return;
+static void multiply_rows(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    CHOOSE(block_rows)(weight, x, y, y_stride, first, last);
+}
+
+static void multiply_panels(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    const coppice_block_weight *w = weight;
+    coppice_panel_product(w, expand, w->rows, w->columns, x->values, x->rows, x->stride, y, y_stride);
+}
+
+static void multiply_rows_as_integers(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    coppice_integer_weight w = coppice_integer_of_blocks(weight);
+    coppice_integer_tiles(&w, x->rounded, y, y_stride, first, last);
+}
+
+static void multiply_panels_as_integers(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    coppice_integer_weight w = coppice_integer_of_blocks(weight);
+    coppice_integer_panel_product(&w, x->rounded, y, y_stride);
+}
+
+coppice_row_kernel coppice_block_kernel(const coppice_block_weight *weight, long x_rows) {
+    coppice_row_kernel kernel = {
+        .weight = weight, .rows = weight->rows, .columns = weight->columns,
+        .row_bytes = coppice_block_row_bytes(weight->type, weight->columns),
+        .reads_rounded = coppice_cpu_has_vnni() && weight->columns > 0,
+        .multiply = multiply_panels};
+    // Up to eight rows read each block once; more share expanded panels.
+    int few = x_rows <= 8 && weight->columns > 0;
+    if (kernel.reads_rounded) {
+        kernel.multiply_rows = few ? multiply_rows_as_integers : 0;
+        kernel.multiply = multiply_panels_as_integers;
+    } else if (few) {
+        kernel.multiply_rows = multiply_rows;
     }
-    block_task t = {.weight = weight, .x_stride = x_stride, .y_stride = y_stride, .rows = CHOOSE(block_rows)};
-    t.rows_per_task = 65536 / weight->columns;
-    if (t.rows_per_task < 4) t.rows_per_task = 4;
-    for (long done = 0; done < x_rows;) {
-        long rest = x_rows - done;
-        t.x_rows = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
-        t.x = x + done * x_stride;
-        t.y = y + done * y_stride;
-        coppice_parallel_for((weight->rows + t.rows_per_task - 1) / t.rows_per_task, &t, run_task);
-        done += t.x_rows;
-    }
+    return kernel;
 }

@@ -4,101 +4,156 @@
 #include "cpu_features.h"
 #include "dot_tile.h"
 #include "panel_product.h"
-#include "thread_pool.h"
 
-// Up to eight activation rows read the weight once, straight from where it lies: memory bandwidth is the limit.
+// Up to eight activation rows read the weight once, straight from where it lies: memory bandwidth is the limit. Rows
+// are read one after the other, so that a thread reads one long run of memory (see integer_tile.c).
 // More rows share expanded panels (panel_product.c).
-enum { largest_direct_batch = 8, bytes_per_task = 64 << 10 };
-
-typedef struct {
-    const char *weight;
-    coppice_float_type type;
-    long rows, columns;
-    const float *x;
-    long x_rows, x_stride;
-    float *y;
-    long y_stride;
-    long rows_per_task;
-    coppice_cpu_level level;
-} product;
+enum { largest_direct_batch = 8, bytes_ahead = 4096 };
 
 static long element_size(coppice_float_type type) { return type == COPPICE_TYPE_F32 ? 4 : 2; }
 
+static const char *row_of(const coppice_dense_weight *w, long row) {
+    return (const char *)w->values + row * w->columns * element_size(w->type);
+}
+
 static void expand(const void *weight, long row, long first_column, long count, float *values) {
-    const product *p = weight;
-    const char *source = p->weight + (row * p->columns + first_column) * element_size(p->type);
-    switch (p->type) {
+    const coppice_dense_weight *w = weight;
+    const char *source = row_of(w, row) + first_column * element_size(w->type);
+    switch (w->type) {
     case COPPICE_TYPE_F32: memcpy(values, source, count * sizeof(float)); break;
     case COPPICE_TYPE_BF16: coppice_convert_serially(COPPICE_DATA_BF16, COPPICE_DATA_F32, count, source, values); break;
     case COPPICE_TYPE_F16: coppice_convert_serially(COPPICE_DATA_F16, COPPICE_DATA_F32, count, source, values); break;
     }
 }
 
+static void multiply_panels(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    const coppice_dense_weight *w = weight;
+    coppice_panel_product(w, expand, w->rows, w->columns, x->values, x->rows, x->stride, y, y_stride);
+}
+
 #if defined(__x86_64__)
-// Rows of the weight that share each load of x: as many as keep all sums in registers.
-#define ROWS_512(B) (4 * (B) <= 24 ? 4 : 2)
-#define ROWS_256(B) ((B) <= 3 ? 4 : (B) <= 5 ? 2 : 1)
-
-#define ROWS_OF_TASK(WIDTH, TARGET, TYPE, B)                                                                          \
-    TARGET static void rows_##WIDTH##_##TYPE##_##B(const product *p, long first, long last) {                        \
-        const long stride = p->columns * (TYPE == 0 ? 4 : 2);                                                        \
-        long r = first;                                                                                               \
-        float out[8][4];                                                                                              \
-        for (; r + ROWS_##WIDTH(B) <= last; r += ROWS_##WIDTH(B)) {                                                   \
-            coppice_dot_tile_##WIDTH(                                                                                 \
-                TYPE, ROWS_##WIDTH(B), B, p->weight + r * stride, stride, p->columns, p->x, p->x_stride, out);        \
-            for (int b = 0; b < B; b++)                                                                               \
-                for (int j = 0; j < ROWS_##WIDTH(B); j++) p->y[b * p->y_stride + r + j] = out[b][j];                  \
-        }                                                                                                             \
-        for (; r < last; r++) {                                                                                       \
-            coppice_dot_tile_##WIDTH(                                                                                 \
-                TYPE, 1, B, p->weight + r * stride, stride, p->columns, p->x, p->x_stride, out);                      \
-            for (int b = 0; b < B; b++) p->y[b * p->y_stride + r] = out[b][0];                                        \
-        }                                                                                                             \
+/// One row of W times `B` rows of x; even and odd vectors have sums of their own.
+COPPICE_AVX512 COPPICE_INLINE void dot_row_512(
+    const int type, const int B, const char *row, long columns, const coppice_activations *x, __m512 sums[8]) {
+    const long bytes = type == COPPICE_TYPE_F32 ? 4 : 2;
+    __m512 odd[8];
+#pragma clang loop unroll(full)
+    for (int b = 0; b < B; b++) sums[b] = odd[b] = _mm512_setzero_ps();
+    long k = 0;
+    for (; k + 32 <= columns; k += 32) {
+        __m512 first = coppice_load16(type, row, k), second = coppice_load16(type, row, k + 16);
+        for (long line = 0; line < 32 * bytes; line += 64)
+            _mm_prefetch(row + k * bytes + bytes_ahead + line, _MM_HINT_T0);
+#pragma clang loop unroll(full)
+        for (int b = 0; b < B; b++) {
+            const float *from = x->values + b * x->stride + k;
+            sums[b] = _mm512_fmadd_ps(first, _mm512_loadu_ps(from), sums[b]);
+            odd[b] = _mm512_fmadd_ps(second, _mm512_loadu_ps(from + 16), odd[b]);
+        }
     }
-#define ALL_BATCHES(WIDTH, TARGET, TYPE)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 1)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 2)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 3)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 4)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 5)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 6)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 7)                                                                              \
-    ROWS_OF_TASK(WIDTH, TARGET, TYPE, 8)
-ALL_BATCHES(512, COPPICE_AVX512, 0)
-ALL_BATCHES(512, COPPICE_AVX512, 1)
-ALL_BATCHES(512, COPPICE_AVX512, 2)
-ALL_BATCHES(256, COPPICE_AVX2, 0)
-ALL_BATCHES(256, COPPICE_AVX2, 1)
-ALL_BATCHES(256, COPPICE_AVX2, 2)
+    for (; k < columns; k += 16) {
+        __mmask16 mask = columns - k >= 16 ? 0xFFFF : (__mmask16)((1u << (columns - k)) - 1);
+        __m512 rest = coppice_load16_masked(type, row, k, mask);
+#pragma clang loop unroll(full)
+        for (int b = 0; b < B; b++)
+            sums[b] = _mm512_fmadd_ps(rest, _mm512_maskz_loadu_ps(mask, x->values + b * x->stride + k), sums[b]);
+    }
+#pragma clang loop unroll(full)
+    for (int b = 0; b < B; b++) sums[b] = _mm512_add_ps(sums[b], odd[b]);
+}
 
-typedef void (*rows_function)(const product *p, long first, long last);
-#define TABLE(WIDTH, TYPE)                                                                                            \
-    {rows_##WIDTH##_##TYPE##_1, rows_##WIDTH##_##TYPE##_2, rows_##WIDTH##_##TYPE##_3, rows_##WIDTH##_##TYPE##_4,     \
-     rows_##WIDTH##_##TYPE##_5, rows_##WIDTH##_##TYPE##_6, rows_##WIDTH##_##TYPE##_7, rows_##WIDTH##_##TYPE##_8}
-static const rows_function table_512[3][8] = {TABLE(512, 0), TABLE(512, 1), TABLE(512, 2)};
-static const rows_function table_256[3][8] = {TABLE(256, 0), TABLE(256, 1), TABLE(256, 2)};
+COPPICE_AVX512 COPPICE_INLINE void rows_512(
+    const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
+    long first, long last) {
+    enum { together = 4 };
+    for (long row = first; row < last; row += together) {
+        __m512 sums[together][8];
+        long count = last - row < together ? last - row : together;
+        for (long r = 0; r < together; r++) {
+            __m512 own[8];
+            if (r < count) dot_row_512(type, B, row_of(w, row + r), w->columns, x, own);
+#pragma clang loop unroll(full)
+            for (int b = 0; b < B; b++) sums[r][b] = r < count ? own[b] : _mm512_setzero_ps();
+        }
+        for (int b = 0; b < B; b++)
+            _mm_mask_storeu_ps(
+                y + b * y_stride + row, (__mmask8)((1 << count) - 1),
+                coppice_sum4_512(sums[0][b], sums[1][b], sums[2][b], sums[3][b]));
+    }
+}
 
-static void run_task(void *context, long index) {
-    const product *p = context;
-    long first = index * p->rows_per_task;
-    long last = first + p->rows_per_task < p->rows ? first + p->rows_per_task : p->rows;
-    if (p->level == COPPICE_CPU_AVX512) table_512[p->type][p->x_rows - 1](p, first, last);
-    else table_256[p->type][p->x_rows - 1](p, first, last);
+COPPICE_AVX2 COPPICE_INLINE void rows_256(
+    const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
+    long first, long last) {
+    const long bytes = type == COPPICE_TYPE_F32 ? 4 : 2;
+    for (long r = first; r < last; r++) {
+        const char *row = row_of(w, r);
+        __m256 sums[8], odd[8];
+#pragma clang loop unroll(full)
+        for (int b = 0; b < B; b++) sums[b] = odd[b] = _mm256_setzero_ps();
+        long k = 0;
+        for (; k + 16 <= w->columns; k += 16) {
+            __m256 low = coppice_load8(type, row, k), high = coppice_load8(type, row, k + 8);
+            _mm_prefetch(row + k * bytes + bytes_ahead, _MM_HINT_T0);
+#pragma clang loop unroll(full)
+            for (int b = 0; b < B; b++) {
+                const float *from = x->values + b * x->stride + k;
+                sums[b] = _mm256_fmadd_ps(low, _mm256_loadu_ps(from), sums[b]);
+                // More than four rows of x leave no registers for two sums each.
+                if (B <= 4) odd[b] = _mm256_fmadd_ps(high, _mm256_loadu_ps(from + 8), odd[b]);
+                else sums[b] = _mm256_fmadd_ps(high, _mm256_loadu_ps(from + 8), sums[b]);
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int b = 0; b < B; b++) {
+            float sum = coppice_sum_256(B <= 4 ? _mm256_add_ps(sums[b], odd[b]) : sums[b]);
+            for (long c = k; c < w->columns; c++) sum += coppice_load1(type, row, c) * x->values[b * x->stride + c];
+            y[b * y_stride + r] = sum;
+        }
+    }
+}
+
+typedef void (*rows_function)(
+    const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride, long first, long last);
+#define ROWS(WIDTH, TYPE, B)                                                                                         \
+    COPPICE_##WIDTH static void rows_##WIDTH##_##TYPE##_##B(                                                         \
+        const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride, long first,            \
+        long last) {                                                                                                 \
+        ROWS_##WIDTH(COPPICE_TYPE_##TYPE, B, w, x, y, y_stride, first, last);                                        \
+    }
+#define ROWS_AVX512 rows_512
+#define ROWS_AVX2 rows_256
+#define BATCHES(WIDTH, TYPE)                                                                                         \
+    ROWS(WIDTH, TYPE, 1) ROWS(WIDTH, TYPE, 2) ROWS(WIDTH, TYPE, 3) ROWS(WIDTH, TYPE, 4) ROWS(WIDTH, TYPE, 5)         \
+    ROWS(WIDTH, TYPE, 6) ROWS(WIDTH, TYPE, 7) ROWS(WIDTH, TYPE, 8)
+#define TYPES(WIDTH) BATCHES(WIDTH, F32) BATCHES(WIDTH, BF16) BATCHES(WIDTH, F16)
+TYPES(AVX512)
+TYPES(AVX2)
+
+#define ENTRIES(WIDTH, TYPE)                                                                                         \
+    [COPPICE_TYPE_##TYPE] = {                                                                                        \
+        rows_##WIDTH##_##TYPE##_1, rows_##WIDTH##_##TYPE##_2, rows_##WIDTH##_##TYPE##_3, rows_##WIDTH##_##TYPE##_4,  \
+        rows_##WIDTH##_##TYPE##_5, rows_##WIDTH##_##TYPE##_6, rows_##WIDTH##_##TYPE##_7, rows_##WIDTH##_##TYPE##_8},
+#define TABLE(WIDTH) {ENTRIES(WIDTH, F32) ENTRIES(WIDTH, BF16) ENTRIES(WIDTH, F16)}
+static const rows_function functions_512[3][8] = TABLE(AVX512), functions_256[3][8] = TABLE(AVX2);
+
+static void multiply_rows(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    const coppice_dense_weight *w = weight;
+    int is_512 = coppice_cpu_level_in_use() == COPPICE_CPU_AVX512;
+    (is_512 ? functions_512 : functions_256)[w->type][x->rows - 1](w, x, y, y_stride, first, last);
 }
 #endif
 
-void coppice_dense_product(
-    const void *weight, coppice_float_type type, long rows, long columns, const float *x, long x_rows, long x_stride,
-    float *y, long y_stride) {
-    product p = {weight, type, rows, columns, x, x_rows, x_stride, y, y_stride, 0, coppice_cpu_level_in_use()};
+coppice_row_kernel coppice_dense_kernel(const coppice_dense_weight *weight, long x_rows) {
+    coppice_row_kernel kernel = {
+        .weight = weight, .rows = weight->rows, .columns = weight->columns,
+        .row_bytes = weight->columns * element_size(weight->type), .multiply = multiply_panels};
 #if defined(__x86_64__)
-    if (p.level >= COPPICE_CPU_AVX2 && x_rows >= 1 && x_rows <= largest_direct_batch && rows > 0 && columns > 0) {
-        p.rows_per_task = bytes_per_task / (columns * element_size(type)) & ~3L;
-        if (p.rows_per_task < 4) p.rows_per_task = 4;
-        coppice_parallel_for((rows + p.rows_per_task - 1) / p.rows_per_task, &p, run_task);
-        return;
-    }
+    if (coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2 && x_rows <= largest_direct_batch && weight->columns > 0)
+        kernel.multiply_rows = multiply_rows;
+#else
+    (void)x_rows;
 #endif
-    coppice_panel_product(&p, expand, rows, columns, x, x_rows, x_stride, y, y_stride);
+    return kernel;
 }

@@ -1,8 +1,8 @@
 // How integer kernels read weights: codes as bytes, scales block by block. Internal.
 #pragma once
 
-#include "packed_product.h"
-#include "rounded_rows.h"
+#include "block_layouts.h"
+#include "integer_weight.h"
 
 /// What a group is to a step. Branches on it always go the same way for a weight.
 typedef enum { groups_of_32, groups_of_64, groups_of_steps, groups_of_others } grouping;
@@ -67,6 +67,7 @@ typedef struct {
     const uint8_t *values, *end;
     const uint16_t *masks;
     long position; ///< element of the next value
+    __m256 scales, offsets; ///< of the block of 256 columns that is being read, for types that read them together
 } cursor;
 
 /// Sixty-four bytes, without reading past `end`.
@@ -112,6 +113,14 @@ COPPICE_INLINE cursor row_cursor(const coppice_packed_weight *w, long row) {
     };
 }
 
+/// What a step of 128 columns of a row is: W = scale · code - offset.
+typedef struct {
+    __m512i first, second;  ///< the codes, in order
+    __m256 scales, offsets; ///< of each 32 columns (four are used), or of each 16
+} integer_step;
+
+#include "block_steps.h"
+
 /// The codes of columns k ..< k + 128 of row `row` in order; where there is no value, the group's zero point.
 COPPICE_INLINE void next_step(
     const int value, const int masked, const coppice_packed_weight *w, cursor *c, long row, long k, __m512i *first,
@@ -131,6 +140,29 @@ COPPICE_INLINE void next_step(
     }
     *first = next_codes(value, masked, c, k, w->columns, blank);
     *second = next_codes(value, masked, c, k + 64, w->columns, other);
+}
+
+/// Step `s` of row `row`, of which `whole` says whether it is a whole one; `c` is at its first value and moves on.
+COPPICE_INLINE integer_step read_step(
+    const int kind, const int whole, const coppice_integer_weight *w, cursor *c, long row, long s) {
+    if (kind >= COPPICE_INTEGER_BLOCKS)
+        return block_step(kind - COPPICE_INTEGER_BLOCKS, c, s, w->columns);
+    integer_step step;
+    __m128 scales, offsets;
+    next_step(
+        kind >= COPPICE_INTEGER_U4 ? COPPICE_PACKED_U4 : COPPICE_PACKED_U8,
+        kind == COPPICE_INTEGER_U8_MASKED || kind == COPPICE_INTEGER_U4_MASKED, w->packed, c, row,
+        s * COPPICE_ROUNDED_STEP, &step.first, &step.second);
+    block_scales(w->packed, whole, row, s, &scales, &offsets);
+    step.scales = _mm256_zextps128_ps256(scales);
+    step.offsets = _mm256_zextps128_ps256(offsets);
+    return step;
+}
+
+/// The place where row `row` starts.
+COPPICE_INLINE cursor start_of_row(const int kind, const coppice_integer_weight *w, long row) {
+    if (kind < COPPICE_INTEGER_BLOCKS) return row_cursor(w->packed, row);
+    return (cursor){.values = (const uint8_t *)w->blocks->blocks + row * coppice_block_row_bytes(w->blocks->type, w->columns)};
 }
 #pragma clang attribute pop
 #endif

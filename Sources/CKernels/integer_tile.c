@@ -13,162 +13,152 @@
 // A dot product of bytes adds four neighbours into a lane. Codes of 4 bits without masks come out as the step's even
 // columns and its odd ones, which are laid out the same way in `split_codes`: a lane then holds 8 neighbouring columns
 // and a step one register. All else comes in natural order, 4 columns a lane and two registers a step.
+//
+// Rows of W are read one after the other, never side by side: a thread then reads one long run of memory, which the
+// processor's prefetchers follow from row to row, and every line of which is asked for 4 kB ahead.
 
-/// Adds step `s` of `R` rows of W times `B` rows of x.
+enum { bytes_ahead = 4096, rows_together = 4 };
+
+COPPICE_INLINE void ask_ahead(const uint8_t *from, long bytes) {
+#pragma clang loop unroll(full)
+    for (long line = 0; line < bytes; line += 64) _mm_prefetch((const char *)from + bytes_ahead + line, _MM_HINT_T0);
+}
+
+/// Adds step `s` of row `row` of W times `B` rows of x, of which the step's codes start at `x_at`.
 COPPICE_INLINE void multiply_step(
-    const int value, const int masked, const int R, const int B, const int whole, const coppice_packed_weight *w,
-    const coppice_rounded_rows *x, long x_first, long row, long s, cursor cursors[4], __m512 sums[8][4],
-    __m128 corrections[2][4]) {
-    const int split = value == COPPICE_PACKED_U4 && !masked;
+    const int kind, const int B, const int whole, const coppice_integer_weight *w, const coppice_rounded_rows *x,
+    long x_at, long row, long s, cursor *c, __m512 sums[8], __m256 corrections[8]) {
+    const int grain = coppice_integer_grain(kind);
     const __m512i quarters = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    const __m512i later_quarters = _mm512_setr_epi32(4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7);
     const __m512i first_half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
     const __m512i second_half = _mm512_setr_epi32(2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
-    const __m512i low_bits = _mm512_set1_epi8(15);
-    const long k = s * COPPICE_ROUNDED_STEP;
-    // Rows are too short for the processor to see where its reads go: it is told the same place of the next tile.
-    const long ahead = R * w->row_values / (value == COPPICE_PACKED_U4 ? 2 : 1);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < R; r++) {
-        __m512i first, second;
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    integer_step step;
+    if (kind == COPPICE_INTEGER_U4) {
+        const __m512i low_bits = _mm512_set1_epi8(15);
+        const uint8_t *from = c->values + c->position / 2;
+        __m512i both = whole ? _mm512_loadu_si512(from)
+                             : load64(from, from + (w->columns - s * COPPICE_ROUNDED_STEP + 1) / 2);
         __m128 scales, offsets;
-        block_scales(w, whole, row + r, s, &scales, &offsets);
-        if (split) {
-            const uint8_t *from = cursors[r].values + cursors[r].position / 2;
-            __m512i both = whole ? _mm512_loadu_si512(from)
-                                 : load64(from, cursors[r].values + (cursors[r].position + w->columns - k + 1) / 2);
-            first = _mm512_and_si512(both, low_bits);
-            second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_bits);
-            cursors[r].position += COPPICE_ROUNDED_STEP;
-            _mm_prefetch((const char *)from + ahead, _MM_HINT_T0);
-        } else {
-            if (!masked) {
-                const char *from = (const char *)cursors[r].values + cursors[r].position + ahead;
-                _mm_prefetch(from, _MM_HINT_T0);
-                _mm_prefetch(from + 64, _MM_HINT_T0);
-            }
-            next_step(value, masked, w, &cursors[r], row + r, k, &first, &second);
-        }
-#pragma clang loop unroll(full)
-        for (int b = 0; b < B; b++) {
-            const long at = (x_first + b) * x->padded + k;
-            const int8_t *a = (split ? x->split_codes : x->codes) + at;
-            __m128 both = _mm_mul_ps(scales, _mm_loadu_ps(x->scales + at / COPPICE_ROUNDED_BLOCK));
-            __m512 t = _mm512_castps128_ps512(both);
-            __m128 sum = _mm_loadu_ps(x->sums + at / COPPICE_ROUNDED_BLOCK);
-            if (B <= 2) {
-                corrections[b][r] = _mm_fmadd_ps(offsets, sum, corrections[b][r]);
-            } else {
-                // Registers are short: the correction goes where the sum is, at twice the price.
-                sums[b][r] = _mm512_mask3_fnmadd_ps(
-                    _mm512_castps128_ps512(offsets), _mm512_castps128_ps512(sum), sums[b][r], 0xF);
-            }
-            __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), first, _mm512_loadu_si512(a));
-            if (split) {
-                dots = _mm512_dpbusd_epi32(dots, second, _mm512_loadu_si512(a + 64));
-                sums[b][r] =
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(quarters, t), sums[b][r]);
-            } else {
-                __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), second, _mm512_loadu_si512(a + 64));
-                sums[b][r] =
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(first_half, t), sums[b][r]);
-                sums[b][r] =
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(more), _mm512_permutexvar_ps(second_half, t), sums[b][r]);
-            }
-        }
+        block_scales(w->packed, whole, row, s, &scales, &offsets);
+        step.first = _mm512_and_si512(both, low_bits);
+        step.second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_bits);
+        step.scales = _mm256_zextps128_ps256(scales);
+        step.offsets = _mm256_zextps128_ps256(offsets);
+        c->position += COPPICE_ROUNDED_STEP;
+        ask_ahead(from, 64);
+    } else {
+        const uint8_t *from = c->values;
+        if (kind < COPPICE_INTEGER_BLOCKS) from += kind >= COPPICE_INTEGER_U4 ? c->position / 2 : c->position;
+        else from += coppice_block_row_bytes(kind - COPPICE_INTEGER_BLOCKS, s * COPPICE_ROUNDED_STEP);
+        ask_ahead(from, kind == COPPICE_INTEGER_U4_MASKED ? 64 : 128);
+        step = read_step(kind, whole, w, c, row, s);
     }
-}
-
-/// `R` rows of W from `row` on with `B` rows of x.
-COPPICE_INLINE void tile(
-    const int value, const int masked, const int R, const int B,
-    const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, long row) {
-    cursor cursors[4];
-    __m512 sums[8][4];
-    __m128 corrections[2][4];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < R; r++) {
-        cursors[r] = row_cursor(w, row + r);
-#pragma clang loop unroll(full)
-        for (int b = 0; b < B; b++) {
-            sums[b][r] = _mm512_setzero_ps();
-            if (B <= 2) corrections[b][r] = _mm_setzero_ps();
-        }
-    }
-    long steps = w->columns / COPPICE_ROUNDED_STEP;
-    for (long s = 0; s < steps; s++)
-        multiply_step(
-            value, masked, R, B, 1, w, x, x_first, row, s, cursors, sums, corrections);
-    if (steps * COPPICE_ROUNDED_STEP < w->columns)
-        multiply_step(
-            value, masked, R, B, 0, w, x, x_first, row, steps, cursors, sums, corrections);
 #pragma clang loop unroll(full)
     for (int b = 0; b < B; b++) {
-#pragma clang loop unroll(full)
-        for (int r = 0; r < R; r++) {
-            __m512 all = sums[b][r];
-            if (B <= 2) all = _mm512_mask_sub_ps(all, 0xF, all, _mm512_castps128_ps512(corrections[b][r]));
-            y[b * y_stride + row + r] = _mm512_reduce_add_ps(all);
+        const long at = x_at + b * x->padded;
+        const int8_t *a = (kind == COPPICE_INTEGER_U4 ? x->split_codes : x->codes) + at;
+        __m256 by = _mm256_zextps128_ps256(_mm_loadu_ps(x->scales + at / COPPICE_ROUNDED_BLOCK)), sum;
+        if (grain == 16) {
+            by = _mm256_permutevar8x32_ps(by, twice);
+            __m256i totals = _mm256_loadu_si256((const __m256i *)(x->half_totals + at / 16));
+            sum = _mm256_mul_ps(_mm256_cvtepi32_ps(totals), by);
+        } else {
+            sum = _mm256_zextps128_ps256(_mm_loadu_ps(x->sums + at / COPPICE_ROUNDED_BLOCK));
+        }
+        corrections[b] = _mm256_fmadd_ps(step.offsets, sum, corrections[b]);
+        __m512 scales = _mm512_castps256_ps512(_mm256_mul_ps(step.scales, by));
+        __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), step.first, _mm512_loadu_si512(a));
+        if (kind == COPPICE_INTEGER_U4) {
+            dots = _mm512_dpbusd_epi32(dots, step.second, _mm512_loadu_si512(a + 64));
+            sums[b] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(quarters, scales), sums[b]);
+        } else {
+            __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), step.second, _mm512_loadu_si512(a + 64));
+            sums[b] = _mm512_fmadd_ps(
+                _mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(grain == 16 ? quarters : first_half, scales), sums[b]);
+            sums[b] = _mm512_fmadd_ps(
+                _mm512_cvtepi32_ps(more), _mm512_permutexvar_ps(grain == 16 ? later_quarters : second_half, scales),
+                sums[b]);
         }
     }
 }
 
-typedef void (*tile_function)(
-    const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, long row);
-
-// One tile for each kind of value, mask and number of rows of x.
-enum { tile_rows = 4 };
-// Rows of W at once: as many as leave no register in memory.
-#define ROWS(M, B) ((M) ? 1 : (B) > 4 ? 2 : 4)
-#define TILE(V, M, B) \
-    static void tile_##V##_##M##_##B( \
-        const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, \
-        long row) { \
-        for (int r = 0; r < tile_rows; r += ROWS(M, B)) \
-            tile(COPPICE_PACKED_##V, M, ROWS(M, B), B, w, x, x_first, y, y_stride, row + r); \
-    } \
-    static void single_##V##_##M##_##B( \
-        const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, \
-        long row) { \
-        tile(COPPICE_PACKED_##V, M, 1, B, w, x, x_first, y, y_stride, row); \
+/// Row `row` of W times rows x_first ..< x_first + B of x, each as a vector that is still to be summed.
+COPPICE_INLINE void multiply_row(
+    const int kind, const int B, const coppice_integer_weight *w, const coppice_rounded_rows *x, long x_first, long row,
+    __m512 result[8]) {
+    __m512 sums[8];
+    __m256 corrections[8];
+    cursor c = start_of_row(kind, w, row);
+#pragma clang loop unroll(full)
+    for (int b = 0; b < B; b++) {
+        sums[b] = _mm512_setzero_ps();
+        corrections[b] = _mm256_setzero_ps();
     }
-#define TILES(V, M) TILE(V, M, 1) TILE(V, M, 2) TILE(V, M, 4) TILE(V, M, 8)
-TILES(U8, 0)
-TILES(U8, 1)
-TILES(U4, 0)
-TILES(U4, 1)
+    const long steps = w->columns / COPPICE_ROUNDED_STEP, at = x_first * x->padded;
+    long s = 0;
+    for (; s + 2 <= steps; s += 2) {
+        multiply_step(kind, B, 1, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
+        multiply_step(kind, B, 1, w, x, at + (s + 1) * COPPICE_ROUNDED_STEP, row, s + 1, &c, sums, corrections);
+    }
+    if (s < steps) multiply_step(kind, B, 1, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
+    if (steps * COPPICE_ROUNDED_STEP < w->columns)
+        multiply_step(kind, B, 0, w, x, at + steps * COPPICE_ROUNDED_STEP, row, steps, &c, sums, corrections);
+#pragma clang loop unroll(full)
+    for (int b = 0; b < B; b++) result[b] = _mm512_sub_ps(sums[b], _mm512_zextps256_ps512(corrections[b]));
+}
+
+COPPICE_INLINE void multiply_rows(
+    const int kind, const int B, const coppice_integer_weight *w, const coppice_rounded_rows *x, long x_first, float *y,
+    long y_stride, long first, long last) {
+    for (long row = first; row < last; row += rows_together) {
+        __m512 sums[rows_together][8];
+        long count = last - row < rows_together ? last - row : rows_together;
+        for (long r = 0; r < count; r++) multiply_row(kind, B, w, x, x_first, row + r, sums[r]);
+        for (long r = count; r < rows_together; r++)
+            for (int b = 0; b < B; b++) sums[r][b] = _mm512_setzero_ps();
+        for (int b = 0; b < B; b++)
+            _mm_mask_storeu_ps(
+                y + b * y_stride + row, (__mmask8)((1 << count) - 1),
+                coppice_sum4_512(sums[0][b], sums[1][b], sums[2][b], sums[3][b]));
+    }
+}
+
+// One function for each kind of weight and number of rows of x.
+#define ROWS(KIND, B) \
+    static void rows_##KIND##_##B( \
+        const coppice_integer_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, \
+        long first, long last) { \
+        multiply_rows(COPPICE_INTEGER_##KIND, B, w, x, x_first, y, y_stride, first, last); \
+    }
+#define BATCHES(KIND) ROWS(KIND, 1) ROWS(KIND, 2) ROWS(KIND, 4) ROWS(KIND, 8)
+COPPICE_EACH_INTEGER_KIND(BATCHES)
 #pragma clang attribute pop
 
-typedef struct {
-    tile_function four, one;
-} kernel;
-#define ENTRY(V, M, B) {tile_##V##_##M##_##B, single_##V##_##M##_##B}
-#define ENTRIES(V, M) {ENTRY(V, M, 1), ENTRY(V, M, 2), ENTRY(V, M, 4), ENTRY(V, M, 8)}
-static const kernel kernels[2][2][4] = {{ENTRIES(U8, 0), ENTRIES(U8, 1)}, {ENTRIES(U4, 0), ENTRIES(U4, 1)}};
-
-int coppice_integer_kernels_apply(const coppice_packed_weight *w, long x_rows) {
-    if (w->value < COPPICE_PACKED_U8 || w->columns == 0 || grouping_of(w) == groups_of_others) return 0;
-    if (coppice_cpu_has_vnni()) return 1;
-    return coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2 && !w->masks && x_rows <= 8;
-}
+typedef void (*rows_function)(
+    const coppice_integer_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, long first,
+    long last);
+#define ENTRY(KIND) \
+    [COPPICE_INTEGER_##KIND] = {rows_##KIND##_1, rows_##KIND##_2, rows_##KIND##_4, rows_##KIND##_8},
+static const rows_function functions[COPPICE_INTEGER_KINDS][4] = {COPPICE_EACH_INTEGER_KIND(ENTRY)};
 
 void coppice_integer_tiles(
-    const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, long x_rows, float *y, long y_stride,
-    long first, long last) {
-    if (!coppice_cpu_has_vnni()) {
-        coppice_integer_tiles_avx2(w, x, x_first, x_rows, y, y_stride, first, last);
-        return;
+    const coppice_integer_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
+    for (long done = 0; done < x->rows;) {
+        long count = coppice_batch_of(x->rows - done);
+        functions[w->kind][count == 8 ? 3 : count / 2](w, x, done, y + done * y_stride, y_stride, first, last);
+        done += count;
     }
-    kernel k = kernels[w->value == COPPICE_PACKED_U4][w->masks != 0][x_rows == 8 ? 3 : x_rows / 2];
-    long row = first;
-    for (; row + tile_rows <= last; row += tile_rows) k.four(w, x, x_first, y, y_stride, row);
-    for (; row < last; row++) k.one(w, x, x_first, y, y_stride, row);
 }
 #else
-int coppice_integer_kernels_apply(const coppice_packed_weight *w, long x_rows) { return (void)w, (void)x_rows, 0; }
-
 void coppice_integer_tiles(
-    const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, long x_rows, float *y, long y_stride,
-    long first, long last) {
-    (void)w, (void)x, (void)x_first, (void)x_rows, (void)y, (void)y_stride, (void)first, (void)last;
+    const coppice_integer_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
+    (void)w, (void)x, (void)y, (void)y_stride, (void)first, (void)last;
+}
+
+void coppice_integer_tiles_avx2(
+    const coppice_packed_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
+    (void)w, (void)x, (void)y, (void)y_stride, (void)first, (void)last;
 }
 #endif

@@ -125,20 +125,20 @@ TILE(U4, 4)
 enum { tile_rows = 4, largest_batch = 4 };
 
 void coppice_integer_tiles_avx2(
-    const coppice_packed_weight *w, const coppice_rounded_rows *x, long x_first, long x_rows, float *y, long y_stride,
-    long first, long last) {
+    const coppice_packed_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
     typedef void (*tile_function)(
         const coppice_packed_weight *, const coppice_rounded_rows *, long, float *, long, long);
     static const tile_function fours[2][3] = {{tile_U8_1, tile_U8_2, tile_U8_4}, {tile_U4_1, tile_U4_2, tile_U4_4}};
     static const tile_function ones[2][3] = {
         {single_U8_1, single_U8_2, single_U8_4}, {single_U4_1, single_U4_2, single_U4_4}};
-    for (long b = 0; b < x_rows; b += largest_batch) {
-        long count = x_rows - b < largest_batch ? x_rows - b : largest_batch;
+    for (long done = 0; done < x->rows;) {
+        long count = coppice_batch_of(x->rows - done < largest_batch ? x->rows - done : largest_batch);
         tile_function four = fours[w->value == COPPICE_PACKED_U4][count / 2];
         tile_function one = ones[w->value == COPPICE_PACKED_U4][count / 2];
         long row = first;
-        for (; row + tile_rows <= last; row += tile_rows) four(w, x, x_first + b, y + b * y_stride, y_stride, row);
-        for (; row < last; row++) one(w, x, x_first + b, y + b * y_stride, y_stride, row);
+        for (; row + tile_rows <= last; row += tile_rows) four(w, x, done, y + done * y_stride, y_stride, row);
+        for (; row < last; row++) one(w, x, done, y + done * y_stride, y_stride, row);
+        done += count;
     }
 }
 #endif

@@ -1,10 +1,11 @@
 #include "packed_product.h"
 
+#include "cpu_features.h"
+#include "integer_codes.h"
 #include "integer_panel.h"
 #include "integer_tile.h"
 #include "packed_tile.h"
 #include "panel_product.h"
-#include "thread_pool.h"
 
 #include <string.h>
 #if defined(__x86_64__)
@@ -24,29 +25,12 @@ typedef struct packed_task {
     const float *x;
     long x_rows, x_stride;
     float *y;
-    long y_stride, rows_per_task;
-    int has_tiles;
-    void (*rows)(const struct packed_task *, long first, long last);
-    const coppice_rounded_rows *rounded; ///< null: x as it is
-    long rounded_first;
+    long y_stride;
 } packed_task;
 
 #pragma clang diagnostic ignored "-Wpsabi"
 #define BODY "packed_product.inc"
 #include "variants.h"
-
-static void run_task(void *context, long index) {
-    const packed_task *t = context;
-    long first = index * t->rows_per_task, last = first + t->rows_per_task;
-    if (last > t->weight->rows) last = t->weight->rows;
-    if (t->rounded) {
-        coppice_integer_tiles(t->weight, t->rounded, t->rounded_first, t->x_rows, t->y, t->y_stride, first, last);
-        return;
-    }
-    if (t->has_tiles)
-        first = coppice_packed_tiles_512(t->weight, t->x, t->x_rows, t->x_stride, t->y, t->y_stride, first, last);
-    t->rows(t, first, last); // what is left: the last rows, or groups that the tiles do not know
-}
 
 static void expand(const void *weight, long row, long first, long count, float *values) {
     coppice_packed_columns(weight, row, first, count, values);
@@ -56,39 +40,57 @@ void coppice_packed_columns(const coppice_packed_weight *weight, long row, long 
     CHOOSE(packed_columns)(weight, row, first, count, values);
 }
 
-long coppice_packed_scratch_bytes(const coppice_packed_weight *weight, long x_rows) {
-    if (!coppice_integer_kernels_apply(weight, x_rows)) return 0;
-    return coppice_rounded_rows_bytes(x_rows, weight->columns);
+static int reads_rounded(const coppice_packed_weight *w, long x_rows) {
+    if (w->value < COPPICE_PACKED_U8 || w->columns == 0 || grouping_of(w) == groups_of_others) return 0;
+    if (coppice_cpu_has_vnni()) return 1;
+    return coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2 && !w->masks && x_rows <= 8;
 }
 
-void coppice_packed_product(
-    const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride,
-    void *scratch) {
-    coppice_rounded_rows rounded;
-    int has_tiles = coppice_cpu_level_in_use() == COPPICE_CPU_AVX512;
-    if (scratch) {
-        rounded = coppice_round_rows(x, x_rows, weight->columns, x_stride, scratch);
-        if (x_rows > 8) {
-            coppice_integer_panel_product(weight, &rounded, y, y_stride);
-            return;
-        }
-    } else if (x_rows > (has_tiles ? 24 : 8) || weight->columns == 0) {
-        // Many rows share expanded panels, which pay from three or four times eight rows on where tiles are at hand.
-        coppice_panel_product(weight, expand, weight->rows, weight->columns, x, x_rows, x_stride, y, y_stride);
-        return;
-    }
-    packed_task t = {
-        .weight = weight, .x_stride = x_stride, .y_stride = y_stride, .has_tiles = has_tiles,
-        .rows = CHOOSE(packed_rows), .rounded = scratch ? &rounded : 0};
-    t.rows_per_task = 65536 / weight->columns / coppice_packed_tile_rows * coppice_packed_tile_rows;
-    if (t.rows_per_task < coppice_packed_tile_rows) t.rows_per_task = coppice_packed_tile_rows;
-    for (long done = 0; done < x_rows;) {
-        long rest = x_rows - done;
-        t.x_rows = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
-        t.x = x + done * x_stride;
-        t.y = y + done * y_stride;
-        t.rounded_first = done;
-        coppice_parallel_for((weight->rows + t.rows_per_task - 1) / t.rows_per_task, &t, run_task);
+static void multiply_rows(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    for (long done = 0; done < x->rows;) {
+        packed_task t = {
+            weight, x->values + done * x->stride, coppice_batch_of(x->rows - done), x->stride, y + done * y_stride,
+            y_stride};
+        long row = first;
+        if (coppice_cpu_level_in_use() == COPPICE_CPU_AVX512)
+            row = coppice_packed_tiles_512(t.weight, t.x, t.x_rows, t.x_stride, t.y, y_stride, first, last);
+        CHOOSE(packed_rows)(&t, row, last); // what is left: the last rows, or groups that the tiles do not know
         done += t.x_rows;
     }
+}
+
+static void multiply_panels(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    const coppice_packed_weight *w = weight;
+    coppice_panel_product(w, expand, w->rows, w->columns, x->values, x->rows, x->stride, y, y_stride);
+}
+
+static void multiply_rows_as_integers(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    coppice_integer_weight w = coppice_integer_of_packed(weight);
+    if (coppice_cpu_has_vnni()) coppice_integer_tiles(&w, x->rounded, y, y_stride, first, last);
+    else coppice_integer_tiles_avx2(weight, x->rounded, y, y_stride, first, last);
+}
+
+static void multiply_panels_as_integers(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    coppice_integer_weight w = coppice_integer_of_packed(weight);
+    coppice_integer_panel_product(&w, x->rounded, y, y_stride);
+}
+
+coppice_row_kernel coppice_packed_kernel(const coppice_packed_weight *weight, long x_rows) {
+    long row_values = weight->rows > 0 ? weight->value_count / weight->rows : 0;
+    coppice_row_kernel kernel = {
+        .weight = weight, .rows = weight->rows, .columns = weight->columns,
+        .row_bytes = row_values * coppice_packed_bits(weight->value) / 8 + (weight->masks ? weight->columns / 8 : 0),
+        .reads_rounded = reads_rounded(weight, x_rows),
+        .multiply = multiply_panels};
+    if (kernel.reads_rounded) {
+        kernel.multiply_rows = x_rows <= 8 ? multiply_rows_as_integers : 0;
+        kernel.multiply = multiply_panels_as_integers;
+    } else {
+        // Expanded panels pay from three or four times eight rows on where tiles are at hand.
+        long few = coppice_cpu_level_in_use() == COPPICE_CPU_AVX512 ? 24 : 8;
+        kernel.multiply_rows = x_rows <= few && weight->columns > 0 ? multiply_rows : 0;
+    }
+    return kernel;
 }

@@ -7,13 +7,14 @@ enum { block = COPPICE_ROUNDED_BLOCK, step = COPPICE_ROUNDED_STEP, elements_per_
 
 typedef float floats32 __attribute__((vector_size(128)));
 typedef int32_t integers32 __attribute__((vector_size(128)));
+typedef int32_t integers16 __attribute__((vector_size(64)));
 typedef int8_t bytes32 __attribute__((vector_size(32)));
 
 typedef struct rounding {
     coppice_rounded_rows result;
     const float *x;
     long stride, rows_per_task;
-    void (*round_row)(const float *x, long columns, int8_t *codes, int8_t *split, float *scales, float *sums, int32_t *totals);
+    void (*round_row)(const coppice_rounded_rows *to, const float *x, long row);
 } rounding;
 
 #define BODY "rounded_rows.inc"
@@ -26,27 +27,23 @@ static long row_blocks(long padded) { return padded / block; }
 // A row's scales take a multiple of 4 floats, as padded is one of 128: rows of scales stay aligned to 16 bytes.
 long coppice_rounded_rows_bytes(long rows, long columns) {
     long padded = padded_columns(columns);
-    return rows * (2 * padded + 3 * row_blocks(padded) * (long)sizeof(float)) + 64;
+    return rows * (2 * padded + 5 * row_blocks(padded) * (long)sizeof(float)) + 64;
 }
 
 static void run_task(void *context, long index) {
     const rounding *r = context;
-    const coppice_rounded_rows *to = &r->result;
-    long first = index * r->rows_per_task, last = first + r->rows_per_task, blocks = row_blocks(to->padded);
-    for (long i = first; i < (last < to->rows ? last : to->rows); i++)
-        r->round_row(
-            r->x + i * r->stride, to->columns, (int8_t *)to->codes + i * to->padded,
-            (int8_t *)to->split_codes + i * to->padded, (float *)to->scales + i * blocks,
-            (float *)to->sums + i * blocks, (int32_t *)to->totals + i * blocks);
+    long first = index * r->rows_per_task, last = first + r->rows_per_task;
+    for (long i = first; i < (last < r->result.rows ? last : r->result.rows); i++)
+        r->round_row(&r->result, r->x + i * r->stride, i);
 }
 
 coppice_rounded_rows coppice_round_rows(const float *x, long rows, long columns, long stride, void *memory) {
-    long padded = padded_columns(columns), count = rows * padded;
+    long padded = padded_columns(columns), count = rows * padded, blocks = rows * row_blocks(padded);
     int8_t *codes = memory;
-    float *scales = (float *)(codes + 2 * count), *sums = scales + rows * row_blocks(padded);
-    int32_t *totals = (int32_t *)(sums + rows * row_blocks(padded));
+    float *scales = (float *)(codes + 2 * count), *sums = scales + blocks;
+    int32_t *totals = (int32_t *)(sums + blocks);
     rounding r = {
-        .result = {rows, columns, padded, codes, codes + count, scales, sums, totals},
+        .result = {rows, columns, padded, codes, codes + count, scales, sums, totals, totals + blocks},
         .x = x, .stride = stride, .round_row = CHOOSE(round_row)};
     r.rows_per_task = padded == 0 ? rows : elements_per_task / padded + 1;
     if (rows > 0) coppice_parallel_for((rows + r.rows_per_task - 1) / r.rows_per_task, &r, run_task);

@@ -32,8 +32,17 @@ static struct {
     long count;
     coppice_cpu_level level; // the caller's, which its tasks keep wherever they run
 } job;
-static _Alignas(64) atomic_long next_index;
+
+// Each thread begins with a range of its own, so that what it reads lies together, and then helps the others.
+typedef struct {
+    _Alignas(64) atomic_long next;
+    long end;
+} range;
+static range ranges[maximum_threads];
+static int range_count;
+
 static _Alignas(64) atomic_uint generation;
+static unsigned started_at; // the generation that new workers have seen
 static _Alignas(64) atomic_int is_open; // whether the job may be entered
 static _Alignas(64) atomic_int active;  // workers inside the job, or about to find it closed
 
@@ -47,18 +56,23 @@ static inline void relax(void) {
 #endif
 }
 
-static void take_tasks(void) {
+/// Runs tasks until none is left; `thread` is 0 for the caller, 1 for the first worker.
+static void take_tasks(int thread) {
     inside_task = 1;
-    for (;;) {
-        long index = atomic_fetch_add_explicit(&next_index, 1, memory_order_relaxed);
-        if (index >= job.count) break;
-        job.task(job.context, index);
+    for (int i = 0; i < range_count; i++) {
+        range *r = &ranges[(thread + i) % range_count];
+        for (;;) {
+            long index = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+            if (index >= r->end) break;
+            job.task(job.context, index);
+        }
     }
     inside_task = 0;
 }
 
-static void *work(void *first_generation) {
-    unsigned seen = (unsigned)(unsigned long)first_generation;
+static void *work(void *number) {
+    const int thread = (int)(long)number;
+    unsigned seen = started_at;
     for (;;) {
         int spins = 0;
         while (atomic_load_explicit(&generation, memory_order_acquire) == seen) {
@@ -77,7 +91,7 @@ static void *work(void *first_generation) {
         atomic_fetch_add(&active, 1);
         if (atomic_load(&is_open)) {
             coppice_set_cpu_level(job.level);
-            take_tasks();
+            take_tasks(thread);
         }
         atomic_fetch_sub_explicit(&active, 1, memory_order_release);
     }
@@ -130,9 +144,9 @@ static void resize(int wanted_workers) {
         atomic_store(&stopping, 0);
         worker_count = 0;
     }
-    unsigned now = atomic_load(&generation);
+    started_at = atomic_load(&generation);
     while (worker_count < wanted_workers) {
-        if (pthread_create(&workers[worker_count], NULL, work, (void *)(unsigned long)now) != 0) break;
+        if (pthread_create(&workers[worker_count], NULL, work, (void *)(long)(worker_count + 1)) != 0) break;
         worker_count++;
     }
 }
@@ -149,10 +163,14 @@ void coppice_parallel_for(long count, void *context, coppice_task task) {
     job.context = context;
     job.count = count;
     job.level = coppice_cpu_level_in_use();
-    atomic_store_explicit(&next_index, 0, memory_order_relaxed);
+    range_count = worker_count + 1;
+    for (int t = 0; t < range_count; t++) {
+        atomic_store_explicit(&ranges[t].next, count * t / range_count, memory_order_relaxed);
+        ranges[t].end = count * (t + 1) / range_count;
+    }
     atomic_store(&is_open, 1);
     publish();
-    take_tasks();
+    take_tasks(0);
     atomic_store(&is_open, 0);
     for (int spins = 0; atomic_load_explicit(&active, memory_order_acquire) > 0; spins++) {
         if (spins < spins_before_parking) relax();

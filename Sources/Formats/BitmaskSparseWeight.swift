@@ -3,7 +3,7 @@ import CoppiceTensors
 
 /// An unstructured sparse weight: one bit an input says whether there is a value; values follow each other, floats or
 /// integers. Smaller than dense above 1/16 sparsity in bf16, 1/8 at 8 bits, 1/4 at 4 bits.
-public struct BitmaskSparseWeight: WeightFormat {
+public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
     public static let name = "sparse-bitmask"
 
     public let rows: Int
@@ -51,13 +51,12 @@ public struct BitmaskSparseWeight: WeightFormat {
     public var byteCount: Int { packed.byteCount + masks.bytes.byteCount + starts.byteCount }
     public var label: String { "sparse-bitmask-\(packed.type.label)" }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_packed_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_packed_weight>) -> Result) -> Result {
         packed.withKernel(rows: rows, rowValues: 0, masks: masks.bytes, starts: starts, body)
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { PackedValues.multiply($0, x, into: y) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

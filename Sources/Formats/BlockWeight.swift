@@ -6,7 +6,7 @@ import CoppiceTensors
 /// ```swift
 /// let weight = try BlockWeight(encoding: matrix, as: .q4_k)
 /// ```
-public struct BlockWeight: WeightFormat {
+public struct BlockWeight: WeightFormat, RowKernelWeight {
     public static let name = "gguf-block"
 
     public let rows: Int
@@ -68,17 +68,16 @@ public struct BlockWeight: WeightFormat {
     public var byteCount: Int { blocks.byteCount }
     public var label: String { type.rawValue }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_block_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_block_weight>) -> Result) -> Result {
         withExtendedLifetime(blocks.storage) {
-            var kernel = coppice_block_weight(
+            let kernel = coppice_block_weight(
                 type: type.kernel, rows: rows, columns: columns, blocks: UnsafeRawPointer(blocks.basePointer))
-            body(&kernel)
+            return withUnsafePointer(to: kernel, body)
         }
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { coppice_block_product($0, x.base, x.rows, x.stride, y.base, y.stride) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_block_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

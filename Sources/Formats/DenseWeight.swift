@@ -3,7 +3,7 @@ import CoppiceTensors
 
 /// A weight with every entry stored: bf16, f16 or f32, row-major. A view of the tensor it is made from (a mapped
 /// file, at any byte offset), never a copy of a contiguous one.
-public struct DenseWeight: WeightFormat {
+public struct DenseWeight: WeightFormat, RowKernelWeight {
     public static let name = "dense"
 
     /// W `[rows, columns]` as stored.
@@ -32,11 +32,11 @@ public struct DenseWeight: WeightFormat {
     public var byteCount: Int { tensor.byteCount }
     public var label: String { tensor.dataType.description }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
         withExtendedLifetime(tensor.storage) {
-            coppice_dense_product(
-                tensor.basePointer, type, rows, columns, x.base, x.rows, x.stride, y.base, y.stride)
+            let kernel = coppice_dense_weight(
+                values: UnsafeRawPointer(tensor.basePointer), type: type, rows: rows, columns: columns)
+            return withUnsafePointer(to: kernel) { body(coppice_dense_kernel($0, activationRows)) }
         }
     }
 

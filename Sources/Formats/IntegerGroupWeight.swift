@@ -6,7 +6,7 @@ import CoppiceTensors
 /// Products run in integer arithmetic on activations that are rounded to 8 bits where the processor has AVX-512 VNNI
 /// (or AVX2, for up to 8 rows) and groups are 32, 64, a multiple of 128 columns or whole rows; else codes are brought
 /// back to f32 in registers.
-public struct IntegerGroupWeight: WeightFormat {
+public struct IntegerGroupWeight: WeightFormat, RowKernelWeight {
     public static let name = "integer"
 
     public let rows: Int
@@ -35,13 +35,12 @@ public struct IntegerGroupWeight: WeightFormat {
     public var byteCount: Int { packed.byteCount }
     public var label: String { quantization.label }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_packed_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_packed_weight>) -> Result) -> Result {
         packed.withKernel(rows: rows, rowValues: PackedValues.rowValues(columns, packed.type), body)
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { PackedValues.multiply($0, x, into: y) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

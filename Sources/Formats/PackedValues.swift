@@ -130,18 +130,6 @@ struct PackedValues: Sendable {
         }
     }
 
-    /// y = x Wᵀ, in integer arithmetic where the weight's values and the processor allow it.
-    static func multiply(_ weight: UnsafePointer<coppice_packed_weight>, _ x: ActivationRows, into y: OutputRows) {
-        let bytes = coppice_packed_scratch_bytes(weight, x.rows)
-        guard bytes > 0 else {
-            return coppice_packed_product(weight, x.base, x.rows, x.stride, y.base, y.stride, nil)
-        }
-        let scratch = TensorStorage(byteCount: bytes)
-        withExtendedLifetime(scratch) {
-            coppice_packed_product(weight, x.base, x.rows, x.stride, y.base, y.stride, scratch.pointer)
-        }
-    }
-
     /// Calls `body` with the kernels' description of the weight.
     func withKernel<Result>(
         rows: Int, rowValues: Int, masks: Tensor? = nil, starts: Tensor? = nil,

@@ -4,7 +4,7 @@ import CoppiceTensors
 /// An N:M sparse weight: of each M consecutive inputs of a row, N have a value. Values are floats or integers.
 ///
 /// Positions cost one bit an input. Rows have equal lengths, so any of them is found without an index.
-public struct SemiStructuredWeight: WeightFormat {
+public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
     public static let name = "sparse-n:m"
 
     public let rows: Int
@@ -70,15 +70,14 @@ public struct SemiStructuredWeight: WeightFormat {
     public var byteCount: Int { packed.byteCount + masks.bytes.byteCount }
     public var label: String { "sparse-\(kept):\(groupLength)-\(packed.type.label)" }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_packed_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_packed_weight>) -> Result) -> Result {
         packed.withKernel(
             rows: rows, rowValues: PackedValues.rowValues(columns / groupLength * kept, packed.type),
             masks: masks.bytes, body)
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { PackedValues.multiply($0, x, into: y) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -2,6 +2,8 @@
 // them. y = x Wᵀ, row-major. Nothing needs to be aligned: blocks may lie anywhere in a mapped file.
 #pragma once
 
+#include "row_product.h"
+
 /// Block types, by the names that GGUF files have for them. Layouts are in docs/gguf.md.
 typedef enum coppice_block_type {
     COPPICE_BLOCK_Q4_0, COPPICE_BLOCK_Q4_1, COPPICE_BLOCK_Q5_0, COPPICE_BLOCK_Q5_1, COPPICE_BLOCK_Q8_0,
@@ -26,10 +28,9 @@ long coppice_block_bytes(coppice_block_type type);
 /// format's reference does it. `first` and `count` are multiples of the block's length.
 void coppice_block_columns(const coppice_block_weight *weight, long row, long first, long count, float *values);
 
-/// y[i][r] = Σ_c x[i][c] W[r][c] with the values of `coppice_block_columns`. Sums are in f32; the result does not
-/// depend on the number of threads. y overlaps neither; strides are in elements.
-void coppice_block_product(
-    const coppice_block_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride);
+/// The kernel for so many rows of activations. Without AVX-512 VNNI its sums are of the values of
+/// `coppice_block_columns` in f32; with it activations are rounded as in `coppice_packed_kernel`.
+coppice_row_kernel coppice_block_kernel(const coppice_block_weight *weight, long x_rows);
 
 /// Encodes values [rows, columns], all finite, into blocks of type Q4_0, Q8_0, Q4_K or Q6_K. Scales (and minima) are
 /// searched for the least squared error; for Q4_K and Q6_K larger values weigh more. Threaded over rows.

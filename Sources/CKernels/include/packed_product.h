@@ -1,12 +1,19 @@
 // Products of f32 activations with compressed weights: quantized, sparse, or both. y = x Wᵀ, row-major.
 #pragma once
 
+#include "row_product.h"
+
 #include <stdint.h>
 
 /// How kept values are stored. Integers are unsigned codes; codes of 4 bits lie two in a byte, low bits first.
 typedef enum coppice_packed_value {
     COPPICE_PACKED_F32, COPPICE_PACKED_BF16, COPPICE_PACKED_F16, COPPICE_PACKED_U8, COPPICE_PACKED_U4,
 } coppice_packed_value;
+
+/// Bits of a stored value.
+static inline long coppice_packed_bits(coppice_packed_value value) {
+    return value == COPPICE_PACKED_F32 ? 32 : value == COPPICE_PACKED_U8 ? 8 : value == COPPICE_PACKED_U4 ? 4 : 16;
+}
 
 /// A weight W [rows, columns] as blocks of 16 columns.
 ///
@@ -30,19 +37,13 @@ typedef struct coppice_packed_weight {
     long group, groups;
 } coppice_packed_weight;
 
-/// Bytes of memory that a product of this size needs to run in integer arithmetic; 0 where that is not to be had: for
-/// floating-point values, groups other than 32, 64, multiples of 128 columns and whole rows, or this processor.
-long coppice_packed_scratch_bytes(const coppice_packed_weight *weight, long x_rows);
-
-/// y[i][r] = Σ_c x[i][c] W[r][c]. Sums are in f32; the result does not depend on the number of threads. y overlaps
-/// neither; strides are in elements.
+/// The kernel for so many rows of activations.
 ///
-/// With `scratch`, `coppice_packed_scratch_bytes` bytes aligned to 64, activations are rounded to 8 bits in blocks of 32
-/// columns (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block. Without,
-/// activations stay f32.
-void coppice_packed_product(
-    const coppice_packed_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride,
-    void *scratch);
+/// Where codes of 4 or 8 bits are in groups of 32, 64, a multiple of 128 columns or whole rows, and the processor has
+/// AVX-512 VNNI (or AVX2, for up to 8 rows and weights without masks), activations are rounded to 8 bits in blocks of
+/// 32 columns (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block.
+/// Else they stay f32. Sums are in f32.
+coppice_row_kernel coppice_packed_kernel(const coppice_packed_weight *weight, long x_rows);
 
 /// Writes W[row][first ..< first + count] as f32; `first` is a multiple of 16.
 void coppice_packed_columns(const coppice_packed_weight *weight, long row, long first, long count, float *values);

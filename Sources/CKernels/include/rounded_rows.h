@@ -18,7 +18,8 @@ typedef struct coppice_rounded_rows {
     const int8_t *split_codes;
     const float *scales; ///< [rows, padded / 32]
     const float *sums;   ///< [rows, padded / 32]: each block's sum of codes, times its scale
-    const int32_t *totals; ///< [rows, padded / 32]: each block's sum of codes
+    const int32_t *totals;      ///< [rows, padded / 32]: each block's sum of codes
+    const int32_t *half_totals; ///< [rows, padded / 16]: the same of 16 columns
 } coppice_rounded_rows;
 
 /// Bytes of memory that `coppice_round_rows` needs.

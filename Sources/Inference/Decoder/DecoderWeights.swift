@@ -24,28 +24,57 @@ struct Projection: Sendable {
     func apply(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int) {
         weight.multiply(
             ActivationRows(x, rows: count, columns: weight.columns, stride: weight.columns),
-            into: OutputRows(y, rows: count, columns: weight.rows, stride: weight.rows))
+            into: output(y, count: count))
+        addBias(to: y, count: count)
+    }
+
+    fileprivate func output(_ y: UnsafeMutablePointer<Float>, count: Int) -> OutputRows {
+        OutputRows(y, rows: count, columns: weight.rows, stride: weight.rows)
+    }
+
+    fileprivate func addBias(to y: UnsafeMutablePointer<Float>, count: Int) {
         guard let bias else { return }
         withExtendedLifetime(bias.storage) { coppice_decoder_add_bias(y, bias.floatPointer, count, weight.rows) }
+    }
+}
+
+/// Projections of the same activations.
+struct ProjectionGroup: Sendable {
+    let projections: [Projection]
+    private let weights: WeightGroup
+
+    init(_ projections: [Projection]) {
+        self.projections = projections
+        weights = WeightGroup(projections.map(\.weight))
+    }
+
+    var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
+
+    /// y = x Wᵀ + b of each projection for `count` rows, all contiguous.
+    func apply(_ x: UnsafePointer<Float>, into outputs: [UnsafeMutablePointer<Float>], count: Int) {
+        let columns = projections[0].weight.columns
+        weights.multiply(
+            ActivationRows(x, rows: count, columns: columns, stride: columns),
+            into: zip(projections, outputs).map { $0.output($1, count: count) })
+        for (projection, y) in zip(projections, outputs) { projection.addBias(to: y, count: count) }
     }
 }
 
 /// The weights of one decoder layer.
 struct DecoderLayerWeights: Sendable {
     let inputNorm: Tensor
-    let query: Projection
-    let key: Projection
-    let value: Projection
+    /// Query, key and value.
+    let attention: ProjectionGroup
     let queryNorm: Tensor?
     let keyNorm: Tensor?
     let output: Projection
     let feedForwardNorm: Tensor
-    let gate: Projection
-    let up: Projection
+    /// Gate and up.
+    let expansion: ProjectionGroup
     let down: Projection
 
     var byteCount: Int {
-        let projections = [query, key, value, output, gate, up, down].reduce(0) { $0 + $1.byteCount }
+        let projections = attention.byteCount + output.byteCount + expansion.byteCount + down.byteCount
         return [inputNorm, feedForwardNorm, queryNorm, keyNorm].reduce(projections) { $0 + ($1?.byteCount ?? 0) }
     }
 }
@@ -99,16 +128,21 @@ struct DecoderWeights: Sendable {
             let hasBias = configuration.hasAttentionBias, inner = configuration.intermediateSize
             return DecoderLayerWeights(
                 inputNorm: try vector("\(prefix).input_layernorm.weight", hidden),
-                query: try projection("\(attention).q_proj", queries, hidden, hasBias: hasBias),
-                key: try projection("\(attention).k_proj", keys, hidden, hasBias: hasBias),
-                value: try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias),
+                attention: ProjectionGroup([
+                    try projection("\(attention).q_proj", queries, hidden, hasBias: hasBias),
+                    try projection("\(attention).k_proj", keys, hidden, hasBias: hasBias),
+                    try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias),
+                ]),
                 queryNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).q_norm.weight", headSize) : nil,
                 keyNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).k_norm.weight", headSize) : nil,
                 output: try projection("\(attention).o_proj", hidden, queries, hasBias: configuration.hasOutputBias),
                 feedForwardNorm: try vector("\(prefix).post_attention_layernorm.weight", hidden),
-                gate: try projection(
-                    "\(feedForward).gate_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
-                up: try projection("\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
+                expansion: ProjectionGroup([
+                    try projection(
+                        "\(feedForward).gate_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
+                    try projection(
+                        "\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
+                ]),
                 down: try projection(
                     "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias))
         }
@@ -129,13 +163,12 @@ struct DecoderWeights: Sendable {
         var named: [(String, any WeightFormat)] = [("model.embed_tokens.weight", embedding)]
         for (index, layer) in layers.enumerated() {
             let attention = "model.layers.\(index).self_attn", feedForward = "model.layers.\(index).mlp"
-            named += [
-                ("\(attention).q_proj.weight", layer.query.weight), ("\(attention).k_proj.weight", layer.key.weight),
-                ("\(attention).v_proj.weight", layer.value.weight), ("\(attention).o_proj.weight", layer.output.weight),
-                ("\(feedForward).gate_proj.weight", layer.gate.weight),
-                ("\(feedForward).up_proj.weight", layer.up.weight),
-                ("\(feedForward).down_proj.weight", layer.down.weight),
-            ]
+            let names =
+                ["q", "k", "v", "o"].map { "\(attention).\($0)_proj.weight" }
+                + ["gate", "up", "down"].map { "\(feedForward).\($0)_proj.weight" }
+            let projections =
+                layer.attention.projections + [layer.output] + layer.expansion.projections + [layer.down]
+            named += zip(names, projections.map(\.weight))
         }
         named.append(("lm_head.weight", head))
         return named.first { _, weight in

@@ -8,7 +8,7 @@ extension LanguageModel {
     ///
     /// The cache gains the rows' keys and values. A token's logits depend on its own sequence alone; they are the same
     /// up to rounding whatever else is in the batch and however its prompt was cut, and the same bits for any number
-    /// of threads. Allocates nothing once a pass of this size has been made.
+    /// of threads. Buffers are those of the cache: a pass of a size seen before allocates none.
     ///
     /// - Parameters:
     ///   - rows: each continues its sequence where the cache ends; at most one a sequence.
@@ -92,8 +92,7 @@ extension LanguageModel {
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
 
         normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.gate.apply(pass.normalized, into: pass.gate, count: count)
-        layer.up.apply(pass.normalized, into: pass.up, count: count)
+        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count)
         coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
         layer.down.apply(pass.gate, into: pass.normalized, count: count)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
@@ -103,9 +102,7 @@ extension LanguageModel {
         let count = pass.count, headSize = configuration.headSize
         let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
         normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
-        layer.query.apply(pass.normalized, into: pass.queries, count: count)
-        layer.key.apply(pass.normalized, into: pass.keys, count: count)
-        layer.value.apply(pass.normalized, into: pass.values, count: count)
+        layer.attention.apply(pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count)
         rotate(pass.queries, layer.queryNorm, heads: heads, pass)
         rotate(pass.keys, layer.keyNorm, heads: keyHeads, pass)
         var shape = coppice_attention_shape()

@@ -1,0 +1,96 @@
+import CKernels
+import CoppiceTensors
+
+/// A weight that a kernel multiplies row by row, so that several weights can share a pass over the same activations.
+protocol RowKernelWeight: WeightFormat {
+    /// Calls `body` with the kernel for so many rows of activations, which is valid until `body` returns.
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result
+}
+
+extension RowKernelWeight {
+    public func multiply(_ x: ActivationRows, into y: OutputRows) {
+        checkShapes(x, y)
+        withRowKernel(activationRows: x.rows) { kernel in
+            withUnsafePointer(to: kernel) { kernels in
+                withUnsafePointer(to: coppice_output(y: y.base, stride: y.stride)) { outputs in
+                    multiplyTogether(kernels, outputs, count: 1, x)
+                }
+            }
+        }
+    }
+}
+
+/// Weights that multiply the same activations, as a decoder's queries, keys and values do, or its gate and up: the
+/// activations are rounded once and all products are computed in one go.
+///
+/// ```swift
+/// WeightGroup([query, key, value]).multiply(x, into: [q, k, v])
+/// ```
+public struct WeightGroup: Sendable {
+    public let weights: [any WeightFormat]
+    private let together: [(index: Int, weight: any RowKernelWeight)]
+    private let alone: [Int]
+
+    /// - Precondition: the weights have the same number of columns.
+    public init(_ weights: [any WeightFormat]) {
+        precondition(weights.allSatisfy { $0.columns == weights[0].columns }, "weights of several widths")
+        self.weights = weights
+        var together: [(index: Int, weight: any RowKernelWeight)] = []
+        var alone: [Int] = []
+        for (index, weight) in weights.enumerated() {
+            if let weight = weight as? any RowKernelWeight {
+                together.append((index, weight))
+            } else {
+                alone.append(index)
+            }
+        }
+        self.together = together
+        self.alone = alone
+    }
+
+    /// Writes x Wᵀ for each weight; the same numbers as ``WeightFormat/multiply(_:into:)`` of each.
+    ///
+    /// - Parameter outputs: one for each weight, of its shape.
+    public func multiply(_ x: ActivationRows, into outputs: [OutputRows]) {
+        precondition(outputs.count == weights.count, "\(outputs.count) outputs for \(weights.count) weights")
+        for (weight, output) in zip(weights, outputs) { weight.checkShapes(x, output) }
+        for index in alone { weights[index].multiply(x, into: outputs[index]) }
+        guard !together.isEmpty else { return }
+        withUnsafeTemporaryAllocation(of: coppice_output.self, capacity: together.count) { destinations in
+            withUnsafeTemporaryAllocation(of: coppice_row_kernel.self, capacity: together.count) { kernels in
+                for (position, member) in together.enumerated() {
+                    let output = outputs[member.index]
+                    destinations.initializeElement(
+                        at: position, to: coppice_output(y: output.base, stride: output.stride))
+                }
+                collect(kernels, from: 0, rows: x.rows) {
+                    guard let first = kernels.baseAddress, let to = destinations.baseAddress else { return }
+                    multiplyTogether(first, to, count: together.count, x)
+                }
+            }
+        }
+    }
+
+    /// Calls `body` when all kernels from `position` on are in place: each is valid only within its weight's call.
+    private func collect(
+        _ kernels: UnsafeMutableBufferPointer<coppice_row_kernel>, from position: Int, rows: Int, _ body: () -> Void
+    ) {
+        guard position < together.count else { return body() }
+        together[position].weight.withRowKernel(activationRows: rows) { kernel in
+            kernels.initializeElement(at: position, to: kernel)
+            collect(kernels, from: position + 1, rows: rows, body)
+        }
+    }
+}
+
+private func multiplyTogether(
+    _ kernels: UnsafePointer<coppice_row_kernel>, _ outputs: UnsafePointer<coppice_output>, count: Int,
+    _ x: ActivationRows
+) {
+    let bytes = coppice_multiply_scratch_bytes(kernels, count, x.rows)
+    guard bytes > 0 else { return coppice_multiply(kernels, outputs, count, x.base, x.rows, x.stride, nil) }
+    let scratch = TensorStorage(byteCount: bytes)
+    withExtendedLifetime(scratch) {
+        coppice_multiply(kernels, outputs, count, x.base, x.rows, x.stride, scratch.pointer)
+    }
+}
