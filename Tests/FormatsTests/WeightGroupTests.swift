@@ -7,7 +7,7 @@ import Testing
     /// The products of a group, and of its weights one by one, `[weights][rows · outputs]`.
     private static func products(_ weights: [any WeightFormat], rows: Int) -> (together: [[Float]], alone: [[Float]]) {
         let columns = weights[0].columns
-        let x = Tensor(Samples.floats(rows * columns, seed: 11), shape: [rows, columns])
+        let x = Samples.matrix(rows, columns, seed: 11)
         var outputs = weights.map { [Float](repeating: .nan, count: rows * $0.rows) }
         x.withElements(Float.self) { input in
             guard let from = input.baseAddress else { return }
@@ -27,16 +27,14 @@ import Testing
 
     @Test func productsAreThoseOfEachWeight() throws {
         let columns = 256
-        func matrix(_ rows: Int) -> Tensor {
-            Tensor(Samples.floats(rows * columns, seed: UInt64(rows)), shape: [rows, columns])
-        }
-        let integers = try IntegerQuantization(bits: 4, groupSize: 32, isSymmetric: true)
-        let mask = Tensor((0..<(33 * columns)).map { UInt8($0 % 2) }, shape: [33, columns])
+        func matrix(_ rows: Int) -> Tensor { Samples.matrix(rows, columns, seed: UInt64(rows)) }
+        let integers = IntegerQuantization(bits: 4, groupSize: 32)
+        let halved = Samples.floats(33 * columns, seed: 2).enumerated().map { $0 % 2 == 0 ? 0 : $1 }
         let weights: [any WeightFormat] = [
             try DenseWeight(matrix(70).converted(to: .bf16)),
             try IntegerGroupWeight(quantizing: matrix(1), integers),
             try BlockWeight(encoding: matrix(129), as: .q6_k),
-            try BitmaskSparseWeight(matrix(33), mask: mask, values: .integer(integers)),
+            try BitmaskSparseWeight(packing: Tensor(halved, shape: [33, columns]), values: .integer(integers)),
             try DenseWeight(matrix(3)),
         ]
         atEveryLevel { level in
@@ -52,7 +50,7 @@ import Testing
     }
 
     @Test func aGroupOfOneIsTheWeight() throws {
-        let weight = try DenseWeight(Tensor(Samples.floats(12 * 7, seed: 1), shape: [12, 7]))
+        let weight = try DenseWeight(Samples.matrix(12, 7, seed: 1))
         let (together, alone) = Self.products([weight], rows: 2)
         #expect(together == alone)
     }
