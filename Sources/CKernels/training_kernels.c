@@ -15,6 +15,7 @@ typedef struct rows_work {
     float scale, direction;
     coppice_visibility seen;
     coppice_adamw_step step;
+    coppice_sgd_step sgd;
     long positions, heads;
     const float *a, *b, *c;
     const int64_t *target;
@@ -190,6 +191,35 @@ void coppice_cross_entropy_gradient(
     rows_work w = {.rows = rows, .columns = columns, .a = x, .b = g, .target = target, .out = dx,
                    .row = cross_entropy_gradient_one, .variant = (void *)CHOOSE(cross_entropy_gradient_row)};
     run(&w);
+}
+
+static void cross_entropy_step_one(const rows_work *w, long r) {
+    long target = (long)w->target[r], at = r * w->columns;
+    if (target < 0) {
+        memset(w->out + at, 0, (size_t)w->columns * sizeof *w->out);
+        w->second[r] = 0;
+        return;
+    }
+    w->second[r] = ((float (*)(long, const float *, long, float *))w->variant)(
+        w->columns, w->a + at, target, w->out + at);
+}
+
+void coppice_cross_entropy_step(
+    long rows, long columns, const float *x, const int64_t *target, float *loss, float *dx) {
+    rows_work w = {.rows = rows, .columns = columns, .a = x, .target = target, .out = dx, .second = loss,
+                   .row = cross_entropy_step_one, .variant = (void *)CHOOSE(cross_entropy_step_row)};
+    run(&w);
+}
+
+static void sgd_one(const rows_work *w, long r) {
+    long at = r * grain;
+    ((void (*)(long, const coppice_sgd_step *, const float *, float *, float *))w->variant)(
+        range(w, r), &w->sgd, w->a + at, w->out + at, w->second + at);
+}
+
+void coppice_sgd(long count, coppice_sgd_step step, const float *g, float *p, float *m) {
+    rows_work w = {.sgd = step, .a = g, .out = p, .second = m, .row = sgd_one, .variant = (void *)CHOOSE(sgd_range)};
+    run_ranges(&w, count);
 }
 
 static void adamw_one(const rows_work *w, long r) {

@@ -31,7 +31,37 @@ private struct Fused: CustomTestStringConvertible, Sendable {
         .init(name: "rotary embedding", shapes: [[2, 3, 2, 4]]) {
             $0[0].rotated(cosine: angles.cos(), sine: angles.sin())
         },
+        .init(name: "linear cross entropy", shapes: [[6, 3], [5, 3]]) {
+            $0[0].linearCrossEntropy(weight: $0[1], targets: targets)
+        },
+        .init(name: "linear cross entropy", shapes: [[2, 3, 17], [40, 17]]) {
+            $0[0].linearCrossEntropy(weight: $0[1], targets: targets.reshaped([2, 3])) * $0[1].sum()
+        },
+        .init(name: "batch normalization", shapes: [[3, 2, 2, 2], [2], [2]]) { normalized($0) },
+        .init(name: "batch normalization", shapes: [[9, 5], [5], [5]]) { normalized($0) },
+        .init(name: "rectified batch normalization", shapes: [[2, 4, 3, 2], [4], [4]]) {
+            normalized($0, rectifies: true)
+        },
+        .init(name: "batch normalization and residual", shapes: [[3, 2, 1, 2], [2], [2], [3, 2, 1, 2]]) {
+            normalized($0)
+        },
+        .init(name: "rectified batch normalization and residual", shapes: [[3, 3, 2, 2], [3], [3], [3, 3, 2, 2]]) {
+            normalized($0, rectifies: true)
+        },
+        .init(name: "batch normalization, channels last", shapes: [[3, 16, 3, 1], [16], [16]]) {
+            normalized([$0[0].channelsLast()] + $0.dropFirst(), rectifies: true)
+        },
+        .init(name: "batch normalization, channels last", shapes: [[2, 6, 2, 2], [6], [6], [2, 6, 2, 2]]) {
+            normalized([$0[0].channelsLast()] + $0.dropFirst(), rectifies: true)
+        },
     ]
+
+    static func normalized(_ inputs: [Tensor], rectifies: Bool = false) -> Tensor {
+        inputs[0].batchNormalized(
+            weight: inputs[1], bias: inputs[2], epsilon: 0.1, adding: inputs.count > 3 ? inputs[3] : nil,
+            rectifies: rectifies
+        ).output
+    }
 
     var inputs: [Tensor] { shapes.enumerated().map { GradientCheck.numbers($1, seed: UInt64($0 + 1)) } }
 }

@@ -48,9 +48,9 @@ import Testing
         #expect(first < log(11) + 0.3 && last < first - 0.4)
     }
 
-    @Test(arguments: [0.0, 0.2])
-    func savedAndRestoredGoesOnBitForBit(dropout: Double) throws {
-        let recipe = recipe { $0.model.dropout = dropout }
+    @Test(arguments: [0.0, 0.2], OperandPrecision.allCases)
+    func savedAndRestoredGoesOnBitForBit(dropout: Double, precision: OperandPrecision) throws {
+        let recipe = recipe { ($0.model.dropout, $0.loop.precision) = (dropout, precision) }
         let whole = learner(recipe)
         var trainer = try Trainer(whole, recipe: recipe, train: train, validation: validation)
         _ = try trainer.run()
@@ -126,6 +126,22 @@ import Testing
                 }
             #expect((a.tensor.floats() != b.tensor.floats()) == expected, "\(a.name)")
         }
+    }
+
+    /// In bf16 the same steps are taken, up to what eight bits of each factor allow, and parameters stay f32.
+    @Test func mixedPrecisionFollowsFullPrecision() throws {
+        func trained(_ precision: OperandPrecision) throws -> ([Double], [NamedTensor]) {
+            let recipe = recipe { ($0.loop.precision, $0.loop.duration) = (precision, .steps(60)) }
+            let own = learner(recipe)
+            var trainer = try Trainer(own, recipe: recipe, train: train, validation: validation)
+            _ = try trainer.run()
+            return (trainer.state.curve.compactMap(\.validationLoss), own.parameters())
+        }
+        let ((exact, parameters), (mixed, others)) = (try trained(.f32), try trained(.bf16))
+        #expect(exact.count == 6 && mixed.count == 6)
+        for (a, b) in zip(exact, mixed) { #expect(abs(a - b) < 0.05) }
+        #expect(others.allSatisfy { $0.tensor.dataType == .f32 })
+        #expect(bits(parameters) != bits(others))
     }
 
     @Test func dropoutDependsOnTheSeedAlone() throws {

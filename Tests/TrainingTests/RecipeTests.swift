@@ -48,6 +48,7 @@ import Testing
                   checkpoint_every: 20
                   log_every: 1
                   patience: 3
+                  precision: bf16
                 """)
         #expect(recipe.name == "tales" && recipe.seed == 7)
         let model = recipe.model
@@ -67,7 +68,7 @@ import Testing
         let loop = recipe.loop
         #expect(loop.batchSize == 4 && loop.sequenceLength == 64 && loop.accumulation == 2)
         #expect(loop.duration == .steps(30) && loop.validateEvery == 10 && loop.checkpointEvery == 20)
-        #expect(loop.logEvery == 1 && loop.patience == 3)
+        #expect(loop.logEvery == 1 && loop.patience == 3 && loop.precision == .bf16)
         #expect(recipe.tokensPerStep == 512)
         #expect(recipe.hash.count == 64)
     }

@@ -18,8 +18,8 @@ import Testing
         let measured = try TrainingBenchmark.measure(learner, batchSize: 2, sequenceLength: 8, steps: 3, warmupSteps: 1)
         #expect(measured.stepSeconds.count == 3 && learner.seeds.count == 4)
         let median = measured.stepSeconds.sorted()[1]
-        #expect(abs(measured.tokensPerSecond - 16 / median) < 1e-6 * measured.tokensPerSecond)
-        #expect(measured.json["train_tok_s"]?.doubleValue == measured.tokensPerSecond)
+        #expect(abs(measured.itemsPerSecond - 16 / median) < 1e-6 * measured.itemsPerSecond)
+        #expect(measured.json["train_tok_s"]?.doubleValue == measured.itemsPerSecond)
         #expect(measured.json["parameters"]?.intValue == 64)
     }
 }

@@ -49,6 +49,18 @@ void coppice_cross_entropy(long rows, long columns, const float *x, const int64_
 void coppice_cross_entropy_gradient(
     long rows, long columns, const float *x, const int64_t *target, const float *g, float *dx);
 
+/// Both at once: the losses, and dx[r, c] = softmax(x[r])[c] - (c == target[r]). `dx` may be `x`.
+void coppice_cross_entropy_step(
+    long rows, long columns, const float *x, const int64_t *target, float *loss, float *dx);
+
+/// One step of stochastic gradient descent with momentum in place: d = scale g + decay p, m = momentum m + d,
+/// p = p - rate (looks_ahead ? d + momentum m : m). `looks_ahead` is Nesterov's momentum (Sutskever et al. 2013).
+typedef struct coppice_sgd_step {
+    float rate, momentum, decay, scale;
+    int looks_ahead;
+} coppice_sgd_step;
+void coppice_sgd(long count, coppice_sgd_step step, const float *g, float *p, float *m);
+
 /// One AdamW step (Loshchilov and Hutter 2019) in place: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
 /// p = p (1 - rate decay) - rate (m / c1) / (sqrt(v / c2) + epsilon), with the gradient scaled by `scale` first.
 typedef struct coppice_adamw_step {

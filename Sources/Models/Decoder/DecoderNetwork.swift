@@ -71,10 +71,15 @@ public final class DecoderNetwork: Module {
     ///
     /// - Parameter dropout: applied to the embeddings and to what each block adds; nil for evaluation.
     public func callAsFunction(_ tokens: Tensor, dropout: Dropout? = nil) -> Tensor {
+        logits(ofHidden: blocks(tokens, dropout: dropout))
+    }
+
+    /// What all blocks make of tokens: `[batch, positions]` → `[batch, positions, hidden]`.
+    private func blocks(_ tokens: Tensor, dropout: Dropout?) -> Tensor {
         let angles = rotaryAngles(positions: tokens.shape[1])
         var hidden = embed(tokens, dropout: dropout)
         for layer in model.layers { hidden = layer(hidden, angles: angles, dropout: dropout) }
-        return logits(ofHidden: hidden)
+        return hidden
     }
 
     /// Cosines and sines that the blocks need for texts of this many positions.
@@ -84,11 +89,18 @@ public final class DecoderNetwork: Module {
 
     /// The mean cross-entropy in nats of targets `[batch, positions]`, negative ones left out.
     public func loss(_ tokens: Tensor, targets: Tensor, dropout: Dropout? = nil) -> Tensor {
-        let logits = self(tokens, dropout: dropout)
-        let rows = logits.reshaped([-1, configuration.vocabularySize])
+        let hidden = blocks(tokens, dropout: dropout)
         let flat = targets.reshaped([-1])
         let counted = flat.integers().reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
-        return rows.crossEntropy(targets: flat).sum() / Double(max(1, counted))
+        let terms = Double(max(1, counted))
+        let own = head?.wrappedValue
+        guard own?.bias == nil, own?.inputObserver == nil else {
+            let rows = logits(ofHidden: hidden).reshaped([-1, configuration.vocabularySize])
+            return rows.crossEntropy(targets: flat).sum() / terms
+        }
+        let normalized = model.norm(hidden)
+        return normalized.reshaped([-1, configuration.hiddenSize])
+            .linearCrossEntropy(weight: own?.weight ?? model.embedding.weight, targets: flat) / terms
     }
 }
 

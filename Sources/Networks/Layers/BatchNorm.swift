@@ -34,37 +34,40 @@ public final class BatchNorm: Module, TrainingModeDependent {
         self.momentum = momentum
     }
 
-    /// `[images, channels, ...]` → the same shape.
+    /// `[images, channels, ...]` → the same shape: normalized, then, where asked for, a residual added, then max(·, 0).
     ///
     /// - Precondition: at least two elements of each channel in training.
-    public func callAsFunction(_ x: Tensor) -> Tensor {
+    public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil, rectifies: Bool = false) -> Tensor {
+        let channels = runningMean.count
         precondition(
-            x.rank >= 2 && x.shape[1] == runningMean.count,
-            "batch normalization of shape \(x.shape) for \(runningMean.count) channels")
-        let shape = x.shape.indices.map { $0 == 1 ? x.shape[1] : 1 }
-        let (mean, variance) =
-            isTraining ? batchStatistics(x) : (runningMean.reshaped(shape), runningVariance.reshaped(shape))
-        var scale = (variance + epsilon).reciprocalSquareRoot()
-        if let weight { scale = scale * weight.wrappedValue.reshaped(shape) }
-        let y = (x - mean) * scale
-        guard let bias else { return y }
-        return y + bias.wrappedValue.reshaped(shape)
+            x.rank >= 2 && x.shape[1] == channels, "batch normalization of shape \(x.shape) for \(channels) channels")
+        if isTraining {
+            let terms = x.count / Swift.max(1, channels)
+            precondition(
+                terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
+            let normalized = x.batchNormalized(
+                weight: weight?.wrappedValue ?? .ones([channels], dataType: x.dataType),
+                bias: bias?.wrappedValue ?? .zeros([channels], dataType: x.dataType), epsilon: epsilon,
+                adding: residual, rectifies: rectifies)
+            keep(normalized, terms: terms)
+            return normalized.output
+        }
+        let shape = x.shape.indices.map { $0 == 1 ? channels : 1 }
+        var scale = (runningVariance + epsilon).reciprocalSquareRoot()
+        if let weight { scale = scale * weight.wrappedValue }
+        var y = (x - runningMean.reshaped(shape)) * scale.reshaped(shape)
+        if let bias { y = y + bias.wrappedValue.reshaped(shape) }
+        if let residual { y = y + residual }
+        return rectifies ? y.relu() : y
     }
 
-    private func batchStatistics(_ x: Tensor) -> (mean: Tensor, variance: Tensor) {
-        let axes = x.shape.indices.filter { $0 != 1 }
-        let terms = x.count / Swift.max(1, x.shape[1])
-        precondition(
-            terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
-        let mean = x.mean(axes: axes, keepingDimensions: true)
-        let variance = (x - mean).square().mean(axes: axes, keepingDimensions: true)
+    private func keep(_ batch: BatchNormalized, terms: Int) {
         batchCount = batchCount + Tensor(1, dataType: .i64)
         let part = momentum ?? 1 / batchCount.doubles()[0]
         func updated(_ running: Tensor, _ new: Tensor) -> Tensor {
-            (running * (1 - part) + new.detached().reshaped([-1]).converted(to: running.dataType) * part).detached()
+            (running * (1 - part) + new.converted(to: running.dataType) * part).detached()
         }
-        runningMean = updated(runningMean, mean)
-        runningVariance = updated(runningVariance, variance * (Double(terms) / Double(terms - 1)))
-        return (mean, variance)
+        runningMean = updated(runningMean, batch.mean)
+        runningVariance = updated(runningVariance, batch.variance * (Double(terms) / Double(terms - 1)))
     }
 }

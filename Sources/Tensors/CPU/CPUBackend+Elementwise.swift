@@ -4,8 +4,8 @@ extension CPUBackend {
     func unary(_ operation: UnaryOperation, _ x: Tensor) -> Tensor {
         let (element, type) = x.dataType.computed
         let source = convert(x, to: type)
-        let result = Tensor(uninitialized: x.shape, dataType: type)
-        var space = iterationSpace(x.shape, [source.strides])
+        let (result, walk) = elementwise([source], x.shape, type)
+        var space = walk
         withExtendedLifetime(source) {
             coppice_apply_unary(operation.kernel, element, &space, source.basePointer, result.basePointer)
         }
@@ -16,8 +16,8 @@ extension CPUBackend {
         let (element, type) = a.dataType.computed
         let (x, y) = (convert(a, to: type), convert(b, to: type))
         let shape = Tensor.broadcastShape(a.shape, b.shape)
-        let result = Tensor(uninitialized: shape, dataType: type)
-        var space = iterationSpace(shape, [x.strides(broadcastTo: shape), y.strides(broadcastTo: shape)])
+        let (result, walk) = elementwise([x, y], shape, type)
+        var space = walk
         withExtendedLifetime((x, y)) {
             coppice_apply_binary(
                 operation.kernel, element, &space, x.basePointer, y.basePointer, result.basePointer)
@@ -29,8 +29,8 @@ extension CPUBackend {
         let (element, type) = a.dataType.computed
         let (x, y) = (convert(a, to: type), convert(b, to: type))
         let shape = Tensor.broadcastShape(a.shape, b.shape)
-        let result = Tensor(uninitialized: shape, dataType: .bool)
-        var space = iterationSpace(shape, [x.strides(broadcastTo: shape), y.strides(broadcastTo: shape)])
+        let (result, walk) = elementwise([x, y], shape, .bool)
+        var space = walk
         withExtendedLifetime((x, y)) {
             coppice_apply_comparison(
                 comparison.kernel, element, &space, x.basePointer, y.basePointer, result.pointer())
@@ -42,8 +42,8 @@ extension CPUBackend {
         let (element, type) = a.dataType.computed
         let (x, y) = (convert(a, to: type), convert(b, to: type))
         let shape = Tensor.broadcastShape(condition.shape, Tensor.broadcastShape(a.shape, b.shape))
-        let result = Tensor(uninitialized: shape, dataType: type)
-        var space = iterationSpace(shape, [condition, x, y].map { $0.strides(broadcastTo: shape) })
+        let (result, walk) = elementwise([condition, x, y], shape, type)
+        var space = walk
         withExtendedLifetime((condition, x, y)) {
             coppice_apply_select(
                 element, &space, condition.pointer(), x.basePointer, y.basePointer, result.basePointer)
@@ -51,10 +51,23 @@ extension CPUBackend {
         return convert(result, to: a.dataType)
     }
 
+    /// The result of an elementwise operation and the space to walk: a flat one where all operands are images with
+    /// channels last, as the result then is.
+    private func elementwise(
+        _ operands: [Tensor], _ shape: [Int], _ type: DataType
+    ) -> (result: Tensor, space: coppice_space) {
+        if let layout = Tensor.commonLayout(operands, shape: shape) {
+            let space = iterationSpace([shape.reduce(1, *)], operands.map { [$0.count == 1 ? 0 : 1] })
+            return (Tensor(uninitialized: shape, dataType: type, strides: layout), space)
+        }
+        let space = iterationSpace(shape, operands.map { $0.strides(broadcastTo: shape) })
+        return (Tensor(uninitialized: shape, dataType: type), space)
+    }
+
     func convert(_ x: Tensor, to type: DataType) -> Tensor {
         if x.dataType == type { return x }
-        let source = contiguous(x)
-        let result = Tensor(uninitialized: x.shape, dataType: type)
+        let source = x.isChannelsLast ? x : contiguous(x)
+        let result = Tensor(uninitialized: x.shape, dataType: type, strides: source.strides)
         withExtendedLifetime(source) {
             coppice_convert(
                 x.dataType.kernelType, type.kernelType, x.count, source.basePointer, result.basePointer)

@@ -12,7 +12,7 @@ extension CPUBackend {
     }
 
     /// Copies the elements of `x` to those of `target`, a view of the same shape that is not read meanwhile.
-    private func write(_ x: Tensor, over target: Tensor) {
+    func write(_ x: Tensor, over target: Tensor) {
         var space = iterationSpace(x.shape, [x.strides, target.strides])
         withExtendedLifetime((x, target)) {
             coppice_copy_strided(Int32(x.dataType.byteCount), &space, x.basePointer, target.basePointer)

@@ -14,7 +14,7 @@ struct CPUBackend: Backend {
         case .convert(let type): convert(inputs[0], to: type)
         case .reduce(let reduction, let axes): reduce(reduction, inputs[0], axes: axes)
         case .cumulativeSum(let axis, let reverse): cumulativeSum(inputs[0], axis: axis, reverse: reverse)
-        case .matmul: matmul(inputs[0], inputs[1])
+        case .matmul(let precision): matmul(inputs[0], inputs[1], precision: precision)
         case .permute(let order): permute(inputs[0], order)
         case .reshape(let shape): reshape(inputs[0], shape)
         case .broadcast(let shape): broadcast(inputs[0], to: shape)

@@ -13,6 +13,8 @@ struct ConvolutionProblem: Hashable {
     var inputSize: Windows.Axes
     var outputSize: Windows.Axes
     var windows: Windows
+    /// What operands of f32 are rounded to. Sums are in f32.
+    var precision: OperandPrecision
 
     /// Which of the three tensors is computed from the other two. Each is linear in both, and the derivatives of each
     /// are the other two: so differentiation never leaves this set.
@@ -58,29 +60,62 @@ struct ConvolutionProblem: Hashable {
         inputSize = Windows.Axes(rows: input[2], columns: input[3])
         outputSize = windows.outputSize(for: inputSize)
         self.windows = windows
+        precision = .current
     }
 
     /// Computes one of the tensors from the other two, given in the order x, w, y.
     ///
     /// f32 is computed by oneDNN, f64 by unfolding and matrix products, f16 and bf16 in f32. The result does not
-    /// depend on the number of threads.
+    /// depend on the number of threads. Where images lie with channels last, so do those that are computed.
     func compute(_ operation: Operation, _ first: Tensor, _ second: Tensor) -> Tensor {
         let type = DataType.promoted(first.dataType, second.dataType)
-        let precision: DataType = type == .f64 ? .f64 : .f32
-        let a = first.converted(to: precision).contiguous()
-        let b = second.converted(to: precision).contiguous()
-        let result = Tensor(uninitialized: shape(of: operation), dataType: precision)
-        if result.count == 0 { return result.converted(to: type) }
-        if a.count == 0 || b.count == 0 {
-            result.basePointer.initializeMemory(as: UInt8.self, repeating: 0, count: result.byteCount)
-        } else if precision == .f64 {
-            MatrixConvolution<Double>(problem: self).compute(
-                operation, a.pointer(Double.self), b.pointer(Double.self), into: result.pointer(Double.self))
-        } else {
-            OneDNNConvolution(problem: self).compute(
+        let computed: DataType = type == .f64 ? .f64 : .f32
+        let (a, b) = (first.converted(to: computed), second.converted(to: computed))
+        let shape = shape(of: operation)
+        if shape.contains(0) || a.count == 0 || b.count == 0 { return .zeros(shape, dataType: type) }
+        if computed == .f64 { return unfolded(operation, a, b, Double.self) }
+        return fast(operation, rounded(a), rounded(b)).converted(to: type)
+    }
+
+    /// Operands as the processor takes them: it rounds itself where it has bf16.
+    private func rounded(_ x: Tensor) -> Tensor {
+        precision == .bf16 && !OneDNN.hasBF16 ? x.converted(to: .bf16).converted(to: .f32) : x
+    }
+
+    /// By oneDNN, where it has an implementation.
+    private func fast(_ operation: Operation, _ first: Tensor, _ second: Tensor) -> Tensor {
+        var (a, b) = (first, second)
+        let images = operation == .forward ? [a] : operation == .inputGradient ? [b] : [a, b]
+        let isChannelsLast = images.contains { $0.isChannelsLast && !$0.isContiguous }
+        // The weights are contiguous; where they are the result, both operands are images.
+        func laidOut(_ x: Tensor, isImage: Bool) -> Tensor {
+            isImage && isChannelsLast ? x.channelsLast() : x.contiguous()
+        }
+        (a, b) = (laidOut(a, isImage: operation != .inputGradient), laidOut(b, isImage: operation != .forward))
+        let shape = shape(of: operation)
+        let result =
+            isChannelsLast && operation != .weightGradient
+            ? Tensor(uninitialized: shape, dataType: .f32, strides: Tensor.channelsLastStrides(shape))
+            : Tensor(uninitialized: shape)
+        var problem = self
+        if !OneDNN.hasBF16 { problem.precision = .f32 }
+        let done = withExtendedLifetime((a, b)) {
+            OneDNNConvolution(problem: problem, isChannelsLast: isChannelsLast).compute(
                 operation, a.pointer(Float.self), b.pointer(Float.self), into: result.pointer(Float.self))
         }
-        withExtendedLifetime((a, b)) {}
-        return result.converted(to: type)
+        return done ? result : unfolded(operation, first, second, Float.self)
+    }
+
+    /// By unfolding and matrix products.
+    private func unfolded<Scalar: UnfoldableScalar>(
+        _ operation: Operation, _ first: Tensor, _ second: Tensor, _ scalar: Scalar.Type
+    ) -> Tensor {
+        let (a, b) = (first.contiguous(), second.contiguous())
+        let result = Tensor(uninitialized: shape(of: operation), dataType: a.dataType)
+        withExtendedLifetime((a, b)) {
+            MatrixConvolution<Scalar>(problem: self).compute(
+                operation, a.pointer(Scalar.self), b.pointer(Scalar.self), into: result.pointer(Scalar.self))
+        }
+        return result
     }
 }

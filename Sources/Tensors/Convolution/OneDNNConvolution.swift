@@ -1,5 +1,4 @@
 import CSystemDNNL
-import Synchronization
 
 /// Convolution in f32 by oneDNN.
 ///
@@ -8,30 +7,33 @@ import Synchronization
 /// the sizes only, so results do not depend on the number of threads.
 struct OneDNNConvolution {
     let problem: ConvolutionProblem
+    /// Whether x and y lie with channels last.
+    let isChannelsLast: Bool
 
-    /// Computes one of x, w, y from the other two, in that order. All are contiguous and not empty.
+    /// Computes one of x, w, y from the other two, in that order. The weights are contiguous, x and y too or with
+    /// channels last; none is empty.
+    ///
+    /// - Returns: false where oneDNN has no implementation.
     func compute(
         _ operation: ConvolutionProblem.Operation, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
         into result: UnsafeMutablePointer<Float>
-    ) {
+    ) -> Bool {
         let channels = channelRanges(operation)
         let images = imageRanges(operation, atMost: channels.count)
-        var plans: [OneDNNPlan] = []
+        var found: [OneDNNPlan] = []
         for channel in channels {
             for image in images {
-                guard let plan = PlanCache.shared.plan(key(operation, channel, image)) else {
-                    MatrixConvolution<Float>(problem: problem).compute(operation, a, b, into: result)
-                    return
-                }
-                plans.append(plan)
+                guard let plan = plans.cached(key(operation, channel, image)) else { return false }
+                found.append(plan)
             }
         }
-        let parts = Parts(channels: channels, images: images, plans: plans)
+        let parts = Parts(channels: channels, images: images, plans: found)
         switch operation {
         case .forward: applyWeights(parts, weight: b, weightIsFirst: false, other: a, result)
         case .inputGradient: applyWeights(parts, weight: a, weightIsFirst: true, other: b, result)
         case .weightGradient: reduceWeights(parts, input: a, gradient: b, result)
         }
+        return true
     }
 
     private struct Parts {
@@ -199,12 +201,14 @@ struct OneDNNConvolution {
 
     private func offset(ofInput channels: Channels, _ images: Range<Int>) -> Int {
         let channel = channels.groups.lowerBound * problem.inputs + channels.inputs.lowerBound
-        return (images.lowerBound * problem.groups * problem.inputs + channel) * problem.inputPlane
+        let image = images.lowerBound * problem.groups * problem.inputs * problem.inputPlane
+        return image + channel * (isChannelsLast ? 1 : problem.inputPlane)
     }
 
     private func offset(ofOutput channels: Channels, _ images: Range<Int>) -> Int {
         let channel = channels.groups.lowerBound * problem.outputs + channels.outputs.lowerBound
-        return (images.lowerBound * problem.groups * problem.outputs + channel) * problem.outputPlane
+        let image = images.lowerBound * problem.groups * problem.outputs * problem.outputPlane
+        return image + channel * (isChannelsLast ? 1 : problem.outputPlane)
     }
 
     private func offset(ofWeight channels: Channels) -> Int {
@@ -221,7 +225,9 @@ struct OneDNNConvolution {
         part.inputs = channels.inputs.count
         part.outputs = channels.outputs.count
         func planes(_ channels: Int, _ size: Windows.Axes) -> [Int] {
-            [channels * size.rows * size.columns, size.rows * size.columns, size.columns, 1]
+            isChannelsLast
+                ? Tensor.channelsLastStrides([1, channels, size.rows, size.columns])
+                : [channels * size.rows * size.columns, size.rows * size.columns, size.columns, 1]
         }
         let row = problem.inputs * problem.kernelPlane
         let weights = [row, problem.kernelPlane, problem.windows.kernel.columns, 1]
@@ -242,23 +248,5 @@ extension OneDNNPlan {
     }
 }
 
-/// Plans made so far: making one takes longer than a small convolution.
-private final class PlanCache: Sendable {
-    static let shared = PlanCache()
-
-    private let plans = Mutex<[OneDNNPlan.Key: OneDNNPlan]>([:])
-    /// A network has few distinct shapes. Where shapes vary without end, the cache starts again.
-    private let limit = 1024
-
-    func plan(_ key: OneDNNPlan.Key) -> OneDNNPlan? {
-        if let plan = plans.withLock({ $0[key] }) { return plan }
-        guard let plan = OneDNNPlan(key) else { return nil }
-        return plans.withLock { plans in
-            if plans.count >= limit { plans = [:] }
-            // Another thread may have been faster: all use the same one.
-            if let existing = plans[key] { return existing }
-            plans[key] = plan
-            return plan
-        }
-    }
-}
+/// One cache for all convolutions of the process.
+private let plans = PlanCache<OneDNNPlan.Key, OneDNNPlan> { OneDNNPlan($0) }

@@ -13,6 +13,12 @@ final class OneDNNPlan: @unchecked Sendable {
         var inputStrides: [Int]
         var weightStrides: [Int]
         var outputStrides: [Int]
+
+        /// Whether all tensors of the part but the weights lie densely with channels last.
+        var isChannelsLast: Bool {
+            inputStrides == Tensor.channelsLastStrides(part.inputShape)
+                && outputStrides == Tensor.channelsLastStrides(part.outputShape)
+        }
     }
 
     /// A tensor as it lies in our memory and as the primitive wants it.
@@ -35,18 +41,36 @@ final class OneDNNPlan: @unchecked Sendable {
 
     /// Nil where oneDNN has no implementation.
     init?(_ key: Key) {
-        guard let engine = oneDNNEngine else { return nil }
+        guard let engine = OneDNN.engine else { return nil }
         let part = key.part
         let grouped = part.groups > 1
-        let x = described(part.inputShape, key.inputStrides)
-        let y = described(part.outputShape, key.outputStrides)
+        let x = OneDNN.described(part.inputShape, key.inputStrides)
+        let y = OneDNN.described(part.outputShape, key.outputStrides)
         let weightShape =
             (grouped ? [part.groups, part.outputs] : [part.outputs])
             + [part.inputs, part.windows.kernel.rows, part.windows.kernel.columns]
-        let w = described(weightShape, key.weightStrides)
-        guard let made = makePrimitive(key.operation, part, x.anyLayout, w.anyLayout, y.anyLayout, engine) else {
-            return nil
+        let w = OneDNN.described(weightShape, key.weightStrides)
+        // Operands in the precision asked for, the result in f32.
+        let type = part.precision == .bf16 ? dnnl_bf16 : dnnl_f32
+        func attempt(_ plain: Bool) -> (primitive: OpaquePointer, description: OpaquePointer)? {
+            func wanted(_ tensor: dnnl_memory_desc_t, isResult: Bool, plain: Bool) -> dnnl_memory_desc_t {
+                var wanted = tensor
+                if !isResult { wanted.data_type = type }
+                return plain ? wanted : wanted.anyLayout
+            }
+            return makePrimitive(
+                key.operation, part, wanted(x, isResult: key.operation == .inputGradient, plain: plain),
+                wanted(w, isResult: key.operation == .weightGradient, plain: false),
+                wanted(y, isResult: key.operation == .forward, plain: plain), type, engine)
         }
+        // Layouts with channels last are used as they are where there is a fast kernel for them.
+        var found = key.isChannelsLast ? attempt(true) : nil
+        if let plain = found, !plain.description.isCompiled {
+            dnnl_primitive_destroy(plain.primitive)
+            dnnl_primitive_desc_destroy(plain.description)
+            found = nil
+        }
+        guard let made = found ?? attempt(false) else { return nil }
         defer { dnnl_primitive_desc_destroy(made.description) }
         primitive = made.primitive
         guard let scratch = made.description.layout(dnnl_query_scratchpad_md) else { return nil }
@@ -55,20 +79,20 @@ final class OneDNNPlan: @unchecked Sendable {
             switch key.operation {
             case .forward:
                 [
-                    (x, dnnl_query_src_md, Argument.source), (w, dnnl_query_weights_md, Argument.weights),
-                    (y, dnnl_query_dst_md, Argument.destination),
+                    (x, dnnl_query_src_md, OneDNN.Argument.source), (w, dnnl_query_weights_md, OneDNN.Argument.weights),
+                    (y, dnnl_query_dst_md, OneDNN.Argument.destination),
                 ]
             case .inputGradient:
                 [
-                    (w, dnnl_query_weights_md, Argument.weights),
-                    (y, dnnl_query_diff_dst_md, Argument.destinationGradient),
-                    (x, dnnl_query_diff_src_md, Argument.sourceGradient),
+                    (w, dnnl_query_weights_md, OneDNN.Argument.weights),
+                    (y, dnnl_query_diff_dst_md, OneDNN.Argument.destinationGradient),
+                    (x, dnnl_query_diff_src_md, OneDNN.Argument.sourceGradient),
                 ]
             case .weightGradient:
                 [
-                    (x, dnnl_query_src_md, Argument.source),
-                    (y, dnnl_query_diff_dst_md, Argument.destinationGradient),
-                    (w, dnnl_query_diff_weights_md, Argument.weightGradient),
+                    (x, dnnl_query_src_md, OneDNN.Argument.source),
+                    (y, dnnl_query_diff_dst_md, OneDNN.Argument.destinationGradient),
+                    (w, dnnl_query_diff_weights_md, OneDNN.Argument.weightGradient),
                 ]
             }
         var operands: [Operand] = []
@@ -77,7 +101,7 @@ final class OneDNNPlan: @unchecked Sendable {
             var operand = Operand(user: role.md, inner: inner, reorder: nil, argument: role.argument)
             if !operand.user.isSameLayout(as: operand.inner) {
                 let isResult = index == 2
-                operand.reorder = makeReorder(isResult ? inner : role.md, isResult ? role.md : inner, engine)
+                operand.reorder = OneDNN.makeReorder(isResult ? inner : role.md, isResult ? role.md : inner, engine)
                 if operand.reorder == nil { return nil }
             }
             operands.append(operand)
@@ -97,19 +121,19 @@ final class OneDNNPlan: @unchecked Sendable {
         let user = UnsafeMutableRawPointer(mutating: pointer)
         guard let reorder = operand.reorder else { return (user, nil) }
         let storage = TensorStorage(byteCount: operand.innerByteCount)
-        execute(
-            reorder, [(Argument.source, operand.user, user), (Argument.destination, operand.inner, storage.pointer)])
+        OneDNN.execute(
+            reorder, [(OneDNN.Argument.source, operand.user, user), (OneDNN.Argument.destination, operand.inner, storage.pointer)])
         return (storage.pointer, storage)
     }
 
     /// Runs the primitive. All pointers are to the primitive's layouts.
     func run(_ a: UnsafeMutableRawPointer, _ b: UnsafeMutableRawPointer, _ out: UnsafeMutableRawPointer) {
         let scratch = TensorStorage(byteCount: withUnsafePointer(to: scratchpad) { Int(dnnl_memory_desc_get_size($0)) })
-        execute(
+        OneDNN.execute(
             primitive,
             [
                 (first.argument, first.inner, a), (second.argument, second.inner, b),
-                (result.argument, result.inner, out), (Argument.scratchpad, scratchpad, scratch.pointer),
+                (result.argument, result.inner, out), (OneDNN.Argument.scratchpad, scratchpad, scratch.pointer),
             ])
         withExtendedLifetime(scratch) {}
     }
@@ -117,94 +141,19 @@ final class OneDNNPlan: @unchecked Sendable {
     /// Writes a result in the primitive's layout to our memory.
     func writeResult(_ inner: UnsafeMutableRawPointer, to user: UnsafeMutablePointer<Float>) {
         guard let reorder = result.reorder else { return }
-        execute(
+        OneDNN.execute(
             reorder,
             [
-                (Argument.source, result.inner, inner),
-                (Argument.destination, result.user, UnsafeMutableRawPointer(user)),
+                (OneDNN.Argument.source, result.inner, inner),
+                (OneDNN.Argument.destination, result.user, UnsafeMutableRawPointer(user)),
             ])
     }
-
-    private func execute(
-        _ primitive: OpaquePointer, _ arguments: [(Int32, dnnl_memory_desc_t, UnsafeMutableRawPointer)]
-    ) {
-        OpenMP.useOneThread()
-        var stream: OpaquePointer?
-        var bound: [dnnl_exec_arg_t] = []
-        dnnl_stream_create(&stream, oneDNNEngine, dnnl_stream_default_flags.rawValue)
-        for (argument, description, pointer) in arguments {
-            var memory: OpaquePointer?
-            withUnsafePointer(to: description) { _ = dnnl_memory_create(&memory, $0, oneDNNEngine, pointer) }
-            bound.append(dnnl_exec_arg_t(arg: argument, memory: memory))
-        }
-        let status = dnnl_primitive_execute(primitive, stream, Int32(bound.count), bound)
-        precondition(status == dnnl_success, "oneDNN: status \(status.rawValue)")
-        dnnl_stream_wait(stream)
-        for argument in bound { dnnl_memory_destroy(argument.memory) }
-        dnnl_stream_destroy(stream)
-    }
-}
-
-/// The numbers that oneDNN's macros give to arguments.
-private enum Argument {
-    static let source: Int32 = 1
-    static let destination: Int32 = 17
-    static let weights: Int32 = 33
-    static let scratchpad: Int32 = 80
-    static let sourceGradient: Int32 = 129
-    static let destinationGradient: Int32 = 145
-    static let weightGradient: Int32 = 161
-}
-
-private func described(_ shape: [Int], _ strides: [Int]) -> dnnl_memory_desc_t {
-    var description = dnnl_memory_desc_t()
-    let status = dnnl_memory_desc_init_by_strides(
-        &description, Int32(shape.count), shape.map(Int64.init), dnnl_f32, strides.map(Int64.init))
-    precondition(status == dnnl_success, "oneDNN does not take shape \(shape)")
-    return description
-}
-
-extension dnnl_memory_desc_t {
-    /// The same tensor in a layout that the primitive chooses.
-    fileprivate var anyLayout: dnnl_memory_desc_t {
-        var description = dnnl_memory_desc_t()
-        var dims = self.dims
-        withUnsafeBytes(of: &dims) { bytes in
-            _ = dnnl_memory_desc_init_by_tag(
-                &description, ndims, bytes.bindMemory(to: Int64.self).baseAddress, data_type, dnnl_format_tag_any)
-        }
-        return description
-    }
-
-    fileprivate func isSameLayout(as other: dnnl_memory_desc_t) -> Bool {
-        withUnsafePointer(to: self) { a in withUnsafePointer(to: other) { dnnl_memory_desc_equal(a, $0) != 0 } }
-    }
-}
-
-extension OpaquePointer {
-    /// What a primitive description says about the layout of one of its tensors.
-    fileprivate func layout(_ query: dnnl_query_t) -> dnnl_memory_desc_t? {
-        dnnl_primitive_desc_query_md(self, query, 0)?.pointee
-    }
-}
-
-private func makeReorder(
-    _ from: dnnl_memory_desc_t, _ to: dnnl_memory_desc_t, _ engine: OpaquePointer
-) -> OpaquePointer? {
-    OpenMP.useOneThread()
-    var description: OpaquePointer?
-    let status = withUnsafePointer(to: from) { from in
-        withUnsafePointer(to: to) { dnnl_reorder_primitive_desc_create(&description, from, engine, $0, engine, nil) }
-    }
-    guard status == dnnl_success, let description else { return nil }
-    defer { dnnl_primitive_desc_destroy(description) }
-    var primitive: OpaquePointer?
-    return dnnl_primitive_create(&primitive, description) == dnnl_success ? primitive : nil
 }
 
 private func makePrimitive(
     _ operation: ConvolutionProblem.Operation, _ part: ConvolutionProblem, _ x: dnnl_memory_desc_t,
-    _ w: dnnl_memory_desc_t, _ y: dnnl_memory_desc_t, _ engine: OpaquePointer
+    _ w: dnnl_memory_desc_t, _ y: dnnl_memory_desc_t,
+    _ type: dnnl_data_type_t, _ engine: OpaquePointer
 ) -> (primitive: OpaquePointer, description: OpaquePointer)? {
     OpenMP.useOneThread()
     let windows = part.windows
@@ -223,9 +172,7 @@ private func makePrimitive(
             part.outputSize.columns, windows.stride.columns, windows.kernel.columns, windows.dilation.columns,
             part.inputSize.columns, windows.lowPadding.columns),
     ]
-    var attributes: OpaquePointer?
-    dnnl_primitive_attr_create(&attributes)
-    dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user)
+    let attributes = OneDNN.attributes()
     defer { dnnl_primitive_attr_destroy(attributes) }
     var (x, w, y) = (x, w, y)
 
@@ -250,9 +197,15 @@ private func makePrimitive(
         return made == dnnl_success ? description : nil
     }
 
-    guard let forward = describe(.forward, hint: nil) else { return nil }
-    var description: OpaquePointer? = forward
-    if operation != .forward {
+    var description: OpaquePointer?
+    if operation == .forward {
+        description = describe(.forward, hint: nil)
+    } else {
+        // A forward convolution of the same layouts, all in the operands' type, tells the gradients what to fit.
+        let own = (x, w, y)
+        (x.data_type, w.data_type, y.data_type) = (type, type, type)
+        guard let forward = describe(.forward, hint: nil) else { return nil }
+        (x, w, y) = own
         description = describe(operation, hint: forward)
         dnnl_primitive_desc_destroy(forward)
     }
@@ -265,8 +218,14 @@ private func makePrimitive(
     return (primitive, description)
 }
 
-/// The processor, as oneDNN's engine. Nil where oneDNN refuses.
-nonisolated(unsafe) let oneDNNEngine: OpaquePointer? = {
-    var engine: OpaquePointer?
-    return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success ? engine : nil
-}()
+extension OpaquePointer {
+    /// Whether a primitive description's kernel is compiled for its sizes, not one of the slow ones for all sizes.
+    fileprivate var isCompiled: Bool {
+        var name: UnsafePointer<CChar>?
+        guard dnnl_primitive_desc_query(self, dnnl_query_impl_info_str, 0, &name) == dnnl_success, let name else {
+            return false
+        }
+        let text = String(cString: name)
+        return !text.hasPrefix("ref") && !text.contains("gemm")
+    }
+}

@@ -26,10 +26,15 @@ enum DerivativeRules {
             return [g * hits / hits.sum(axes: axes, keepingDimensions: true)]
         case .cumulativeSum(let axis, let reverse):
             return [Tensor.apply(.cumulativeSum(axis: axis, reverse: !reverse), [g])]
-        case .matmul:
+        case .matmul(let precision):
+            let type = g.dataType
             return [
-                wanted(inputs[0]) { $0.summed(g.matmul(inputs[1].transposed())) },
-                wanted(inputs[1]) { $0.summed(inputs[0].transposed().matmul(g)) },
+                wanted(inputs[0]) {
+                    $0.summed(g.multiplied(by: inputs[1].transposed(), type, precision: precision))
+                },
+                wanted(inputs[1]) {
+                    $0.summed(inputs[0].transposed().multiplied(by: g, type, precision: precision))
+                },
             ]
         case .permute(let order):
             var inverse = order

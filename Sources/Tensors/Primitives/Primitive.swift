@@ -18,7 +18,7 @@ enum Primitive: Sendable {
     /// Sums of all elements up to each along an axis, from the end where `reverse`.
     case cumulativeSum(axis: Int, reverse: Bool)
     /// [..., m, k] · [..., k, n] → [..., m, n] with broadcast leading dimensions.
-    case matmul
+    case matmul(OperandPrecision)
     /// Dimensions in another order.
     case permute([Int])
     /// The same elements in row-major order under another shape.

@@ -176,6 +176,11 @@ extension Tensor {
             "a product of shapes \(shape) and \(other.shape)")
         let common = DataType.promoted(dataType, other.dataType)
         let type = common.isFloatingPoint ? common : .f32
-        return Self.apply(.matmul, [converted(to: type), other.converted(to: type)])
+        return multiplied(by: other, type, precision: OperandPrecision.current)
+    }
+
+    /// The product in a stated precision of its operands. Both are converted to `type` first.
+    func multiplied(by other: Tensor, _ type: DataType, precision: OperandPrecision) -> Tensor {
+        Self.apply(.matmul(precision), [converted(to: type), other.converted(to: type)])
     }
 }

@@ -1,29 +1,51 @@
 import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
 import Dispatch
 
-/// The speed of training steps: forward, backward, gradient norm and optimizer, on random tokens.
+/// The speed of training steps: forward, backward, gradient norm and optimizer, on random data.
 public enum TrainingBenchmark {
+    /// A model and a batch that comparisons with other systems use.
+    public enum Workload: String, Sendable, Hashable, CaseIterable {
+        /// Llama with 3.1 million parameters, as the built-in model: hidden 192, feed-forward 512, 6 layers, 6 heads of
+        /// which 2 for keys and values, 4,096 tokens, tied; 16 windows of 256.
+        case llama3M = "llama-3m"
+        /// Llama with 10.0 million parameters: hidden 256, feed-forward 688, 10 layers, 8 heads, 8,192 tokens, tied; 8
+        /// windows of 256.
+        case llama10M = "llama-10m"
+        /// ResNet-20 with padded shortcuts on 128 images of 3 × 32 × 32, ten classes; momentum 0.9, decay 10⁻⁴.
+        case resNet20 = "resnet-20"
+    }
+
     /// What was measured.
     public struct Measurement: Sendable, Hashable {
+        public var workload: Workload?
+        public var precision: OperandPrecision
         public var parameters: Int
+        /// Windows or images of a step.
         public var batchSize: Int
-        public var sequenceLength: Int
+        /// Tokens of a window; nil for images.
+        public var sequenceLength: Int?
         /// Seconds of each step, the warm-up left out.
         public var stepSeconds: [Double]
 
-        /// Tokens a second at the median step.
-        public var tokensPerSecond: Double {
+        /// Seconds of the median step.
+        public var medianStep: Double {
             let sorted = stepSeconds.sorted()
             guard !sorted.isEmpty else { return 0 }
-            let median = (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
-            return Double(batchSize * sequenceLength) / max(median, 1e-12)
+            return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
         }
+
+        /// Tokens or images a second at the median step.
+        public var itemsPerSecond: Double { Double(batchSize * (sequenceLength ?? 1)) / max(medianStep, 1e-12) }
 
         /// The measurement with stable keys.
         public var json: JSON {
-            .object([
+            let rate = sequenceLength == nil ? "train_images_s" : "train_tok_s"
+            return .object([
+                "workload": workload.map { .string($0.rawValue) } ?? .null, "precision": .string(precision.rawValue),
                 "parameters": .integer(parameters), "batch_size": .integer(batchSize),
-                "sequence_length": .integer(sequenceLength), "train_tok_s": .number(tokensPerSecond),
+                "sequence_length": sequenceLength.map(JSON.integer) ?? .null, rate: .number(itemsPerSecond),
                 "step_seconds": .array(stepSeconds.map(JSON.number)),
             ])
         }
@@ -38,21 +60,33 @@ public enum TrainingBenchmark {
         _ learner: any LanguageModelLearner, batchSize: Int = 16, sequenceLength: Int = 256, steps: Int = 5,
         warmupSteps: Int = 2
     ) throws -> Measurement {
-        precondition(batchSize > 0 && sequenceLength > 0 && steps > 0 && warmupSteps >= 0, "nothing to measure")
-        var seconds: [Double] = []
-        for step in 0..<(warmupSteps + steps) {
-            let batch = noise(
-                rows: batchSize, columns: sequenceLength, vocabularySize: learner.vocabularySize, step: step)
-            let start = DispatchTime.now().uptimeNanoseconds
+        precondition(batchSize > 0 && sequenceLength > 0, "nothing to measure")
+        let seconds = try time(steps: steps, warmupSteps: warmupSteps) { step in
+            noise(rows: batchSize, columns: sequenceLength, vocabularySize: learner.vocabularySize, step: step)
+        } run: { step, batch in
             _ = try learner.accumulate(batch, weight: 1, randomSeed: UInt64(step))
             let scale = min(1, 1 / (learner.gradientNorm() + 1e-6))
             learner.update(learningRate: 1e-3, gradientScale: scale, step: step)
+        }
+        return Measurement(
+            precision: .f32, parameters: learner.parameterCount, batchSize: batchSize, sequenceLength: sequenceLength,
+            stepSeconds: seconds)
+    }
+
+    /// Seconds of each step after the warm-up. Making the step's batch does not count.
+    private static func time<Batch>(
+        steps: Int, warmupSteps: Int, batch: (Int) -> Batch, run: (Int, Batch) throws -> Void
+    ) rethrows -> [Double] {
+        precondition(steps > 0 && warmupSteps >= 0, "nothing to measure")
+        var seconds: [Double] = []
+        for step in 0..<(warmupSteps + steps) {
+            let own = batch(step)
+            let start = DispatchTime.now().uptimeNanoseconds
+            try run(step, own)
             let end = DispatchTime.now().uptimeNanoseconds
             if step >= warmupSteps { seconds.append(Double(end - start) / 1e9) }
         }
-        return Measurement(
-            parameters: learner.parameterCount, batchSize: batchSize, sequenceLength: sequenceLength,
-            stepSeconds: seconds)
+        return seconds
     }
 
     private static func noise(rows: Int, columns: Int, vocabularySize: Int, step: Int) -> TokenBatch {
@@ -64,13 +98,59 @@ public enum TrainingBenchmark {
 }
 
 extension TrainingBenchmark {
-    /// Measures the model that comparisons with other systems use: Llama with 3.1 million parameters (hidden 192,
-    /// feed-forward 512, 6 layers, 6 heads of which 2 for keys and values, 4,096 tokens, tied), 16 windows of 256.
-    public static func measureReferenceModel(steps: Int = 5, warmupSteps: Int = 2) throws -> Measurement {
+    /// Measures a workload.
+    public static func measure(
+        _ workload: Workload, precision: OperandPrecision = .f32, steps: Int = 5, warmupSteps: Int = 2
+    ) throws -> Measurement {
         var recipe = TrainingRecipe()
-        recipe.model.keyValueHeads = 2
+        recipe.loop.precision = precision
+        var result: Measurement
+        switch workload {
+        case .llama3M:
+            recipe.model.keyValueHeads = 2
+            result = try measure(recipe, vocabulary: 4096, batchSize: 16, steps: steps, warmupSteps: warmupSteps)
+        case .llama10M:
+            recipe.model.hiddenSize = 256
+            recipe.model.intermediateSize = 688
+            recipe.model.layers = 10
+            recipe.model.heads = 8
+            recipe.model.keyValueHeads = 8
+            result = try measure(recipe, vocabulary: 8192, batchSize: 8, steps: steps, warmupSteps: warmupSteps)
+        case .resNet20:
+            result = measureResNet(precision, steps: steps, warmupSteps: warmupSteps)
+        }
+        result.workload = workload
+        result.precision = precision
+        return result
+    }
+
+    private static func measure(
+        _ recipe: TrainingRecipe, vocabulary: Int, batchSize: Int, steps: Int, warmupSteps: Int
+    ) throws -> Measurement {
         let learner = DecoderLearner(
-            recipe, configuration: recipe.configuration(vocabularySize: 4096, beginToken: nil, endToken: 0))
-        return try measure(learner, batchSize: 16, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
+            recipe, configuration: recipe.configuration(vocabularySize: vocabulary, beginToken: nil, endToken: 0))
+        return try measure(
+            learner, batchSize: batchSize, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
+    }
+
+    private static func measureResNet(_ precision: OperandPrecision, steps: Int, warmupSteps: Int) -> Measurement {
+        let (images, network) = (128, ResNet(ResNet.Configuration(blocks: 3)))
+        let optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
+        let parameters = network.parameters.map(\.parameter)
+        var velocities = parameters.map { Tensor.zeros($0.wrappedValue.shape) }
+        let seconds = time(steps: steps, warmupSteps: warmupSteps) { step in
+            var generator = RandomGenerator(seed: UInt64(step))
+            let classes = (0..<images).map { Int(WindowOrder.mix(UInt64(step) << 40 ^ UInt64($0)) % 10) }
+            return (Tensor.normal([images, 3, 32, 32], using: &generator), Tensor(classes))
+        } run: { _, batch in
+            let loss = withOperandPrecision(precision) { network.loss(batch.0, classes: batch.1) }
+            let slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
+            for (index, parameter) in parameters.enumerated() {
+                optimizer.update(
+                    parameter, gradient: slopes[index], velocity: &velocities[index], learningRate: 0.1)
+            }
+        }
+        return Measurement(
+            precision: precision, parameters: network.parameterCount, batchSize: images, stepSeconds: seconds)
     }
 }

@@ -8,6 +8,7 @@ public final class DecoderLearner: LanguageModelLearner {
     private let optimizer: AdamW
     private let decay: TrainingRecipe.Optimizer.Decay
     private let dropoutRate: Double
+    private let precision: OperandPrecision
     /// By parameter, in the network's order.
     private var moments: [AdamW.Moments]
     private var gradient: [Tensor]?
@@ -19,6 +20,7 @@ public final class DecoderLearner: LanguageModelLearner {
             weightDecay: recipe.optimizer.weightDecay)
         decay = recipe.optimizer.decay
         dropoutRate = recipe.model.dropout
+        precision = recipe.loop.precision
         moments = network.parameters.map { AdamW.Moments(like: $0.parameter.wrappedValue) }
     }
 
@@ -28,7 +30,7 @@ public final class DecoderLearner: LanguageModelLearner {
     public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
         let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
         let (inputs, targets) = batch.tensors
-        let loss = network.loss(inputs, targets: targets, dropout: dropout)
+        let loss = withOperandPrecision(precision) { network.loss(inputs, targets: targets, dropout: dropout) }
         let seed = Tensor(weight, dataType: loss.dataType)
         let parts = gradients(
             of: loss, withRespectTo: network.parameters.map(\.parameter.wrappedValue), seed: seed)
@@ -59,7 +61,9 @@ public final class DecoderLearner: LanguageModelLearner {
 
     public func loss(_ batch: TokenBatch) throws -> Double {
         let (inputs, targets) = batch.tensors
-        return withoutRecording { Double(network.loss(inputs, targets: targets).scalar) }
+        return withoutRecording {
+            withOperandPrecision(precision) { Double(network.loss(inputs, targets: targets).scalar) }
+        }
     }
 
     public func parameters() -> [NamedTensor] {

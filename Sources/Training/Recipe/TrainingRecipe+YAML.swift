@@ -139,7 +139,7 @@ extension TrainingRecipe {
     private static func loop(_ node: RecipeNode) throws -> Loop {
         let fields = try node.fields([
             "batch_size", "sequence_length", "accumulation", "steps", "epochs", "validate_every", "checkpoint_every",
-            "log_every", "patience",
+            "log_every", "patience", "precision",
         ])
         var loop = Loop()
         let large = 1_000_000_000
@@ -155,6 +155,7 @@ extension TrainingRecipe {
         if let steps = try fields["checkpoint_every"]?.integer(in: 1...large) { loop.checkpointEvery = steps }
         if let steps = try fields["log_every"]?.integer(in: 1...large) { loop.logEvery = steps }
         loop.patience = try fields["patience"]?.integer(in: 1...large)
+        if let precision = try fields["precision"]?.word(OperandPrecision.self) { loop.precision = precision }
         return loop
     }
 }

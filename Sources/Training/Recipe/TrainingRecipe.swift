@@ -107,6 +107,8 @@ public struct TrainingRecipe: Sendable, Hashable {
         public var logEvery = 10
         /// Validations without a new best after which training stops; nil: never.
         public var patience: Int?
+        /// What matrix products round their operands to. Parameters, sums and the optimizer are f32 in any case.
+        public var precision = OperandPrecision.f32
     }
 
     public var name: String?

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoppiceInference
 import CoppiceModels
+import CoppiceTensors
 import CoppiceTraining
 
 /// `coppice bench`: how fast a model reads and writes.
@@ -15,8 +16,15 @@ struct Bench: ParsableCommand {
     var generateTokens = 64
     @Option(help: ArgumentHelp("Runs, of which the median counts.", valueName: "n"))
     var repetitions = 5
-    @Flag(help: "Measure training steps of a model like the built-in one instead.")
+    @Flag(name: [.long, .customLong("training")], help: "Measure training steps on noise instead.")
     var train = false
+    @Option(
+        help: ArgumentHelp("With --train: llama-3m (like the built-in model), llama-10m or resnet-20.", valueName: "w"))
+    var workload = TrainingBenchmark.Workload.llama3M
+    @Option(help: ArgumentHelp("With --train: f32, or bf16 for products of bf16 with sums in f32.", valueName: "p"))
+    var precision = OperandPrecision.f32
+    @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
+    var steps = 5
     @OptionGroup var common: CommonOptions
 
     func run() throws {
@@ -47,14 +55,23 @@ struct Bench: ParsableCommand {
         }
     }
 
+    func validate() throws {
+        guard steps > 0 else { throw ValidationError("--steps: expected a positive number, found \(steps)") }
+    }
+
     private func measureTraining() throws {
-        let result = try TrainingBenchmark.measureReferenceModel()
+        let result = try TrainingBenchmark.measure(workload, precision: precision, steps: steps)
         if common.json {
             try Output.json(result.json)
         } else {
+            let batch = result.sequenceLength.map { "\(result.batchSize) windows of \($0)" }
             try Output.line(
-                "training \(Output.number(result.tokensPerSecond, digits: 0)) tokens/s (\(result.parameters) parameters, "
-                    + "\(result.batchSize) windows of \(result.sequenceLength))")
+                "\(workload.rawValue), \(precision.rawValue): training \(Output.number(result.itemsPerSecond, digits: 0)) "
+                    + "\(result.sequenceLength == nil ? "images" : "tokens")/s (\(result.parameters) parameters, "
+                    + "\(batch ?? "\(result.batchSize) images") a step)")
         }
     }
 }
+
+extension TrainingBenchmark.Workload: ExpressibleByArgument {}
+extension OperandPrecision: ExpressibleByArgument {}
