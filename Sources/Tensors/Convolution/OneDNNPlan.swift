@@ -122,7 +122,11 @@ final class OneDNNPlan: @unchecked Sendable {
         guard let reorder = operand.reorder else { return (user, nil) }
         let storage = TensorStorage(byteCount: operand.innerByteCount)
         OneDNN.execute(
-            reorder, [(OneDNN.Argument.source, operand.user, user), (OneDNN.Argument.destination, operand.inner, storage.pointer)])
+            reorder,
+            [
+                (OneDNN.Argument.source, operand.user, user),
+                (OneDNN.Argument.destination, operand.inner, storage.pointer),
+            ])
         return (storage.pointer, storage)
     }
 

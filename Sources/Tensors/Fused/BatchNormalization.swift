@@ -25,7 +25,8 @@ extension Tensor {
     ) -> BatchNormalized {
         precondition(rank >= 2 && count > 0, "batch normalization of shape \(shape)")
         precondition(
-            weight.shape == [shape[1]] && bias.shape == [shape[1]], "a weight and a bias for each of \(shape[1]) channels")
+            weight.shape == [shape[1]] && bias.shape == [shape[1]],
+            "a weight and a bias for each of \(shape[1]) channels")
         precondition(residual.map { $0.shape == shape } ?? true, "a residual of another shape than \(shape)")
         let type = [weight, bias, residual].compactMap { $0?.dataType }.reduce(dataType, DataType.promoted)
         let (mean, variance) = BatchNormalization.statistics(detached().converted(to: type))

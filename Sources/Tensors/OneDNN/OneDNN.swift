@@ -65,7 +65,9 @@ enum OneDNN {
         OpenMP.useOneThread()
         var description: OpaquePointer?
         let status = withUnsafePointer(to: from) { from in
-            withUnsafePointer(to: to) { dnnl_reorder_primitive_desc_create(&description, from, engine, $0, engine, nil) }
+            withUnsafePointer(to: to) {
+                dnnl_reorder_primitive_desc_create(&description, from, engine, $0, engine, nil)
+            }
         }
         guard status == dnnl_success, let description else { return nil }
         defer { dnnl_primitive_desc_destroy(description) }

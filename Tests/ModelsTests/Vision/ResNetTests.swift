@@ -132,7 +132,9 @@ import Testing
         defer { try? FileManager.default.removeItem(at: folder) }
         let network = ResNet(ResNet.Configuration(blocks: 1, width: 2, classes: 3), seed: 8)
         var tensors = network.parameters.map { ($0.name, $0.parameter.wrappedValue) }
-        tensors += network.stateTensors.filter { !$0.name.hasSuffix("tracked") }.map { ($0.name, $0.state.wrappedValue) }
+        tensors += network.stateTensors.filter { !$0.name.hasSuffix("tracked") }.map {
+            ($0.name, $0.state.wrappedValue)
+        }
         let path = folder.appending(path: "model.safetensors").path
         try SafetensorsWriter.write(
             tensors.map { .init($0.0.replacing("fc.", with: "linear."), $0.1) }, to: path)
