@@ -78,11 +78,11 @@ coppice_row_kernel coppice_block_kernel(const coppice_block_weight *weight, long
     coppice_row_kernel kernel = {
         .weight = weight, .rows = weight->rows, .columns = weight->columns,
         .row_bytes = coppice_block_row_bytes(weight->type, weight->columns),
-        .reads_rounded = coppice_cpu_has_vnni() && weight->columns > 0,
+        .reads = coppice_cpu_has_vnni() && weight->columns > 0 ? COPPICE_READS_INTEGERS : COPPICE_READS_F32,
         .multiply = multiply_panels};
     // Up to eight rows read each block once; more share expanded panels.
     int few = x_rows <= 8 && weight->columns > 0;
-    if (kernel.reads_rounded) {
+    if (kernel.reads == COPPICE_READS_INTEGERS) {
         kernel.multiply_rows = few ? multiply_rows_as_integers : 0;
         kernel.multiply = multiply_panels_as_integers;
     } else if (few) {

@@ -1,14 +1,16 @@
 #include "dense_product.h"
 
+#include "bf16_panel.h"
 #include "conversion.h"
 #include "cpu_features.h"
 #include "dot_tile.h"
 #include "panel_product.h"
 
 // Up to eight activation rows read the weight once, straight from where it lies: memory bandwidth is the limit. Rows
-// are read one after the other, so that a thread reads one long run of memory (see integer_tile.c).
-// More rows share expanded panels (panel_product.c).
-enum { largest_direct_batch = 8, bytes_ahead = 4096 };
+// are read one after the other, so that a thread reads one long run of memory, which the processor's prefetchers follow:
+// asking for lines ahead of them only takes their places.
+// More rows share panels: of bf16 where the processor multiplies that, else expanded to f32 (panel_product.c).
+enum { largest_direct_batch = 8 };
 
 static long element_size(coppice_float_type type) { return type == COPPICE_TYPE_F32 ? 4 : 2; }
 
@@ -31,19 +33,21 @@ static void multiply_panels(const void *weight, const coppice_activations *x, fl
     coppice_panel_product(w, expand, w->rows, w->columns, x->values, x->rows, x->stride, y, y_stride);
 }
 
+static void multiply_panels_in_bf16(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    const coppice_dense_weight *w = weight;
+    coppice_bf16_panel_product(w->values, w->rows, w->columns, x, y, y_stride);
+}
+
 #if defined(__x86_64__)
 /// One row of W times `B` rows of x; even and odd vectors have sums of their own.
 COPPICE_AVX512 COPPICE_INLINE void dot_row_512(
     const int type, const int B, const char *row, long columns, const coppice_activations *x, __m512 sums[8]) {
-    const long bytes = type == COPPICE_TYPE_F32 ? 4 : 2;
     __m512 odd[8];
 #pragma clang loop unroll(full)
     for (int b = 0; b < B; b++) sums[b] = odd[b] = _mm512_setzero_ps();
     long k = 0;
     for (; k + 32 <= columns; k += 32) {
         __m512 first = coppice_load16(type, row, k), second = coppice_load16(type, row, k + 16);
-        for (long line = 0; line < 32 * bytes; line += 64)
-            _mm_prefetch(row + k * bytes + bytes_ahead + line, _MM_HINT_T0);
 #pragma clang loop unroll(full)
         for (int b = 0; b < B; b++) {
             const float *from = x->values + b * x->stride + k;
@@ -85,7 +89,6 @@ COPPICE_AVX512 COPPICE_INLINE void rows_512(
 COPPICE_AVX2 COPPICE_INLINE void rows_256(
     const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
     long first, long last) {
-    const long bytes = type == COPPICE_TYPE_F32 ? 4 : 2;
     for (long r = first; r < last; r++) {
         const char *row = row_of(w, r);
         __m256 sums[8], odd[8];
@@ -94,7 +97,6 @@ COPPICE_AVX2 COPPICE_INLINE void rows_256(
         long k = 0;
         for (; k + 16 <= w->columns; k += 16) {
             __m256 low = coppice_load8(type, row, k), high = coppice_load8(type, row, k + 8);
-            _mm_prefetch(row + k * bytes + bytes_ahead, _MM_HINT_T0);
 #pragma clang loop unroll(full)
             for (int b = 0; b < B; b++) {
                 const float *from = x->values + b * x->stride + k;
@@ -145,15 +147,19 @@ static void multiply_rows(
 }
 #endif
 
-coppice_row_kernel coppice_dense_kernel(const coppice_dense_weight *weight, long x_rows) {
+coppice_row_kernel coppice_dense_kernel(const coppice_dense_weight *weight, long x_rows, int may_narrow) {
     coppice_row_kernel kernel = {
         .weight = weight, .rows = weight->rows, .columns = weight->columns,
         .row_bytes = weight->columns * element_size(weight->type), .multiply = multiply_panels};
 #if defined(__x86_64__)
     if (coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2 && x_rows <= largest_direct_batch && weight->columns > 0)
         kernel.multiply_rows = multiply_rows;
+    else if (may_narrow && weight->type == COPPICE_TYPE_BF16 && coppice_cpu_has_bf16() && weight->columns > 0) {
+        kernel.reads = COPPICE_READS_BF16;
+        kernel.multiply = multiply_panels_in_bf16;
+    }
 #else
-    (void)x_rows;
+    (void)x_rows, (void)may_narrow;
 #endif
     return kernel;
 }

@@ -1,6 +1,7 @@
 #include "integer_panel.h"
 
 #include "integer_codes.h"
+#include "panel_transposition.h"
 #include "thread_pool.h"
 
 #if defined(__x86_64__)
@@ -10,7 +11,7 @@
 // piece of activations, repeated, meets 16 rows at once. Panel and activations of a tile stay in the first-level cache.
 // Integer sums run over the columns that share a scale (16 or 32: a group), then scales are applied.
 enum {
-    panel_rows = 32, panel_columns = 512, x_rows_per_task = 256, largest_tile = 6,
+    panel_rows = 32, panel_columns = 512, x_rows_per_task = 512, largest_tile = 6,
     most_groups = panel_columns / 16, panel_quads = panel_columns / 4,
 };
 
@@ -27,37 +28,6 @@ typedef struct {
     float *y;
     long y_stride, x_tasks;
 } product;
-
-/// Sixteen rows of 16 pieces of 4 bytes become 16 pieces of 16 rows.
-COPPICE_INLINE void transpose(const uint8_t *rows, __m512i *out) {
-    __m512i a[16], b[16];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r++) a[r] = _mm512_loadu_si512(rows + r * panel_columns);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r += 2) {
-        b[r] = _mm512_unpacklo_epi32(a[r], a[r + 1]);
-        b[r + 1] = _mm512_unpackhi_epi32(a[r], a[r + 1]);
-    }
-    // a[4 i + j]: rows 4 i ..< 4 i + 4 of piece j of each quarter.
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r += 4) {
-        a[r] = _mm512_unpacklo_epi64(b[r], b[r + 2]);
-        a[r + 1] = _mm512_unpackhi_epi64(b[r], b[r + 2]);
-        a[r + 2] = _mm512_unpacklo_epi64(b[r + 1], b[r + 3]);
-        a[r + 3] = _mm512_unpackhi_epi64(b[r + 1], b[r + 3]);
-    }
-#pragma clang loop unroll(full)
-    for (int j = 0; j < 4; j++) {
-        __m512i even_low = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
-        __m512i odd_low = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xDD);
-        __m512i even_high = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
-        __m512i odd_high = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xDD);
-        out[j] = _mm512_shuffle_i32x4(even_low, even_high, 0x88);
-        out[4 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
-        out[8 + j] = _mm512_shuffle_i32x4(even_low, even_high, 0xDD);
-        out[12 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0xDD);
-    }
-}
 
 /// Unpacks columns k ..< k + 512 of 16 rows; `cursors` move on. Rows and columns past the last are zero.
 COPPICE_INLINE void unpack(
@@ -87,7 +57,7 @@ COPPICE_INLINE void unpack(
             }
         }
     }
-    for (long q = 0; q * 64 < columns; q++) transpose(p->rows[0] + q * 64, &p->codes[half][q * 16]);
+    for (long q = 0; q * 64 < columns; q++) coppice_transpose_words(p->rows[0] + q * 64, panel_columns, &p->codes[half][q * 16]);
 }
 
 /// y[i][r] += columns k ..< k + `columns`, the panel's, for `T` rows of x and the panel's rows. `zero` is the zero point
@@ -96,20 +66,23 @@ COPPICE_INLINE void tile(
     const int T, const int grain, const int own_zeros, int zero, const panel *p, const coppice_rounded_rows *x, long i,
     long k, long columns, float *y, long y_stride, uint32_t lanes) {
     __m512 sums[largest_tile][2];
+    int32_t taken_off[largest_tile][most_groups];
     const int8_t *codes = x->codes + i * x->padded + k;
     const long blocks_of_row = x->padded / COPPICE_ROUNDED_BLOCK, at = i * blocks_of_row + k / COPPICE_ROUNDED_BLOCK;
+    const int32_t *totals = grain == 16 ? x->half_totals + 2 * at : x->totals + at;
+    const long totals_of_row = x->padded / grain;
 #pragma clang loop unroll(full)
-    for (int t = 0; t < T; t++) sums[t][0] = sums[t][1] = _mm512_setzero_ps();
+    for (int t = 0; t < T; t++) {
+        sums[t][0] = sums[t][1] = _mm512_setzero_ps();
+        if (!own_zeros)
+            for (long g = 0; g < columns / grain; g++) taken_off[t][g] = -zero * totals[t * totals_of_row + g];
+    }
     for (long g = 0; g < columns / grain; g++) {
         __m512i dots[largest_tile][2];
-        int32_t totals[largest_tile];
         const long block = at + g * grain / COPPICE_ROUNDED_BLOCK;
 #pragma clang loop unroll(full)
-        for (int t = 0; t < T; t++) {
-            totals[t] = grain == 16 ? x->half_totals[2 * (at + t * blocks_of_row) + g]
-                                    : x->totals[block + t * blocks_of_row];
-            dots[t][0] = dots[t][1] = own_zeros ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * totals[t]);
-        }
+        for (int t = 0; t < T; t++)
+            dots[t][0] = dots[t][1] = own_zeros ? _mm512_setzero_si512() : _mm512_set1_epi32(taken_off[t][g]);
 #pragma clang loop unroll(full)
         for (int q = 0; q < grain / 4; q++) {
             __m512i low = p->codes[0][g * (grain / 4) + q];
@@ -126,8 +99,8 @@ COPPICE_INLINE void tile(
 #pragma clang loop unroll(full)
         for (int t = 0; t < T; t++) {
             __m512 scale = _mm512_set1_ps(x->scales[block + t * blocks_of_row]);
-            __m512 sum = _mm512_mul_ps(scale, _mm512_set1_ps((float)totals[t]));
-            if (grain == COPPICE_ROUNDED_BLOCK) sum = _mm512_set1_ps(x->sums[block + t * blocks_of_row]);
+            __m512 sum = grain == 16 ? _mm512_mul_ps(scale, _mm512_set1_ps((float)totals[t * totals_of_row + g]))
+                                     : _mm512_set1_ps(x->sums[block + t * blocks_of_row]);
 #pragma clang loop unroll(full)
             for (int h = 0; h < 2; h++) {
                 sums[t][h] = _mm512_fmadd_ps(

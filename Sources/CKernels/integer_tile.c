@@ -15,14 +15,10 @@
 // and a step one register. All else comes in natural order, 4 columns a lane and two registers a step.
 //
 // Rows of W are read one after the other, never side by side: a thread then reads one long run of memory, which the
-// processor's prefetchers follow from row to row, and every line of which is asked for 4 kB ahead.
+// processor's prefetchers follow from row to row. Only codes of 4 bits, whose scales lie elsewhere, gain from being
+// asked for ahead.
 
 enum { bytes_ahead = 4096, rows_together = 4 };
-
-COPPICE_INLINE void ask_ahead(const uint8_t *from, long bytes) {
-#pragma clang loop unroll(full)
-    for (long line = 0; line < bytes; line += 64) _mm_prefetch((const char *)from + bytes_ahead + line, _MM_HINT_T0);
-}
 
 /// Adds step `s` of row `row` of W times `B` rows of x, of which the step's codes start at `x_at`.
 COPPICE_INLINE void multiply_step(
@@ -47,12 +43,8 @@ COPPICE_INLINE void multiply_step(
         step.scales = _mm256_zextps128_ps256(scales);
         step.offsets = _mm256_zextps128_ps256(offsets);
         c->position += COPPICE_ROUNDED_STEP;
-        ask_ahead(from, 64);
+        _mm_prefetch((const char *)from + bytes_ahead, _MM_HINT_T0);
     } else {
-        const uint8_t *from = c->values;
-        if (kind < COPPICE_INTEGER_BLOCKS) from += kind >= COPPICE_INTEGER_U4 ? c->position / 2 : c->position;
-        else from += coppice_block_row_bytes(kind - COPPICE_INTEGER_BLOCKS, s * COPPICE_ROUNDED_STEP);
-        ask_ahead(from, kind == COPPICE_INTEGER_U4_MASKED ? 64 : 128);
         step = read_step(kind, whole, w, c, row, s);
     }
 #pragma clang loop unroll(full)

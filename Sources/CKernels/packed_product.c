@@ -82,9 +82,9 @@ coppice_row_kernel coppice_packed_kernel(const coppice_packed_weight *weight, lo
     coppice_row_kernel kernel = {
         .weight = weight, .rows = weight->rows, .columns = weight->columns,
         .row_bytes = row_values * coppice_packed_bits(weight->value) / 8 + (weight->masks ? weight->columns / 8 : 0),
-        .reads_rounded = reads_rounded(weight, x_rows),
+        .reads = reads_rounded(weight, x_rows) ? COPPICE_READS_INTEGERS : COPPICE_READS_F32,
         .multiply = multiply_panels};
-    if (kernel.reads_rounded) {
+    if (kernel.reads == COPPICE_READS_INTEGERS) {
         kernel.multiply_rows = x_rows <= 8 ? multiply_rows_as_integers : 0;
         kernel.multiply = multiply_panels_as_integers;
     } else {

@@ -27,7 +27,7 @@ static long row_blocks(long padded) { return padded / block; }
 // A row's scales take a multiple of 4 floats, as padded is one of 128: rows of scales stay aligned to 16 bytes.
 long coppice_rounded_rows_bytes(long rows, long columns) {
     long padded = padded_columns(columns);
-    return rows * (2 * padded + 5 * row_blocks(padded) * (long)sizeof(float)) + 64;
+    return rows * ((rows <= COPPICE_ROUNDED_FEW ? 2 : 1) * padded + 5 * row_blocks(padded) * (long)sizeof(float)) + 64;
 }
 
 static void run_task(void *context, long index) {
@@ -39,11 +39,11 @@ static void run_task(void *context, long index) {
 
 coppice_rounded_rows coppice_round_rows(const float *x, long rows, long columns, long stride, void *memory) {
     long padded = padded_columns(columns), count = rows * padded, blocks = rows * row_blocks(padded);
-    int8_t *codes = memory;
-    float *scales = (float *)(codes + 2 * count), *sums = scales + blocks;
+    int8_t *codes = memory, *split = rows <= COPPICE_ROUNDED_FEW ? codes + count : 0;
+    float *scales = (float *)(codes + (split ? 2 : 1) * count), *sums = scales + blocks;
     int32_t *totals = (int32_t *)(sums + blocks);
     rounding r = {
-        .result = {rows, columns, padded, codes, codes + count, scales, sums, totals, totals + blocks},
+        .result = {rows, columns, padded, codes, split, scales, sums, totals, totals + blocks},
         .x = x, .stride = stride, .round_row = CHOOSE(round_row)};
     r.rows_per_task = padded == 0 ? rows : elements_per_task / padded + 1;
     if (rows > 0) coppice_parallel_for((rows + r.rows_per_task - 1) / r.rows_per_task, &r, run_task);

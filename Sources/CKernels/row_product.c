@@ -1,6 +1,9 @@
 #include "row_product.h"
 
+#include "conversion.h"
 #include "thread_pool.h"
+
+#include <string.h>
 
 // Long enough to be worth a task, short enough that two threads end together; a thread's tasks lie one after the other.
 enum { bytes_per_task = 64 << 10, rows_multiple = 4 };
@@ -30,25 +33,55 @@ static void run_task(void *context, long index) {
         kernel->weight, p->x, p->outputs[k].y, p->outputs[k].stride, first, last < kernel->rows ? last : kernel->rows);
 }
 
-static int reads_rounded(const coppice_row_kernel *kernels, long count) {
+static int any_reads(const coppice_row_kernel *kernels, long count, coppice_activation_form form) {
     for (long k = 0; k < count; k++)
-        if (kernels[k].reads_rounded) return 1;
+        if (kernels[k].reads == form) return 1;
     return 0;
 }
 
+static long rounded_bytes(const coppice_row_kernel *kernels, long count, long x_rows) {
+    if (!any_reads(kernels, count, COPPICE_READS_INTEGERS)) return 0;
+    return (coppice_rounded_rows_bytes(x_rows, kernels[0].columns) + 63) / 64 * 64;
+}
+
+static long padded_columns(long columns) { return (columns + 31) / 32 * 32; }
+
 long coppice_multiply_scratch_bytes(const coppice_row_kernel *kernels, long count, long x_rows) {
-    return reads_rounded(kernels, count) ? coppice_rounded_rows_bytes(x_rows, kernels[0].columns) : 0;
+    long bytes = rounded_bytes(kernels, count, x_rows);
+    if (any_reads(kernels, count, COPPICE_READS_BF16))
+        bytes += x_rows * padded_columns(kernels[0].columns) * (long)sizeof(uint16_t);
+    return bytes;
+}
+
+typedef struct {
+    coppice_activations *x;
+    uint16_t *to;
+} narrowing;
+
+static void narrow_row(void *context, long row) {
+    const narrowing *n = context;
+    const coppice_activations *x = n->x;
+    uint16_t *to = n->to + row * x->padded;
+    coppice_convert_serially(COPPICE_DATA_F32, COPPICE_DATA_BF16, x->columns, x->values + row * x->stride, to);
+    memset(to + x->columns, 0, (size_t)(x->padded - x->columns) * sizeof(uint16_t));
 }
 
 void coppice_multiply(
     const coppice_row_kernel *kernels, const coppice_output *outputs, long count, const float *x, long x_rows,
     long x_stride, void *scratch) {
     if (count == 0 || x_rows == 0) return;
-    coppice_activations activations = {x, x_rows, kernels[0].columns, x_stride, 0};
+    const long columns = kernels[0].columns;
+    coppice_activations activations = {.values = x, .rows = x_rows, .columns = columns, .stride = x_stride};
     coppice_rounded_rows rounded;
-    if (reads_rounded(kernels, count)) {
-        rounded = coppice_round_rows(x, x_rows, kernels[0].columns, x_stride, scratch);
+    if (any_reads(kernels, count, COPPICE_READS_INTEGERS)) {
+        rounded = coppice_round_rows(x, x_rows, columns, x_stride, scratch);
         activations.rounded = &rounded;
+    }
+    if (any_reads(kernels, count, COPPICE_READS_BF16)) {
+        narrowing n = {&activations, (uint16_t *)((char *)scratch + rounded_bytes(kernels, count, x_rows))};
+        activations.bf16 = n.to;
+        activations.padded = padded_columns(columns);
+        coppice_parallel_for(x_rows, &n, narrow_row);
     }
     products p = {kernels, outputs, &activations};
     long tasks = 0;

@@ -55,8 +55,8 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
         packed.withKernel(rows: rows, rowValues: 0, masks: masks.bytes, starts: starts, body)
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_packed_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -76,8 +76,8 @@ public struct BlockWeight: WeightFormat, RowKernelWeight {
         }
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_block_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_block_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -32,11 +32,11 @@ public struct DenseWeight: WeightFormat, RowKernelWeight {
     public var byteCount: Int { tensor.byteCount }
     public var label: String { tensor.dataType.description }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
         withExtendedLifetime(tensor.storage) {
             let kernel = coppice_dense_weight(
                 values: UnsafeRawPointer(tensor.basePointer), type: type, rows: rows, columns: columns)
-            return withUnsafePointer(to: kernel) { body(coppice_dense_kernel($0, activationRows)) }
+            return withUnsafePointer(to: kernel) { body(coppice_dense_kernel($0, x.rows, x.mayNarrow ? 1 : 0)) }
         }
     }
 

@@ -39,8 +39,8 @@ public struct IntegerGroupWeight: WeightFormat, RowKernelWeight {
         packed.withKernel(rows: rows, rowValues: PackedValues.rowValues(columns, packed.type), body)
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_packed_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

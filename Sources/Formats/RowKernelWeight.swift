@@ -3,14 +3,14 @@ import CoppiceTensors
 
 /// A weight that a kernel multiplies row by row, so that several weights can share a pass over the same activations.
 protocol RowKernelWeight: WeightFormat {
-    /// Calls `body` with the kernel for so many rows of activations, which is valid until `body` returns.
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result
+    /// Calls `body` with the kernel for such activations, which is valid until `body` returns.
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result
 }
 
 extension RowKernelWeight {
     public func multiply(_ x: ActivationRows, into y: OutputRows) {
         checkShapes(x, y)
-        withRowKernel(activationRows: x.rows) { kernel in
+        withRowKernel(for: x) { kernel in
             withUnsafePointer(to: kernel) { kernels in
                 withUnsafePointer(to: coppice_output(y: y.base, stride: y.stride)) { outputs in
                     multiplyTogether(kernels, outputs, count: 1, x)
@@ -63,7 +63,7 @@ public struct WeightGroup: Sendable {
                     destinations.initializeElement(
                         at: position, to: coppice_output(y: output.base, stride: output.stride))
                 }
-                collect(kernels, from: 0, rows: x.rows) {
+                collect(kernels, from: 0, x) {
                     guard let first = kernels.baseAddress, let to = destinations.baseAddress else { return }
                     multiplyTogether(first, to, count: together.count, x)
                 }
@@ -73,12 +73,13 @@ public struct WeightGroup: Sendable {
 
     /// Calls `body` when all kernels from `position` on are in place: each is valid only within its weight's call.
     private func collect(
-        _ kernels: UnsafeMutableBufferPointer<coppice_row_kernel>, from position: Int, rows: Int, _ body: () -> Void
+        _ kernels: UnsafeMutableBufferPointer<coppice_row_kernel>, from position: Int, _ x: ActivationRows,
+        _ body: () -> Void
     ) {
         guard position < together.count else { return body() }
-        together[position].weight.withRowKernel(activationRows: rows) { kernel in
+        together[position].weight.withRowKernel(for: x) { kernel in
             kernels.initializeElement(at: position, to: kernel)
-            collect(kernels, from: position + 1, rows: rows, body)
+            collect(kernels, from: position + 1, x, body)
         }
     }
 }

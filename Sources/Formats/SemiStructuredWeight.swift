@@ -76,8 +76,8 @@ public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
             masks: masks.bytes, body)
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_packed_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_packed_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -27,7 +27,8 @@ public protocol WeightFormat: Sendable {
     /// a result that does not depend on the number of threads. May be called from several threads.
     ///
     /// Sums are in f32. Integer weights may round activations to 8 bits in blocks of 32 columns: y[i][r] is then off by
-    /// at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block in x[i].
+    /// at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block in x[i]. Dense bf16 weights may round
+    /// activations to bf16 where ``ActivationRows/mayNarrow``: off by at most Σ_c |W[r][c] x[i][c]| / 256.
     ///
     /// - Precondition: x has W's columns, y has W's rows as columns and as many rows as x; they do not overlap.
     func multiply(_ x: ActivationRows, into y: OutputRows)

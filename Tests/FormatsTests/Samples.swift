@@ -43,9 +43,9 @@ func atEveryLevel(_ body: (coppice_cpu_level) throws -> Void) rethrows {
 ///
 /// The tolerance is that of f32 sums and, where `roundsActivations` and the level has integer kernels for the batch, the
 /// documented bound for activations that are rounded to 8 bits in blocks of 32 columns: half a step of max|x| / 127 per
-/// entry.
+/// entry. Where `narrowsActivations`, that of bf16 for more than 8 rows at the level that has it.
 func expectProducts(
-    _ weight: some WeightFormat, batches: [Int], roundsActivations: Bool = false,
+    _ weight: some WeightFormat, batches: [Int], roundsActivations: Bool = false, narrowsActivations: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
     let rows = weight.rows, columns = weight.columns
@@ -81,7 +81,8 @@ func expectProducts(
                 y.withUnsafeMutableBufferPointer { output in
                     guard let from = input.baseAddress, let to = output.baseAddress else { return }
                     weight.multiply(
-                        ActivationRows(from, rows: batch, columns: columns, stride: xStride),
+                        ActivationRows(
+                            from, rows: batch, columns: columns, stride: xStride, mayNarrow: narrowsActivations),
                         into: OutputRows(to, rows: batch, columns: rows, stride: yStride))
                 }
             }
@@ -92,7 +93,9 @@ func expectProducts(
                     let rounds =
                         roundsActivations
                         && (level == COPPICE_CPU_AVX512 || level == COPPICE_CPU_AVX2 && batch <= 8)
-                    let allowed = summing[at] + (rounds ? rounding[at] : 0)
+                    let narrows = narrowsActivations && level == COPPICE_CPU_AVX512 && batch > 8
+                    let allowed =
+                        summing[at] + (rounds ? rounding[at] : 0) + (narrows ? summing[at] / 3e-6 / 256 : 0)
                     let excess = abs(Double(y[i * yStride + r]) - expected[at]) / allowed
                     worst = excess.isNaN ? .infinity : max(worst, excess)
                 }

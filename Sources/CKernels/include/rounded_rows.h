@@ -6,6 +6,7 @@
 enum {
     COPPICE_ROUNDED_BLOCK = 32, ///< columns that share a scale
     COPPICE_ROUNDED_STEP = 128, ///< rows are padded to a multiple of this, with zeros
+    COPPICE_ROUNDED_FEW = 8,
 };
 
 /// Rows of activations as integers: x[i][c] ≈ scales[i][c / 32] codes[i][c], off by at most half a scale, which is the
@@ -14,7 +15,8 @@ typedef struct coppice_rounded_rows {
     long rows, columns;
     long padded;         ///< columns, rounded up to whole steps
     const int8_t *codes; ///< [rows, padded]
-    /// [rows, padded]: of each step the 64 even columns, then the 64 odd ones, as 4-bit codes of weights unpack.
+    /// [rows, padded]: of each step the 64 even columns, then the 64 odd ones, as 4-bit codes of weights unpack; null for
+    /// more than COPPICE_ROUNDED_FEW rows, whose products read codes in order.
     const int8_t *split_codes;
     const float *scales; ///< [rows, padded / 32]
     const float *sums;   ///< [rows, padded / 32]: each block's sum of codes, times its scale

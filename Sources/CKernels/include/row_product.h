@@ -3,19 +3,28 @@
 
 #include "rounded_rows.h"
 
-/// Rows of activations, as f32 and, where a kernel asks for it, rounded to integers.
+/// What a kernel reads activations as.
+typedef enum coppice_activation_form {
+    COPPICE_READS_F32,
+    COPPICE_READS_INTEGERS, ///< of 8 bits, in blocks (rounded_rows.h)
+    COPPICE_READS_BF16,     ///< rounded to nearest, rows padded with zeros to a multiple of 32 columns
+} coppice_activation_form;
+
+/// Rows of activations in f32, and in the other forms that kernels read.
 typedef struct coppice_activations {
     const float *values;
     long rows, columns, stride;
     const coppice_rounded_rows *rounded;
+    const uint16_t *bf16; ///< [rows, padded]
+    long padded;
 } coppice_activations;
 
 /// How a weight of some format is multiplied. Each format makes its own for a number of rows of activations.
 typedef struct coppice_row_kernel {
     const void *weight;
     long rows, columns;
-    long row_bytes;    ///< of memory that a row takes, on average
-    int reads_rounded; ///< whether the activations must be rounded for it
+    long row_bytes; ///< of memory that a row takes, on average
+    coppice_activation_form reads;
     /// y[i][r] for rows first ..< last of W and all rows of x, on the calling thread; null where many rows of x share
     /// what is decoded of W.
     void (*multiply_rows)(
@@ -33,11 +42,11 @@ typedef struct coppice_output {
     long stride; ///< elements between rows
 } coppice_output;
 
-/// Bytes of memory, aligned to 64, that `coppice_multiply` needs; 0 where no kernel reads rounded activations.
+/// Bytes of memory, aligned to 64, that `coppice_multiply` needs; 0 where all kernels read f32.
 long coppice_multiply_scratch_bytes(const coppice_row_kernel *kernels, long count, long x_rows);
 
-/// y[k][i][r] = Σ_c x[i][c] W[k][r][c] for `count` weights that have the same columns. Activations are rounded at most
-/// once, and few rows of them meet all weights in one fork-join. The result does not depend on the number of threads.
+/// y[k][i][r] = Σ_c x[i][c] W[k][r][c] for `count` weights that have the same columns. Activations are rounded once for
+/// all, and few rows of them meet all weights in one fork-join. The result does not depend on the number of threads.
 /// No y overlaps x, a weight or another y.
 void coppice_multiply(
     const coppice_row_kernel *kernels, const coppice_output *outputs, long count, const float *x, long x_rows,

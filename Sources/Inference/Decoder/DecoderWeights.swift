@@ -21,9 +21,12 @@ struct Projection: Sendable {
     var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
 
     /// y = x Wᵀ + b for `count` rows, both contiguous.
-    func apply(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int) {
+    func apply(
+        _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int, precision: ActivationPrecision
+    ) {
         weight.multiply(
-            ActivationRows(x, rows: count, columns: weight.columns, stride: weight.columns),
+            ActivationRows(
+                x, rows: count, columns: weight.columns, stride: weight.columns, mayNarrow: precision == .bf16),
             into: output(y, count: count))
         addBias(to: y, count: count)
     }
@@ -51,10 +54,13 @@ struct ProjectionGroup: Sendable {
     var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
 
     /// y = x Wᵀ + b of each projection for `count` rows, all contiguous.
-    func apply(_ x: UnsafePointer<Float>, into outputs: [UnsafeMutablePointer<Float>], count: Int) {
+    func apply(
+        _ x: UnsafePointer<Float>, into outputs: [UnsafeMutablePointer<Float>], count: Int,
+        precision: ActivationPrecision
+    ) {
         let columns = projections[0].weight.columns
         weights.multiply(
-            ActivationRows(x, rows: count, columns: columns, stride: columns),
+            ActivationRows(x, rows: count, columns: columns, stride: columns, mayNarrow: precision == .bf16),
             into: zip(projections, outputs).map { $0.output($1, count: count) })
         for (projection, y) in zip(projections, outputs) { projection.addBias(to: y, count: count) }
     }

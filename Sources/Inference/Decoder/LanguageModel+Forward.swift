@@ -88,13 +88,13 @@ extension LanguageModel {
             count = selection.count
         }
         guard count > 0 else { return }
-        layer.output.apply(pass.attended, into: pass.normalized, count: count)
+        layer.output.apply(pass.attended, into: pass.normalized, count: count, precision: activations)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
 
         normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count)
+        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: activations)
         coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
-        layer.down.apply(pass.gate, into: pass.normalized, count: count)
+        layer.down.apply(pass.gate, into: pass.normalized, count: count, precision: activations)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
     }
 
@@ -102,7 +102,8 @@ extension LanguageModel {
         let count = pass.count, headSize = configuration.headSize
         let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
         normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
-        layer.attention.apply(pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count)
+        layer.attention.apply(
+            pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: activations)
         rotate(pass.queries, layer.queryNorm, heads: heads, pass)
         rotate(pass.keys, layer.keyNorm, heads: keyHeads, pass)
         var shape = coppice_attention_shape()
@@ -147,7 +148,8 @@ extension LanguageModel {
         let base = cache.workspace.logits.reserve(count * vocabularySize)
         if count > 0 {
             normalize(pass.hidden, by: weights.finalNorm, into: pass.normalized, count: count)
-            Projection(weight: weights.head, bias: nil).apply(pass.normalized, into: base, count: count)
+            Projection(weight: weights.head, bias: nil).apply(
+                pass.normalized, into: base, count: count, precision: activations)
         }
         return Logits(count: count, vocabularySize: vocabularySize, base: base, cache: cache)
     }

@@ -16,19 +16,23 @@ public final class LanguageModel: Sendable {
     public let configuration: DecoderConfiguration
     /// What errors call the model: its path.
     public let source: String?
+    /// What activations are where a prompt meets bf16 weights.
+    public let activations: ActivationPrecision
     let weights: DecoderWeights
     let rotary: RotaryTable
 
     /// A model over a checkpoint's (mapped) weights. Reads only the vectors: fast for a file of any size.
     ///
     /// - Throws: `badData` that names the tensor which is missing or has the wrong shape.
-    public convenience init(_ checkpoint: Checkpoint) throws {
-        try self.init(checkpoint.configuration, weights: checkpoint, source: checkpoint.path)
+    public convenience init(_ checkpoint: Checkpoint, activations: ActivationPrecision = .f32) throws {
+        try self.init(
+            checkpoint.configuration, weights: checkpoint, source: checkpoint.path, activations: activations)
     }
 
     /// A model whose weights come from anywhere, such as one just compressed in memory.
     public init(
-        _ configuration: DecoderConfiguration, weights: some DecoderWeightSource, source: String? = nil
+        _ configuration: DecoderConfiguration, weights: some DecoderWeightSource, source: String? = nil,
+        activations: ActivationPrecision = .f32
     ) throws {
         guard configuration.headSize.isMultiple(of: 2), (1...512).contains(configuration.headSize) else {
             throw CoppiceError(
@@ -44,6 +48,7 @@ public final class LanguageModel: Sendable {
         }
         self.configuration = configuration
         self.source = source
+        self.activations = activations
         self.weights = try DecoderWeights(configuration, from: weights, source: source)
         rotary = RotaryTable(
             configuration.rotary, headSize: configuration.headSize, context: configuration.maximumPositions)

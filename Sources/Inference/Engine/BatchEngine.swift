@@ -26,12 +26,13 @@ public final class BatchEngine: TextEngine {
     /// - Throws: whatever is wrong with the checkpoint's files.
     public convenience init(
         path: String, modelName: String? = nil, limits: EngineLimits = EngineLimits(),
-        cacheElement: KeyValueCache.Element = .f32
+        cacheElement: KeyValueCache.Element = .f32, activations: ActivationPrecision = .f32
     ) throws {
         let checkpoint = try Checkpoint.open(path)
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         try self.init(
-            LanguageModel(checkpoint), modelName: modelName ?? name, tokenizer: checkpoint.tokenizer(),
+            LanguageModel(checkpoint, activations: activations), modelName: modelName ?? name,
+            tokenizer: checkpoint.tokenizer(),
             chatTemplate: checkpoint.chatTemplate.map { try ChatTemplate($0) }, limits: limits,
             cacheElement: cacheElement)
     }

@@ -41,9 +41,13 @@ public final class TextGenerator {
     /// Opens a checkpoint.
     ///
     /// - Throws: whatever is wrong with its files.
-    public convenience init(path: String, cacheElement: KeyValueCache.Element = .f32) throws {
+    public convenience init(
+        path: String, cacheElement: KeyValueCache.Element = .f32, activations: ActivationPrecision = .f32
+    ) throws {
         let checkpoint = try Checkpoint.open(path)
-        try self.init(LanguageModel(checkpoint), tokenizer: checkpoint.tokenizer(), cacheElement: cacheElement)
+        try self.init(
+            LanguageModel(checkpoint, activations: activations), tokenizer: checkpoint.tokenizer(),
+            cacheElement: cacheElement)
     }
 
     /// - Parameter chunk: prompt tokens that one forward pass takes.

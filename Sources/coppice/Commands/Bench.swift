@@ -25,12 +25,13 @@ struct Bench: ParsableCommand {
     var precision = OperandPrecision.f32
     @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
     var steps = 5
+    @OptionGroup var precisionOption: PrecisionOption
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         if train { return try measureTraining() }
-        let model = try LanguageModel(Checkpoint.open(model.path))
+        let model = try LanguageModel(Checkpoint.open(model.path), activations: precisionOption.activations)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
         let result = try benchmark.run(model)

@@ -15,13 +15,15 @@ struct Chat: ParsableCommand {
     @Option(help: ArgumentHelp("Tokens of one answer at most.", valueName: "n"))
     var maxTokens = 256
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
         let tokenizer = try checkpoint.tokenizer()
-        let generator = try TextGenerator(LanguageModel(checkpoint), tokenizer: tokenizer)
+        let generator = try TextGenerator(
+            LanguageModel(checkpoint, activations: precision.activations), tokenizer: tokenizer)
         let template = try checkpoint.chatTemplate.map { try ChatTemplate($0) }
         var messages = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         while true {

@@ -16,11 +16,12 @@ struct Generate: ParsableCommand {
     @Flag(help: "Go on after the model's end token.")
     var ignoreEnd = false
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
-        let generator = try TextGenerator(path: model.path)
+        let generator = try TextGenerator(path: model.path, activations: precision.activations)
         let request = GenerationRequest(
             promptTokens: generator.tokenizer.encode(prompt, addingSpecialTokens: true), maximumTokens: maxTokens,
             sampling: sampling.options, stopStrings: stop, ignoresEndToken: ignoreEnd)

@@ -25,6 +25,7 @@ struct Serve: AsyncParsableCommand {
     var queue = 256
     @Flag(help: "Log every request on standard error.")
     var verbose = false
+    @OptionGroup var precision: PrecisionOption
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
@@ -39,7 +40,8 @@ struct Serve: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         let engine = try BatchEngine(
             path: model.path, modelName: modelName ?? model.displayName,
-            limits: EngineLimits(runningRequests: parallel, waitingRequests: queue))
+            limits: EngineLimits(runningRequests: parallel, waitingRequests: queue),
+            activations: precision.activations)
         var configuration = ServerConfiguration()
         configuration.host = host
         configuration.port = port
