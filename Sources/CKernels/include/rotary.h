@@ -1,4 +1,4 @@
-// Rotary position embedding (Su et al., RoFormer, 2021) applied to queries and keys in place.
+// The angles of rotary position embedding (Su et al., RoFormer, 2021). `coppice_rotate_and_store` turns by them.
 #pragma once
 
 #ifdef __cplusplus
@@ -7,15 +7,9 @@ extern "C" {
 
 /// Cosines and sines of `position · frequency`, times `scale`, for every token and frequency: both tables are
 /// [tokens, frequencies]. The angle is rounded to f32 before the function is taken, as the reference
-/// implementations do.
+/// implementations do, unless `exact`: far into a text differences of rounded angles lose precision. Threaded.
 void coppice_rotary_angles(const int *positions, long tokens, const float *frequencies, long frequency_count,
-                           float scale, float *cosines, float *sines);
-
-/// Rotates the first `2 · frequencies` elements of each head of each token. `x` is [tokens, heads, head_size] with
-/// `stride` elements between tokens; the tables are [tokens, frequencies]. With `interleaved` the pairs are
-/// neighbours (2i, 2i + 1), else halves (i, i + frequencies). Threaded.
-void coppice_rotary_apply(float *x, long stride, long tokens, long heads, long head_size, const float *cosines,
-                          const float *sines, long frequencies, int interleaved);
+                           float scale, int exact, float *cosines, float *sines);
 
 #ifdef __cplusplus
 }

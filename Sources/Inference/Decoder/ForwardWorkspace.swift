@@ -35,6 +35,12 @@ final class ForwardWorkspace {
     var up = Buffer<Float>()
     var cosines = Buffer<Float>()
     var sines = Buffer<Float>()
+    /// For attention sinks, where a text has outgrown its window.
+    var sinkQueries = Buffer<Float>()
+    var sinkCosines = Buffer<Float>()
+    var sinkSines = Buffer<Float>()
+    /// Partial results of attention over long texts.
+    var attentionScratch = Buffer<Float>()
     var positions = Buffer<Int32>()
     var rows = Buffer<coppice_attention_row>()
     var logits = Buffer<Float>()
@@ -45,6 +51,7 @@ final class ForwardWorkspace {
         for buffer in [hidden, normalized, queries, keys, values, attended, gate, up, cosines, sines, logits] {
             buffer.free()
         }
+        for buffer in [sinkQueries, sinkCosines, sinkSines, attentionScratch] { buffer.free() }
         positions.free()
         rows.free()
     }

@@ -7,19 +7,28 @@ import Foundation
 ///
 /// Each sequence has a table of blocks of 64 positions, taken from a common pool as the text grows and given back when
 /// it is removed, so a pool's memory is never more than what the longest moment needed. A reservation guarantees that
-/// a sequence can grow that far.
+/// a sequence can grow that far. With a ``StreamingWindow`` blocks are given back as soon as no token to come sees them,
+/// so a text of any length fits.
+///
+/// What the cache holds for a position depends on that position's key and value alone, in every ``Element``.
 ///
 /// A cache, with the buffers that a forward pass works in, belongs to one thread at a time.
 public final class KeyValueCache: @unchecked Sendable {
-    /// How keys and values are stored. Attention computes in f32 in any case.
+    /// How keys and values are stored.
+    ///
+    /// `int8` and `int4` keep groups of 32 channels of each position with a scale and a minimum of their own, 9 and 5
+    /// bits a channel; keys are turned by a Hadamard matrix first, which spreads channels that are far larger than the
+    /// others (`attention.h` states layout and error). Attention to them computes with integers, to the others in f32.
     public enum Element: String, Sendable, CaseIterable {
-        case f32, f16, bf16
+        case f32, f16, bf16, int8, int4
 
         var kernel: coppice_cache_element {
             switch self {
             case .f32: COPPICE_CACHE_F32
             case .f16: COPPICE_CACHE_F16
             case .bf16: COPPICE_CACHE_BF16
+            case .int8: COPPICE_CACHE_INT8
+            case .int4: COPPICE_CACHE_INT4
             }
         }
     }
@@ -30,13 +39,18 @@ public final class KeyValueCache: @unchecked Sendable {
     private struct Sequence {
         var table: UnsafeMutablePointer<UnsafeMutableRawPointer?>
         var tableCount: Int
+        /// Blocks that the text has begun, those given back included.
         var blockCount = 0
+        /// The first block behind the sinks that is still there; those between have been given back.
+        var firstKeptBlock = 0
         var reservedBlocks: Int
         var length = 0
         var plannedLength = 0
     }
 
     public let element: Element
+    /// What texts see once they are longer than it; nil: everything.
+    public let window: StreamingWindow?
     /// Positions that all sequences together can hold, a multiple of ``blockSize``.
     public let capacity: Int
     /// Bytes of one position in all layers, padding included.
@@ -46,13 +60,16 @@ public final class KeyValueCache: @unchecked Sendable {
 
     let layerBytes: Int
     private let blockBytes: Int
+    private let sinkBlocks: Int
     private var sequences: [SequenceID: Sequence] = [:]
     private var freeBlocks: [UnsafeMutableRawPointer] = []
     private var allocatedBlocks = 0
     private var reservedBlocks = 0
 
-    init(_ configuration: DecoderConfiguration, element: Element, capacity: Int) {
+    init(_ configuration: DecoderConfiguration, element: Element, capacity: Int, window: StreamingWindow?) {
         self.element = element
+        self.window = window
+        sinkBlocks = Self.blocks(window?.sinks ?? 0)
         layerBytes = coppice_cache_layer_bytes(
             configuration.keyValueHeadCount, configuration.headSize, element.kernel)
         blockBytes = layerBytes * configuration.layerCount
@@ -63,7 +80,7 @@ public final class KeyValueCache: @unchecked Sendable {
 
     deinit {
         for sequence in sequences.values {
-            for index in 0..<sequence.blockCount { free(sequence.table[index]) }
+            for index in 0..<sequence.blockCount { free(sequence.table[index]) }  // nil where given back
             sequence.table.deallocate()
         }
         for block in freeBlocks { free(block) }
@@ -74,19 +91,33 @@ public final class KeyValueCache: @unchecked Sendable {
     /// Positions that nobody has reserved.
     public var freePositions: Int { capacity - reservedBlocks * Self.blockSize }
 
-    /// Positions that the sequences have filled.
-    public var usedPositions: Int { sequences.values.reduce(0) { $0 + $1.length } }
+    /// Positions that the sequences have filled and not given back.
+    public var usedPositions: Int {
+        sequences.values.reduce(0) { $0 + $1.length - releasedBlocks($1) * Self.blockSize }
+    }
+
+    private func releasedBlocks(_ entry: Sequence) -> Int { max(0, entry.firstKeptBlock - sinkBlocks) }
+
+    /// The most positions that a sequence takes with a window, computed in rows of at most ``longestStreamingRow``.
+    static func positions(for window: StreamingWindow) -> Int {
+        // Neither end of what is visible need be the end of a block, and one block is kept for shortening the text.
+        (blocks(window.sinks) + blocks(window.recent + longestStreamingRow) + 3) * blockSize
+    }
+
+    /// Tokens of a row that the reservation of a sequence with a window accounts for.
+    static let longestStreamingRow = 512
 
     /// Bytes of memory that blocks take, free ones included.
     public var byteCount: Int { allocatedBlocks * blockBytes }
 
-    /// Adds an empty sequence that may grow to `positions`.
+    /// Adds an empty sequence that may grow to `positions`. With a window it takes no more than the window needs.
     ///
     /// - Throws: `unavailable` when so many positions are not free.
     /// - Precondition: the sequence is not in the cache.
     public func add(_ sequence: SequenceID, reserving positions: Int) throws {
         precondition(sequences[sequence] == nil, "\(sequence) is in the cache already")
-        let blocks = max(1, Self.blocks(positions))
+        let most = window.map { Self.positions(for: $0) } ?? .max
+        let blocks = max(1, Self.blocks(min(positions, most)))
         guard blocks * Self.blockSize <= freePositions else {
             throw CoppiceError(
                 .unavailable, field: "cache",
@@ -110,33 +141,48 @@ public final class KeyValueCache: @unchecked Sendable {
     public func length(of sequence: SequenceID) -> Int { sequences[sequence]?.length ?? 0 }
 
     /// Forgets everything from a position on. O(blocks given back).
-    public func truncate(_ sequence: SequenceID, to length: Int) {
-        guard var entry = sequences[sequence], length < entry.length else { return }
+    ///
+    /// - Returns: the length that is left: the one asked for, or 0 where blocks that the next token would see have been
+    ///   given back. A text can always be shortened by ``blockSize`` positions.
+    @discardableResult
+    public func truncate(_ sequence: SequenceID, to length: Int) -> Int {
+        guard var entry = sequences[sequence] else { return 0 }
+        guard length < entry.length else { return entry.length }
         entry.length = max(0, length)
-        let kept = Self.blocks(entry.length)
-        for index in kept..<entry.blockCount {
-            if let block = entry.table[index] { freeBlocks.append(block) }
-            entry.table[index] = nil
+        if let window, releasedBlocks(entry) > 0,
+            entry.length - window.recent + 1 < entry.firstKeptBlock * Self.blockSize
+        {
+            entry.length = 0
         }
+        let kept = Self.blocks(entry.length)
+        for index in kept..<max(kept, entry.blockCount) { release(&entry, index) }
         entry.blockCount = kept
+        entry.firstKeptBlock = min(entry.firstKeptBlock, kept)
         sequences[sequence] = entry
+        return entry.length
+    }
+
+    private func release(_ entry: inout Sequence, _ index: Int) {
+        if let block = entry.table[index] { freeBlocks.append(block) }
+        entry.table[index] = nil
     }
 
     /// Gives back the sequence's blocks and its reservation. O(blocks).
     public func remove(_ sequence: SequenceID) {
-        guard let entry = sequences.removeValue(forKey: sequence) else { return }
-        for index in 0..<entry.blockCount {
-            if let block = entry.table[index] { freeBlocks.append(block) }
-        }
+        guard var entry = sequences.removeValue(forKey: sequence) else { return }
+        for index in 0..<entry.blockCount { release(&entry, index) }
         entry.table.deallocate()
         reservedBlocks -= entry.reservedBlocks
     }
 
-    /// One position's keys and values in a layer, read back as f32 `[kv heads · head size]` each.
+    /// One position's keys and values in a layer, read back as f32 `[kv heads · head size]` each; empty where the
+    /// cache does not hold them.
     package func keysAndValues(
         of sequence: SequenceID, position: Int, layer: Int, _ configuration: DecoderConfiguration
     ) -> (keys: [Float], values: [Float]) {
-        guard let entry = sequences[sequence], position < entry.length else { return ([], []) }
+        guard let entry = sequences[sequence], position < entry.length,
+            entry.table[position / Self.blockSize] != nil
+        else { return ([], []) }
         let count = configuration.keyValueHeadCount * configuration.headSize
         var shape = coppice_attention_shape()
         shape.heads = configuration.headCount
@@ -159,12 +205,13 @@ public final class KeyValueCache: @unchecked Sendable {
         guard var entry = sequences[row.sequence] else { preconditionFailure("\(row.sequence) is not in the cache") }
         precondition(row.start == entry.length, "\(row.sequence) holds \(entry.length) positions, not \(row.start)")
         let needed = Self.blocks(row.start + row.count)
-        if needed > entry.reservedBlocks {
-            guard (needed - entry.reservedBlocks) * Self.blockSize <= freePositions else {
+        let held = needed - releasedBlocks(entry)
+        if held > entry.reservedBlocks {
+            guard (held - entry.reservedBlocks) * Self.blockSize <= freePositions else {
                 throw CoppiceError(.unavailable, field: "cache", "all \(capacity) positions are taken")
             }
-            reservedBlocks += needed - entry.reservedBlocks
-            entry.reservedBlocks = needed
+            reservedBlocks += held - entry.reservedBlocks
+            entry.reservedBlocks = held
         }
         if needed > entry.tableCount {
             let count = max(needed, entry.tableCount * 2)
@@ -185,11 +232,23 @@ public final class KeyValueCache: @unchecked Sendable {
 
     /// The length of text that the row's rotary angles depend on.
     func rotaryLength(of row: Row) -> Int {
-        max(row.start + row.count, sequences[row.sequence]?.plannedLength ?? 0)
+        let length = max(row.start + row.count, sequences[row.sequence]?.plannedLength ?? 0)
+        return window.map { min($0.visible, length) } ?? length
     }
 
-    /// Records that the row's positions are filled.
-    func complete(_ row: Row) { sequences[row.sequence]?.length = row.start + row.count }
+    /// Records that the row's positions are filled, and gives back blocks that no later token sees.
+    func complete(_ row: Row) {
+        guard var entry = sequences[row.sequence] else { return }
+        entry.length = row.start + row.count
+        if let window {
+            let firstVisible = entry.length - window.recent + 1
+            let kept = max(sinkBlocks, (firstVisible - Self.blockSize) / Self.blockSize)
+            let first = max(sinkBlocks, entry.firstKeptBlock)
+            for index in first..<max(first, kept) { release(&entry, index) }
+            entry.firstKeptBlock = max(first, kept)
+        }
+        sequences[row.sequence] = entry
+    }
 
     private func takeBlock() throws -> UnsafeMutableRawPointer {
         if let block = freeBlocks.popLast() { return block }

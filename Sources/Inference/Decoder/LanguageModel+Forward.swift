@@ -20,7 +20,8 @@ extension LanguageModel {
     public func forward(
         _ rows: [Row], tokens: [Int], cache: KeyValueCache, logits selection: LogitSelection = .lastOfEachRow
     ) throws -> Logits {
-        let total = try tokens.withUnsafeBufferPointer { try check(rows, $0) }
+        let limit = cache.window == nil ? maximumContext : Int(Int32.max)
+        let total = try tokens.withUnsafeBufferPointer { try check(rows, $0, limit: limit) }
         let workspace = cache.workspace
         let pass = try Pass(rows, count: total, model: self, cache: cache)
 
@@ -39,14 +40,14 @@ extension LanguageModel {
         return head(pass, count: workspace.selection.count, cache)
     }
 
-    private func check(_ rows: [Row], _ tokens: UnsafeBufferPointer<Int>) throws -> Int {
+    private func check(_ rows: [Row], _ tokens: UnsafeBufferPointer<Int>, limit: Int) throws -> Int {
         var total = 0
         for row in rows {
             precondition(row.count > 0 && row.start >= 0, "\(row.sequence) has an empty row")
-            guard row.start + row.count <= maximumContext else {
+            guard row.start + row.count <= limit else {
                 throw CoppiceError(
                     .usage, source: source, field: "prompt",
-                    "\(row.start + row.count) tokens do not fit the model's context of \(maximumContext)")
+                    "\(row.start + row.count) tokens do not fit the model's context of \(limit)")
             }
             total += row.count
         }
@@ -104,8 +105,8 @@ extension LanguageModel {
         normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
         layer.attention.apply(
             pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: activations)
-        rotate(pass.queries, layer.queryNorm, heads: heads, pass)
-        rotate(pass.keys, layer.keyNorm, heads: keyHeads, pass)
+        normalizeHeads(of: pass.queries, by: layer.queryNorm, heads: heads, pass)
+        normalizeHeads(of: pass.keys, by: layer.keyNorm, heads: keyHeads, pass)
         var shape = coppice_attention_shape()
         shape.heads = heads
         shape.kv_heads = keyHeads
@@ -114,24 +115,28 @@ extension LanguageModel {
         shape.layer_offset = index * pass.layerBytes
         shape.element = pass.element
         shape.scale = 1 / Float(headSize).squareRoot()
-        coppice_cache_write(
-            &shape, pass.rows, pass.rowCount, pass.keys, keyHeads * headSize, pass.values, keyHeads * headSize)
+        var sinkQueries: UnsafeMutablePointer<Float>?
+        if let window = pass.window, shape.window == 0 || window.recent < shape.window {
+            shape.window = window.recent
+            shape.sinks = window.sinks
+            sinkQueries = pass.sinkQueries
+        }
+        var angles = pass.angles, sinkAngles = pass.sinkAngles
+        coppice_rotate_and_store(
+            &shape, pass.rows, pass.rowCount, &angles, pass.queries, heads * headSize, &sinkAngles, sinkQueries,
+            pass.keys, keyHeads * headSize, pass.values, keyHeads * headSize)
         coppice_attention(
-            &shape, pass.rows, pass.rowCount, pass.queries, heads * headSize, pass.attended, heads * headSize)
+            &shape, pass.rows, pass.rowCount, pass.queries, heads * headSize, sinkQueries, pass.attended,
+            heads * headSize, pass.scratch(for: shape))
     }
 
-    private func rotate(_ x: UnsafeMutablePointer<Float>, _ norm: Tensor?, heads: Int, _ pass: Pass) {
+    private func normalizeHeads(of x: UnsafeMutablePointer<Float>, by norm: Tensor?, heads: Int, _ pass: Pass) {
+        guard let norm else { return }
         let headSize = configuration.headSize
-        if let norm {
-            withExtendedLifetime(norm.storage) {
-                coppice_decoder_head_norm(
-                    x, heads * headSize, norm.floatPointer, Float(configuration.normEpsilon), pass.count, heads,
-                    headSize)
-            }
+        withExtendedLifetime(norm.storage) {
+            coppice_decoder_head_norm(
+                x, heads * headSize, norm.floatPointer, Float(configuration.normEpsilon), pass.count, heads, headSize)
         }
-        coppice_rotary_apply(
-            x, heads * headSize, pass.count, heads, headSize, pass.cosines, pass.sines, headSize / 2,
-            rotary.isInterleaved ? 1 : 0)
     }
 
     private func normalize(
@@ -162,7 +167,14 @@ private struct Pass {
     let layerBytes: Int
     let element: coppice_cache_element
     let rows: UnsafeMutablePointer<coppice_attention_row>
-    let hidden, normalized, queries, keys, values, attended, gate, up, cosines, sines: UnsafeMutablePointer<Float>
+    let hidden, normalized, queries, keys, values, attended, gate, up: UnsafeMutablePointer<Float>
+    let angles: coppice_rotary_tables
+    /// What the cache lets texts see.
+    let window: StreamingWindow?
+    /// Queries as the attention sinks see them, and their angles, where a row reaches beyond the window.
+    let sinkQueries: UnsafeMutablePointer<Float>?
+    let sinkAngles: coppice_rotary_tables
+    private let workspace: ForwardWorkspace
 
     init(_ rows: [Row], count: Int, model: LanguageModel, cache: KeyValueCache) throws {
         let configuration = model.configuration, workspace = cache.workspace
@@ -181,30 +193,62 @@ private struct Pass {
         attended = workspace.attended.reserve(count * queryWidth)
         gate = workspace.gate.reserve(count * configuration.intermediateSize)
         up = workspace.up.reserve(count * configuration.intermediateSize)
-        cosines = workspace.cosines.reserve(count * pairs)
-        sines = workspace.sines.reserve(count * pairs)
-        let positions = workspace.positions.reserve(count)
+        window = cache.window
+        self.workspace = workspace
         self.rows = workspace.rows.reserve(rows.count)
-
         var first = 0
         for (index, row) in rows.enumerated() {
             let table = try cache.prepare(row)
             self.rows[index] = coppice_attention_row(
                 blocks: UnsafePointer(table), first_token: first, start: row.start, count: row.count)
-            for offset in 0..<row.count { positions[first + offset] = Int32(row.start + offset) }
             first += row.count
         }
-        model.rotary.writeAngles(of: positions, count: count, length: 0, cosines: cosines, sines: sines)
+        let cosines = workspace.cosines.reserve(count * pairs), sines = workspace.sines.reserve(count * pairs)
+        angles = Self.angles(rows, count, model.rotary, cache, .max, cosines, sines)
+        guard let window, window.sinks > 0, rows.contains(where: { $0.start + $0.count > window.visible }) else {
+            sinkQueries = nil
+            sinkAngles = coppice_rotary_tables()
+            return
+        }
+        sinkQueries = workspace.sinkQueries.reserve(count * queryWidth)
+        let sinkCosines = workspace.sinkCosines.reserve(count * pairs)
+        let sinkSines = workspace.sinkSines.reserve(count * pairs)
+        sinkAngles = Self.angles(rows, count, model.rotary, cache, window.visible - 1, sinkCosines, sinkSines)
+    }
+
+    /// The tokens' angles, at their positions or at `last` where they are beyond it.
+    private static func angles(
+        _ rows: [Row], _ count: Int, _ rotary: RotaryTable, _ cache: KeyValueCache, _ last: Int,
+        _ cosines: UnsafeMutablePointer<Float>, _ sines: UnsafeMutablePointer<Float>
+    ) -> coppice_rotary_tables {
+        let positions = cache.workspace.positions.reserve(count), pairs = rotary.frequencies.count
+        let isExact = cache.window != nil
+        var first = 0
+        for row in rows {
+            for offset in 0..<row.count { positions[first + offset] = Int32(min(row.start + offset, last)) }
+            first += row.count
+        }
+        rotary.writeAngles(
+            of: positions, count: count, length: 0, isExact: isExact, cosines: cosines, sines: sines)
         first = 0
         for row in rows {
             let length = cache.rotaryLength(of: row)
-            if model.rotary.dependsOnLength(length) {
-                model.rotary.writeAngles(
-                    of: positions + first, count: row.count, length: length, cosines: cosines + first * pairs,
-                    sines: sines + first * pairs)
+            if rotary.dependsOnLength(length) {
+                rotary.writeAngles(
+                    of: positions + first, count: row.count, length: length, isExact: isExact,
+                    cosines: cosines + first * pairs, sines: sines + first * pairs)
             }
             first += row.count
         }
+        return coppice_rotary_tables(
+            cosines: cosines, sines: sines, pairs: pairs, interleaved: rotary.isInterleaved ? 1 : 0)
+    }
+
+    /// Memory for the partial results of a layer's attention.
+    func scratch(for shape: coppice_attention_shape) -> UnsafeMutablePointer<Float>? {
+        var shape = shape
+        let count = coppice_attention_scratch(&shape, rows, rowCount)
+        return count > 0 ? workspace.attentionScratch.reserve(count) : nil
     }
 
     /// Moves the selected rows (ascending) to the front.

@@ -68,8 +68,12 @@ public final class LanguageModel: Sendable {
     public var weightBytesPerToken: Int { weights.bytesPerToken }
 
     /// A cache for texts of `capacity` positions together.
-    public func makeCache(capacity: Int, element: KeyValueCache.Element = .f32) -> KeyValueCache {
-        KeyValueCache(configuration, element: element, capacity: capacity)
+    ///
+    /// - Parameter window: what texts see; with it they may be longer than ``maximumContext``.
+    public func makeCache(
+        capacity: Int, element: KeyValueCache.Element = .f32, window: StreamingWindow? = nil
+    ) -> KeyValueCache {
+        KeyValueCache(configuration, element: element, capacity: capacity, window: window)
     }
 
     /// What to throw when logits are not numbers: names the first weight that holds NaN or infinite values. O(weights).

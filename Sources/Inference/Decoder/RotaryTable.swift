@@ -41,11 +41,14 @@ public struct RotaryTable: Sendable {
     }
 
     /// Writes cosines and sines, each `[positions.count, frequencies]`, times ``amplitude``.
+    ///
+    /// - Parameter isExact: whether angles are not rounded to f32, for positions that only their differences matter of.
     func writeAngles(
-        of positions: UnsafePointer<Int32>, count: Int, length: Int, cosines: UnsafeMutablePointer<Float>,
-        sines: UnsafeMutablePointer<Float>
+        of positions: UnsafePointer<Int32>, count: Int, length: Int, isExact: Bool,
+        cosines: UnsafeMutablePointer<Float>, sines: UnsafeMutablePointer<Float>
     ) {
         let frequencies = frequencies(length: length)
-        coppice_rotary_angles(positions, count, frequencies, frequencies.count, amplitude, cosines, sines)
+        coppice_rotary_angles(
+            positions, count, frequencies, frequencies.count, amplitude, isExact ? 1 : 0, cosines, sines)
     }
 }

@@ -21,6 +21,10 @@ public struct PerplexityEvaluator: Sendable {
     public let context: Int
     /// Tokens between the beginnings of neighbouring windows.
     public let stride: Int
+    /// How keys and values are stored.
+    public let cacheElement: KeyValueCache.Element
+    /// What tokens see within a window of the text; with it a window may be longer than the model's context.
+    public let visible: StreamingWindow?
 
     /// What an evaluation found.
     public struct Result: Sendable, Hashable {
@@ -45,12 +49,16 @@ public struct PerplexityEvaluator: Sendable {
     /// - Parameters:
     ///   - context: nil for the model's own, 2048 at most.
     ///   - stride: nil for the context: windows that do not overlap.
+    ///   - visible: what tokens see; with it the context may be longer than the model's.
     /// - Throws: `usage` for a context beyond the model's or a stride that is not in 1 ... context.
-    public init(_ model: LanguageModel, context: Int? = nil, stride: Int? = nil) throws {
+    public init(
+        _ model: LanguageModel, context: Int? = nil, stride: Int? = nil, cacheElement: KeyValueCache.Element = .f32,
+        visible: StreamingWindow? = nil
+    ) throws {
         let context = context ?? min(2048, model.maximumContext)
-        guard (2...max(2, model.maximumContext)).contains(context) else {
-            throw CoppiceError(
-                .usage, field: "context", "expected 2 to \(model.maximumContext) tokens, found \(context)")
+        let most = visible == nil ? max(2, model.maximumContext) : Int(Int32.max)
+        guard (2...most).contains(context) else {
+            throw CoppiceError(.usage, field: "context", "expected 2 to \(most) tokens, found \(context)")
         }
         let stride = stride ?? context
         guard (1...context).contains(stride) else {
@@ -60,6 +68,8 @@ public struct PerplexityEvaluator: Sendable {
         self.model = model
         self.context = context
         self.stride = stride
+        self.cacheElement = cacheElement
+        self.visible = visible
     }
 
     /// Evaluates a text, with the tokenizer's begin token in front where it has one.
@@ -93,7 +103,8 @@ public struct PerplexityEvaluator: Sendable {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        let cache = model.makeCache(capacity: context)
+        let capacity = min(context, visible.map { KeyValueCache.positions(for: $0) } ?? .max)
+        let cache = model.makeCache(capacity: capacity, element: cacheElement, window: visible)
         var losses = LossSum()
         var computed = 0
         for window in windows(tokens.count) {

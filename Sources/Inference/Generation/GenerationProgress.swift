@@ -12,12 +12,16 @@ struct GenerationProgress {
     /// Tokens chosen so far.
     private(set) var count = 0
 
+    /// - Parameter context: positions of prompt and answer together; nil for the model's.
     /// - Throws: `usage` or `badData` for a request that does not fit the model.
-    init(_ request: GenerationRequest, model: LanguageModel, tokenizer: any Tokenizer) throws {
-        try request.validate(maximumContext: model.maximumContext, vocabularySize: model.vocabularySize)
+    init(
+        _ request: GenerationRequest, model: LanguageModel, tokenizer: any Tokenizer, context: Int? = nil
+    ) throws {
+        let context = context ?? model.maximumContext
+        try request.validate(maximumContext: context, vocabularySize: model.vocabularySize)
         self.request = request
         endTokens = tokenizer.endTokens.union(model.configuration.endTokens)
-        limit = min(request.maximumTokens, model.maximumContext - request.promptTokens.count)
+        limit = min(request.maximumTokens, context - request.promptTokens.count)
         sampler = Sampler(request.sampling, prompt: request.promptTokens)
         detokenizer = tokenizer.streamingDecoder()
         stops = StopStrings(request.stopStrings)

@@ -50,16 +50,27 @@ public final class TextGenerator {
             cacheElement: cacheElement)
     }
 
-    /// - Parameter chunk: prompt tokens that one forward pass takes.
+    /// - Parameters:
+    ///   - window: what texts see; with it they may be longer than the model's context.
+    ///   - chunk: prompt tokens that one forward pass takes.
     public init(
-        _ model: LanguageModel, tokenizer: any Tokenizer, cacheElement: KeyValueCache.Element = .f32, chunk: Int = 512
+        _ model: LanguageModel, tokenizer: any Tokenizer, cacheElement: KeyValueCache.Element = .f32,
+        window: StreamingWindow? = nil, chunk: Int = 512
     ) {
         precondition(chunk > 0)
         self.model = model
         self.tokenizer = tokenizer
-        self.chunk = chunk
-        cache = model.makeCache(capacity: model.maximumContext, element: cacheElement)
+        self.chunk = window == nil ? chunk : min(chunk, KeyValueCache.longestStreamingRow)
+        cache = model.makeCache(
+            capacity: window.map { KeyValueCache.positions(for: $0) } ?? model.maximumContext, element: cacheElement,
+            window: window)
     }
+
+    /// Prompt and answer together, in tokens: the model's context, or as many as positions can count with a window.
+    public var maximumContext: Int { cache.window == nil ? model.maximumContext : Int(Int32.max) }
+
+    /// Bytes of the cache that the last text took.
+    public var cacheByteCount: Int { cache.byteCount }
 
     /// Generates a text.
     ///
@@ -69,7 +80,8 @@ public final class TextGenerator {
     public func generate(
         _ request: GenerationRequest, onEvent: (GenerationEvent) throws -> Bool = { _ in true }
     ) throws -> Result {
-        var progress = try GenerationProgress(request, model: model, tokenizer: tokenizer)
+        var progress = try GenerationProgress(
+            request, model: model, tokenizer: tokenizer, context: maximumContext)
         let clock = ContinuousClock()
         let begin = clock.now
         let reused = try reuse(request.promptTokens)
@@ -105,10 +117,10 @@ public final class TextGenerator {
             return 0
         }
         // Beyond the context dynamic scaling turns earlier keys with the length: they cannot be kept.
-        let isStable = !model.rotary.dependsOnLength(max(prompt.count, cachedTokens.count))
-        let common = isStable ? zip(prompt, cachedTokens).prefix { $0 == $1 }.count : 0
-        let kept = min(common, prompt.count - 1)
-        cache.truncate(sequence, to: kept)
+        let length = min(max(prompt.count, cachedTokens.count), cache.window?.visible ?? .max)
+        let common = model.rotary.dependsOnLength(length) ? 0 : zip(prompt, cachedTokens).prefix { $0 == $1 }.count
+        // With a window, what an earlier place in the text sees may be gone.
+        let kept = cache.truncate(sequence, to: min(common, prompt.count - 1))
         cachedTokens.removeLast(cachedTokens.count - kept)
         return kept
     }

@@ -26,6 +26,7 @@ struct Bench: ParsableCommand {
     @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
     var steps = 5
     @OptionGroup var precisionOption: PrecisionOption
+    @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
 
     func run() throws {
@@ -34,7 +35,7 @@ struct Bench: ParsableCommand {
         let model = try LanguageModel(Checkpoint.open(model.path), activations: precisionOption.activations)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
-        let result = try benchmark.run(model)
+        let result = try benchmark.run(model, cacheElement: cache.type)
         if common.json {
             try Output.json(
                 .object([
@@ -45,6 +46,7 @@ struct Bench: ParsableCommand {
                     "roofline_fraction": .number(result.rooflineFraction),
                     "prompt_tokens": .integer(result.promptTokens),
                     "generated_tokens": .integer(result.generatedTokens),
+                    "cache_type": .string(cache.type.rawValue),
                 ]))
         } else {
             try Output.line(

@@ -16,14 +16,18 @@ struct Chat: ParsableCommand {
     var maxTokens = 256
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var precision: PrecisionOption
+    @OptionGroup var cache: CacheArguments
+    @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
         let tokenizer = try checkpoint.tokenizer()
+        let languageModel = try LanguageModel(checkpoint, activations: precision.activations)
         let generator = try TextGenerator(
-            LanguageModel(checkpoint, activations: precision.activations), tokenizer: tokenizer)
+            languageModel, tokenizer: tokenizer, cacheElement: cache.type,
+            window: visible.streamingWindow(of: languageModel))
         let template = try checkpoint.chatTemplate.map { try ChatTemplate($0) }
         var messages = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         while true {
@@ -44,6 +48,7 @@ struct Chat: ParsableCommand {
                     .object([
                         "role": .string("assistant"), "content": .string(answer.text),
                         "finish_reason": .string(answer.finishReason.rawValue),
+                        "cache_type": .string(cache.type.rawValue),
                     ]))
             } else {
                 try Output.line("")

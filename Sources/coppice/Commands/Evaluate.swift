@@ -14,18 +14,22 @@ struct Evaluate: ParsableCommand {
     var context: Int?
     @Option(help: ArgumentHelp("Tokens between windows (default: the context).", valueName: "n"))
     var stride: Int?
+    @OptionGroup var cache: CacheArguments
+    @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         let (result, file) = try Self.measure(
-            path: model.path, text: text, context: context, stride: stride, progress: common.progress)
+            path: model.path, text: text, context: context, stride: stride, cacheElement: cache.type,
+            visible: visible, progress: common.progress)
         if common.json {
             try Output.json(
                 .object([
                     "model": .string(model.model), "text": .string(file), "perplexity": .number(result.perplexity),
                     "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "loss": .number(result.meanLoss),
                     "tokens": .integer(result.tokens), "tokens_per_second": .number(result.tokensPerSecond),
+                    "cache_type": .string(cache.type.rawValue),
                 ]))
         } else {
             try Output.line(
@@ -37,11 +41,15 @@ struct Evaluate: ParsableCommand {
 
     /// Evaluates the model at a path.
     static func measure(
-        path: String, text: String?, context: Int? = nil, stride: Int? = nil, progress: any ProgressReporter
+        path: String, text: String?, context: Int? = nil, stride: Int? = nil,
+        cacheElement: KeyValueCache.Element = .f32, visible: WindowArguments? = nil, progress: any ProgressReporter
     ) throws -> (result: PerplexityEvaluator.Result, file: String) {
         let checkpoint = try Checkpoint.open(path)
         try checkpoint.checkFinite()
-        let evaluator = try PerplexityEvaluator(LanguageModel(checkpoint), context: context, stride: stride)
+        let model = try LanguageModel(checkpoint)
+        let evaluator = try PerplexityEvaluator(
+            model, context: context, stride: stride, cacheElement: cacheElement,
+            visible: visible?.streamingWindow(of: model))
         let file = try text ?? BuiltInModel.sampleText
         let content = try TextFile.read(file)
         var hasBegun = false

@@ -17,11 +17,17 @@ struct Generate: ParsableCommand {
     var ignoreEnd = false
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var precision: PrecisionOption
+    @OptionGroup var cache: CacheArguments
+    @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
-        let generator = try TextGenerator(path: model.path, activations: precision.activations)
+        let checkpoint = try Checkpoint.open(model.path)
+        let languageModel = try LanguageModel(checkpoint, activations: precision.activations)
+        let generator = try TextGenerator(
+            languageModel, tokenizer: checkpoint.tokenizer(), cacheElement: cache.type,
+            window: visible.streamingWindow(of: languageModel))
         let request = GenerationRequest(
             promptTokens: generator.tokenizer.encode(prompt, addingSpecialTokens: true), maximumTokens: maxTokens,
             sampling: sampling.options, stopStrings: stop, ignoresEndToken: ignoreEnd)
@@ -42,6 +48,7 @@ struct Generate: ParsableCommand {
                 "finish_reason": .string(result.finishReason.rawValue), "prefill_seconds": .number(prefill),
                 "decode_seconds": .number(decoding),
                 "decode_tok_s": .number(decoding > 0 ? Double(result.tokens.count) / decoding : 0),
+                "cache_type": .string(cache.type.rawValue), "cache_bytes": .integer(generator.cacheByteCount),
             ]))
     }
 }

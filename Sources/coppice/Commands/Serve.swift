@@ -26,6 +26,7 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Log every request on standard error.")
     var verbose = false
     @OptionGroup var precision: PrecisionOption
+    @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
@@ -40,7 +41,7 @@ struct Serve: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         let engine = try BatchEngine(
             path: model.path, modelName: modelName ?? model.displayName,
-            limits: EngineLimits(runningRequests: parallel, waitingRequests: queue),
+            limits: EngineLimits(runningRequests: parallel, waitingRequests: queue), cacheElement: cache.type,
             activations: precision.activations)
         var configuration = ServerConfiguration()
         configuration.host = host
@@ -54,7 +55,7 @@ struct Serve: AsyncParsableCommand {
                 try Output.json(
                     .object([
                         "host": .string(address.host), "port": .integer(address.port),
-                        "model": .string(engine.modelName),
+                        "model": .string(engine.modelName), "cache_type": .string(cache.type.rawValue),
                     ]))
             } else {
                 try Output.line("serving \(engine.modelName) at http://\(address)")
