@@ -6,6 +6,7 @@
 #include "integer_tile.h"
 #include "packed_tile.h"
 #include "panel_product.h"
+#include "sparse_tile.h"
 
 #include <string.h>
 #if defined(__x86_64__)
@@ -53,7 +54,10 @@ static void multiply_rows(
             weight, x->values + done * x->stride, coppice_batch_of(x->rows - done), x->stride, y + done * y_stride,
             y_stride};
         long row = first;
-        if (coppice_cpu_level_in_use() == COPPICE_CPU_AVX512)
+        if (coppice_sparse_float_kernels_apply(weight)) {
+            coppice_sparse_float_tiles(weight, t.x, t.x_rows, t.x_stride, t.y, y_stride, first, last);
+            row = last;
+        } else if (coppice_cpu_level_in_use() == COPPICE_CPU_AVX512)
             row = coppice_packed_tiles_512(t.weight, t.x, t.x_rows, t.x_stride, t.y, y_stride, first, last);
         CHOOSE(packed_rows)(&t, row, last); // what is left: the last rows, or groups that the tiles do not know
         done += t.x_rows;
@@ -68,7 +72,9 @@ static void multiply_panels(const void *weight, const coppice_activations *x, fl
 static void multiply_rows_as_integers(
     const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
     coppice_integer_weight w = coppice_integer_of_packed(weight);
-    if (coppice_cpu_has_vnni()) coppice_integer_tiles(&w, x->rounded, y, y_stride, first, last);
+    // Masks are for VNNI alone: no other level rounds activations for them.
+    if (w.packed->masks) coppice_sparse_integer_tiles(w.packed, x->rounded, y, y_stride, first, last);
+    else if (coppice_cpu_has_vnni()) coppice_integer_tiles(&w, x->rounded, y, y_stride, first, last);
     else coppice_integer_tiles_avx2(weight, x->rounded, y, y_stride, first, last);
 }
 

@@ -3,6 +3,9 @@ import CoppiceTensors
 
 /// An unstructured sparse weight: one bit an input says whether there is a value; values follow each other, floats or
 /// integers. Smaller than dense above 1/16 sparsity in bf16, 1/8 at 8 bits, 1/4 at 4 bits.
+///
+/// Where at most a fifth of bf16 or f16 values is kept, decoding fetches the activations that meet them instead of
+/// spreading the values over columns.
 public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
     public static let name = "sparse-bitmask"
 
@@ -12,6 +15,12 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
     private let masks: ColumnMasks
     /// The element at which each row's values start, and the end: i64 `[rows + 1]`. Follows from the masks.
     private let starts: Tensor
+    /// What the masks say, as a kernel for few kept values wants it: values of each window of 64 columns, u8
+    /// `[rows, windows]`, and the column in its window of each value, u8. Follows from the masks.
+    private let windows: (counts: Tensor, places: Tensor)?
+
+    /// The largest share of kept values for which windows pay.
+    private static let largestWindowedShare = 0.2
 
     /// Stores the entries of a matrix that are not zero.
     ///
@@ -27,6 +36,7 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
         packed = try PackedValues(matrix, type: values) { keeps[$0] }
         masks = ColumnMasks(rows: rows, columns: columns) { keeps[$0] }
         starts = Self.starts(masks, nibbles: packed.elementCount == 2 * packed.values.count)
+        windows = Self.windows(packed, masks, starts)
     }
 
     public init(stored: StoredWeight) throws {
@@ -35,6 +45,26 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
         starts = Self.starts(masks, nibbles: PackedValues.isNibbles(stored))
         packed = try PackedValues(
             stored: stored, rows: rows, columns: columns, elements: starts.withElements(Int.self) { $0[$0.count - 1] })
+        windows = Self.windows(packed, masks, starts)
+    }
+
+    private static func windows(
+        _ packed: PackedValues, _ masks: ColumnMasks, _ starts: Tensor
+    ) -> (counts: Tensor, places: Tensor)? {
+        guard case .float(let type) = packed.type, type != .f32, masks.rows > 0, masks.columns > 0,
+            Double(packed.values.count) <= largestWindowedShare * Double(masks.rows * masks.columns)
+        else { return nil }
+        let width = Int(COPPICE_WINDOW_COLUMNS)
+        let counts = Tensor(uninitialized: [masks.rows, (masks.columns + width - 1) / width], dataType: .u8)
+        let places = Tensor.zeros([packed.values.count + 16], dataType: .u8)  // a register more may be read
+        packed.withKernel(rows: masks.rows, rowValues: 0, masks: masks.bytes, starts: starts) { kernel in
+            withExtendedLifetime((counts.storage, places.storage)) {
+                coppice_window_index_fill(
+                    kernel, counts.basePointer.assumingMemoryBound(to: UInt8.self),
+                    places.basePointer.assumingMemoryBound(to: UInt8.self))
+            }
+        }
+        return (counts, places)
     }
 
     private static func starts(_ masks: ColumnMasks, nibbles: Bool) -> Tensor {
@@ -56,7 +86,16 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
     }
 
     func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_packed_kernel($0, x.rows)) }
+        withKernel { kernel in
+            guard let windows else { return body(coppice_packed_kernel(kernel, x.rows)) }
+            return withExtendedLifetime((windows.counts.storage, windows.places.storage)) {
+                let weight = coppice_window_weight(
+                    packed: kernel.pointee,
+                    counts: UnsafePointer(windows.counts.basePointer.assumingMemoryBound(to: UInt8.self)),
+                    places: UnsafePointer(windows.places.basePointer.assumingMemoryBound(to: UInt8.self)))
+                return withUnsafePointer(to: weight) { body(coppice_window_kernel($0, x.rows)) }
+            }
+        }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

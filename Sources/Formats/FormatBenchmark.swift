@@ -116,15 +116,26 @@ public struct FormatBenchmark: Sendable {
             weights.append(try IntegerGroupWeight(quantizing: matrix, quantization))
         }
         let types: [PackedValueType] = [.float(.bf16), .integer(int8), .integer(int4)]
-        if SemiStructuredWeight.supports(kept: 2, of: 4, columns: columns) {
-            // Pairs of a group that differ from group to group.
+        for (kept, length) in [(2, 4), (1, 4), (2, 8), (4, 8)]
+        where SemiStructuredWeight.supports(kept: kept, of: length, columns: columns) {
+            // Places in a group that differ from group to group.
             let pruned = Tensor(
-                values.indices.map { ($0 + $0 / 4 * 3) % 4 < 2 ? values[$0] : 0 }, shape: [rows, columns])
+                values.indices.map { ($0 + $0 / length * 3) % length < kept ? values[$0] : 0 }, shape: [rows, columns])
             for type in types {
-                weights.append(try SemiStructuredWeight(packing: pruned, kept: 2, of: 4, values: type))
+                weights.append(try SemiStructuredWeight(packing: pruned, kept: kept, of: length, values: type))
             }
         }
-        for kept in [Float(0.5), 0.3] {
+        for (size, bits) in [(16, 4), (32, 4), (64, 4), (32, 8)] {
+            // Every second group, by a hash of its place.
+            let chances = noise((rows * columns + size - 1) / size)
+            let pruned = Tensor(
+                values.indices.map { index in
+                    let group = index / columns * (columns / size) + index % columns / size
+                    return chances[min(group, chances.count - 1)] < 0 ? 0 : values[index]
+                }, shape: [rows, columns])
+            weights.append(try GroupSparseWeight(packing: pruned, IntegerQuantization(bits: bits, groupSize: size)))
+        }
+        for kept in [Float(0.5), 0.3, 0.1] {
             // The entries of the largest magnitude, as noise is uniform in -1 ..< 1.
             let pruned = Tensor(values.map { abs($0) >= 1 - kept ? $0 : 0 }, shape: [rows, columns])
             for type in types { weights.append(try BitmaskSparseWeight(packing: pruned, values: type)) }

@@ -3,7 +3,8 @@ import CoppiceTensors
 
 /// An N:M sparse weight: of each M consecutive inputs of a row, N have a value. Values are floats or integers.
 ///
-/// Positions cost one bit an input. Rows have equal lengths, so any of them is found without an index.
+/// Positions cost one bit an input. Rows have equal lengths, so any of them is found without an index; and in rows of
+/// 1:2, 1:4, 2:4 and 2:8 values lie at the same places, so that decoding fetches the activations that meet them.
 public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
     public static let name = "sparse-n:m"
 
@@ -15,6 +16,8 @@ public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
     public let groupLength: Int
     private let packed: PackedValues
     private let masks: ColumnMasks
+    /// The masks as positions of values, for patterns with a kernel that wants them.
+    private let positions: Tensor?
 
     /// Whether a pattern can be stored for rows of so many columns.
     public static func supports(kept: Int, of groupLength: Int, columns: Int) -> Bool {
@@ -48,6 +51,7 @@ public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
         }
         packed = try PackedValues(matrix, type: values) { keeps[$0] }
         masks = ColumnMasks(rows: rows, columns: columns) { keeps[$0] }
+        positions = Self.positions(masks, kept: kept, of: groupLength)
     }
 
     public init(stored: StoredWeight) throws {
@@ -65,6 +69,21 @@ public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
         packed = try PackedValues(
             stored: stored, rows: rows, columns: columns,
             elements: rows * (PackedValues.isNibbles(stored) ? (count + 1) / 2 * 2 : count))
+        positions = Self.positions(masks, kept: kept, of: groupLength)
+    }
+
+    private static func positions(_ masks: ColumnMasks, kept: Int, of groupLength: Int) -> Tensor? {
+        let (rows, columns) = (masks.rows, masks.columns)
+        guard coppice_pattern_applies(Int32(kept), Int32(groupLength), columns) != 0 else { return nil }
+        let stride = coppice_pattern_position_stride(Int32(kept), Int32(groupLength), columns)
+        let positions = Tensor(uninitialized: [rows, stride], dataType: .u8)
+        withExtendedLifetime((masks.bytes.storage, positions.storage)) {
+            coppice_pattern_positions(
+                Int32(kept), Int32(groupLength), rows, columns,
+                masks.bytes.basePointer.assumingMemoryBound(to: UInt16.self),
+                positions.basePointer.assumingMemoryBound(to: UInt8.self))
+        }
+        return positions
     }
 
     public var byteCount: Int { packed.byteCount + masks.bytes.byteCount }
@@ -77,7 +96,16 @@ public struct SemiStructuredWeight: WeightFormat, RowKernelWeight {
     }
 
     func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_packed_kernel($0, x.rows)) }
+        withKernel { packed in
+            guard let positions else { return body(coppice_packed_kernel(packed, x.rows)) }
+            return withExtendedLifetime(positions.storage) {
+                let weight = coppice_pattern_weight(
+                    packed: packed.pointee, kept: Int32(kept), length: Int32(groupLength),
+                    positions: UnsafePointer(positions.basePointer.assumingMemoryBound(to: UInt8.self)),
+                    position_stride: rows == 0 ? 0 : positions.count / rows)
+                return withUnsafePointer(to: weight) { body(coppice_pattern_kernel($0, x.rows)) }
+            }
+        }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -36,6 +36,14 @@ import Testing
         ("  - prune: {method: magnitude, pattern: \"2:4\"}", "sparse-2:4-bf16"),
         ("  - prune: {method: wanda, pattern: \"2:4\"}\n  - quantize: {bits: 8}", "sparse-2:4-int8"),
         ("  - prune: {method: random, sparsity: 0.7}\n  - quantize: {bits: 4}", "sparse-bitmask-int4-group32"),
+        (
+            "  - prune: {method: magnitude, sparsity: 0.5, pattern: group}\n  - quantize: {bits: 4}",
+            "group-sparse-int4-group32"
+        ),
+        (
+            "  - prune: {method: wanda, sparsity: 0.5, pattern: group, group_size: 16, group_score: max}\n"
+                + "  - quantize: {bits: 8, symmetric: false}", "group-sparse-int8-group16-asymmetric"
+        ),
     ])
     func everyMethodEndsInAFormatThatIsSmaller(stages: String, label: String) throws {
         let (compressed, report) = try compress(stages)

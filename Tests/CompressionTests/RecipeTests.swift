@@ -135,7 +135,7 @@ private func failure(_ yaml: String) -> String {
         (
             "stages:\n  - prune: {method: random, pattern: \"4:2\"}",
             """
-            r.yaml: line 2: stages[0].prune.pattern: expected "unstructured" or kept:of, such as "2:4" (keeps 2 \
+            r.yaml: line 2: stages[0].prune.pattern: expected "unstructured", "group" or kept:of, such as "2:4" (keeps 2 \
             of every 4), with of at most 32, found "4:2"
             """
         ),
@@ -166,6 +166,21 @@ private func failure(_ yaml: String) -> String {
             r.yaml: line 2: stages[0].prune.allocation: does not go with scope global, which finds each layer's \
             share by one threshold; leave it out
             """
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: 0.5, group_size: 32}",
+            """
+            r.yaml: line 2: stages[0].prune.group_size: goes with pattern group alone; leave it out or set pattern \
+            to group
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, sparsity: 0.5, pattern: group, group_size: 48}",
+            "r.yaml: line 2: stages[0].prune.group_size: expected one of 16, 32, 64, found 48"
+        ),
+        (
+            "stages:\n  - prune: {method: random, pattern: group}",
+            "r.yaml: line 2: stages[0].prune: the key \"sparsity\" is missing"
         ),
         ("stages:\n  - quantize: {bits: 6}", "r.yaml: line 2: stages[0].quantize.bits: expected 4 or 8, found 6"),
         (

@@ -85,8 +85,8 @@ import Testing
     }
 
     @Test(arguments: valueTypes) func semiStructuredProducts(type: PackedValueType) throws {
-        for (kept, length) in [(2, 4), (1, 4), (4, 8), (1, 2), (3, 16)] {
-            for (rows, columns) in Self.shapes {
+        for (kept, length) in [(2, 4), (1, 4), (2, 8), (4, 8), (1, 2), (3, 16)] {
+            for (rows, columns) in Self.shapes + [(9, 4096)] {
                 let source = Self.pruned(rows, columns, kept: kept, of: length)
                 let weight = try SemiStructuredWeight(packing: source, kept: kept, of: length, values: type)
                 try expectProducts(weight, batches: [1, 3, 8, 17], roundsActivations: type.roundsActivations(columns))
@@ -97,12 +97,29 @@ import Testing
     }
 
     @Test(arguments: valueTypes) func bitmaskProducts(type: PackedValueType) throws {
-        for step in [1, 2, 5] {
-            for (rows, columns) in Self.shapes + [(3, 1), (9, 37), (4, 513)] {
+        for step in [1, 2, 5, 11] {
+            for (rows, columns) in Self.shapes + [(3, 1), (9, 37), (4, 513), (33, 4097)] {
                 let source = Self.sparse(rows, columns, keepingEvery: step)
                 let weight = try BitmaskSparseWeight(packing: source, values: type)
                 try expectProducts(weight, batches: [1, 3, 8, 17], roundsActivations: type.roundsActivations(columns))
                 if case .float(.f32) = type { #expect(weight.dense().floats() == source.floats()) }
+            }
+        }
+    }
+
+    @Test func matricesOfNothing() throws {
+        for type in Self.valueTypes {
+            for columns in [64, 256, 1024] {
+                var values = [Float](repeating: 0, count: 11 * columns)
+                values[5 * columns + 17] = 1  // one weight in one row
+                for source in [Tensor.zeros([11, columns]), Tensor(values, shape: [11, columns])] {
+                    try expectProducts(
+                        try BitmaskSparseWeight(packing: source, values: type), batches: [1, 2, 4, 9],
+                        roundsActivations: type.roundsActivations(columns))
+                    try expectProducts(
+                        try SemiStructuredWeight(packing: source, kept: 2, of: 4, values: type), batches: [1, 9],
+                        roundsActivations: type.roundsActivations(columns))
+                }
             }
         }
     }

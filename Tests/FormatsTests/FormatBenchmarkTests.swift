@@ -49,7 +49,7 @@ import Testing
             print("|---|---|" + inputRows.map { _ in "---" }.joined(separator: "|") + "|")
             for (result, weight) in zip(results, weights) {
                 let sparsity = Int((weight.sparsity * 100).rounded())
-                let name = result.label + (result.label.hasPrefix("sparse") ? ", \(sparsity) % zero" : "")
+                let name = result.label + (result.label.contains("sparse") ? ", \(sparsity) % zero" : "")
                 let times = result.timings.map { String(format: "%.2f", $0.timeRatio) }
                 print(
                     "| \(name) | \(String(format: "%.3f", result.bytesRatio)) | " + times.joined(separator: " | ")

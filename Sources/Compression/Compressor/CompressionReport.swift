@@ -123,7 +123,11 @@ extension Recipe.Stage: CustomStringConvertible {
             if case .semiStructured(let pattern) = stage.pattern {
                 options.append("pattern: \"\(pattern)\"")
             } else {
-                options += ["pattern: unstructured", "scope: \(stage.scope)"]
+                options.append("pattern: \(stage.pattern)")
+                if case .groups(let length, let score) = stage.pattern {
+                    options += ["group_size: \(length)", "group_score: \(score)"]
+                }
+                options.append("scope: \(stage.scope)")
                 if stage.scope != .global { options.append("allocation: \(stage.allocation)") }
             }
             return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"

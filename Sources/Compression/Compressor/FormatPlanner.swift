@@ -51,6 +51,11 @@ public struct FormatPlanner: Sendable {
                 try SemiStructuredWeight(
                     packing: values, kept: pattern.kept, of: pattern.groupLength, values: packed))
         }
+        if case .integer(let quantization) = packed, let length = decision.groupLength,
+            quantization.groupSize == length
+        {
+            candidates.append(try GroupSparseWeight(packing: values, quantization))
+        }
         candidates.append(try BitmaskSparseWeight(packing: values, values: packed))
         return candidates
     }

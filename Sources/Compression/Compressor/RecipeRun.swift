@@ -117,8 +117,10 @@ public struct RecipeRun {
 
     private mutating func record(_ mask: WeightMask, of weight: PrunableWeight, _ options: PruneStage) {
         decisions[weight.name, default: .unchanged].mask = mask
-        if case .semiStructured(let pattern) = options.pattern {
-            decisions[weight.name, default: .unchanged].pattern = pattern
+        switch options.pattern {
+        case .unstructured: break
+        case .semiStructured(let pattern): decisions[weight.name, default: .unchanged].pattern = pattern
+        case .groups(let length, _): decisions[weight.name, default: .unchanged].groupLength = length
         }
     }
 }

@@ -4,15 +4,21 @@ public struct WeightDecision: Sendable, Hashable {
     public var mask: WeightMask?
     /// The N:M pattern that the mask follows, if a stage chose one.
     public var pattern: SemiStructuredPattern?
+    /// The length of the groups in which the mask removes entries, if a stage chose one.
+    public var groupLength: Int?
     /// How the kept values are quantized. Nil: not at all.
     public var quantization: QuantizeStage?
 
     /// Nothing is done.
     public static let unchanged = WeightDecision()
 
-    public init(mask: WeightMask? = nil, pattern: SemiStructuredPattern? = nil, quantization: QuantizeStage? = nil) {
+    public init(
+        mask: WeightMask? = nil, pattern: SemiStructuredPattern? = nil, groupLength: Int? = nil,
+        quantization: QuantizeStage? = nil
+    ) {
         self.mask = mask
         self.pattern = pattern
+        self.groupLength = groupLength
         self.quantization = quantization
     }
 }

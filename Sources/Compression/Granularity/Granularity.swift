@@ -9,8 +9,14 @@ public protocol Granularity: Sendable {
     ///
     /// - Parameter scores: f32 of shape `[rows, columns]`, finite.
     func mask(_ scores: Tensor, removing count: Int) -> WeightMask
+
+    /// The scores by which entries of several matrices are compared: those of what goes together are equal.
+    func comparable(_ scores: Tensor) -> Tensor
 }
 
 extension Granularity {
     public func check(_ weight: PrunableWeight) {}
+
+    /// Entries go one by one.
+    public func comparable(_ scores: Tensor) -> Tensor { scores }
 }

@@ -58,6 +58,14 @@ public enum Methods {
             example: "stages: [{prune: {method: magnitude, pattern: \"2:4\"}}]",
             paper: "Mishra et al. 2021, arXiv:2104.08378", evidence: "essential-sparsity"),
         MethodDescription(
+            name: "group", kind: .granularity,
+            summary:
+                "Whole groups of 16, 32 or 64 consecutive inputs of a row go; with quantize, the group-sparse format "
+                + "whose decoding takes the time of what is kept.",
+            recipeKey: "prune.pattern: group, prune.group_size: 16 | 32 | 64, prune.group_score: mean | max | l2",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, pattern: group}}, {quantize: {bits: 4}}]",
+            paper: "Zeng et al. 2024, arXiv:2412.17560", evidence: nil),
+        MethodDescription(
             name: "uniform", kind: .allocation,
             summary: "Every matrix loses the same fraction.",
             recipeKey: "prune.allocation: uniform",

@@ -44,8 +44,10 @@ public struct PruningMethod: Sendable {
     ) throws -> [WeightMask] {
         for weight in weights { try granularity.check(weight) }
         let counts = try allocation.removedCounts(weights, sparsity: sparsity) { index in
-            try scores(
-                of: weights[index], values: try values(index), earlier: earlier(index), inputNorms: inputNorms(index))
+            granularity.comparable(
+                try scores(
+                    of: weights[index], values: try values(index), earlier: earlier(index),
+                    inputNorms: inputNorms(index)))
         }
         return try weights.indices.map { index in
             try mask(

@@ -11,11 +11,14 @@ public struct PruneStage: Sendable, Hashable {
         case unstructured
         /// N of every M consecutive inputs are kept.
         case semiStructured(SemiStructuredPattern)
+        /// Groups of so many consecutive inputs of a row go or stay together.
+        case groups(length: Int, score: GroupGranularity.Score)
 
         public var description: String {
             switch self {
             case .unstructured: "unstructured"
             case .semiStructured(let pattern): pattern.description
+            case .groups: "group"
             }
         }
     }
@@ -34,6 +37,9 @@ public struct PruneStage: Sendable, Hashable {
     public enum Sharing: String, Sendable, Hashable, CaseIterable {
         case uniform, erk
     }
+
+    /// Lengths of groups that a recipe may name.
+    public static let groupLengths = [16, 32, 64]
 
     public var method: Method
     /// The fraction of entries to remove, in `[0, 1)`.
@@ -69,6 +75,8 @@ public struct PruneStage: Sendable, Hashable {
         let granularity: any Granularity =
             switch (pattern, scope) {
             case (.semiStructured(let pattern), _): SemiStructuredGranularity(pattern)
+            case (.groups(let length, let score), let scope):
+                GroupGranularity(groupLength: length, score: score, isWithinRows: scope == .row)
             case (.unstructured, .row): RowGranularity()
             case (.unstructured, _): UnstructuredGranularity()
             }

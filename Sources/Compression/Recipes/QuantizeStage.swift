@@ -17,8 +17,9 @@ public struct QuantizeStage: Sendable, Hashable {
         self.selection = selection
     }
 
-    /// The group size when a recipe names none: a scale per row is enough for 8 bits and not for 4.
-    static func defaultGroupSize(bits: Int) -> Int? { bits == 8 ? nil : 32 }
+    /// The group size when a recipe names none: a scale per row is enough for 8 bits and not for 4. Where a stage before
+    /// prunes in groups, that of its groups, so that both fit one format.
+    static func defaultGroupSize(bits: Int, prunedGroup: Int?) -> Int? { prunedGroup ?? (bits == 8 ? nil : 32) }
 
     /// Group sizes that a recipe may name.
     static let groupSizes = [16, 32, 64, 128, 256]

@@ -19,7 +19,7 @@ extension Recipe {
         guard !elements.isEmpty else { throw stageList.error("expected at least one stage, found none") }
         var stages: [Stage] = []
         for element in elements {
-            let stage = try Self.stage(element)
+            let stage = try Self.stage(element, after: stages)
             if case .prune = stage, let before = stages.firstIndex(where: { $0.name == "quantize" }) {
                 throw element.error(
                     "a prune stage must come before the quantize stages (stage \(before) quantizes): "
@@ -38,12 +38,12 @@ extension Recipe {
         return calibration
     }
 
-    private static func stage(_ node: RecipeNode) throws -> Stage {
+    private static func stage(_ node: RecipeNode, after earlier: [Stage]) throws -> Stage {
         let fields = try node.fields(["prune", "quantize"])
         guard fields.count == 1, let (name, options) = fields.first else {
             throw node.error("expected one of prune, quantize, found \(fields.isEmpty ? "nothing" : "both")")
         }
-        return name == "prune" ? .prune(try pruneStage(options)) : .quantize(try quantizeStage(options))
+        return name == "prune" ? .prune(try pruneStage(options)) : .quantize(try quantizeStage(options, after: earlier))
     }
 
     private static func selection(_ fields: [String: RecipeNode]) throws -> WeightSelection {
@@ -54,11 +54,13 @@ extension Recipe {
     }
 
     private static func pruneStage(_ node: RecipeNode) throws -> PruneStage {
-        let fields = try node.fields(["method", "sparsity", "pattern", "scope", "allocation", "targets", "ignore"])
+        let fields = try node.fields([
+            "method", "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "targets", "ignore",
+        ])
         guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
             throw node.error("the key \"method\" is missing, expected one of magnitude, wanda, random")
         }
-        let pattern = try fields["pattern"].map(self.pattern) ?? .unstructured
+        let pattern = try self.pattern(fields)
         let sparsity = try fields["sparsity"]?.number(in: 0..<1)
         let selection = try selection(fields)
         if case .semiStructured(let groups) = pattern {
@@ -94,24 +96,52 @@ extension Recipe {
             selection: selection)
     }
 
+    private static func pattern(_ fields: [String: RecipeNode]) throws -> PruneStage.Pattern {
+        let pattern = try fields["pattern"].map(self.pattern) ?? .unstructured
+        for key in ["group_size", "group_score"] {
+            guard let field = fields[key] else { continue }
+            guard case .groups = pattern else {
+                throw field.error("goes with pattern group alone; leave it out or set pattern to group")
+            }
+        }
+        guard case .groups(var length, var score) = pattern else { return pattern }
+        if let field = fields["group_size"] {
+            let expected = "one of \(PruneStage.groupLengths.map(String.init).joined(separator: ", "))"
+            let text = try field.string(expected)
+            guard let size = Int(text), PruneStage.groupLengths.contains(size) else {
+                throw field.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
+            }
+            length = size
+        }
+        if let field = fields["group_score"] { score = try field.word(GroupGranularity.Score.self) }
+        return .groups(length: length, score: score)
+    }
+
     private static func pattern(_ node: RecipeNode) throws -> PruneStage.Pattern {
-        let expected = "\"unstructured\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32"
+        let expected =
+            "\"unstructured\", \"group\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32"
         let text = try node.string(expected)
         if text == "unstructured" { return .unstructured }
+        if text == "group" { return .groups(length: 32, score: .mean) }
         guard let pattern = SemiStructuredPattern(text) else {
             throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
         }
         return .semiStructured(pattern)
     }
 
-    private static func quantizeStage(_ node: RecipeNode) throws -> QuantizeStage {
+    private static func quantizeStage(_ node: RecipeNode, after earlier: [Stage]) throws -> QuantizeStage {
+        var prunedGroup: Int?
+        for case .prune(let options) in earlier {
+            if case .groups(let length, _) = options.pattern { prunedGroup = length }
+        }
         let fields = try node.fields(["bits", "symmetric", "group_size", "targets", "ignore"])
         guard let bitsField = fields["bits"] else { throw node.error("the key \"bits\" is missing, expected 4 or 8") }
         let bits = try bitsField.integer(in: 4...8)
         guard bits == 4 || bits == 8 else { throw bitsField.error("expected 4 or 8, found \(bits)") }
         return QuantizeStage(
             bits: bits, isSymmetric: try fields["symmetric"]?.boolean() ?? true,
-            groupSize: try fields["group_size"].map(groupSize) ?? QuantizeStage.defaultGroupSize(bits: bits),
+            groupSize: try fields["group_size"].map(groupSize)
+                ?? QuantizeStage.defaultGroupSize(bits: bits, prunedGroup: prunedGroup),
             selection: try selection(fields))
     }
 

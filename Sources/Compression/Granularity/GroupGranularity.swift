@@ -1,0 +1,98 @@
+import CoppiceTensors
+
+/// Whole groups of consecutive inputs of a row go or stay: what a group-sparse format stores, an index for each group
+/// instead of each weight.
+///
+/// A group's score is made of its entries' scores. Zeng et al., "GQSA: Group Quantization and Sparsity for Accelerating
+/// Large Language Model Inference" (2024), section 3.2, takes the mean; a mean hides a single large weight, which
+/// ``Score/max`` and ``Score/l2`` heed.
+public struct GroupGranularity: Granularity {
+    /// How a group's entries make its score.
+    public enum Score: String, Sendable, Hashable, CaseIterable {
+        case mean, max, l2
+    }
+
+    /// Inputs in a group. 16, 32 or 64: what formats store.
+    public var groupLength: Int
+    public var score: Score
+    /// Whether groups are compared only within their row, so that each output loses the same number of them.
+    public var isWithinRows: Bool
+
+    /// - Precondition: a length that formats store.
+    public init(groupLength: Int, score: Score = .mean, isWithinRows: Bool = false) {
+        precondition(PruneStage.groupLengths.contains(groupLength), "groups of \(groupLength)")
+        self.groupLength = groupLength
+        self.score = score
+        self.isWithinRows = isWithinRows
+    }
+
+    public func check(_ weight: PrunableWeight) throws {
+        guard weight.columns % groupLength != 0 else { return }
+        let fitting = PruneStage.groupLengths.filter { weight.columns % $0 == 0 }.map(String.init)
+        throw CoppiceError(
+            .badData, field: weight.name,
+            "groups of \(groupLength) need rows whose length is a multiple of it, this weight's is \(weight.columns); "
+                + (fitting.isEmpty ? "none of 16, 32, 64 divides it" : "\(fitting.joined(separator: ", ")) would do")
+                + "; exclude the weight or choose another pattern")
+    }
+
+    /// Each entry's group's score in its place, so that entries of several matrices compare as their groups do. O(N).
+    public func comparable(_ scores: Tensor) -> Tensor {
+        let groups = groupScores(scores)
+        var result = Tensor(uninitialized: scores.shape)
+        result.withMutableElements(Float.self) { out in
+            groups.withElements(Float.self) { groups in
+                for index in out.indices { out[index] = groups[index / groupLength] }
+            }
+        }
+        return result
+    }
+
+    /// Removes ⌊count / groupLength⌋ groups with the smallest scores, the earliest first among equals. O(N).
+    public func mask(_ scores: Tensor, removing count: Int) -> WeightMask {
+        let (rows, columns) = (scores.shape[0], scores.shape[1])
+        guard scores.count > 0 else { return WeightMask(keepingAllOf: rows, columns) }
+        let groups = groupScores(scores), removed = count / groupLength
+        let kept =
+            isWithinRows
+            ? ExactSelection.mask(groups, removing: removed / rows, ofEach: groups.shape[1], extra: removed % rows)
+            : ExactSelection.mask(groups, removing: removed)
+        // A group never crosses a word: its length divides 64.
+        var words = [UInt64](repeating: 0, count: (scores.count + 63) / 64)
+        let ones = UInt64.max >> UInt64(64 - groupLength)
+        for group in 0..<groups.count where kept.words[group / 64] >> UInt64(group % 64) & 1 == 1 {
+            words[group * groupLength / 64] |= ones << UInt64(group * groupLength % 64)
+        }
+        return WeightMask(rows: rows, columns: columns, words: words)
+    }
+
+    /// One score a group, f32 `[rows, groups]`. Entries that an earlier stage removed have a negative score and count
+    /// as zero; a group of nothing else stays below all.
+    func groupScores(_ scores: Tensor) -> Tensor {
+        let (rows, groups) = (scores.shape[0], scores.shape[1] / groupLength)
+        var result = Tensor(uninitialized: [rows, groups])
+        scores.withElements(Float.self) { scores in
+            result.withMutableElements(Float.self) { out in
+                for group in 0..<(rows * groups) {
+                    var (sum, largest, squares) = (0.0, Float(-1), 0.0)
+                    for index in (group * groupLength)..<((group + 1) * groupLength) {
+                        let value = Swift.max(0, scores[index])
+                        largest = Swift.max(largest, scores[index])
+                        sum += Double(value)
+                        squares += Double(value) * Double(value)
+                    }
+                    guard largest >= 0 else {
+                        out[group] = -1
+                        continue
+                    }
+                    switch score {
+                    case .mean: out[group] = Float(sum / Double(groupLength))
+                    case .max: out[group] = largest
+                    case .l2: out[group] = Float(Swift.min(squares.squareRoot(), Double(Float.greatestFiniteMagnitude)))
+                    }
+                }
+            }
+        }
+        return result
+    }
+}
