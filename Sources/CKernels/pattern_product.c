@@ -213,23 +213,23 @@ COPPICE_INLINE void float_tile(
         }
 }
 
-// Rows of W at once: as many as leave their sums in registers.
-#define ROWS(B) ((B) > 4 ? 2 : 4)
+// Rows of W at once. Rows of codes are read one after the other, one long run of memory that the processor's prefetchers
+// follow; floats share what is read of x.
+#define CODE_ROWS 1
+#define FLOAT_ROWS(B) ((B) > 4 ? 2 : 4)
 #define CODES(V, KEPT, LENGTH, B) \
     static void codes_##V##_##KEPT##_##LENGTH##_##B( \
         const coppice_pattern_weight *w, const coppice_rounded_rows *x, long x_first, float *y, long y_stride, \
         long first, long last) { \
-        for (; first + ROWS(B) <= last; first += ROWS(B)) \
-            integer_tile(COPPICE_PACKED_##V, KEPT, LENGTH, ROWS(B), B, w, x, x_first, y, y_stride, first); \
         for (; first < last; first++) \
-            integer_tile(COPPICE_PACKED_##V, KEPT, LENGTH, 1, B, w, x, x_first, y, y_stride, first); \
+            integer_tile(COPPICE_PACKED_##V, KEPT, LENGTH, CODE_ROWS, B, w, x, x_first, y, y_stride, first); \
     }
 #define FLOATS(V, KEPT, LENGTH, B) \
     static void floats_##V##_##KEPT##_##LENGTH##_##B( \
         const coppice_pattern_weight *w, const float *x, long x_stride, float *y, long y_stride, long first, \
         long last) { \
-        for (; first + ROWS(B) <= last; first += ROWS(B)) \
-            float_tile(COPPICE_PACKED_##V, KEPT, LENGTH, ROWS(B), B, w, x, x_stride, y, y_stride, first); \
+        for (; first + FLOAT_ROWS(B) <= last; first += FLOAT_ROWS(B)) \
+            float_tile(COPPICE_PACKED_##V, KEPT, LENGTH, FLOAT_ROWS(B), B, w, x, x_stride, y, y_stride, first); \
         for (; first < last; first++) \
             float_tile(COPPICE_PACKED_##V, KEPT, LENGTH, 1, B, w, x, x_stride, y, y_stride, first); \
     }

@@ -287,7 +287,7 @@ COPPICE_INLINE void masked_tile(
 
 // Rows of W at once: as many as leave their sums in registers.
 #define FLOAT_ROWS(B) ((B) > 4 ? 2 : 4)
-#define CODE_ROWS(B) 2
+#define CODE_ROWS(B) 1
 
 #define FLOATS(V, B) \
     static void floats_##V##_##B( \

@@ -16,7 +16,8 @@ public enum WeightFormats {
     /// The conforming types. A new format adds itself here and nowhere else.
     public static let all: [Family] = [
         Family(DenseWeight.self), Family(IntegerGroupWeight.self), Family(SemiStructuredWeight.self),
-        Family(BitmaskSparseWeight.self), Family(GroupSparseWeight.self),
+        Family(BitmaskSparseWeight.self), Family(GroupSparseWeight.self), Family(LowRankWeight.self),
+        Family(SharedPoolWeight.self),
         Family(ColumnPermutedWeight.self), Family(BlockWeight.self),
     ]
 

@@ -16,7 +16,9 @@ import Testing
     }
 
     private func recipe(_ stages: String) throws -> Recipe {
-        try Recipe(yaml: "calibration: {samples: 4, sequence_length: 16}\nstages:\n\(stages)\n", source: "r.yaml")
+        try Recipe(
+            yaml: "prefer: size\ncalibration: {samples: 4, sequence_length: 16}\nstages:\n\(stages)\n", source: "r.yaml"
+        )
     }
 
     private func compress(_ stages: String, to name: String = "out") throws -> (Checkpoint, CompressionReport) {
@@ -210,6 +212,55 @@ import Testing
         #expect(try dense.weight(projection).label == "bf16")
         let (codes, _) = try compress("  - prune: {method: magnitude, sparsity: 0.2}\n  - quantize: {bits: 4}")
         #expect(try codes.weight(projection).label == "int4-group32")
+    }
+
+    /// A matrix as small as these is read from caches, where no bitmask is faster: it stays dense unless asked for.
+    @Test func bitmasksAreChosenWhereTheyAreFasterOrAskedFor() throws {
+        func chosen(_ rows: Int, _ columns: Int, sparsity: Double, bits: Int?, _ planner: FormatPlanner) throws
+            -> String
+        {
+            var values = [Float](repeating: 0, count: rows * columns)
+            let kept = Int((1 - sparsity) * Double(values.count))
+            for index in 0..<kept { values[index * values.count / kept] = Float(index % 7 + 1) }
+            let quantization = bits.map { QuantizeStage(bits: $0, groupSize: 32) }
+            let decision = WeightDecision(mask: WeightMask(keepingAllOf: rows, columns), quantization: quantization)
+            return try planner.format(Tensor(values, shape: [rows, columns]), for: decision, dataType: .bf16).label
+        }
+        for sparsity in [0.5, 0.9] {
+            #expect(try chosen(64, 96, sparsity: sparsity, bits: nil, FormatPlanner()) == "bf16")
+            let small = try chosen(64, 96, sparsity: sparsity, bits: nil, FormatPlanner(preference: .size))
+            #expect(small == "sparse-bitmask-bf16")
+        }
+        #expect(try chosen(2048, 2048, sparsity: 0.5, bits: nil, FormatPlanner()) == "sparse-bitmask-bf16")
+        #expect(try chosen(2048, 2048, sparsity: 0.3, bits: nil, FormatPlanner()) == "bf16")
+        #expect(try chosen(2048, 2048, sparsity: 0.5, bits: 8, FormatPlanner()) == "sparse-bitmask-int8-group32")
+        #expect(try chosen(2048, 2048, sparsity: 0.9, bits: 4, FormatPlanner()) == "int4-group32")
+        #expect(try chosen(512, 512, sparsity: 0.9, bits: nil, FormatPlanner()) == "sparse-bitmask-bf16")
+        var planner = FormatPlanner()
+        planner.breakEvens = [FormatPlanner.BreakEven(bits: 16, sparsity: 0.2, entries: 1)]
+        #expect(try chosen(64, 96, sparsity: 0.5, bits: nil, planner) == "sparse-bitmask-bf16")
+        let recipe = try Recipe(yaml: "stages: [{prune: {method: magnitude, sparsity: 0.5}}]")
+        #expect(recipe.preference == .speed)
+        let dense = try Compressor(checkpoint, recipe: recipe)
+        #expect(dense.planner.preference == .speed)
+        _ = try dense.run(output: folder.path + "/dense")
+        #expect(try Checkpoint.open(folder.path + "/dense").weight(projection).label == "bf16")
+    }
+
+    @Test func ranksBecomeProducts() throws {
+        let (factored, _) = try compress("  - low-rank: {rank: 8}")
+        #expect(try factored.weight(projection).label == "low-rank8-bf16")
+        let (quantized, report) = try compress(
+            "  - low-rank: {energy: 0.8, targets: mlp}\n  - quantize: {bits: 8}", to: "other")
+        let weight = try quantized.weight(projection)
+        #expect(weight.label.hasPrefix("low-rank") && weight.label.hasSuffix("-int8"))
+        let entry = try #require(report.weights.first { $0.name == projection })
+        // 80 % of the squared norm stays, and rounding takes next to nothing.
+        #expect(try #require(entry.relativeError) < 0.46)
+        #expect(report.stages[0] == "low-rank: { energy: 0.8, targets: [\"mlp\"] }")
+        #expect(throws: CoppiceError.self) {
+            try self.compress("  - low-rank: {rank: 8}\n  - prune: {method: magnitude, sparsity: 0.5}", to: "both")
+        }
     }
 
     @Test func starvedMatricesAreWarnedOf() throws {

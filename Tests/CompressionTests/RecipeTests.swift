@@ -182,6 +182,22 @@ private func failure(_ yaml: String) -> String {
             "stages:\n  - prune: {method: random, pattern: group}",
             "r.yaml: line 2: stages[0].prune: the key \"sparsity\" is missing"
         ),
+        (
+            "stages:\n  - low-rank: {rank: 4, energy: 0.5}",
+            "r.yaml: line 2: stages[0].low-rank: expected one of rank, ratio, energy, found rank and energy"
+        ),
+        ("stages:\n  - low-rank: {}", "expected one of rank, ratio, energy, found nothing"),
+        ("stages:\n  - low-rank: {energy: 0}", "low-rank.energy: expected a number above 0, at most 1, found 0"),
+        ("stages:\n  - low-rank: {ratio: 1.5}", "low-rank.ratio: expected a number from 0.0 to 1.0, found 1.5"),
+        ("stages:\n  - low-rank: {rank: 0}", "low-rank.rank: expected a whole number from 1"),
+        (
+            "stages:\n  - quantize: {bits: 8}\n  - low-rank: {rank: 2}",
+            "r.yaml: line 3: stages[1]: a low-rank stage must come before the quantize stages"
+        ),
+        (
+            "prefer: quality\nstages: [{quantize: {bits: 8}}]",
+            "r.yaml: line 1: prefer: unknown value \"quality\"; expected one of speed, size"
+        ),
         ("stages:\n  - quantize: {bits: 6}", "r.yaml: line 2: stages[0].quantize.bits: expected 4 or 8, found 6"),
         (
             "stages:\n  - quantize: {bits: 16}",
@@ -217,7 +233,7 @@ private func failure(_ yaml: String) -> String {
         ("stages: 3", "r.yaml: line 1: stages: expected a list of stages, found \"3\""),
         (
             "stages:\n  - {prune: {method: random, sparsity: 0}, quantize: {bits: 8}}",
-            "r.yaml: line 2: stages[0]: expected one of prune, quantize, found both"
+            "r.yaml: line 2: stages[0]: expected one of prune, quantize, low-rank, found several"
         ),
         ("seed: -1\nstages: []", "found -1"),
         ("seed: 1.5\nstages: []", "found 1.5"),
@@ -230,7 +246,10 @@ private func failure(_ yaml: String) -> String {
             "found 99999999999999999999"
         ),
         ("name: x", "r.yaml: line 1: the key \"stages\" is missing, expected a list of prune and quantize stages"),
-        ("[1, 2]", "r.yaml: line 1: expected a mapping with the keys name, seed, calibration, stages, found a list"),
+        (
+            "[1, 2]",
+            "r.yaml: line 1: expected a mapping with the keys name, seed, calibration, prefer, stages, found a list"
+        ),
         ("", "r.yaml: is empty, expected a recipe with \"stages\""),
         ("# nothing\n", "r.yaml: is empty, expected a recipe with \"stages\""),
         ("seed: 1\nseed: 2\nstages: []", "r.yaml: line 1: the key \"seed\" appears twice"),

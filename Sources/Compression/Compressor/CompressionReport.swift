@@ -131,6 +131,8 @@ extension Recipe.Stage: CustomStringConvertible {
                 if stage.scope != .global { options.append("allocation: \(stage.allocation)") }
             }
             return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"
+        case .lowRank(let stage):
+            return "low-rank: { \(([stage.target.description] + stage.selection.options).joined(separator: ", ")) }"
         case .quantize(let stage):
             let options = [
                 "bits: \(stage.bits)", "symmetric: \(stage.isSymmetric)",

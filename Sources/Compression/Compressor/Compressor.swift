@@ -17,7 +17,7 @@ public struct Compressor {
     public let checkpoint: Checkpoint
     public let recipe: Recipe
     /// Picks the formats.
-    public var planner = FormatPlanner()
+    public var planner: FormatPlanner
 
     private let unstarted: RecipeRun
 
@@ -27,6 +27,7 @@ public struct Compressor {
     public init(_ checkpoint: Checkpoint, recipe: Recipe) throws {
         self.checkpoint = checkpoint
         self.recipe = recipe
+        planner = FormatPlanner(preference: recipe.preference)
         unstarted = try RecipeRun(recipe, on: CheckpointWeights(checkpoint))
         let context = checkpoint.configuration.maximumPositions
         if recipe.needsCalibration, recipe.calibration.sequenceLength > context {

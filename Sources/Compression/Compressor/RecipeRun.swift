@@ -30,6 +30,7 @@ public struct RecipeRun {
             try Self.check(stage, weights, field: field, recipe: recipe)
             return weights
         }
+        try factor()
         var quantizedBy: [String: Int] = [:]
         for (index, stage) in recipe.stages.enumerated() {
             guard case .quantize(let options) = stage else { continue }
@@ -41,6 +42,28 @@ public struct RecipeRun {
                 }
                 decisions[weight.name, default: .unchanged].quantization = options
             }
+        }
+    }
+
+    /// Decides what the low-rank stages do, which needs no data.
+    private mutating func factor() throws {
+        var workedOn: [String: Int] = [:]
+        for (index, stage) in recipe.stages.enumerated() {
+            guard stage.name != "quantize" else { continue }
+            for weight in selected[index] {
+                let earlier = workedOn[weight.name]
+                workedOn[weight.name] = index
+                guard let earlier else { continue }
+                for number in [earlier, index] {
+                    guard case .lowRank = recipe.stages[number] else { continue }
+                    throw CoppiceError(
+                        .badData, source: recipe.source, field: "stages[\(index)].\(stage.name)",
+                        "\(weight.name) is already worked on by stages[\(earlier)], and a product of two matrices is "
+                            + "neither pruned nor factored again; exclude it from one of them")
+                }
+            }
+            guard case .lowRank(let options) = stage else { continue }
+            for weight in selected[index] { decisions[weight.name, default: .unchanged].lowRank = options.target }
         }
     }
 

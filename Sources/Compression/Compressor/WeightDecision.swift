@@ -1,3 +1,5 @@
+import CoppiceFormats
+
 /// What a recipe's stages decided about one matrix.
 public struct WeightDecision: Sendable, Hashable {
     /// What is kept. Nil: everything.
@@ -6,6 +8,8 @@ public struct WeightDecision: Sendable, Hashable {
     public var pattern: SemiStructuredPattern?
     /// The length of the groups in which the mask removes entries, if a stage chose one.
     public var groupLength: Int?
+    /// The rank of the product that the matrix becomes. Nil: it stays one matrix.
+    public var lowRank: LowRankWeight.Target?
     /// How the kept values are quantized. Nil: not at all.
     public var quantization: QuantizeStage?
 
@@ -14,8 +18,9 @@ public struct WeightDecision: Sendable, Hashable {
 
     public init(
         mask: WeightMask? = nil, pattern: SemiStructuredPattern? = nil, groupLength: Int? = nil,
-        quantization: QuantizeStage? = nil
+        lowRank: LowRankWeight.Target? = nil, quantization: QuantizeStage? = nil
     ) {
+        self.lowRank = lowRank
         self.mask = mask
         self.pattern = pattern
         self.groupLength = groupLength

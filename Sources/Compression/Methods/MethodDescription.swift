@@ -2,7 +2,7 @@
 public struct MethodDescription: Sendable, Hashable, Codable {
     /// The families of methods.
     public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
-        case criterion, granularity, allocation, quantization, calibration, analysis
+        case criterion, granularity, allocation, quantization, factorization, calibration, analysis
     }
 
     /// The method's name.
@@ -96,6 +96,14 @@ public enum Methods {
                 + "quantize.group_size: channel | 16 … 256",
             example: "stages: [{quantize: {bits: 4, group_size: 32, symmetric: false}}]",
             paper: "Jacob et al. 2018, arXiv:1712.05877; survey: Gholami et al. 2021, arXiv:2103.13630", evidence: nil),
+        MethodDescription(
+            name: "truncated SVD", kind: .factorization,
+            summary:
+                "A matrix becomes a product of two thin ones, of a given rank, size or share of its squared norm; "
+                + "quantize rounds both.",
+            recipeKey: "low-rank.rank | low-rank.ratio | low-rank.energy",
+            example: "stages: [{low-rank: {energy: 0.9}}, {quantize: {bits: 8}}]",
+            paper: "Eckart and Young 1936, doi:10.1007/BF02288367", evidence: nil),
         MethodDescription(
             name: "block-sequential calibration", kind: .calibration,
             summary: "Runs windows of a text through the model one block at a time; each block sees the already "

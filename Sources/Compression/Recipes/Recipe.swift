@@ -17,12 +17,14 @@ public struct Recipe: Sendable, Hashable {
     public enum Stage: Sendable, Hashable {
         case prune(PruneStage)
         case quantize(QuantizeStage)
+        case lowRank(LowRankStage)
 
         /// The key that the stage has in a recipe.
         public var name: String {
             switch self {
             case .prune: "prune"
             case .quantize: "quantize"
+            case .lowRank: "low-rank"
             }
         }
 
@@ -31,6 +33,7 @@ public struct Recipe: Sendable, Hashable {
             switch self {
             case .prune(let stage): stage.selection
             case .quantize(let stage): stage.selection
+            case .lowRank(let stage): stage.selection
             }
         }
     }
@@ -54,18 +57,22 @@ public struct Recipe: Sendable, Hashable {
     public var seed: UInt64
     public var calibration: Calibration
     public var stages: [Stage]
+    /// What formats are chosen for where stages leave a choice.
+    public var preference: FormatPlanner.Preference
     /// The YAML that the recipe was read from.
     public let text: String
     /// Where it was read from, for error messages.
     public let source: String
 
     init(
-        name: String?, seed: UInt64, calibration: Calibration, stages: [Stage], text: String, source: String
+        name: String?, seed: UInt64, calibration: Calibration, stages: [Stage], preference: FormatPlanner.Preference,
+        text: String, source: String
     ) {
         self.name = name
         self.seed = seed
         self.calibration = calibration
         self.stages = stages
+        self.preference = preference
         self.text = text
         self.source = source
     }

@@ -1,3 +1,4 @@
+import CoppiceFormats
 import CoppiceModels
 import CoppiceTensors
 
@@ -8,10 +9,11 @@ extension Recipe {
     /// - Throws: `.badData`, one line that names the line, the key and what was expected.
     public init(yaml text: String, source: String = "recipe") throws {
         let root = try RecipeText.parse(text, source: source, expected: "a recipe with \"stages\"")
-        let fields = try root.fields(["name", "seed", "calibration", "stages"])
+        let fields = try root.fields(["name", "seed", "calibration", "prefer", "stages"])
         let name = try fields["name"]?.string()
         let seed = UInt64(try fields["seed"]?.integer(in: 0...Int.max) ?? 42)
         let calibration = try fields["calibration"].map(Self.calibration) ?? Calibration()
+        let preference = try fields["prefer"]?.word(FormatPlanner.Preference.self) ?? .speed
         guard let stageList = fields["stages"] else {
             throw root.error("the key \"stages\" is missing, expected a list of prune and quantize stages")
         }
@@ -20,14 +22,16 @@ extension Recipe {
         var stages: [Stage] = []
         for element in elements {
             let stage = try Self.stage(element, after: stages)
-            if case .prune = stage, let before = stages.firstIndex(where: { $0.name == "quantize" }) {
+            if stage.name != "quantize", let before = stages.firstIndex(where: { $0.name == "quantize" }) {
                 throw element.error(
-                    "a prune stage must come before the quantize stages (stage \(before) quantizes): "
+                    "a \(stage.name) stage must come before the quantize stages (stage \(before) quantizes): "
                         + "codes are not pruned")
             }
             stages.append(stage)
         }
-        self.init(name: name, seed: seed, calibration: calibration, stages: stages, text: text, source: source)
+        self.init(
+            name: name, seed: seed, calibration: calibration, stages: stages, preference: preference, text: text,
+            source: source)
     }
 
     private static func calibration(_ node: RecipeNode) throws -> Calibration {
@@ -39,11 +43,16 @@ extension Recipe {
     }
 
     private static func stage(_ node: RecipeNode, after earlier: [Stage]) throws -> Stage {
-        let fields = try node.fields(["prune", "quantize"])
+        let fields = try node.fields(["prune", "quantize", "low-rank"])
         guard fields.count == 1, let (name, options) = fields.first else {
-            throw node.error("expected one of prune, quantize, found \(fields.isEmpty ? "nothing" : "both")")
+            throw node.error(
+                "expected one of prune, quantize, low-rank, found \(fields.isEmpty ? "nothing" : "several")")
         }
-        return name == "prune" ? .prune(try pruneStage(options)) : .quantize(try quantizeStage(options, after: earlier))
+        switch name {
+        case "prune": return .prune(try pruneStage(options))
+        case "low-rank": return .lowRank(try lowRankStage(options))
+        default: return .quantize(try quantizeStage(options, after: earlier))
+        }
     }
 
     private static func selection(_ fields: [String: RecipeNode]) throws -> WeightSelection {
@@ -127,6 +136,25 @@ extension Recipe {
             throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
         }
         return .semiStructured(pattern)
+    }
+
+    private static func lowRankStage(_ node: RecipeNode) throws -> LowRankStage {
+        let fields = try node.fields(["rank", "ratio", "energy", "targets", "ignore"])
+        let given = ["rank", "ratio", "energy"].filter { fields[$0] != nil }
+        guard given.count == 1, let field = fields[given[0]] else {
+            throw node.error(
+                "expected one of rank, ratio, energy, found "
+                    + (given.isEmpty ? "nothing" : given.joined(separator: " and ")))
+        }
+        let target: LowRankWeight.Target
+        if given[0] == "rank" {
+            target = .rank(try field.integer(in: 1...(1 << 28)))
+        } else {
+            let share = try field.number(in: 0...1)
+            guard share > 0 else { throw field.error("expected a number above 0, at most 1, found 0") }
+            target = given[0] == "ratio" ? .ratio(share) : .energy(share)
+        }
+        return LowRankStage(target, selection: try selection(fields))
     }
 
     private static func quantizeStage(_ node: RecipeNode, after earlier: [Stage]) throws -> QuantizeStage {
