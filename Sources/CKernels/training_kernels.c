@@ -50,7 +50,8 @@ static void softmax_one(const rows_work *w, long r) {
     memset(out, 0, (size_t)first * sizeof *out);
     memset(out + end, 0, (size_t)(n - end) * sizeof *out);
     if (end > first)
-        ((void (*)(long, float, const float *, float *))w->variant)(end - first, w->scale, w->a + r * n + first, out + first);
+        ((void (*)(long, float, const float *, float *))w->variant)(
+            end - first, w->scale, w->a + r * n + first, out + first);
 }
 
 void coppice_softmax(long rows, long columns, float scale, coppice_visibility seen, const float *x, float *out) {
@@ -112,6 +113,42 @@ void coppice_rms_norm_weight_gradient(
     run(&w);
 }
 
+static void layer_norm_one(const rows_work *w, long r) {
+    long at = r * w->columns;
+    ((void (*)(long, float, const float *, const float *, const float *, float *))w->variant)(
+        w->columns, w->scale, w->a + at, w->b, w->c, w->out + at);
+}
+
+void coppice_layer_norm(
+    long rows, long columns, float epsilon, const float *x, const float *weight, const float *bias, float *out) {
+    rows_work w = {.rows = rows, .columns = columns, .scale = epsilon, .a = x, .b = weight, .c = bias, .out = out,
+                   .row = layer_norm_one, .variant = (void *)CHOOSE(layer_norm_row)};
+    run(&w);
+}
+
+void coppice_layer_norm_input_gradient(
+    long rows, long columns, float epsilon, const float *x, const float *weight, const float *g, float *dx) {
+    rows_work w = {.rows = rows, .columns = columns, .scale = epsilon, .a = x, .b = weight, .c = g, .out = dx,
+                   .row = rms_norm_input_gradient_one, .variant = (void *)CHOOSE(layer_norm_input_gradient_row)};
+    run(&w);
+}
+
+static void layer_norm_sums_one(const rows_work *w, long r) {
+    long at = r * w->columns;
+    float *sum = w->out + r / COPPICE_NORM_BLOCK * 2 * w->columns;
+    if (r % COPPICE_NORM_BLOCK == 0) memset(sum, 0, (size_t)(2 * w->columns) * sizeof *sum);
+    ((void (*)(long, float, const float *, const float *, float *, float *))w->variant)(
+        w->columns, w->scale, w->a + at, w->c + at, sum, sum + w->columns);
+}
+
+void coppice_layer_norm_sums(
+    long rows, long columns, float epsilon, const float *x, const float *g, float *partial) {
+    rows_work w = {.rows = rows, .columns = columns, .rows_in_task = COPPICE_NORM_BLOCK, .scale = epsilon, .a = x,
+                   .c = g, .out = partial, .row = layer_norm_sums_one,
+                   .variant = (void *)CHOOSE(layer_norm_sums_row)};
+    run(&w);
+}
+
 // One position of all heads.
 static void rotate_one(const rows_work *w, long r) {
     long size = w->columns / w->heads, half = size / 2, position = r % w->positions;
@@ -132,7 +169,9 @@ void coppice_rotate(
 }
 
 // Ranges of flat arrays: "rows" of `grain` elements, the last one shorter.
-static long range(const rows_work *w, long r) { return w->columns - r * grain < grain ? w->columns - r * grain : grain; }
+static long range(const rows_work *w, long r) {
+    return w->columns - r * grain < grain ? w->columns - r * grain : grain;
+}
 
 static void run_ranges(rows_work *w, long count) {
     if (count == 0) return;
@@ -220,6 +259,31 @@ static void sgd_one(const rows_work *w, long r) {
 void coppice_sgd(long count, coppice_sgd_step step, const float *g, float *p, float *m) {
     rows_work w = {.sgd = step, .a = g, .out = p, .second = m, .row = sgd_one, .variant = (void *)CHOOSE(sgd_range)};
     run_ranges(&w, count);
+}
+
+enum { square_parts = 1024 };
+
+typedef struct square_work {
+    long count, width;
+    const float *x;
+    double (*variant)(long, const float *);
+    double partial[square_parts];
+} square_work;
+
+static void square_one(void *context, long index) {
+    square_work *w = context;
+    long first = index * w->width, n = w->count - first < w->width ? w->count - first : w->width;
+    w->partial[index] = w->variant(n, w->x + first);
+}
+
+double coppice_square_sum(long count, const float *x) {
+    // At most so many parts, of whole blocks, by the count alone; added in order.
+    long width = (count / square_parts / grain + 1) * grain, parts = (count + width - 1) / width;
+    square_work w = {.count = count, .width = width, .x = x, .variant = CHOOSE(square_sum)};
+    coppice_parallel_for(parts, &w, square_one);
+    double total = 0;
+    for (long i = 0; i < parts; i++) total += w.partial[i];
+    return total;
 }
 
 static void adamw_one(const rows_work *w, long r) {

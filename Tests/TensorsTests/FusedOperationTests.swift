@@ -27,6 +27,12 @@ private struct Fused: CustomTestStringConvertible, Sendable {
             $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1)
         },
         .init(name: "RMS normalization", shapes: [[300, 2], [2]]) { $0[0].rmsNormalized(weight: $0[1], epsilon: 0.1) },
+        .init(name: "layer normalization", shapes: [[3, 5], [5], [5]]) {
+            $0[0].layerNormalized(weight: $0[1], bias: $0[2], epsilon: 0.1)
+        },
+        .init(name: "layer normalization", shapes: [[65, 2, 7], [7], [7]]) {
+            $0[0].layerNormalized(weight: $0[1], bias: $0[2], epsilon: 0.1)
+        },
         .init(name: "gated SiLU", shapes: [[3, 5], [3, 5]]) { .gatedSiLU(gate: $0[0], up: $0[1]) },
         .init(name: "rotary embedding", shapes: [[2, 3, 2, 4]]) {
             $0[0].rotated(cosine: angles.cos(), sine: angles.sin())
@@ -118,6 +124,10 @@ extension SerializedByVariant {
             #expect(Tensor.zeros([0, 3]).softmax().shape == [0, 3])
             #expect(Tensor.zeros([0, 3]).crossEntropy(targets: Tensor([Int](), shape: [0])).shape == [0])
             #expect(Tensor.zeros([0, 3]).rmsNormalized(weight: .ones([3]), epsilon: 1).shape == [0, 3])
+            let (x, w) = (Tensor.zeros([0, 3]).tracked(), Tensor.ones([3]).tracked())
+            let y = x.layerNormalized(weight: w, bias: w, epsilon: 1)
+            #expect(y.shape == [0, 3])
+            #expect(gradients(of: y.sum(), withRespectTo: [x, w]).map(\.shape) == [[0, 3], [3]])
         }
     }
 }

@@ -30,6 +30,18 @@ enum { COPPICE_NORM_BLOCK = 128 };
 void coppice_rms_norm_weight_gradient(
     long rows, long columns, float epsilon, const float *x, const float *g, float *partial);
 
+/// out = w (x - mean(x)) / sqrt(variance(x) + epsilon) + b, row by row.
+void coppice_layer_norm(
+    long rows, long columns, float epsilon, const float *x, const float *w, const float *b, float *out);
+
+/// The gradient of `coppice_layer_norm` by x.
+void coppice_layer_norm_input_gradient(
+    long rows, long columns, float epsilon, const float *x, const float *w, const float *g, float *dx);
+
+/// The gradients of `coppice_layer_norm` by b and by w, summed over each block of COPPICE_NORM_BLOCK rows: `partial` is
+/// [ceil(rows / COPPICE_NORM_BLOCK), 2, columns], to be summed by the caller.
+void coppice_layer_norm_sums(long rows, long columns, float epsilon, const float *x, const float *g, float *partial);
+
 /// Rotates pairs (i, i + size / 2) of each row [positions, heads, size] by the angle whose cosine and sine are
 /// cosine[position, i] and direction * sine[position, i], i < size / 2. `batches` such blocks follow each other.
 void coppice_rotate(
@@ -52,6 +64,9 @@ void coppice_cross_entropy_gradient(
 /// Both at once: the losses, and dx[r, c] = softmax(x[r])[c] - (c == target[r]). `dx` may be `x`.
 void coppice_cross_entropy_step(
     long rows, long columns, const float *x, const int64_t *target, float *loss, float *dx);
+
+/// The sum of squares, in f64 over blocks of f32.
+double coppice_square_sum(long count, const float *x);
 
 /// One step of stochastic gradient descent with momentum in place: d = scale g + decay p, m = momentum m + d,
 /// p = p - rate (looks_ahead ? d + momentum m : m). `looks_ahead` is Nesterov's momentum (Sutskever et al. 2013).

@@ -25,10 +25,12 @@ public final class LayerNorm: Module {
         precondition(
             x.shape.suffix(shape.count) == shape[...],
             "layer normalization of shape \(x.shape), [..., \(shape)] expected")
-        var y = x.standardized(axes: Array((x.rank - shape.count)..<x.rank), epsilon: epsilon)
-        if let weight { y = y * weight.wrappedValue }
-        if let bias { y = y + bias.wrappedValue }
-        return y
+        // The normalized dimensions are one to the kernel.
+        let size = [shape.reduce(1, *)]
+        let scale = weight?.wrappedValue.reshaped(size) ?? .ones(size, dataType: x.dataType)
+        let shift = bias?.wrappedValue.reshaped(size) ?? .zeros(size, dataType: x.dataType)
+        return x.reshaped(x.shape.dropLast(shape.count) + size)
+            .layerNormalized(weight: scale, bias: shift, epsilon: epsilon).reshaped(x.shape)
     }
 }
 

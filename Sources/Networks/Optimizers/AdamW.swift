@@ -71,5 +71,8 @@ public struct AdamW {
 
 /// The Euclidean norm of several tensors taken together.
 public func globalNorm(_ tensors: [Tensor]) -> Double {
-    tensors.reduce(0) { $0 + $1.square().sum().doubles()[0] }.squareRoot()
+    tensors.reduce(0) { total, tensor in
+        guard tensor.dataType == .f32 else { return total + tensor.square().sum().doubles()[0] }
+        return total + tensor.withElements(Float.self) { coppice_square_sum($0.count, $0.baseAddress) }
+    }.squareRoot()
 }

@@ -83,22 +83,34 @@ public final class Recurrent<Cell: RecurrentCell>: Module {
     private func run(
         _ x: Tensor, _ index: Int, _ initial: [Tensor], backward: Bool
     ) -> (output: Tensor, state: [Tensor]) {
-        let own = weights[(index * (hasBias ? 4 : 2))...].prefix(hasBias ? 4 : 2).map(\.wrappedValue)
+        var own = weights[(index * (hasBias ? 4 : 2))...].prefix(hasBias ? 4 : 2).map(\.wrappedValue)
+        if !hasBias { own += [own[0], own[1]].map { .zeros([$0.shape[0]], dataType: $0.dataType) } }
+        let (time, inputs) = (x.shape[0], [x] + initial + own)
+        let result: Tensor
+        if let kernel = Cell.kernel {
+            let layer = RecurrentLayer(kernel, isReversed: backward) { Self.steps($0, backward: backward) }
+            result = .fused(layer, inputs)
+        } else {
+            result = Self.steps(inputs, backward: backward)
+        }
+        return (result.slice(axis: 0, 0..<time), initial.indices.map { result[time + $0] })
+    }
+
+    /// One layer in one direction, step by step: what ``RecurrentLayer`` computes.
+    private static func steps(_ inputs: [Tensor], backward: Bool) -> Tensor {
+        let (x, own) = (inputs[0], Array(inputs.suffix(4)))
         let (time, sequences) = (x.shape[0], x.shape[1])
         // The input's part of all steps is one product.
-        var inputs = x.reshaped([time * sequences, x.shape[2]]).matmul(own[0].transposed())
-        if hasBias { inputs = inputs + own[2] }
-        inputs = inputs.reshaped([time, sequences, own[0].shape[0]])
+        let parts = (x.reshaped([time * sequences, x.shape[2]]).matmul(own[0].transposed()) + own[2])
+            .reshaped([time, sequences, own[0].shape[0]])
         let recurrent = own[1].transposed()
-        var state = initial
+        var state = Array(inputs[1..<(1 + Cell.stateCount)])
         var outputs: [Tensor] = []
         for step in 0..<time {
-            var hidden = state[0].matmul(recurrent)
-            if hasBias { hidden = hidden + own[3] }
-            state = Cell.step(input: inputs[backward ? time - 1 - step : step], hidden: hidden, state: state)
+            let hidden = state[0].matmul(recurrent) + own[3]
+            state = Cell.step(input: parts[backward ? time - 1 - step : step], hidden: hidden, state: state)
             outputs.append(state[0])
         }
-        if time == 0 { return (Tensor.zeros([0, sequences, hiddenSize], dataType: x.dataType), state) }
-        return (Tensor.stacked(backward ? outputs.reversed() : outputs), state)
+        return .stacked((backward ? outputs.reversed() : outputs) + state)
     }
 }

@@ -6,6 +6,8 @@ public protocol RecurrentCell: Sendable {
     static var gateCount: Int { get }
     /// Tensors [sequences, hidden] in the state; the first is the output.
     static var stateCount: Int { get }
+    /// The kernel that runs whole layers of this cell, where there is one.
+    static var kernel: RecurrentLayer.Cell? { get }
 
     /// The state after one step.
     ///
@@ -13,6 +15,10 @@ public protocol RecurrentCell: Sendable {
     ///   - input: W_ih x + b_ih, [sequences, gates · hidden].
     ///   - hidden: W_hh h + b_hh, [sequences, gates · hidden].
     static func step(input: Tensor, hidden: Tensor, state: [Tensor]) -> [Tensor]
+}
+
+extension RecurrentCell {
+    public static var kernel: RecurrentLayer.Cell? { nil }
 }
 
 /// h' = tanh(input + hidden) (Elman, "Finding structure in time", 1990).
@@ -28,6 +34,7 @@ public enum ElmanCell: RecurrentCell {
 public enum LSTMCell: RecurrentCell {
     public static let gateCount = 4
     public static let stateCount = 2
+    public static let kernel: RecurrentLayer.Cell? = .lstm
 
     public static func step(input: Tensor, hidden: Tensor, state: [Tensor]) -> [Tensor] {
         let gates = (input + hidden).split(into: 4)
@@ -40,6 +47,7 @@ public enum LSTMCell: RecurrentCell {
 public enum GRUCell: RecurrentCell {
     public static let gateCount = 3
     public static let stateCount = 1
+    public static let kernel: RecurrentLayer.Cell? = .gru
 
     public static func step(input: Tensor, hidden: Tensor, state: [Tensor]) -> [Tensor] {
         let (x, h) = (input.split(into: 3), hidden.split(into: 3))
