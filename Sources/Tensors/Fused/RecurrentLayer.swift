@@ -82,7 +82,8 @@ public struct RecurrentLayer: FusedOperation {
     }
 
     private func parts(_ inputs: [Tensor], _ sizes: Sizes) -> [Part]? {
-        let count = min(8, max(1, sizes.sequences / 4))
+        // Each part reads all weights at each step: that pays for many sequences.
+        let count = sizes.sequences >= 32 ? min(8, sizes.sequences / 16) : sizes.sequences >= 8 ? 2 : 1
         let length = (sizes.sequences + count - 1) / count
         var parts: [Part] = []
         for start in stride(from: 0, to: sizes.sequences, by: length) {
