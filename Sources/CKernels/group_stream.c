@@ -299,26 +299,34 @@ static void run_task(void *context, long index) {
 
 /// The activations of one row as registers of weights want them.
 static void arrange(const coppice_group_sparse *w, const coppice_rounded_rows *x, long i, int8_t *codes, float *pairs) {
-    const int8_t *from = x->codes + i * x->padded;
-    const long columns = pair_columns(w), half = w->group / 2;
-    const float *scales = x->scales + i * (x->padded / COPPICE_ROUNDED_BLOCK);
+    const long half = w->group / 2, blocks = x->padded / COPPICE_ROUNDED_BLOCK;
+    const float *scales = x->scales + i * blocks, *sums = x->sums + i * blocks;
     // Where two quarters have the same pair, each gets half of its sum.
     const float share = w->bits == 8 && w->group > 16 ? 0.5f : 1;
     const float zero = (w->zeros ? 1 : (float)(1 << (w->bits - 1))) * share;
     if (w->bits == 4 && w->group > 16) {
-        for (long at = 0; at < x->padded; at += w->group)
-            for (long c = 0; c < half; c++) {
-                codes[at + c] = from[at + 2 * c];
-                codes[at + half + c] = from[at + 2 * c + 1];
-            }
+        // Of each group the even columns, then the odd ones: of a step they lie 64 bytes apart.
+        const int8_t *from = x->split_codes + i * x->padded;
+        for (long at = 0; at < x->padded; at += w->group) {
+            const int8_t *evens = from + at / COPPICE_ROUNDED_STEP * COPPICE_ROUNDED_STEP
+                                  + at % COPPICE_ROUNDED_STEP / 2;
+            memcpy(codes + at, evens, (size_t)half);
+            memcpy(codes + at + half, evens + COPPICE_ROUNDED_STEP / 2, (size_t)half);
+        }
     } else {
-        memcpy(codes, from, (size_t)x->padded);
+        memcpy(codes, x->codes + i * x->padded, (size_t)x->padded);
     }
-    for (long at = 0; at < x->padded; at += columns, pairs += 2) {
-        int32_t sum = 0;
-        for (long c = 0; c < columns; c++) sum += from[at + c];
-        pairs[0] = scales[at / COPPICE_ROUNDED_BLOCK];
-        pairs[1] = pairs[0] * (float)sum * zero;
+    if (w->group == 16) {
+        const int32_t *totals = x->half_totals + i * 2 * blocks;
+        for (long at = 0; at < 2 * blocks; at++, pairs += 2) {
+            pairs[0] = scales[at / 2];
+            pairs[1] = pairs[0] * (float)totals[at] * zero;
+        }
+    } else {
+        for (long at = 0; at < blocks; at++, pairs += 2) {
+            pairs[0] = scales[at];
+            pairs[1] = sums[at] * zero;
+        }
     }
 }
 
