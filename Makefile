@@ -45,6 +45,7 @@ lint:
 
 ## Builds the documentation of the public modules into .build/docs.
 docs: setup
+	@mkdir -p .build/docs
 	@for target in CoppiceTensors CoppiceNetworks CoppiceFormats CoppiceModels CoppiceCompression CoppiceTraining CoppiceInference CoppiceServing CoppiceEvidence; do \
 		swift package --allow-writing-to-directory .build/docs generate-documentation --target $$target --output-path .build/docs/$$target || exit 1; \
 	done

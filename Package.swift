@@ -52,7 +52,11 @@ let package = Package(
             dependencies: [
                 "CoppiceNetworks", "CoppiceModels", .product(name: "GRDB", package: "GRDB.swift"),
             ], path: "Sources/Training"),
-        .target(name: "CoppiceInference", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Inference"),
+        .target(
+            name: "CoppiceInference",
+            dependencies: [
+                "CoppiceModels", "CKernels", .product(name: "OrderedCollections", package: "swift-collections"),
+            ], path: "Sources/Inference"),
         .target(
             name: "CoppiceCompression", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Compression"),
         // Floor 5.
@@ -76,6 +80,7 @@ let package = Package(
             dependencies: [
                 "CoppiceServing", "CoppiceEvidence", "CKernels", "CSystemBLAS", "CSystemDNNL", argumentParser,
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             path: "Sources/coppice",
             resources: [.copy("Resources/tales"), .copy("Resources/sample-tales.txt")]),

@@ -28,18 +28,27 @@ extension RowKernelWeight {
 /// ```
 public struct WeightGroup: Sendable {
     public let weights: [any WeightFormat]
-    private let together: [(index: Int, weight: any RowKernelWeight)]
+    private let kernels: KernelTable
+    private let together: [Member]
     private let alone: [Int]
 
+    private struct Member {
+        let index: Int
+        let weight: any RowKernelWeight
+        /// The table's word for the weight.
+        let fewRows: Int?
+    }
+
     /// - Precondition: the weights have the same number of columns.
-    public init(_ weights: [any WeightFormat]) {
+    public init(_ weights: [any WeightFormat], kernels: KernelTable = .standard) {
         precondition(weights.allSatisfy { $0.columns == weights[0].columns }, "weights of several widths")
         self.weights = weights
-        var together: [(index: Int, weight: any RowKernelWeight)] = []
+        self.kernels = kernels
+        var together: [Member] = []
         var alone: [Int] = []
         for (index, weight) in weights.enumerated() {
             if let weight = weight as? any RowKernelWeight {
-                together.append((index, weight))
+                together.append(Member(index: index, weight: weight, fewRows: kernels.fewRows[weight.label]))
             } else {
                 alone.append(index)
             }
@@ -77,7 +86,8 @@ public struct WeightGroup: Sendable {
         _ body: () -> Void
     ) {
         guard position < together.count else { return body() }
-        together[position].weight.withRowKernel(for: x) { kernel in
+        let member = together[position]
+        self.kernels.withRowKernel(member.weight, fewRows: member.fewRows, for: x) { kernel in
             kernels.initializeElement(at: position, to: kernel)
             collect(kernels, from: position + 1, x, body)
         }

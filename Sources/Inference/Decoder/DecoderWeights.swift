@@ -20,17 +20,6 @@ struct Projection: Sendable {
 
     var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
 
-    /// y = x Wᵀ + b for `count` rows, both contiguous.
-    func apply(
-        _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int, precision: ActivationPrecision
-    ) {
-        weight.multiply(
-            ActivationRows(
-                x, rows: count, columns: weight.columns, stride: weight.columns, mayNarrow: precision == .bf16),
-            into: output(y, count: count))
-        addBias(to: y, count: count)
-    }
-
     fileprivate func output(_ y: UnsafeMutablePointer<Float>, count: Int) -> OutputRows {
         OutputRows(y, rows: count, columns: weight.rows, stride: weight.rows)
     }
@@ -41,14 +30,14 @@ struct Projection: Sendable {
     }
 }
 
-/// Projections of the same activations.
+/// One projection, or several of the same activations.
 struct ProjectionGroup: Sendable {
     let projections: [Projection]
     private let weights: WeightGroup
 
-    init(_ projections: [Projection]) {
+    init(_ projections: [Projection], kernels: KernelTable) {
         self.projections = projections
-        weights = WeightGroup(projections.map(\.weight))
+        weights = WeightGroup(projections.map(\.weight), kernels: kernels)
     }
 
     var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
@@ -73,11 +62,11 @@ struct DecoderLayerWeights: Sendable {
     let attention: ProjectionGroup
     let queryNorm: Tensor?
     let keyNorm: Tensor?
-    let output: Projection
+    let output: ProjectionGroup
     let feedForwardNorm: Tensor
     /// Gate and up.
     let expansion: ProjectionGroup
-    let down: Projection
+    let down: ProjectionGroup
 
     var byteCount: Int {
         let projections = attention.byteCount + output.byteCount + expansion.byteCount + down.byteCount
@@ -91,11 +80,14 @@ struct DecoderWeights: Sendable {
     let layers: [DecoderLayerWeights]
     let finalNorm: Tensor
     /// The embedding itself where the model ties them.
-    let head: any WeightFormat
+    let head: ProjectionGroup
 
     /// - Throws: what the source throws, and `badData` naming the tensor whose shape is not the configuration's, or
     ///   the vector that holds NaN or infinite values.
-    init(_ configuration: DecoderConfiguration, from weights: some DecoderWeightSource, source: String?) throws {
+    init(
+        _ configuration: DecoderConfiguration, from weights: some DecoderWeightSource, source: String?,
+        kernels: KernelTable
+    ) throws {
         let hidden = configuration.hiddenSize, headSize = configuration.headSize
         let queries = configuration.headCount * headSize, keys = configuration.keyValueHeadCount * headSize
 
@@ -121,6 +113,7 @@ struct DecoderWeights: Sendable {
             }
             return values
         }
+        func group(_ projections: Projection...) -> ProjectionGroup { ProjectionGroup(projections, kernels: kernels) }
         func projection(_ prefix: String, _ rows: Int, _ columns: Int, hasBias: Bool) throws -> Projection {
             Projection(
                 weight: try matrix("\(prefix).weight", rows, columns),
@@ -134,34 +127,40 @@ struct DecoderWeights: Sendable {
             let hasBias = configuration.hasAttentionBias, inner = configuration.intermediateSize
             return DecoderLayerWeights(
                 inputNorm: try vector("\(prefix).input_layernorm.weight", hidden),
-                attention: ProjectionGroup([
+                attention: group(
                     try projection("\(attention).q_proj", queries, hidden, hasBias: hasBias),
                     try projection("\(attention).k_proj", keys, hidden, hasBias: hasBias),
-                    try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias),
-                ]),
+                    try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias)),
                 queryNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).q_norm.weight", headSize) : nil,
                 keyNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).k_norm.weight", headSize) : nil,
-                output: try projection("\(attention).o_proj", hidden, queries, hasBias: configuration.hasOutputBias),
+                output: group(
+                    try projection("\(attention).o_proj", hidden, queries, hasBias: configuration.hasOutputBias)),
                 feedForwardNorm: try vector("\(prefix).post_attention_layernorm.weight", hidden),
-                expansion: ProjectionGroup([
+                expansion: group(
                     try projection(
                         "\(feedForward).gate_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
                     try projection(
-                        "\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
-                ]),
-                down: try projection(
-                    "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias))
+                        "\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias)),
+                down: group(
+                    try projection(
+                        "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias)))
         }
         finalNorm = try vector("model.norm.weight", hidden)
-        head =
+        let scores =
             configuration.tiesEmbeddings
             ? embedding : try matrix("lm_head.weight", configuration.vocabularySize, hidden)
+        head = group(Projection(weight: scores, bias: nil))
     }
 
     /// Bytes of weights that a decoding step reads: all but the embedding table's other rows.
     var bytesPerToken: Int {
         let embeddingRow = embedding.rows == 0 ? 0 : embedding.byteCount / embedding.rows
         return layers.reduce(embeddingRow + finalNorm.byteCount + head.byteCount) { $0 + $1.byteCount }
+    }
+
+    /// All that multiplies, in order of use.
+    var projections: [Projection] {
+        (layers.flatMap { [$0.attention, $0.output, $0.expansion, $0.down] } + [head]).flatMap(\.projections)
     }
 
     /// The first matrix that holds a number that is not finite. O(weights); for error messages.
@@ -173,10 +172,10 @@ struct DecoderWeights: Sendable {
                 ["q", "k", "v", "o"].map { "\(attention).\($0)_proj.weight" }
                 + ["gate", "up", "down"].map { "\(feedForward).\($0)_proj.weight" }
             let projections =
-                layer.attention.projections + [layer.output] + layer.expansion.projections + [layer.down]
+                [layer.attention, layer.output, layer.expansion, layer.down].flatMap(\.projections)
             named += zip(names, projections.map(\.weight))
         }
-        named.append(("lm_head.weight", head))
+        named.append(("lm_head.weight", head.projections[0].weight))
         return named.first { _, weight in
             withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, weight.columns)) { row in
                 guard let base = row.baseAddress else { return false }

@@ -89,13 +89,13 @@ extension LanguageModel {
             count = selection.count
         }
         guard count > 0 else { return }
-        layer.output.apply(pass.attended, into: pass.normalized, count: count, precision: activations)
+        layer.output.apply(pass.attended, into: [pass.normalized], count: count, precision: execution.activations)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
 
         normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: activations)
+        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: execution.activations)
         coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
-        layer.down.apply(pass.gate, into: pass.normalized, count: count, precision: activations)
+        layer.down.apply(pass.gate, into: [pass.normalized], count: count, precision: execution.activations)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
     }
 
@@ -104,7 +104,7 @@ extension LanguageModel {
         let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
         normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
         layer.attention.apply(
-            pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: activations)
+            pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: execution.activations)
         normalizeHeads(of: pass.queries, by: layer.queryNorm, heads: heads, pass)
         normalizeHeads(of: pass.keys, by: layer.keyNorm, heads: keyHeads, pass)
         var shape = coppice_attention_shape()
@@ -153,8 +153,7 @@ extension LanguageModel {
         let base = cache.workspace.logits.reserve(count * vocabularySize)
         if count > 0 {
             normalize(pass.hidden, by: weights.finalNorm, into: pass.normalized, count: count)
-            Projection(weight: weights.head, bias: nil).apply(
-                pass.normalized, into: base, count: count, precision: activations)
+            weights.head.apply(pass.normalized, into: [base], count: count, precision: execution.activations)
         }
         return Logits(count: count, vocabularySize: vocabularySize, base: base, cache: cache)
     }

@@ -1,3 +1,4 @@
+import CoppiceFormats
 import CoppiceModels
 import CoppiceTensors
 
@@ -16,23 +17,23 @@ public final class LanguageModel: Sendable {
     public let configuration: DecoderConfiguration
     /// What errors call the model: its path.
     public let source: String?
-    /// What activations are where a prompt meets bf16 weights.
-    public let activations: ActivationPrecision
+    /// How it is computed.
+    public let execution: ExecutionOptions
     let weights: DecoderWeights
     let rotary: RotaryTable
 
     /// A model over a checkpoint's (mapped) weights. Reads only the vectors: fast for a file of any size.
     ///
     /// - Throws: `badData` that names the tensor which is missing or has the wrong shape.
-    public convenience init(_ checkpoint: Checkpoint, activations: ActivationPrecision = .f32) throws {
+    public convenience init(_ checkpoint: Checkpoint, execution: ExecutionOptions = ExecutionOptions()) throws {
         try self.init(
-            checkpoint.configuration, weights: checkpoint, source: checkpoint.path, activations: activations)
+            checkpoint.configuration, weights: checkpoint, source: checkpoint.path, execution: execution)
     }
 
     /// A model whose weights come from anywhere, such as one just compressed in memory.
     public init(
         _ configuration: DecoderConfiguration, weights: some DecoderWeightSource, source: String? = nil,
-        activations: ActivationPrecision = .f32
+        execution: ExecutionOptions = ExecutionOptions()
     ) throws {
         guard configuration.headSize.isMultiple(of: 2), (1...512).contains(configuration.headSize) else {
             throw CoppiceError(
@@ -48,8 +49,9 @@ public final class LanguageModel: Sendable {
         }
         self.configuration = configuration
         self.source = source
-        self.activations = activations
-        self.weights = try DecoderWeights(configuration, from: weights, source: source)
+        self.execution = execution
+        self.weights = try DecoderWeights(
+            configuration, from: weights, source: source, kernels: execution.kernels)
         rotary = RotaryTable(
             configuration.rotary, headSize: configuration.headSize, context: configuration.maximumPositions)
     }
@@ -66,6 +68,18 @@ public final class LanguageModel: Sendable {
 
     /// Bytes of weights that one decoding step reads.
     public var weightBytesPerToken: Int { weights.bytesPerToken }
+
+    /// The kernels that multiply the model's weights, by their format, in order of first use.
+    public func kernelChoices() -> [(format: String, choice: KernelChoice)] {
+        var seen: Set<String> = []
+        return weights.projections.compactMap { projection in
+            let weight = projection.weight
+            guard seen.insert(weight.label).inserted,
+                let choice = execution.kernels.choice(for: weight, mayNarrow: execution.activations == .bf16)
+            else { return nil }
+            return (weight.label, choice)
+        }
+    }
 
     /// A cache for texts of `capacity` positions together.
     ///

@@ -26,12 +26,12 @@ public final class BatchEngine: TextEngine {
     /// - Throws: whatever is wrong with the checkpoint's files.
     public convenience init(
         path: String, modelName: String? = nil, limits: EngineLimits = EngineLimits(),
-        cacheElement: KeyValueCache.Element = .f32, activations: ActivationPrecision = .f32
+        cacheElement: KeyValueCache.Element = .f32, execution: ExecutionOptions = ExecutionOptions()
     ) throws {
         let checkpoint = try Checkpoint.open(path)
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         try self.init(
-            LanguageModel(checkpoint, activations: activations), modelName: modelName ?? name,
+            LanguageModel(checkpoint, execution: execution), modelName: modelName ?? name,
             tokenizer: checkpoint.tokenizer(),
             chatTemplate: checkpoint.chatTemplate.map { try ChatTemplate($0) }, limits: limits,
             cacheElement: cacheElement)

@@ -42,11 +42,11 @@ public final class TextGenerator {
     ///
     /// - Throws: whatever is wrong with its files.
     public convenience init(
-        path: String, cacheElement: KeyValueCache.Element = .f32, activations: ActivationPrecision = .f32
+        path: String, cacheElement: KeyValueCache.Element = .f32, execution: ExecutionOptions = ExecutionOptions()
     ) throws {
         let checkpoint = try Checkpoint.open(path)
         try self.init(
-            LanguageModel(checkpoint, activations: activations), tokenizer: checkpoint.tokenizer(),
+            LanguageModel(checkpoint, execution: execution), tokenizer: checkpoint.tokenizer(),
             cacheElement: cacheElement)
     }
 

@@ -1,3 +1,4 @@
+import CoppiceFormats
 import CoppiceTensors
 import OrderedCollections
 
@@ -12,6 +13,8 @@ public struct ModelInventory: Sendable {
         /// Bytes that it takes when used.
         public var byteCount: Int
         public var zeroCount: Int
+        /// The kernels that multiply it, for matrices.
+        public var kernel: KernelChoice?
 
         public var elementCount: Int { shape.reduce(1, *) }
         public var bitsPerWeight: Double { elementCount == 0 ? 0 : Double(byteCount) * 8 / Double(elementCount) }
@@ -27,7 +30,7 @@ public struct ModelInventory: Sendable {
     /// Looks at every weight. O(weights), to count zeros.
     ///
     /// - Throws: `.badData` when the parts of a compressed weight do not fit together.
-    public init(_ checkpoint: Checkpoint) throws {
+    public init(_ checkpoint: Checkpoint, kernels: KernelTable = .standard) throws {
         path = checkpoint.path
         configuration = checkpoint.configuration
         entries = try checkpoint.weightNames.map { name in
@@ -35,12 +38,13 @@ public struct ModelInventory: Sendable {
                 let weight = try checkpoint.weight(name)
                 return Entry(
                     name: name, shape: [weight.rows, weight.columns], format: weight.label, byteCount: weight.byteCount,
-                    zeroCount: weight.rows * weight.columns - weight.nonZeroCount)
+                    zeroCount: weight.rows * weight.columns - weight.nonZeroCount, kernel: kernels.choice(for: weight))
             }
             let tensor = try checkpoint.tensor(name)
+            let kernel = tensor.rank == 2 ? try kernels.choice(for: DenseWeight(tensor), mayNarrow: true) : nil
             return Entry(
                 name: name, shape: tensor.shape, format: tensor.dataType.description, byteCount: tensor.byteCount,
-                zeroCount: tensor.zeroCount)
+                zeroCount: tensor.zeroCount, kernel: kernel)
         }
     }
 
@@ -63,6 +67,7 @@ public struct ModelInventory: Sendable {
             let head: OrderedDictionary<String, JSON> = [
                 "name": .string(entry.name), "shape": .array(entry.shape.map { .integer($0) }),
                 "format": .string(entry.format),
+                "kernel": entry.kernel.map { .string($0.description) } ?? .null,
             ]
             return JSON.object(head.merging(numbers(entry)) { $1 })
         }
@@ -77,19 +82,20 @@ public struct ModelInventory: Sendable {
 
     /// A summary and a table, one tensor a line, for people.
     public var text: String {
-        let head = ["tensor", "shape", "format", "bytes", "bits/weight", "zeros"]
+        let head = ["tensor", "shape", "format", "bytes", "bits/weight", "zeros", "kernel"]
         let rows = (entries + [total]).map { entry in
             [
                 entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format,
                 Self.grouped(entry.byteCount),
                 Self.rounded(entry.bitsPerWeight, 2), Self.rounded(entry.sparsity * 100, 1) + " %",
+                entry.kernel?.description ?? "",
             ]
         }
         let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
         func line(_ cells: [String]) -> String {
             let padded = cells.enumerated().map { column, cell in
                 let space = String(repeating: " ", count: widths[column] - cell.count)
-                return column < 3 ? cell + space : space + cell
+                return column < 3 ? cell + space : column == head.count - 1 ? cell : space + cell
             }
             return padded.joined(separator: "  ")
         }

@@ -3,6 +3,7 @@ import CoppiceInference
 import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
+import OrderedCollections
 
 /// `coppice bench`: how fast a model reads and writes.
 struct Bench: ParsableCommand {
@@ -25,17 +26,18 @@ struct Bench: ParsableCommand {
     var precision = OperandPrecision.f32
     @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
     var steps = 5
-    @OptionGroup var precisionOption: PrecisionOption
+    @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         if train { return try measureTraining() }
-        let model = try LanguageModel(Checkpoint.open(model.path), activations: precisionOption.activations)
+        let model = try LanguageModel(Checkpoint.open(model.path), execution: execution.options)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
         let result = try benchmark.run(model, cacheElement: cache.type)
+        let kernels = model.kernelChoices()
         if common.json {
             try Output.json(
                 .object([
@@ -47,6 +49,9 @@ struct Bench: ParsableCommand {
                     "prompt_tokens": .integer(result.promptTokens),
                     "generated_tokens": .integer(result.generatedTokens),
                     "cache_type": .string(cache.type.rawValue),
+                    "kernels": .object(
+                        OrderedDictionary(
+                            uniqueKeysWithValues: kernels.map { ($0.format, .string($0.choice.description)) })),
                 ]))
         } else {
             try Output.line(
@@ -55,6 +60,7 @@ struct Bench: ParsableCommand {
                     + "(\(Output.bytes(result.bytesPerToken)) a token, "
                     + "\(Output.number(result.rooflineFraction * 100, digits: 0)) % of the memory bandwidth of "
                     + "\(Output.number(result.readBandwidth / 1e9, digits: 1)) GB/s)")
+            for (format, choice) in kernels { try Output.line("\(format): \(choice)") }
         }
     }
 

@@ -15,7 +15,7 @@ struct Chat: ParsableCommand {
     @Option(help: ArgumentHelp("Tokens of one answer at most.", valueName: "n"))
     var maxTokens = 256
     @OptionGroup var sampling: SamplingArguments
-    @OptionGroup var precision: PrecisionOption
+    @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
@@ -24,7 +24,7 @@ struct Chat: ParsableCommand {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
         let tokenizer = try checkpoint.tokenizer()
-        let languageModel = try LanguageModel(checkpoint, activations: precision.activations)
+        let languageModel = try LanguageModel(checkpoint, execution: execution.options)
         let generator = try TextGenerator(
             languageModel, tokenizer: tokenizer, cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))

@@ -16,7 +16,7 @@ struct Generate: ParsableCommand {
     @Flag(help: "Go on after the model's end token.")
     var ignoreEnd = false
     @OptionGroup var sampling: SamplingArguments
-    @OptionGroup var precision: PrecisionOption
+    @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
@@ -24,7 +24,7 @@ struct Generate: ParsableCommand {
     func run() throws {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
-        let languageModel = try LanguageModel(checkpoint, activations: precision.activations)
+        let languageModel = try LanguageModel(checkpoint, execution: execution.options)
         let generator = try TextGenerator(
             languageModel, tokenizer: checkpoint.tokenizer(), cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CoppiceInference
 import CoppiceModels
 
 /// `coppice inspect`: what a model consists of.
@@ -10,7 +11,7 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let inventory = try ModelInventory(Checkpoint.open(model.path))
+        let inventory = try ModelInventory(Checkpoint.open(model.path), kernels: TunedKernels.load())
         if common.json { try Output.json(inventory.json) } else { try Output.line(inventory.text) }
     }
 }

@@ -25,7 +25,7 @@ struct Serve: AsyncParsableCommand {
     var queue = 256
     @Flag(help: "Log every request on standard error.")
     var verbose = false
-    @OptionGroup var precision: PrecisionOption
+    @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
 
@@ -42,7 +42,7 @@ struct Serve: AsyncParsableCommand {
         let engine = try BatchEngine(
             path: model.path, modelName: modelName ?? model.displayName,
             limits: EngineLimits(runningRequests: parallel, waitingRequests: queue), cacheElement: cache.type,
-            activations: precision.activations)
+            execution: execution.options)
         var configuration = ServerConfiguration()
         configuration.host = host
         configuration.port = port
