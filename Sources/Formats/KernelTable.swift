@@ -84,44 +84,60 @@ extension KernelTable {
     /// Measures, for each weight that has kernels of both kinds, up to how many rows its rows are read faster than
     /// panels. Takes some seconds for weights of some megabytes.
     ///
+    /// Passes go over all weights, so that weights that together exceed the processor's caches come from memory, as a
+    /// model's do.
+    ///
     /// - Parameters:
     ///   - passes: products of each kind that are timed, of which the fastest counts.
-    ///   - progress: called with the weights done and all weights.
+    ///   - progress: called with the numbers of rows done and all of them.
     public static func measure(
         _ weights: [any WeightFormat], passes: Int = 5, progress: (Int, Int) -> Void = { _, _ in }
     ) -> KernelTable {
+        let own = weights.map { standard.choice(for: $0).flatMap { $0.few == nil ? nil : $0.fewRows } }
+        let counts = [2, 3, 4, 5, 6, 7, 8, 12, 16, 24]
         var table = KernelTable()
-        for (index, weight) in weights.enumerated() {
-            if let weight = weight as? any RowKernelWeight, let own = standard.choice(for: weight), own.few != nil {
-                table.fewRows[weight.label] = crossover(weight, upTo: own.fewRows, passes: passes)
+        var isDecided = own.map { $0 == nil }
+        for (step, rows) in counts.enumerated() {
+            let open = weights.indices.filter { !isDecided[$0] && rows <= (own[$0] ?? 0) }
+            let byRows = fastest(open.map { weights[$0] }, rows: rows, passes: passes, panels: false)
+            let byPanels = fastest(open.map { weights[$0] }, rows: rows, passes: passes, panels: true)
+            for (position, index) in open.enumerated() where byPanels[position] * 1.05 < byRows[position] {
+                // Panels must win clearly: noise should not take a kernel's own choice away.
+                table.fewRows[weights[index].label] = step == 0 ? 1 : counts[step - 1]
+                isDecided[index] = true
             }
-            progress(index + 1, weights.count)
+            progress(step + 1, counts.count)
         }
+        for index in weights.indices where !isDecided[index] { table.fewRows[weights[index].label] = own[index] }
         return table
     }
 
-    /// The last of 1, 2, 3, … rows before the first that panels multiply faster.
-    private static func crossover(_ weight: any RowKernelWeight, upTo most: Int, passes: Int) -> Int {
-        let x = [Float](repeating: 0.5, count: max(1, most * weight.columns))
-        var y = [Float](repeating: 0, count: max(1, most * weight.rows))
-        return x.withUnsafeBufferPointer { input in
+    /// The fastest product of each weight with so many rows.
+    private static func fastest(
+        _ weights: [any WeightFormat], rows: Int, passes: Int, panels: Bool
+    ) -> [Duration] {
+        let groups = weights.map {
+            WeightGroup([$0], kernels: panels ? KernelTable(fewRows: [$0.label: 1]) : .standard)
+        }
+        var best = [Duration](repeating: .seconds(1 << 20), count: weights.count)
+        let x = [Float](repeating: 0.5, count: rows * (weights.map(\.columns).max() ?? 0))
+        var y = [Float](repeating: 0, count: rows * (weights.map(\.rows).max() ?? 0))
+        x.withUnsafeBufferPointer { input in
             y.withUnsafeMutableBufferPointer { output in
-                guard let from = input.baseAddress, let to = output.baseAddress else { return most }
-                for rows in stride(from: 2, through: most, by: most > 8 ? 2 : 1) {
-                    let activations = ActivationRows(from, rows: rows, columns: weight.columns, stride: weight.columns)
-                    let result = OutputRows(to, rows: rows, columns: weight.rows, stride: weight.rows)
-                    func fastest(_ table: KernelTable) -> Duration {
-                        let group = WeightGroup([weight], kernels: table)
-                        return (0..<passes).map { _ in
-                            ContinuousClock().measure { group.multiply(activations, into: [result]) }
-                        }.min() ?? .zero
+                guard let from = input.baseAddress, let to = output.baseAddress else { return }
+                for _ in 0..<passes {
+                    for (index, weight) in weights.enumerated() {
+                        let activations = ActivationRows(
+                            from, rows: rows, columns: weight.columns, stride: weight.columns)
+                        let result = OutputRows(to, rows: rows, columns: weight.rows, stride: weight.rows)
+                        let time = ContinuousClock().measure {
+                            groups[index].multiply(activations, into: [result])
+                        }
+                        best[index] = min(best[index], time)
                     }
-                    // Panels must win clearly: noise should not take a kernel's own choice away.
-                    let byRows = fastest(.standard), byPanels = fastest(KernelTable(fewRows: [weight.label: 1]))
-                    if byPanels * 1.05 < byRows { return rows - 1 }
                 }
-                return most
             }
         }
+        return best
     }
 }

@@ -79,7 +79,7 @@ extension LanguageModel {
     }
 
     private func run(_ index: Int, _ pass: Pass, narrowingTo selection: [Int]?) {
-        let layer = weights.layers[index]
+        let layer = weights.layers[index], precision = execution.activations
         attend(layer, index, pass)
         var count = pass.count
         if let selection {
@@ -89,22 +89,22 @@ extension LanguageModel {
             count = selection.count
         }
         guard count > 0 else { return }
-        layer.output.apply(pass.attended, into: [pass.normalized], count: count, precision: execution.activations)
+        layer.output.apply(pass.attended, into: [pass.normalized], count: count, precision: precision)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
 
         normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: execution.activations)
+        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: precision)
         coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
-        layer.down.apply(pass.gate, into: [pass.normalized], count: count, precision: execution.activations)
+        layer.down.apply(pass.gate, into: [pass.normalized], count: count, precision: precision)
         coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
     }
 
     private func attend(_ layer: DecoderLayerWeights, _ index: Int, _ pass: Pass) {
-        let count = pass.count, headSize = configuration.headSize
+        let count = pass.count, headSize = configuration.headSize, precision = execution.activations
         let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
         normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
         layer.attention.apply(
-            pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: execution.activations)
+            pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: precision)
         normalizeHeads(of: pass.queries, by: layer.queryNorm, heads: heads, pass)
         normalizeHeads(of: pass.keys, by: layer.keyNorm, heads: keyHeads, pass)
         var shape = coppice_attention_shape()

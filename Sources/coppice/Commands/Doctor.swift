@@ -62,7 +62,7 @@ struct Doctor: ParsableCommand {
         var hasBegun = false
         let weights = try FormatBenchmark.examples(rows: 1024, columns: 4096)
         let table = KernelTable.measure(weights) { done, total in
-            if !hasBegun { progress.begin("measure kernels", total: total, unit: "formats") }
+            if !hasBegun { progress.begin("measure kernels", total: total, unit: "sizes") }
             hasBegun = true
             progress.advance(to: done, note: "")
         }
