@@ -37,14 +37,15 @@ COPPICE_AVX2 COPPICE_INLINE void block_scales(
     count = whole ? a_step : w->groups - at;
     at += row * w->groups;
     uint64_t halves = 0;
-    uint32_t zeros = 0;
+    uint32_t zeros = 0, two;
+    uint16_t two_zeros;
     if (whole && a_step == 4) memcpy(&halves, f16 + 2 * at, 8);
-    else if (whole) memcpy(&halves, f16 + 2 * at, 4);
+    else if (whole) memcpy(&two, f16 + 2 * at, 4), halves = two;
     else memcpy(&halves, f16 + 2 * at, (size_t)(count < a_step ? count : a_step) * 2);
     *scales = _mm_cvtph_ps(_mm_cvtsi64_si128((long long)halves));
     if (w->zeros) {
         if (whole && a_step == 4) memcpy(&zeros, w->zeros + at, 4);
-        else if (whole) memcpy(&zeros, w->zeros + at, 2);
+        else if (whole) memcpy(&two_zeros, w->zeros + at, 2), zeros = two_zeros;
         else memcpy(&zeros, w->zeros + at, (size_t)(count < a_step ? count : a_step));
         __m128 z = _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)zeros)));
         *offsets = _mm_mul_ps(*scales, z);

@@ -115,6 +115,18 @@ public struct FormatBenchmark: Sendable {
         for quantization in quantizations {
             weights.append(try IntegerGroupWeight(quantizing: matrix, quantization))
         }
+        for quantization in [
+            BitPlaneQuantization(bits: 1, codes: .bipolar), .ternary(groupSize: 128), BitPlaneQuantization(bits: 2),
+            BitPlaneQuantization(bits: 2, groupSize: 64, codes: .asymmetric), BitPlaneQuantization(bits: 3),
+            BitPlaneQuantization(bits: 3, groupSize: 128), BitPlaneQuantization(bits: 3, groupSize: 64, codes: .bipolar),
+            BitPlaneQuantization(bits: 5, groupSize: 128), BitPlaneQuantization(bits: 6),
+            BitPlaneQuantization(bits: 6, groupSize: 64),
+        ] { weights.append(try BitPlaneWeight(quantizing: matrix, quantization)) }
+        for quantization in [
+            CodebookQuantization(bits: 4, groupSize: 64), CodebookQuantization(bits: 4, tables: .row),
+            CodebookQuantization(bits: 3, groupSize: 128, tables: .group),
+            CodebookQuantization(bits: 4, curve: .power(exponent: nil)),
+        ] { weights.append(try CodebookWeight(quantizing: matrix, quantization)) }
         let types: [PackedValueType] = [.float(.bf16), .integer(int8), .integer(int4)]
         for (kept, length) in [(2, 4), (1, 4), (2, 8), (4, 8)]
         where SemiStructuredWeight.supports(kept: kept, of: length, columns: columns) {

@@ -17,8 +17,8 @@ public enum WeightFormats {
     public static let all: [Family] = [
         Family(DenseWeight.self), Family(IntegerGroupWeight.self), Family(SemiStructuredWeight.self),
         Family(BitmaskSparseWeight.self), Family(GroupSparseWeight.self), Family(LowRankWeight.self),
-        Family(SharedPoolWeight.self),
-        Family(ColumnPermutedWeight.self), Family(BlockWeight.self),
+        Family(SharedPoolWeight.self), Family(ColumnPermutedWeight.self), Family(BlockWeight.self),
+        Family(BitPlaneWeight.self), Family(CodebookWeight.self),
     ]
 
     /// The weight that a checkpoint stored.
