@@ -44,7 +44,8 @@ coppice_cpu_level coppice_set_cpu_level(coppice_cpu_level level) {
 int coppice_cpu_has_vnni(void) {
 #if defined(__x86_64__)
     return coppice_cpu_level_in_use() == COPPICE_CPU_AVX512 && __builtin_cpu_supports("avx512vnni")
-        && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
+        && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2")
+        && __builtin_cpu_supports("gfni");
 #else
     return 0;
 #endif

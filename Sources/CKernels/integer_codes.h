@@ -60,7 +60,8 @@ COPPICE_AVX2 COPPICE_INLINE void block_scales(
 
 #define COPPICE_VNNI \
     __attribute__((target( \
-        "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx512vbmi2,avx2,fma,f16c,bmi,bmi2,popcnt")))
+        "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx512vbmi2,gfni,avx2,fma,f16c,bmi,bmi2," \
+        "popcnt")))
 #pragma clang attribute push(COPPICE_VNNI, apply_to = function)
 
 /// A place in a row of codes.
@@ -121,6 +122,7 @@ typedef struct {
 } integer_step;
 
 #include "block_steps.h"
+#include "plane_codes.h"
 
 /// The codes of columns k ..< k + 128 of row `row` in order; where there is no value, the group's zero point.
 COPPICE_INLINE void next_step(
@@ -146,6 +148,7 @@ COPPICE_INLINE void next_step(
 /// Step `s` of row `row`, of which `whole` says whether it is a whole one; `c` is at its first value and moves on.
 COPPICE_INLINE integer_step read_step(
     const int kind, const int whole, const coppice_integer_weight *w, cursor *c, long row, long s) {
+    if (kind >= COPPICE_INTEGER_PLANES) return plane_step(kind, whole, w, row, s);
     if (kind >= COPPICE_INTEGER_BLOCKS)
         return block_step(kind - COPPICE_INTEGER_BLOCKS, c, s, w->columns);
     integer_step step;
@@ -163,6 +166,7 @@ COPPICE_INLINE integer_step read_step(
 /// The place where row `row` starts.
 COPPICE_INLINE cursor start_of_row(const int kind, const coppice_integer_weight *w, long row) {
     if (kind < COPPICE_INTEGER_BLOCKS) return row_cursor(w->packed, row);
+    if (kind >= COPPICE_INTEGER_PLANES) return (cursor){0};
     return (cursor){.values = (const uint8_t *)w->blocks->blocks + row * coppice_block_row_bytes(w->blocks->type, w->columns)};
 }
 #pragma clang attribute pop

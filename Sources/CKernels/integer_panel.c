@@ -150,8 +150,10 @@ typedef void (*unpack_function)(const coppice_integer_weight *, cursor *, long f
         unpack(COPPICE_INTEGER_##KIND, w, cursors, first_row, half, k, p); \
     }
 COPPICE_EACH_INTEGER_KIND(UNPACK)
+COPPICE_EACH_PLANE_KIND(UNPACK)
 #define UNPACK_ENTRY(KIND) [COPPICE_INTEGER_##KIND] = unpack_##KIND,
-static const unpack_function unpacks[COPPICE_INTEGER_KINDS] = {COPPICE_EACH_INTEGER_KIND(UNPACK_ENTRY)};
+static const unpack_function unpacks[COPPICE_INTEGER_KINDS] = {
+    COPPICE_EACH_INTEGER_KIND(UNPACK_ENTRY) COPPICE_EACH_PLANE_KIND(UNPACK_ENTRY)};
 
 static void run_task(void *context, long index) {
     const product *t = context;

@@ -3,6 +3,7 @@
 
 #include "block_codes.h"
 #include "packed_product.h"
+#include "plane_product.h"
 #include "rounded_rows.h"
 
 /// How a weight's codes are read. A kernel is compiled for each.
@@ -14,8 +15,13 @@ typedef enum {
     DO(Q4_0) DO(Q4_1) DO(Q5_0) DO(Q5_1) DO(Q8_0) DO(IQ4_NL) DO(Q2_K) DO(Q3_K) DO(Q4_K) DO(Q5_K) DO(Q6_K)
     COPPICE_EACH_BLOCK_KIND(KIND)
 #undef KIND
+    COPPICE_INTEGER_PLANES,            ///< bit planes of integers
+    COPPICE_INTEGER_PLANE_VALUES,      ///< of codes of a table
+    COPPICE_INTEGER_PLANE_MANY_VALUES, ///< of several tables within a step of 128 columns
     COPPICE_INTEGER_KINDS,
 } coppice_integer_kind;
+/// Planes have kernels of their own for few rows.
+#define COPPICE_EACH_PLANE_KIND(DO) DO(PLANES) DO(PLANE_VALUES) DO(PLANE_MANY_VALUES)
 #define COPPICE_EACH_INTEGER_KIND(DO) DO(U8) DO(U8_MASKED) DO(U4) DO(U4_MASKED) COPPICE_EACH_BLOCK_KIND(DO)
 
 typedef struct {
@@ -23,15 +29,18 @@ typedef struct {
     long rows, columns;
     const coppice_packed_weight *packed;
     const coppice_block_weight *blocks;
+    const coppice_plane_weight *planes; ///< with `packed` for its scales and zero points
+    const void *plane_decoder;          ///< a plane_decoder in natural order
 } coppice_integer_weight;
 
 static inline coppice_integer_weight coppice_integer_of_packed(const coppice_packed_weight *w) {
     int kind = (w->value == COPPICE_PACKED_U4 ? COPPICE_INTEGER_U4 : COPPICE_INTEGER_U8) + (w->masks != 0);
-    return (coppice_integer_weight){kind, w->rows, w->columns, w, 0};
+    return (coppice_integer_weight){.kind = kind, .rows = w->rows, .columns = w->columns, .packed = w};
 }
 
 static inline coppice_integer_weight coppice_integer_of_blocks(const coppice_block_weight *w) {
-    return (coppice_integer_weight){COPPICE_INTEGER_BLOCKS + (int)w->type, w->rows, w->columns, 0, w};
+    return (coppice_integer_weight){
+        .kind = COPPICE_INTEGER_BLOCKS + (int)w->type, .rows = w->rows, .columns = w->columns, .blocks = w};
 }
 
 /// Columns that share a scale at the finest: 16 or 32.
@@ -42,7 +51,8 @@ static inline int coppice_integer_grain(int kind) {
 
 /// The zero point of all groups of the weight, or -1 where each has its own.
 static inline int coppice_integer_zero(const coppice_integer_weight *w) {
-    if (w->packed) return w->packed->zeros ? -1 : (int)w->packed->zero;
+    // A zero point between two codes is no integer: such weights are treated as if each group had its own.
+    if (w->packed) return w->packed->zeros || w->packed->zero != (float)(int)w->packed->zero ? -1 : (int)w->packed->zero;
     switch (w->blocks->type) {
     case COPPICE_BLOCK_Q4_0: return 8;
     case COPPICE_BLOCK_Q5_0: return 16;

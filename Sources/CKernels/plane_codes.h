@@ -1,19 +1,5 @@
-// How planes of bits become bytes, in AVX-512. Internal.
-#pragma once
-
-#include "plane_product.h"
-#include "rounded_rows.h"
-
-#if defined(__x86_64__)
-#include "dot_tile.h"
-
-#include <immintrin.h>
-
-#define COPPICE_GFNI \
-    __attribute__((target( \
-        "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx512vbmi2,gfni,avx2,fma,f16c,bmi,bmi2,popcnt")))
-#pragma clang attribute push(COPPICE_GFNI, apply_to = function)
-
+// How planes of bits become bytes, in AVX-512. Internal; included by integer_codes.h.
+//
 // The planes of 8 columns are the rows of an 8 × 8 matrix of bits, and their codes its columns. One instruction
 // (gf2p8affine, which multiplies such matrices, here with the unit vectors) transposes the 8 matrices of a register; a
 // byte permutation before it spreads `bits` bytes of planes over the 8 rows. So 64 codes of any width cost two
@@ -114,5 +100,27 @@ COPPICE_INLINE __m512i step_tables(const coppice_plane_weight *w, long row, long
     return _mm512_xor_si512(
         _mm512_maskz_loadu_epi8(low_lanes(count << w->bits), from), _mm512_set1_epi8((char)0x80));
 }
-#pragma clang attribute pop
-#endif
+/// Step `s` of row `row`, in order.
+COPPICE_INLINE integer_step plane_step(
+    const int kind, const int whole, const coppice_integer_weight *w, long row, long s) {
+    const coppice_plane_weight *p = w->planes;
+    const long k = s * COPPICE_ROUNDED_STEP, row_bytes = coppice_plane_row_bytes(p->bits, p->columns);
+    const long from = s * 16 * p->bits, bytes = whole ? 16 * p->bits : row_bytes - from;
+    integer_step step;
+    read_planes(
+        plane_order_natural, kind == COPPICE_INTEGER_PLANE_MANY_VALUES, w->plane_decoder,
+        p->planes + row * row_bytes + from, bytes, &step.first, &step.second);
+    if (kind != COPPICE_INTEGER_PLANES) {
+        const long group = p->groups == 1 ? 0 : k / p->group, left = p->groups - group;
+        const long tables = kind == COPPICE_INTEGER_PLANE_MANY_VALUES ? COPPICE_ROUNDED_STEP / p->group : 1;
+        const __m512i table = tables == 1 ? repeated_table(p, row, group)
+                                          : step_tables(p, row, group, tables < left ? tables : left);
+        step.first = _mm512_permutexvar_epi8(step.first, table);
+        step.second = _mm512_permutexvar_epi8(step.second, table);
+    }
+    __m128 scales, offsets;
+    block_scales(w->packed, whole, row, s, &scales, &offsets);
+    step.scales = _mm256_zextps128_ps256(scales);
+    step.offsets = _mm256_zextps128_ps256(offsets);
+    return step;
+}

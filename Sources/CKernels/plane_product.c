@@ -8,26 +8,6 @@
 #define BODY "plane_product.inc"
 #include "variants.h"
 
-enum { bytes_per_task = 64 << 10, rows_multiple = 4 };
-
-typedef struct {
-    const coppice_plane_weight *weight;
-    const coppice_rounded_rows *x;
-    float *y;
-    long y_stride, rows_per_task;
-} plane_task;
-
-static void run_task(void *context, long index) {
-    const plane_task *t = context;
-    long first = index * t->rows_per_task, last = first + t->rows_per_task;
-    if (last > t->weight->rows) last = t->weight->rows;
-    for (long done = 0; done < t->x->rows;) {
-        long rest = t->x->rows - done, count = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
-        coppice_plane_tiles(t->weight, t->x, done, count, t->y + done * t->y_stride, t->y_stride, first, last);
-        done += count;
-    }
-}
-
 static void expand(const void *weight, long row, long first, long count, float *values) {
     coppice_plane_columns(weight, row, first, count, values);
 }
@@ -36,22 +16,33 @@ void coppice_plane_columns(const coppice_plane_weight *weight, long row, long fi
     CHOOSE(plane_columns)(weight, row, first, count, values);
 }
 
-long coppice_plane_scratch_bytes(const coppice_plane_weight *weight, long x_rows) {
-    return coppice_plane_tiles_apply(weight, x_rows) ? coppice_rounded_rows_bytes(x_rows, weight->columns) : 0;
+static void multiply_rows(
+    const void *weight, const coppice_activations *x, float *y, long y_stride, long first, long last) {
+    if (coppice_cpu_has_vnni()) coppice_plane_tiles(weight, x->rounded, y, y_stride, first, last);
+    else coppice_plane_tiles_avx2(weight, x->rounded, y, y_stride, first, last);
 }
 
-void coppice_plane_product(
-    const coppice_plane_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride,
-    void *scratch) {
-    if (x_rows > 8 || !coppice_plane_tiles_apply(weight, x_rows)) {
-        coppice_panel_product(weight, expand, weight->rows, weight->columns, x, x_rows, x_stride, y, y_stride);
-        return;
+static void multiply_panels(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    const coppice_plane_weight *w = weight;
+    coppice_panel_product(w, expand, w->rows, w->columns, x->values, x->rows, x->stride, y, y_stride);
+}
+
+static void multiply_panels_as_integers(const void *weight, const coppice_activations *x, float *y, long y_stride) {
+    coppice_plane_panel_product(weight, x->rounded, y, y_stride);
+}
+
+coppice_row_kernel coppice_plane_kernel(const coppice_plane_weight *weight, long x_rows) {
+    const int few = x_rows <= 8 && weight->columns <= COPPICE_PLANE_TILE_COLUMNS, has_vnni = coppice_cpu_has_vnni();
+    coppice_row_kernel kernel = {
+        .weight = weight, .rows = weight->rows, .columns = weight->columns,
+        .row_bytes = coppice_plane_row_bytes(weight->bits, weight->columns), .multiply = multiply_panels};
+    kernel.reads_rounded =
+        weight->columns > 0 && (has_vnni || (few && coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2));
+    if (kernel.reads_rounded) {
+        kernel.multiply_rows = few ? multiply_rows : 0;
+        kernel.multiply = multiply_panels_as_integers;
     }
-    coppice_rounded_rows rounded = coppice_round_rows(x, x_rows, weight->columns, x_stride, scratch);
-    plane_task t = {weight, &rounded, y, y_stride, bytes_per_task / coppice_plane_row_bytes(weight->bits, weight->columns)};
-    t.rows_per_task = t.rows_per_task / rows_multiple * rows_multiple;
-    if (t.rows_per_task < rows_multiple) t.rows_per_task = rows_multiple;
-    coppice_parallel_for((weight->rows + t.rows_per_task - 1) / t.rows_per_task, &t, run_task);
+    return kernel;
 }
 
 typedef struct {

@@ -74,20 +74,24 @@ COPPICE_INLINE void dot_row(
 }
 
 void coppice_plane_tiles_avx2(
-    const coppice_plane_weight *w, const coppice_rounded_rows *x, long x_first, long x_rows, float *y, long y_stride,
-    long first, long last) {
-    for (long row = first; row < last; row++) switch (x_rows) {
-        case 1: dot_row(1, w, x, x_first, y, y_stride, row); break;
-        case 2: dot_row(2, w, x, x_first, y, y_stride, row); break;
-        case 4: dot_row(4, w, x, x_first, y, y_stride, row); break;
-        default: dot_row(8, w, x, x_first, y, y_stride, row);
-        }
+    const coppice_plane_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
+    for (long done = 0; done < x->rows;) {
+        const long count = coppice_batch_of(x->rows - done);
+        float *to = y + done * y_stride;
+        for (long row = first; row < last; row++)
+            switch (count) {
+            case 1: dot_row(1, w, x, done, to, y_stride, row); break;
+            case 2: dot_row(2, w, x, done, to, y_stride, row); break;
+            case 4: dot_row(4, w, x, done, to, y_stride, row); break;
+            default: dot_row(8, w, x, done, to, y_stride, row);
+            }
+        done += count;
+    }
 }
 #pragma clang attribute pop
 #else
 void coppice_plane_tiles_avx2(
-    const coppice_plane_weight *w, const coppice_rounded_rows *x, long x_first, long x_rows, float *y, long y_stride,
-    long first, long last) {
-    (void)w, (void)x, (void)x_first, (void)x_rows, (void)y, (void)y_stride, (void)first, (void)last;
+    const coppice_plane_weight *w, const coppice_rounded_rows *x, float *y, long y_stride, long first, long last) {
+    (void)w, (void)x, (void)y, (void)y_stride, (void)first, (void)last;
 }
 #endif

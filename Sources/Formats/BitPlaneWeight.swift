@@ -6,7 +6,7 @@ import CoppiceTensors
 ///
 /// Products read the planes as they are. With AVX-512 VNNI and GFNI (or AVX2, for up to 8 rows) they run in integer
 /// arithmetic on activations that are rounded to 8 bits; else codes become f32 panel by panel.
-public struct BitPlaneWeight: WeightFormat {
+public struct BitPlaneWeight: WeightFormat, RowKernelWeight {
     public static let name = "bit-planes"
 
     public let quantization: BitPlaneQuantization
@@ -39,13 +39,12 @@ public struct BitPlaneWeight: WeightFormat {
     public var byteCount: Int { planes.byteCount + (zeros?.byteCount ?? 0) }
     public var label: String { quantization.label }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_plane_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_plane_weight>) -> Result) -> Result {
         planes.withKernel(zero: quantization.zero, zeros: zeros, body)
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { PlaneCodes.multiply($0, x, into: y) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_plane_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -5,7 +5,7 @@ import CoppiceTensors
 ///
 /// Rounding a table's ideal values to 8 bits moves them by at most 1/254 of the largest one. Everything after that is exact:
 /// products look the values up in registers and run as those of ``BitPlaneWeight``.
-public struct CodebookWeight: WeightFormat {
+public struct CodebookWeight: WeightFormat, RowKernelWeight {
     public static let name = "codebook"
 
     /// Who has a table of his own.
@@ -83,9 +83,9 @@ public struct CodebookWeight: WeightFormat {
             + (tables == .tensor ? "" : "-\(tables.rawValue)-tables")
     }
 
-    private func withKernel(_ body: (UnsafePointer<coppice_plane_weight>) -> Void) {
+    private func withKernel<Result>(_ body: (UnsafePointer<coppice_plane_weight>) -> Result) -> Result {
         let strides = Self.strides(tables, groups: planes.groupCount)
-        planes.withKernel(zero: 128, tables: (values, strides.row, strides.group), body)
+        return planes.withKernel(zero: 128, tables: (values, strides.row, strides.group), body)
     }
 
     static func strides(_ tables: CodebookQuantization.Tables, groups: Int) -> (row: Int, group: Int) {
@@ -96,9 +96,8 @@ public struct CodebookWeight: WeightFormat {
         }
     }
 
-    public func multiply(_ x: ActivationRows, into y: OutputRows) {
-        checkShapes(x, y)
-        withKernel { PlaneCodes.multiply($0, x, into: y) }
+    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_plane_kernel($0, activationRows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -118,15 +118,4 @@ struct PlaneCodes: Sendable {
         kernel.groups = groupCount
         return withExtendedLifetime((self, zeros, tables?.values)) { withUnsafePointer(to: kernel, body) }
     }
-
-    static func multiply(_ weight: UnsafePointer<coppice_plane_weight>, _ x: ActivationRows, into y: OutputRows) {
-        let bytes = coppice_plane_scratch_bytes(weight, x.rows)
-        guard bytes > 0 else {
-            return coppice_plane_product(weight, x.base, x.rows, x.stride, y.base, y.stride, nil)
-        }
-        let scratch = TensorStorage(byteCount: bytes)
-        withExtendedLifetime(scratch) {
-            coppice_plane_product(weight, x.base, x.rows, x.stride, y.base, y.stride, scratch.pointer)
-        }
-    }
 }

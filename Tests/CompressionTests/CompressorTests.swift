@@ -34,6 +34,15 @@ import Testing
         ("  - quantize: {bits: 8}", "int8"),
         ("  - quantize: {bits: 4, group_size: 32}", "int4-group32"),
         ("  - quantize: {bits: 4, group_size: 32, symmetric: false}", "int4-group32-asymmetric"),
+        ("  - quantize: {bits: 3}", "int3-group64"),
+        ("  - quantize: {bits: 5, group_size: 32, symmetric: false}", "int5-group32-asymmetric"),
+        ("  - quantize: {bits: 6, group_size: channel}", "int6"),
+        ("  - quantize: {bits: ternary}", "ternary-group64"),
+        ("  - quantize: {bits: 2, scheme: bipolar}", "bipolar2-group64"),
+        ("  - quantize: {bits: 4, codebook: k-means}", "kmeans4-group64"),
+        ("  - quantize: {bits: 3, codebook: k-means, tables: row}", "kmeans3-row-tables"),
+        ("  - quantize: {bits: 4, codebook: power}", "power4"),
+        ("  - prune: {method: magnitude, sparsity: 0.5}\n  - quantize: {bits: 3}", "int3-group64"),
         ("  - prune: {method: magnitude, sparsity: 0.5}", "sparse-bitmask-bf16"),
         ("  - prune: {method: magnitude, pattern: \"2:4\"}", "sparse-2:4-bf16"),
         ("  - prune: {method: wanda, pattern: \"2:4\"}\n  - quantize: {bits: 8}", "sparse-2:4-int8"),
@@ -91,14 +100,15 @@ import Testing
     @Test func quantizingKeepsZerosExactly() throws {
         let stages = "  - prune: {method: magnitude, pattern: \"1:4\"}"
         let (pruned, _) = try compress(stages, to: "pruned")
-        for symmetric in [true, false] {
-            for bits in [4, 8] {
-                let (both, _) = try compress(
-                    stages + "\n  - quantize: {bits: \(bits), symmetric: \(symmetric)}", to: "both")
-                let first = try pruned.weight(projection).dense().floats()
-                let second = try both.weight(projection).dense().floats()
-                #expect(zip(first, second).allSatisfy { $0 != 0 || $1 == 0 })
-            }
+        for options in [
+            "bits: 4", "bits: 8", "bits: 4, symmetric: false", "bits: 8, symmetric: false", "bits: 3",
+            "bits: 2, symmetric: false", "bits: ternary", "bits: 4, codebook: k-means",
+            "bits: 2, codebook: k-means, tables: group, group_size: 32", "bits: 3, codebook: power",
+        ] {
+            let (both, _) = try compress(stages + "\n  - quantize: {\(options)}", to: "both")
+            let first = try pruned.weight(projection).dense().floats()
+            let second = try both.weight(projection).dense().floats()
+            #expect(zip(first, second).allSatisfy { $0 != 0 || $1 == 0 }, "\(options)")
         }
     }
 

@@ -65,6 +65,17 @@ private func run(_ stages: String) throws -> RecipeRun {
             """
         ),
         (
+            "  - low-rank: { rank: 2, targets: mlp }\n  - quantize: { bits: 3 }",
+            "stages[1].quantize.bits: the factors of a low-rank weight, as model.layers.0.mlp.down_proj.weight is one"
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n  - quantize: { bits: 2, scheme: bipolar }",
+            """
+            r.yaml: stages[1].quantize.scheme: bipolar codes have none for zero, and \
+            model.layers.0.mlp.down_proj.weight is pruned by stages[0]; exclude it from one of them
+            """
+        ),
+        (
             "  - prune: { method: magnitude, pattern: \"3:16\" }",
             """
             model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose length is a multiple of 16, this \

@@ -78,6 +78,30 @@ private func failure(_ yaml: String) -> String {
     }
 
     @Test(arguments: [
+        ("bits: 3, symmetric: false", QuantizeStage(bits: 3, isSymmetric: false, groupSize: 64)),
+        ("bits: 6, group_size: channel", QuantizeStage(bits: 6, groupSize: nil)),
+        ("bits: ternary", QuantizeStage(bits: 2, groupSize: 64, levels: .ternary)),
+        ("bits: 1, scheme: bipolar, group_size: 32", QuantizeStage(bits: 1, groupSize: 32, levels: .bipolar)),
+        ("bits: 4, scheme: uniform", QuantizeStage(bits: 4, groupSize: 32)),
+        ("bits: 4, codebook: k-means", QuantizeStage(bits: 4, groupSize: 64, levels: .kMeans(.tensor))),
+        ("bits: 2, codebook: k-means, tables: row", QuantizeStage(bits: 2, groupSize: nil, levels: .kMeans(.row))),
+        ("bits: 3, codebook: k-means, tables: group", QuantizeStage(bits: 3, groupSize: 128, levels: .kMeans(.group))),
+        ("bits: 4, codebook: power", QuantizeStage(bits: 4, groupSize: nil, levels: .power(exponent: nil))),
+        ("bits: 4, codebook: power, exponent: search", QuantizeStage(bits: 4, groupSize: nil, levels: .power(exponent: nil))),
+        (
+            "bits: 3, codebook: power, exponent: 0.5, group_size: 128",
+            QuantizeStage(bits: 3, groupSize: 128, levels: .power(exponent: 0.5))
+        ),
+    ])
+    func quantizeStagesAreWhatTheySay(options: String, expected: QuantizeStage) throws {
+        let recipe = try Recipe(yaml: "stages: [{quantize: {\(options)}}]")
+        #expect(recipe.stages == [.quantize(expected)])
+        // The description is a recipe that says the same.
+        let again = try Recipe(yaml: "stages:\n  - \(recipe.stages[0])")
+        #expect(again.stages == recipe.stages)
+    }
+
+    @Test(arguments: [
         (
             "stages:\n  - prune:\n      method: magnitude\n      sparsty: 0.5",
             "r.yaml: line 4: stages[0].prune: unknown key \"sparsty\"; did you mean \"sparsity\"?"
@@ -198,14 +222,65 @@ private func failure(_ yaml: String) -> String {
             "prefer: quality\nstages: [{quantize: {bits: 8}}]",
             "r.yaml: line 1: prefer: unknown value \"quality\"; expected one of speed, size"
         ),
-        ("stages:\n  - quantize: {bits: 6}", "r.yaml: line 2: stages[0].quantize.bits: expected 4 or 8, found 6"),
+        (
+            "stages:\n  - quantize: {bits: 1}",
+            "r.yaml: line 2: stages[0].quantize.bits: expected 2 to 8, ternary, or 1 with scheme bipolar, found 1"
+        ),
         (
             "stages:\n  - quantize: {bits: 16}",
-            "r.yaml: line 2: stages[0].quantize.bits: expected a whole number from 4 to 8, found 16"
+            "r.yaml: line 2: stages[0].quantize.bits: expected 2 to 8, ternary, or 1 with scheme bipolar, found 16"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 9, scheme: bipolar}",
+            "r.yaml: line 2: stages[0].quantize.bits: expected 1 to 8 with scheme bipolar, found 9"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 5, codebook: k-means}",
+            "r.yaml: line 2: stages[0].quantize.bits: expected 2, 3 or 4 with a codebook, found 5"
         ),
         (
             "stages:\n  - quantize: {}",
-            "r.yaml: line 2: stages[0].quantize: the key \"bits\" is missing, expected 4 or 8"
+            "r.yaml: line 2: stages[0].quantize: the key \"bits\" is missing, expected 1 to 8 or ternary"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 3, group_size: 16}",
+            "r.yaml: line 2: stages[0].quantize.group_size: expected \"channel\" or one of 32, 64, 128, 256, found 16"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebok: power}",
+            "r.yaml: line 2: stages[0].quantize: unknown key \"codebok\"; did you mean \"codebook\"?"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebook: kmeans}",
+            "r.yaml: line 2: stages[0].quantize.codebook: unknown value \"kmeans\"; did you mean \"k-means\"?"
+        ),
+        (
+            "stages:\n  - quantize: {bits: ternary, symmetric: true}",
+            "r.yaml: line 2: stages[0].quantize.symmetric: goes with uniform levels"
+        ),
+        (
+            "stages:\n  - quantize: {bits: ternary, codebook: power}",
+            "r.yaml: line 2: stages[0].quantize.codebook: goes with a number of bits alone; leave it out"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebook: power, tables: row}",
+            "r.yaml: line 2: stages[0].quantize.tables: goes with codebook k-means alone; leave it out"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, exponent: 0.5}",
+            "r.yaml: line 2: stages[0].quantize.exponent: goes with codebook power alone; leave it out"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebook: power, exponent: 2}",
+            "r.yaml: line 2: stages[0].quantize.exponent: expected search or a number from 0.05 to 1, found 2"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebook: k-means, scheme: uniform}",
+            "stages[0].quantize.scheme: goes with a number of bits and without a codebook alone; leave it out"
+        ),
+        (
+            "stages:\n  - quantize: {bits: 4, codebook: k-means, tables: group, group_size: channel}",
+            "stages[0].quantize.tables: tables of groups need a group_size other than channel"
         ),
         (
             "stages:\n  - quantize: {bits: 4, group_size: 33}",

@@ -143,6 +143,45 @@ import Testing
         #expect(try BlockWeight(repacking: masked.stored())?.dense().floats() == masked.dense().floats())
     }
 
+    @Test(arguments: [
+        (BitPlaneQuantization.ternary(groupSize: 64), BlockType.q4_0), (.ternary(), .q4_0),
+        (BitPlaneQuantization(bits: 2, groupSize: 32), .q4_0), (BitPlaneQuantization(bits: 3), .q4_0),
+        (BitPlaneQuantization(bits: 4, groupSize: 128), .q4_0), (BitPlaneQuantization(bits: 5, groupSize: 64), .q5_0),
+        (BitPlaneQuantization(bits: 6), .q8_0), (BitPlaneQuantization(bits: 8, groupSize: 64), .q8_0),
+        (BitPlaneQuantization(bits: 1, codes: .bipolar), .q4_0),
+        (BitPlaneQuantization(bits: 3, groupSize: 32, codes: .bipolar), .q4_0),
+        (BitPlaneQuantization(bits: 7, codes: .bipolar), .q8_0),
+    ]) func bitPlanesAreRepackedExactly(quantization: BitPlaneQuantization, type: BlockType) throws {
+        let weight = try BitPlaneWeight(quantizing: Samples.matrix(9, 192, seed: 8), quantization)
+        let blocks = try #require(try BlockWeight(repacking: weight.stored()))
+        #expect(blocks.type == type)
+        #expect(try BlockWeight.typeRepacking(weight.stored()) == type)
+        #expect(blocks.dense().floats() == weight.dense().floats())
+    }
+
+    @Test func codebooksAreRepackedExactly() throws {
+        let source = Samples.matrix(9, 192, seed: 8)
+        for quantization in CodebookWeightTests.quantizations {
+            let weight = try CodebookWeight(quantizing: source, quantization)
+            let blocks = try #require(try BlockWeight(repacking: weight.stored()))
+            #expect(blocks.type == .q8_0)
+            #expect(blocks.dense().floats() == weight.dense().floats())
+        }
+    }
+
+    @Test(arguments: [(2, BlockType.q4_1), (3, .q4_1), (4, .q4_1), (5, .q5_1)])
+    func asymmetricPlanesKeepTheirCodes(bits: Int, type: BlockType) throws {
+        let weight = try BitPlaneWeight(
+            quantizing: Samples.matrix(7, 256, seed: 2),
+            BitPlaneQuantization(bits: bits, groupSize: 64, codes: .asymmetric))
+        let blocks = try #require(try BlockWeight(repacking: weight.stored()))
+        #expect(blocks.type == type)
+        let largest = weight.dense().floats().map(abs).max() ?? 0
+        for (x, y) in zip(weight.dense().floats(), blocks.dense().floats()) {
+            #expect(abs(x - y) <= 2 * largest / 2048)
+        }
+    }
+
     @Test func asymmetricIntegersKeepTheirCodes() throws {
         let quantization = IntegerQuantization(bits: 4, groupSize: 64, isSymmetric: false)
         let weight = try IntegerGroupWeight(quantizing: Samples.matrix(7, 256, seed: 2), quantization)
@@ -163,6 +202,9 @@ import Testing
             #expect(try BlockWeight(repacking: IntegerGroupWeight(quantizing: source, quantization).stored()) == nil)
         }
         #expect(try BlockWeight(repacking: DenseWeight(source).stored()) == nil)
+        for planes in [
+            BitPlaneQuantization(bits: 6, codes: .asymmetric), BitPlaneQuantization(bits: 8, codes: .bipolar),
+        ] { #expect(try BlockWeight(repacking: BitPlaneWeight(quantizing: source, planes).stored()) == nil) }
         let narrow = try IntegerGroupWeight(
             quantizing: Samples.matrix(4, 80, seed: 2), IntegerQuantization(bits: 8, groupSize: 16))
         #expect(try BlockWeight(repacking: narrow.stored()) == nil)

@@ -38,8 +38,8 @@ coppice_row_kernel coppice_block_kernel(const coppice_block_weight *weight, long
 /// Returns the first row with values that a scale in f16 cannot reach (which is then not encoded), or -1.
 long coppice_block_encode(coppice_block_type type, const float *values, long rows, long columns, void *blocks);
 
-/// As above with scales, and minima for Q4_1, that are given: f16, one for each block of 32 columns,
-/// [rows, columns / 32]. For Q4_0, Q4_1 and Q8_0. Values that their codes can say exactly are kept exactly.
+/// As above with scales, and minima for Q4_1 and Q5_1, that are given: f16, one for each block of 32 columns,
+/// [rows, columns / 32]. For Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0. Values that their codes can say exactly are kept exactly.
 void coppice_block_encode_scaled(
     coppice_block_type type, const float *values, const void *scales, const void *minima, long rows, long columns,
     void *blocks);

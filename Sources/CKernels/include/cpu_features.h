@@ -20,7 +20,8 @@ coppice_cpu_level coppice_cpu_level_available(void);
 /// comparisons). Returns the level set: never above what is available.
 coppice_cpu_level coppice_set_cpu_level(coppice_cpu_level level);
 
-/// Whether the level in use includes AVX-512 VNNI (8-bit dot products), with VBMI and VBMI2 (moves of bytes).
+/// Whether the level in use includes AVX-512 VNNI (8-bit dot products), with VBMI and VBMI2 (moves of bytes) and GFNI
+/// (matrices of bits).
 int coppice_cpu_has_vnni(void);
 
 /// Whether the level in use includes AVX-512 BF16 (bfloat16 dot products).

@@ -1,6 +1,8 @@
 // Products of f32 activations with weights of 1 to 8 bits that are stored as bit planes. y = x Wᵀ, row-major.
 #pragma once
 
+#include "row_product.h"
+
 #include <stdint.h>
 
 /// A weight W [rows, columns] of codes of `bits` bits, and what they stand for.
@@ -27,17 +29,12 @@ typedef struct coppice_plane_weight {
 /// Bytes of a row of planes.
 static inline long coppice_plane_row_bytes(int bits, long columns) { return (columns + 7) / 8 * bits; }
 
-/// Bytes of memory, aligned to 64, that a product of this size needs.
-long coppice_plane_scratch_bytes(const coppice_plane_weight *weight, long x_rows);
-
-/// y[i][r] = Σ_c x[i][c] W[r][c]. Sums are in f32; the result does not depend on the number of threads. y overlaps
-/// neither; strides are in elements.
+/// The kernel for so many rows of activations.
 ///
 /// With AVX-512 VNNI, and with AVX2 for up to eight rows, activations are rounded to 8 bits in blocks of 32 columns
 /// (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block. Else they stay f32.
-void coppice_plane_product(
-    const coppice_plane_weight *weight, const float *x, long x_rows, long x_stride, float *y, long y_stride,
-    void *scratch);
+/// Sums are in f32.
+coppice_row_kernel coppice_plane_kernel(const coppice_plane_weight *weight, long x_rows);
 
 /// Writes W[row][first ..< first + count] as f32; `first` is a multiple of 8.
 void coppice_plane_columns(const coppice_plane_weight *weight, long row, long first, long count, float *values);

@@ -134,11 +134,7 @@ extension Recipe.Stage: CustomStringConvertible {
         case .lowRank(let stage):
             return "low-rank: { \(([stage.target.description] + stage.selection.options).joined(separator: ", ")) }"
         case .quantize(let stage):
-            let options = [
-                "bits: \(stage.bits)", "symmetric: \(stage.isSymmetric)",
-                "group_size: \(stage.groupSize.map(String.init) ?? "channel")",
-            ]
-            return "quantize: { \((options + stage.selection.options).joined(separator: ", ")) }"
+            return "quantize: { \((stage.options + stage.selection.options).joined(separator: ", ")) }"
         }
     }
 }

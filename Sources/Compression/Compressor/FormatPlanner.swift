@@ -79,6 +79,11 @@ public struct FormatPlanner: Sendable {
     private func candidates(
         _ values: Tensor, for decision: WeightDecision, dataType: DataType
     ) throws -> [any WeightFormat] {
+        // These store every entry: a mask would cost as much as it saves, or nearly.
+        if let planes = decision.quantization?.bitPlanes { return [try BitPlaneWeight(quantizing: values, planes)] }
+        if let codebook = decision.quantization?.codebook(keepsZero: decision.mask != nil) {
+            return [try CodebookWeight(quantizing: values, codebook)]
+        }
         let packed = type(decision, dataType)
         var candidates: [any WeightFormat]
         switch packed {

@@ -41,6 +41,21 @@ public struct RecipeRun {
                         "\(weight.name) is already quantized by stages[\(earlier)]; exclude it from one of them")
                 }
                 decisions[weight.name, default: .unchanged].quantization = options
+                if decisions[weight.name]?.lowRank != nil, !options.isPacked {
+                    throw CoppiceError(
+                        .badData, source: recipe.source, field: "stages[\(index)].quantize.bits",
+                        "the factors of a low-rank weight, as \(weight.name) is one, take 4 or 8 uniform bits")
+                }
+                if options.levels == .bipolar,
+                    let pruning = recipe.stages.indices.first(where: {
+                        recipe.stages[$0].name == "prune" && selected[$0].contains { $0.name == weight.name }
+                    })
+                {
+                    throw CoppiceError(
+                        .badData, source: recipe.source, field: "stages[\(index)].quantize.scheme",
+                        "bipolar codes have none for zero, and \(weight.name) is pruned by stages[\(pruning)]; "
+                            + "exclude it from one of them")
+                }
             }
         }
     }

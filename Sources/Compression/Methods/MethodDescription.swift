@@ -105,6 +105,37 @@ public enum Methods {
             example: "stages: [{low-rank: {energy: 0.9}}, {quantize: {bits: 8}}]",
             paper: "Eckart and Young 1936, doi:10.1007/BF02288367", evidence: nil),
         MethodDescription(
+            name: "bit planes", kind: .quantization,
+            summary: "Integer weights of any width from 2 to 8 bits that take exactly so many, the scale of each group "
+                + "searched for the least squared error.",
+            recipeKey: "quantize.bits: 2 | 3 | 5 | 6 | 7, quantize.symmetric: true | false",
+            example: "stages: [{quantize: {bits: 3, group_size: 64, symmetric: false}}]",
+            paper: "Ma et al. 2024, arXiv:2409.17870; scale search: survey, Gholami et al. 2021, arXiv:2103.13630",
+            evidence: nil),
+        MethodDescription(
+            name: "ternary", kind: .quantization,
+            summary: "Weights -1, 0 and 1 times a scale for each group of inputs, in two bits.",
+            recipeKey: "quantize.bits: ternary", example: "stages: [{quantize: {bits: ternary, group_size: 128}}]",
+            paper: "Li et al. 2016, arXiv:1605.04711", evidence: nil),
+        MethodDescription(
+            name: "bipolar-INT", kind: .quantization,
+            summary: "Odd multiples of half a step, 1 to 8 bits: symmetric, with no code wasted and none for zero.",
+            recipeKey: "quantize.scheme: bipolar",
+            example: "stages: [{quantize: {bits: 2, scheme: bipolar, group_size: 64}}]",
+            paper: "Ma et al. 2024, arXiv:2409.17870", evidence: nil),
+        MethodDescription(
+            name: "k-means codebook", kind: .quantization,
+            summary: "4, 8 or 16 levels by clustering the weights of a matrix, of each row or of each group.",
+            recipeKey: "quantize.codebook: k-means, quantize.tables: tensor | row | group",
+            example: "stages: [{quantize: {bits: 3, codebook: k-means, tables: row}}]",
+            paper: "Han et al. 2016, arXiv:1510.00149; Kim et al. 2023, arXiv:2306.07629", evidence: nil),
+        MethodDescription(
+            name: "power exponent", kind: .quantization,
+            summary: "Levels on a power curve, finer near zero; the exponent is searched for each matrix.",
+            recipeKey: "quantize.codebook: power, quantize.exponent: search | 0.05 … 1",
+            example: "stages: [{quantize: {bits: 4, codebook: power}}]",
+            paper: "Yvinec et al. 2023, arXiv:2308.05600 and arXiv:2301.09858", evidence: nil),
+        MethodDescription(
             name: "block-sequential calibration", kind: .calibration,
             summary: "Runs windows of a text through the model one block at a time; each block sees the already "
                 + "compressed prefix.",

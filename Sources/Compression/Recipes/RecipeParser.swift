@@ -55,7 +55,7 @@ extension Recipe {
         }
     }
 
-    private static func selection(_ fields: [String: RecipeNode]) throws -> WeightSelection {
+    static func selection(_ fields: [String: RecipeNode]) throws -> WeightSelection {
         let patterns = "patterns of weight names"
         return WeightSelection(
             targets: try fields["targets"]?.strings(patterns).map(WeightPattern.init),
@@ -155,31 +155,5 @@ extension Recipe {
             target = given[0] == "ratio" ? .ratio(share) : .energy(share)
         }
         return LowRankStage(target, selection: try selection(fields))
-    }
-
-    private static func quantizeStage(_ node: RecipeNode, after earlier: [Stage]) throws -> QuantizeStage {
-        var prunedGroup: Int?
-        for case .prune(let options) in earlier {
-            if case .groups(let length, _) = options.pattern { prunedGroup = length }
-        }
-        let fields = try node.fields(["bits", "symmetric", "group_size", "targets", "ignore"])
-        guard let bitsField = fields["bits"] else { throw node.error("the key \"bits\" is missing, expected 4 or 8") }
-        let bits = try bitsField.integer(in: 4...8)
-        guard bits == 4 || bits == 8 else { throw bitsField.error("expected 4 or 8, found \(bits)") }
-        return QuantizeStage(
-            bits: bits, isSymmetric: try fields["symmetric"]?.boolean() ?? true,
-            groupSize: try fields["group_size"].map(groupSize)
-                ?? QuantizeStage.defaultGroupSize(bits: bits, prunedGroup: prunedGroup),
-            selection: try selection(fields))
-    }
-
-    private static func groupSize(_ node: RecipeNode) throws -> Int? {
-        let expected = "\"channel\" or one of \(QuantizeStage.groupSizes.map(String.init).joined(separator: ", "))"
-        let text = try node.string(expected)
-        if text == "channel" { return nil }
-        guard let size = Int(text), QuantizeStage.groupSizes.contains(size) else {
-            throw node.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
-        }
-        return size
     }
 }
