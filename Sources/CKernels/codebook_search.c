@@ -117,7 +117,8 @@ static void find_magnitudes(void *context, long row) {
 }
 
 void coppice_group_magnitudes(const float *x, long rows, long columns, long group, float *magnitudes) {
-    search s = {.x = x, .columns = columns, .group = group, .groups = (columns + group - 1) / group, .found = magnitudes};
+    search s = {
+        .x = x, .columns = columns, .group = group, .groups = (columns + group - 1) / group, .found = magnitudes};
     coppice_parallel_for(rows, &s, find_magnitudes);
 }
 

@@ -52,7 +52,10 @@ static inline int coppice_integer_grain(int kind) {
 /// The zero point of all groups of the weight, or -1 where each has its own.
 static inline int coppice_integer_zero(const coppice_integer_weight *w) {
     // A zero point between two codes is no integer: such weights are treated as if each group had its own.
-    if (w->packed) return w->packed->zeros || w->packed->zero != (float)(int)w->packed->zero ? -1 : (int)w->packed->zero;
+    if (w->packed) {
+        const int zero = (int)w->packed->zero;
+        return w->packed->zeros || w->packed->zero != (float)zero ? -1 : zero;
+    }
     switch (w->blocks->type) {
     case COPPICE_BLOCK_Q4_0: return 8;
     case COPPICE_BLOCK_Q5_0: return 16;

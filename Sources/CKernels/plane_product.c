@@ -33,12 +33,13 @@ static void multiply_panels_as_integers(const void *weight, const coppice_activa
 
 coppice_row_kernel coppice_plane_kernel(const coppice_plane_weight *weight, long x_rows) {
     const int few = x_rows <= 8 && weight->columns <= COPPICE_PLANE_TILE_COLUMNS, has_vnni = coppice_cpu_has_vnni();
+    const int in_integers =
+        weight->columns > 0 && (has_vnni || (few && coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2));
     coppice_row_kernel kernel = {
         .weight = weight, .rows = weight->rows, .columns = weight->columns,
-        .row_bytes = coppice_plane_row_bytes(weight->bits, weight->columns), .multiply = multiply_panels};
-    kernel.reads_rounded =
-        weight->columns > 0 && (has_vnni || (few && coppice_cpu_level_in_use() >= COPPICE_CPU_AVX2));
-    if (kernel.reads_rounded) {
+        .row_bytes = coppice_plane_row_bytes(weight->bits, weight->columns),
+        .reads = in_integers ? COPPICE_READS_INTEGERS : COPPICE_READS_F32, .multiply = multiply_panels};
+    if (in_integers) {
         kernel.multiply_rows = few ? multiply_rows : 0;
         kernel.multiply = multiply_panels_as_integers;
     }

@@ -8,13 +8,13 @@
 #pragma clang attribute push(COPPICE_VNNI, apply_to = function)
 
 // As in integer_tile.c a step is 128 columns, four blocks of activations with a scale each, and rows of W are read one
-// after the other in one long run of memory, every line asked for ahead. Up to 3 bits, and 4 with tables, the codes of a
-// step come out in pairs of groups of columns (plane_codes.h), so that all its products add up in one register of
-// integers, which meets the scales once; activations are laid out in the same order beforehand. More bits take two loads
-// and two registers.
+// after the other in one long run of memory, every line asked for ahead. Up to 3 bits, and 4 with tables, the codes of
+// a step come out in pairs of groups of columns (plane_codes.h), so that all its products add up in one register of
+// integers, which meets the scales once; activations are laid out in the same order beforehand. More bits take two
+// loads and two registers.
 //
-// Where groups are whole steps, or a row has one, sums take only the activations' scales on their way; the weight's scale
-// and its zero point (with the group's sum of activations) follow at the group's end.
+// Where groups are whole steps, or a row has one, sums take only the activations' scales on their way; the weight's
+// scale and its zero point (with the group's sum of activations) follow at the group's end.
 
 enum {
     bytes_ahead = 4096, rows_together = 4, long_group = 1024,

@@ -5,8 +5,8 @@
 #if defined(__x86_64__)
 #pragma clang attribute push(COPPICE_AVX2, apply_to = function)
 
-// As integer_tile_avx2.c: the dot product of bytes takes an unsigned and a signed operand and keeps sums of two products
-// in 16 bits. Integers become signed and their signs move to the activations: 2 · 128 · 127 fits.
+// As integer_tile_avx2.c: the dot product of bytes takes an unsigned and a signed operand and keeps sums of two
+// products in 16 bits. Integers become signed and their signs move to the activations: 2 · 128 · 127 fits.
 
 enum { block = COPPICE_ROUNDED_BLOCK, batch = 8 };
 

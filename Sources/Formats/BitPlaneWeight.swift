@@ -43,8 +43,8 @@ public struct BitPlaneWeight: WeightFormat, RowKernelWeight {
         planes.withKernel(zero: quantization.zero, zeros: zeros, body)
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_plane_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_plane_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

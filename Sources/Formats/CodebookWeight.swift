@@ -96,8 +96,8 @@ public struct CodebookWeight: WeightFormat, RowKernelWeight {
         }
     }
 
-    func withRowKernel<Result>(activationRows: Int, _ body: (coppice_row_kernel) -> Result) -> Result {
-        withKernel { body(coppice_plane_kernel($0, activationRows)) }
+    func withRowKernel<Result>(for x: ActivationRows, _ body: (coppice_row_kernel) -> Result) -> Result {
+        withKernel { body(coppice_plane_kernel($0, x.rows)) }
     }
 
     public func copyRow(_ row: Int, into destination: UnsafeMutablePointer<Float>) {

@@ -118,7 +118,8 @@ public struct FormatBenchmark: Sendable {
         for quantization in [
             BitPlaneQuantization(bits: 1, codes: .bipolar), .ternary(groupSize: 128), BitPlaneQuantization(bits: 2),
             BitPlaneQuantization(bits: 2, groupSize: 64, codes: .asymmetric), BitPlaneQuantization(bits: 3),
-            BitPlaneQuantization(bits: 3, groupSize: 128), BitPlaneQuantization(bits: 3, groupSize: 64, codes: .bipolar),
+            BitPlaneQuantization(bits: 3, groupSize: 128),
+            BitPlaneQuantization(bits: 3, groupSize: 64, codes: .bipolar),
             BitPlaneQuantization(bits: 5, groupSize: 128), BitPlaneQuantization(bits: 6),
             BitPlaneQuantization(bits: 6, groupSize: 64),
         ] { weights.append(try BitPlaneWeight(quantizing: matrix, quantization)) }

@@ -87,7 +87,10 @@ private func failure(_ yaml: String) -> String {
         ("bits: 2, codebook: k-means, tables: row", QuantizeStage(bits: 2, groupSize: nil, levels: .kMeans(.row))),
         ("bits: 3, codebook: k-means, tables: group", QuantizeStage(bits: 3, groupSize: 128, levels: .kMeans(.group))),
         ("bits: 4, codebook: power", QuantizeStage(bits: 4, groupSize: nil, levels: .power(exponent: nil))),
-        ("bits: 4, codebook: power, exponent: search", QuantizeStage(bits: 4, groupSize: nil, levels: .power(exponent: nil))),
+        (
+            "bits: 4, codebook: power, exponent: search",
+            QuantizeStage(bits: 4, groupSize: nil, levels: .power(exponent: nil))
+        ),
         (
             "bits: 3, codebook: power, exponent: 0.5, group_size: 128",
             QuantizeStage(bits: 3, groupSize: 128, levels: .power(exponent: 0.5))

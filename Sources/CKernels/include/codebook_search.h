@@ -12,9 +12,9 @@ enum {
 void coppice_group_magnitudes(const float *x, long rows, long columns, long group, float *magnitudes);
 
 /// Histograms of x[r][c] / m, weighted by m², with m the magnitude of c's group: the squared error of a value in a
-/// histogram is that of the weight. Bins lie around multiples of 2 / (COPPICE_HISTOGRAM_BINS - 1) from -1 to 1.
-/// `parts` is [COPPICE_HISTOGRAM_PARTS, 2, COPPICE_HISTOGRAM_BINS], to be added up in order: of each bin the weights' sum,
-/// then the sum of weight · number.
+/// histogram is that of the weight. Bins lie around multiples of 2 / (COPPICE_HISTOGRAM_BINS - 1) from -1 to 1. `parts`
+/// is [COPPICE_HISTOGRAM_PARTS, 2, COPPICE_HISTOGRAM_BINS], to be added up in order: of each bin the weights' sum, then
+/// the sum of weight · number.
 void coppice_normalized_histogram(
     const float *x, const float *magnitudes, long rows, long columns, long group, double *parts);
 

@@ -7,12 +7,12 @@
 
 /// A weight W [rows, columns] of codes of `bits` bits, and what they stand for.
 ///
-/// Eight consecutive columns of a row are a group of `bits` bytes: bit j of byte i is bit i of column j's code. A row is
-/// ceil(columns / 8) such groups; codes past the last column are ignored.
+/// Eight consecutive columns of a row are a group of `bits` bytes: bit j of byte i is bit i of column j's code. A row
+/// is ceil(columns / 8) such groups; codes past the last column are ignored.
 ///
-/// W = (q - zero) · scale with q the code itself, or 128 + values[code] where there are tables. `scales` is [rows, groups]
-/// of f16 (2-byte aligned), `zeros` [rows, groups] or null for `zero` everywhere; a group is `group` columns: 32, 64, or a
-/// multiple of 128 (or any number where there is one group).
+/// W = (q - zero) · scale with q the code itself, or 128 + values[code] where there are tables. `scales` is [rows,
+/// groups] of f16 (2-byte aligned), `zeros` [rows, groups] or null for `zero` everywhere; a group is `group` columns:
+/// 32, 64, or a multiple of 128 (or any number where there is one group).
 typedef struct coppice_plane_weight {
     long rows, columns;
     int bits;
@@ -32,8 +32,8 @@ static inline long coppice_plane_row_bytes(int bits, long columns) { return (col
 /// The kernel for so many rows of activations.
 ///
 /// With AVX-512 VNNI, and with AVX2 for up to eight rows, activations are rounded to 8 bits in blocks of 32 columns
-/// (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block. Else they stay f32.
-/// Sums are in f32.
+/// (rounded_rows.h): y is off by at most Σ_c |W[r][c]| m / 254, m the largest magnitude of c's block. Else they stay
+/// f32. Sums are in f32.
 coppice_row_kernel coppice_plane_kernel(const coppice_plane_weight *weight, long x_rows);
 
 /// Writes W[row][first ..< first + count] as f32; `first` is a multiple of 8.
