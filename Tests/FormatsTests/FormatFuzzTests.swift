@@ -51,6 +51,12 @@ import Testing
         weights.append(ColumnPermutedWeight(try DenseWeight(matrix), order: Array((0..<96).reversed())))
         weights.append(try SharedPoolWeight(fitting: matrix, poolSize: 64, seed: 5))
         weights.append(try BlockWeight(encoding: Samples.matrix(3, 256, seed: 2), as: .q4_k))
+        for quantization in BitPlaneWeightTests.quantizations {
+            weights.append(try BitPlaneWeight(quantizing: matrix, quantization))
+        }
+        for quantization in CodebookWeightTests.quantizations {
+            weights.append(try CodebookWeight(quantizing: matrix, quantization))
+        }
         return weights.map { $0.stored() }
     }
 
@@ -82,7 +88,7 @@ import Testing
             case 5:
                 let part = choices.pick(result.tensors.keys.sorted())
                 let shape = choices.pick([[0], [3], [5, 1], [5, 96], [1, 1, 1], [4096]])
-                result.tensors[part] = Tensor.zeros(shape, dataType: choices.pick([.u8, .f16, .f32, .i32, .i64]))
+                result.tensors[part] = Tensor.zeros(shape, dataType: choices.pick([.u8, .i8, .f16, .f32, .i32, .i64]))
             default:
                 let part = choices.pick(result.tensors.keys.sorted())
                 result.tensors[part] = choices.pick(all).tensors.values.first
