@@ -66,7 +66,10 @@ private func run(_ stages: String) throws -> RecipeRun {
         ),
         (
             "  - low-rank: { rank: 2, targets: mlp }\n  - quantize: { bits: 3 }",
-            "stages[1].quantize.bits: the factors of a low-rank weight, as model.layers.0.mlp.down_proj.weight is one"
+            """
+            r.yaml: stages[1].quantize.bits: the factors of a low-rank weight, as model.layers.0.mlp.down_proj.weight \
+            is one, take 4 or 8 uniform bits
+            """
         ),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n  - quantize: { bits: 2, scheme: bipolar }",
