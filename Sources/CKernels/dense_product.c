@@ -6,9 +6,9 @@
 #include "dot_tile.h"
 #include "panel_product.h"
 
-// Up to eight activation rows read the weight once, straight from where it lies: memory bandwidth is the limit. Rows
-// are read one after the other, so that a thread reads one long run of memory, which the processor's prefetchers follow:
-// asking for lines ahead of them only takes their places.
+// Up to eight activation rows read the weight once, straight from where it lies. For one or two memory bandwidth is the
+// limit: rows of the weight are read one after the other, so that a thread reads one long run of memory, which the
+// processor's prefetchers follow; asking for lines ahead of them only takes their places.
 // More rows share panels: of bf16 where the processor multiplies that, else expanded to f32 (panel_product.c).
 enum { largest_direct_batch = 8 };
 
@@ -66,12 +66,36 @@ COPPICE_AVX512 COPPICE_INLINE void dot_row_512(
     for (int b = 0; b < B; b++) sums[b] = _mm512_add_ps(sums[b], odd[b]);
 }
 
+/// Rows of W side by side that share each load of x, as many as keep all sums in registers: more than two rows of x make
+/// the product one of arithmetic, and long ones do not stay in the first-level cache.
+COPPICE_AVX512 COPPICE_INLINE void shared_rows_512(
+    const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
+    long first, long last) {
+    const int together = 4 * B <= 24 ? 4 : 2;
+    const long stride = w->columns * (type == COPPICE_TYPE_F32 ? 4 : 2);
+    float out[8][4];
+    for (long row = first; row < last;) {
+        const int count = row + together <= last ? together : 1;
+        if (count == 1)
+            coppice_dot_tile_512(type, 1, B, row_of(w, row), stride, w->columns, x->values, x->stride, out);
+        else
+            coppice_dot_tile_512(type, together, B, row_of(w, row), stride, w->columns, x->values, x->stride, out);
+        for (int b = 0; b < B; b++)
+            for (int r = 0; r < count; r++) y[b * y_stride + row + r] = out[b][r];
+        row += count;
+    }
+}
+
 COPPICE_AVX512 COPPICE_INLINE void rows_512(
     const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
     long first, long last) {
     enum { together = 4 };
+    if (B > 2) {
+        shared_rows_512(type, B, w, x, y, y_stride, first, last);
+        return;
+    }
     for (long row = first; row < last; row += together) {
-        __m512 sums[together][8];
+        __m512 sums[together][2];
         long count = last - row < together ? last - row : together;
         for (long r = 0; r < together; r++) {
             __m512 own[8];
