@@ -180,6 +180,12 @@ import Testing
             case let name where name.contains("v_proj"):
                 let quantization = IntegerQuantization(bits: 8, groupSize: 32, isSymmetric: false)
                 try writer.add(name, IntegerGroupWeight(quantizing: tensor, quantization).stored())
+            case let name where name.contains("o_proj"):
+                let quantization = BitPlaneQuantization(bits: 5, groupSize: 64)
+                try writer.add(name, BitPlaneWeight(quantizing: tensor, quantization).stored())
+            case let name where name.contains("down_proj"):
+                let quantization = CodebookQuantization(bits: 4, groupSize: 32)
+                try writer.add(name, CodebookWeight(quantizing: tensor, quantization).stored())
             default: try writer.add(name, tensor)
             }
         }
@@ -187,7 +193,10 @@ import Testing
         let small = try Checkpoint.open(scratch["small"])
         try small.convert(toGGUF: scratch["small.gguf"])
         let file = try GGUFFile(path: scratch["small.gguf"])
-        let types = ["attn_q": "q4_0", "ffn_up": "q8_0", "ffn_gate": "bf16", "attn_v": "q8_0", "attn_k": "f32"]
+        let types = [
+            "attn_q": "q4_0", "ffn_up": "q8_0", "ffn_gate": "bf16", "attn_v": "q8_0", "attn_k": "f32",
+            "attn_output": "q5_0", "ffn_down": "q8_0",
+        ]
         for (name, type) in types { #expect(file.tensors["blk.0.\(name).weight"]?.type.description == type) }
         let found = try Checkpoint.open(scratch["small.gguf"])
         for name in small.weightNames {
