@@ -1,6 +1,7 @@
 #include "group_tile.h"
 
 #include "dot_tile.h"
+#include "panel_transposition.h"
 #include "thread_pool.h"
 
 #if defined(__x86_64__)
@@ -35,36 +36,6 @@ typedef struct {
     float *y;
     long y_stride, x_tasks;
 } product;
-
-/// Sixteen rows of 16 pieces of 4 bytes become 16 pieces of 16 rows.
-COPPICE_INLINE void transpose(const uint8_t *rows, __m512i *out) {
-    __m512i a[16], b[16];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r++) a[r] = _mm512_loadu_si512(rows + r * panel_columns);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r += 2) {
-        b[r] = _mm512_unpacklo_epi32(a[r], a[r + 1]);
-        b[r + 1] = _mm512_unpackhi_epi32(a[r], a[r + 1]);
-    }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; r += 4) {
-        a[r] = _mm512_unpacklo_epi64(b[r], b[r + 2]);
-        a[r + 1] = _mm512_unpackhi_epi64(b[r], b[r + 2]);
-        a[r + 2] = _mm512_unpacklo_epi64(b[r + 1], b[r + 3]);
-        a[r + 3] = _mm512_unpackhi_epi64(b[r + 1], b[r + 3]);
-    }
-#pragma clang loop unroll(full)
-    for (int j = 0; j < 4; j++) {
-        __m512i even_low = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
-        __m512i odd_low = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xDD);
-        __m512i even_high = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
-        __m512i odd_high = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xDD);
-        out[j] = _mm512_shuffle_i32x4(even_low, even_high, 0x88);
-        out[4 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
-        out[8 + j] = _mm512_shuffle_i32x4(even_low, even_high, 0xDD);
-        out[12 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0xDD);
-    }
-}
 
 /// One step of a row: 128 bytes of codes less zero points, and the scales of its blocks, 0 where nothing is kept.
 static long unpack_step(
@@ -113,7 +84,8 @@ static void unpack(
         }
         for (long g = 0; g < steps * blocks; g++) ((float *)&p->scales[g][half])[r] = scales[g];
     }
-    for (long q = 0; q < steps * step_columns / 64; q++) transpose(p->rows[0] + q * 64, &p->codes[half][q * 16]);
+    for (long q = 0; q < steps * step_columns / 64; q++)
+        coppice_transpose_words(p->rows[0] + q * 64, panel_columns, &p->codes[half][q * 16]);
     const __m512i shift = _mm512_set1_epi8((char)128);
     for (long g = 0; g < steps * blocks; g++) {
         __m512i sum = _mm512_setzero_si512();
