@@ -1,6 +1,6 @@
 #include "bf16_panel.h"
 
-#include "panel_transposition.h"
+#include "register_panel.h"
 #include "thread_pool.h"
 
 #if defined(__x86_64__)
@@ -61,16 +61,7 @@ COPPICE_INLINE void tile(
             sums[t][1] = _mm512_dpbf16_ps(sums[t][1], high, pair);
         }
     }
-#pragma clang loop unroll(full)
-    for (int t = 0; t < T; t++) {
-#pragma clang loop unroll(full)
-        for (int h = 0; h < 2; h++) {
-            float *to = y + t * y_stride + 16 * h;
-            __mmask16 mask = (__mmask16)(lanes >> 16 * h);
-            __m512 before = k == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, to);
-            _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(before, sums[t][h]));
-        }
-    }
+    coppice_add_panel_sums(T, sums, k == 0, y, y_stride, lanes);
 }
 
 typedef void (*tile_function)(

@@ -96,6 +96,11 @@ COPPICE_INLINE __m256 eight_times(uint64_t bytes, float by) {
     return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(by));
 }
 
+/// Half `h` of eight numbers, zeros behind it.
+COPPICE_INLINE __m256 half_of(__m256 eight, int h) {
+    return _mm256_zextps128_ps256(h ? _mm256_extractf128_ps(eight, 1) : _mm256_castps256_ps128(eight));
+}
+
 /// Half `h` of a block of 256 columns. The scales of both halves are read with the first.
 COPPICE_INLINE integer_step half_block(const int type, const uint8_t *block, int h, cursor *c) {
     integer_step step;
@@ -149,8 +154,8 @@ COPPICE_INLINE integer_step half_block(const int type, const uint8_t *block, int
             c->scales = eight_times(scales << 32 | (a & 0x3F3F3F3F), one_half(block));
             c->offsets = eight_times(minima << 32 | (b & 0x3F3F3F3F), one_half(block + 2));
         }
-        step.scales = _mm256_zextps128_ps256(h ? _mm256_extractf128_ps(c->scales, 1) : _mm256_castps256_ps128(c->scales));
-        step.offsets = _mm256_zextps128_ps256(h ? _mm256_extractf128_ps(c->offsets, 1) : _mm256_castps256_ps128(c->offsets));
+        step.scales = half_of(c->scales, h);
+        step.offsets = half_of(c->offsets, h);
         return step;
     }
     default: {

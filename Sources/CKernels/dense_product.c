@@ -66,8 +66,8 @@ COPPICE_AVX512 COPPICE_INLINE void dot_row_512(
     for (int b = 0; b < B; b++) sums[b] = _mm512_add_ps(sums[b], odd[b]);
 }
 
-/// Rows of W side by side that share each load of x, as many as keep all sums in registers: more than two rows of x make
-/// the product one of arithmetic, and long ones do not stay in the first-level cache.
+/// Rows of W side by side that share each load of x, as many as keep all sums in registers: more than two rows of x
+/// make the product one of arithmetic, and long ones do not stay in the first-level cache.
 COPPICE_AVX512 COPPICE_INLINE void shared_rows_512(
     const int type, const int B, const coppice_dense_weight *w, const coppice_activations *x, float *y, long y_stride,
     long first, long last) {

@@ -1,7 +1,7 @@
 #include "group_tile.h"
 
 #include "dot_tile.h"
-#include "panel_transposition.h"
+#include "register_panel.h"
 #include "thread_pool.h"
 
 #if defined(__x86_64__)
@@ -131,16 +131,7 @@ COPPICE_INLINE void tile(
                     _mm512_cvtepi32_ps(dots[n][h]), _mm512_mul_ps(p->scales[g][h], scale), sums[n][h]);
         }
     }
-#pragma clang loop unroll(full)
-    for (int n = 0; n < T; n++) {
-#pragma clang loop unroll(full)
-        for (int h = 0; h < 2; h++) {
-            float *to = y + n * t->y_stride + 16 * h;
-            __mmask16 mask = (__mmask16)(lanes >> 16 * h);
-            __m512 before = k == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, to);
-            _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(before, sums[n][h]));
-        }
-    }
+    coppice_add_panel_sums(T, sums, k == 0, y, t->y_stride, lanes);
 }
 
 typedef void (*tile_function)(

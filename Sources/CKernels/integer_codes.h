@@ -167,7 +167,8 @@ COPPICE_INLINE integer_step read_step(
 COPPICE_INLINE cursor start_of_row(const int kind, const coppice_integer_weight *w, long row) {
     if (kind < COPPICE_INTEGER_BLOCKS) return row_cursor(w->packed, row);
     if (kind >= COPPICE_INTEGER_PLANES) return (cursor){0};
-    return (cursor){.values = (const uint8_t *)w->blocks->blocks + row * coppice_block_row_bytes(w->blocks->type, w->columns)};
+    const long bytes = coppice_block_row_bytes(w->blocks->type, w->columns);
+    return (cursor){.values = (const uint8_t *)w->blocks->blocks + row * bytes};
 }
 #pragma clang attribute pop
 #endif

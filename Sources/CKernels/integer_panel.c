@@ -1,7 +1,7 @@
 #include "integer_panel.h"
 
 #include "integer_codes.h"
-#include "panel_transposition.h"
+#include "register_panel.h"
 #include "thread_pool.h"
 
 #if defined(__x86_64__)
@@ -57,11 +57,12 @@ COPPICE_INLINE void unpack(
             }
         }
     }
-    for (long q = 0; q * 64 < columns; q++) coppice_transpose_words(p->rows[0] + q * 64, panel_columns, &p->codes[half][q * 16]);
+    for (long q = 0; q * 64 < columns; q++)
+        coppice_transpose_words(p->rows[0] + q * 64, panel_columns, &p->codes[half][q * 16]);
 }
 
-/// y[i][r] += columns k ..< k + `columns`, the panel's, for `T` rows of x and the panel's rows. `zero` is the zero point
-/// of all groups, or -1 where each has its own: one for all is taken off the integers, before any scale.
+/// y[i][r] += columns k ..< k + `columns`, the panel's, for `T` rows of x and the panel's rows. `zero` is the zero
+/// point of all groups, or -1 where each has its own: one for all is taken off the integers, before any scale.
 COPPICE_INLINE void tile(
     const int T, const int grain, const int own_zeros, int zero, const panel *p, const coppice_rounded_rows *x, long i,
     long k, long columns, float *y, long y_stride, uint32_t lanes) {
@@ -109,16 +110,7 @@ COPPICE_INLINE void tile(
             }
         }
     }
-#pragma clang loop unroll(full)
-    for (int t = 0; t < T; t++) {
-#pragma clang loop unroll(full)
-        for (int h = 0; h < 2; h++) {
-            float *to = y + t * y_stride + 16 * h;
-            __mmask16 mask = (__mmask16)(lanes >> 16 * h);
-            __m512 before = k == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, to);
-            _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(before, sums[t][h]));
-        }
-    }
+    coppice_add_panel_sums(T, sums, k == 0, y, y_stride, lanes);
 }
 
 typedef void (*tile_function)(
@@ -150,10 +142,12 @@ typedef void (*unpack_function)(const coppice_integer_weight *, cursor *, long f
         unpack(COPPICE_INTEGER_##KIND, w, cursors, first_row, half, k, p); \
     }
 COPPICE_EACH_INTEGER_KIND(UNPACK)
+COPPICE_EACH_MASKED_KIND(UNPACK)
 COPPICE_EACH_PLANE_KIND(UNPACK)
 #define UNPACK_ENTRY(KIND) [COPPICE_INTEGER_##KIND] = unpack_##KIND,
 static const unpack_function unpacks[COPPICE_INTEGER_KINDS] = {
-    COPPICE_EACH_INTEGER_KIND(UNPACK_ENTRY) COPPICE_EACH_PLANE_KIND(UNPACK_ENTRY)};
+    COPPICE_EACH_INTEGER_KIND(UNPACK_ENTRY) COPPICE_EACH_MASKED_KIND(UNPACK_ENTRY)
+    COPPICE_EACH_PLANE_KIND(UNPACK_ENTRY)};
 
 static void run_task(void *context, long index) {
     const product *t = context;

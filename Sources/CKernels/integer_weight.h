@@ -22,7 +22,9 @@ typedef enum {
 } coppice_integer_kind;
 /// Planes have kernels of their own for few rows.
 #define COPPICE_EACH_PLANE_KIND(DO) DO(PLANES) DO(PLANE_VALUES) DO(PLANE_MANY_VALUES)
-#define COPPICE_EACH_INTEGER_KIND(DO) DO(U8) DO(U8_MASKED) DO(U4) DO(U4_MASKED) COPPICE_EACH_BLOCK_KIND(DO)
+#define COPPICE_EACH_INTEGER_KIND(DO) DO(U8) DO(U4) COPPICE_EACH_BLOCK_KIND(DO)
+/// Few rows of activations meet masked codes in sparse_tile.c, many in panels.
+#define COPPICE_EACH_MASKED_KIND(DO) DO(U8_MASKED) DO(U4_MASKED)
 
 typedef struct {
     int kind;

@@ -4,8 +4,8 @@
 #include "packed_product.h"
 #include "rounded_rows.h"
 
-/// Whether this processor has kernels for a weight's masked values, which are bf16 or f16 (for codes see
-/// `coppice_integer_kernels_apply`).
+/// Whether this processor has kernels for a weight's masked values, which are bf16 or f16. (Codes have
+/// them where `coppice_packed_kernel` rounds activations.)
 int coppice_sparse_float_kernels_apply(const coppice_packed_weight *w);
 
 /// y[i][r] = Σ_c x[i][c] W[r][c] for rows first ..< last of W and all rows of x, of which there are 1, 2, 4 or 8. Each

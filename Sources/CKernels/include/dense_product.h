@@ -17,7 +17,7 @@ typedef struct coppice_dense_weight {
     long rows, columns;
 } coppice_dense_weight;
 
-/// The kernel for so many rows of activations. Sums are in f32. If they `may_narrow`, more than 8 rows meet bf16 weights
-/// as bf16 where the processor has AVX-512 BF16: y is off by at most Σ_c |W[r][c] x[i][c]| / 256, and f32 rounding. Else
-/// activations stay f32.
+/// The kernel for so many rows of activations. Sums are in f32. If they `may_narrow`, more than 8 rows meet bf16
+/// weights as bf16 where the processor has AVX-512 BF16: y is off by at most Σ_c |W[r][c] x[i][c]| / 256, and f32
+/// rounding. Else activations stay f32.
 coppice_row_kernel coppice_dense_kernel(const coppice_dense_weight *weight, long x_rows, int may_narrow);

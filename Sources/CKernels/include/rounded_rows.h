@@ -15,8 +15,8 @@ typedef struct coppice_rounded_rows {
     long rows, columns;
     long padded;         ///< columns, rounded up to whole steps
     const int8_t *codes; ///< [rows, padded]
-    /// [rows, padded]: of each step the 64 even columns, then the 64 odd ones, as 4-bit codes of weights unpack; null for
-    /// more than COPPICE_ROUNDED_FEW rows, whose products read codes in order.
+    /// [rows, padded]: of each step the 64 even columns, then the 64 odd ones, as 4-bit codes of weights unpack; null
+    /// for more than COPPICE_ROUNDED_FEW rows, whose products read codes in order.
     const int8_t *split_codes;
     const float *scales; ///< [rows, padded / 32]
     const float *sums;   ///< [rows, padded / 32]: each block's sum of codes, times its scale

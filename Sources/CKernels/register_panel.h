@@ -1,4 +1,5 @@
-// Rows become columns, so that one word of activations, repeated, meets 16 rows of a weight at once. Internal.
+// What panels of 32 rows of a weight share, whatever their arithmetic: 16 rows lie in a register, so that one word of
+// activations, repeated, meets all of them. Internal.
 #pragma once
 
 #include "dot_tile.h"
@@ -33,6 +34,22 @@ __attribute__((target("avx512f"))) COPPICE_INLINE void coppice_transpose_words(
         out[4 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
         out[8 + j] = _mm512_shuffle_i32x4(even_low, even_high, 0xDD);
         out[12 + j] = _mm512_shuffle_i32x4(odd_low, odd_high, 0xDD);
+    }
+}
+
+/// y[t][r] += sums[t] for `T` rows of activations and the panel's 32 rows, of which those in `lanes` exist; y = sums
+/// where this is the `first` part of the columns.
+__attribute__((target("avx512f"))) COPPICE_INLINE void coppice_add_panel_sums(
+    const int T, __m512 (*sums)[2], int first, float *y, long y_stride, uint32_t lanes) {
+#pragma clang loop unroll(full)
+    for (int t = 0; t < T; t++) {
+#pragma clang loop unroll(full)
+        for (int h = 0; h < 2; h++) {
+            float *to = y + t * y_stride + 16 * h;
+            __mmask16 mask = (__mmask16)(lanes >> 16 * h);
+            __m512 before = first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, to);
+            _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(before, sums[t][h]));
+        }
     }
 }
 #endif
