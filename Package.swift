@@ -58,7 +58,7 @@ let package = Package(
                 "CoppiceModels", "CKernels", .product(name: "OrderedCollections", package: "swift-collections"),
             ], path: "Sources/Inference"),
         .target(
-            name: "CoppiceCompression", dependencies: ["CoppiceModels", "CKernels"], path: "Sources/Compression"),
+            name: "CoppiceCompression", dependencies: ["CoppiceTraining", "CKernels"], path: "Sources/Compression"),
         // Floor 5.
         .target(
             name: "CoppiceServing",
@@ -73,7 +73,7 @@ let package = Package(
             ], path: "Sources/Serving"),
         .target(
             name: "CoppiceEvidence",
-            dependencies: ["CoppiceCompression", "CoppiceTraining", "CoppiceInference"], path: "Sources/Evidence"),
+            dependencies: ["CoppiceCompression", "CoppiceInference"], path: "Sources/Evidence"),
         // Floor 6.
         .executableTarget(
             name: "coppice",
@@ -88,7 +88,8 @@ let package = Package(
             name: "TensorsTests", dependencies: ["CoppiceTensors", "CoppiceNetworks", "CKernels"],
             path: "Tests/TensorsTests"),
         .testTarget(
-            name: "CompressionTests", dependencies: ["CoppiceCompression", "CoppiceModels", "CKernels"],
+            name: "CompressionTests",
+            dependencies: ["CoppiceCompression", "CoppiceTraining", "CoppiceModels", "CKernels"],
             path: "Tests/CompressionTests"),
         .testTarget(
             name: "InferenceTests",

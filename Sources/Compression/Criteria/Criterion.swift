@@ -11,7 +11,7 @@ public protocol Criterion: Sendable {
     /// Whether ``scores(of:name:inputNorms:)`` needs the norms of the inputs, that is, calibration data.
     var needsInputNorms: Bool { get }
 
-    /// One score per entry of a matrix, none negative.
+    /// One score per entry of a matrix.
     ///
     /// - Parameters:
     ///   - weight: W, f32 of shape `[rows = outputs, columns = inputs]`, finite.

@@ -93,6 +93,21 @@ public struct WeightMask: Sendable, Hashable {
         return WeightMask(rows: rows, columns: columns, words: zip(words, other.words).map { $0 & $1 })
     }
 
+    /// What either mask keeps.
+    ///
+    /// - Precondition: equal shapes.
+    public func union(_ other: WeightMask) -> WeightMask {
+        precondition(rows == other.rows && columns == other.columns, "masks of different shapes")
+        return WeightMask(rows: rows, columns: columns, words: zip(words, other.words).map { $0 | $1 })
+    }
+
+    /// What this mask removes.
+    public var complement: WeightMask {
+        var flipped = words.map { ~$0 }
+        if count % 64 != 0 { flipped[flipped.count - 1] &= (1 << UInt64(count % 64)) - 1 }
+        return WeightMask(rows: rows, columns: columns, words: flipped)
+    }
+
     /// Whether everything kept here is kept by `other` too.
     public func isSubset(of other: WeightMask) -> Bool {
         precondition(rows == other.rows && columns == other.columns, "masks of different shapes")
@@ -104,10 +119,23 @@ public struct WeightMask: Sendable, Hashable {
     /// - Parameter weight: f32 of shape `[rows, columns]`.
     public func apply(to weight: inout Tensor) {
         precondition(weight.shape == [rows, columns], "the mask is \(rows) × \(columns), the weight \(weight.shape)")
-        weight.withMutableElements(Float.self) { elements in
-            guard let base = elements.baseAddress, !elements.isEmpty else { return }
-            coppice_bitmap_apply(base, elements.count, words)
-        }
+        weight.withMutableElements(Float.self, apply)
+    }
+
+    /// Sets the removed elements to zero (`+0`).
+    ///
+    /// - Precondition: ``count`` elements, row-major.
+    public func apply(to elements: UnsafeMutableBufferPointer<Float>) {
+        precondition(elements.count == count, "a mask of \(count) for \(elements.count) elements")
+        guard let base = elements.baseAddress, !elements.isEmpty else { return }
+        coppice_bitmap_apply(base, elements.count, words)
+    }
+
+    /// Ones where weights are kept, zeros elsewhere: f32 `[rows, columns]`.
+    public var indicator: Tensor {
+        var ones = Tensor.ones([rows, columns]).contiguous()
+        apply(to: &ones)
+        return ones
     }
 
     /// Sets the removed elements of a tensor to a value.

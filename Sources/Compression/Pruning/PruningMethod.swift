@@ -75,7 +75,7 @@ public struct PruningMethod: Sendable {
         precondition(values.shape == [weight.rows, weight.columns], "\(weight.name) has another shape")
         try ExactSelection.checkFinite(values, name: weight.name)
         var scores = try criterion.scores(of: values, name: weight.name, inputNorms: inputNorms)
-        earlier?.fillRemoved(of: &scores, with: -1)  // below every score
+        earlier?.fillRemoved(of: &scores, with: -.infinity)  // below every score
         return scores
     }
 }

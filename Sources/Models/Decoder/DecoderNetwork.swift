@@ -104,6 +104,13 @@ public final class DecoderNetwork: Module {
     }
 }
 
+extension DecoderNetwork: SupervisedNetwork {
+    /// Logits of the next token at every position: `[windows, tokens]` → `[windows, tokens, vocabulary]`.
+    public func outputs(_ inputs: Tensor) -> Tensor { self(inputs) }
+
+    public func loss(_ batch: LabeledBatch) -> Tensor { loss(batch.inputs, targets: batch.targets) }
+}
+
 /// Embeddings, blocks and the last norm.
 public final class DecoderStack: Module {
     @Submodule public var embedding: Embedding

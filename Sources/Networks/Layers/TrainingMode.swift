@@ -9,4 +9,19 @@ extension Module {
     public func setTraining(_ isTraining: Bool) {
         for (_, module) in modules { (module as? any TrainingModeDependent)?.isTraining = isTraining }
     }
+
+    /// Computes with this module and all below it in training or in use, and puts each back into the mode it was in.
+    public func withTraining<Result>(_ isTraining: Bool, _ body: () throws -> Result) rethrows -> Result {
+        let modes = modules.compactMap { $0.module as? any TrainingModeDependent }.map { ($0, $0.isTraining) }
+        setTraining(isTraining)
+        defer { for (module, mode) in modes { module.isTraining = mode } }
+        return try body()
+    }
+
+    /// Computes with this module and lets it keep nothing of it: running statistics are as before afterwards.
+    public func keepingState<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = stateTensors.map { ($0.state, $0.state.wrappedValue) }
+        defer { for (tensor, value) in before { tensor.wrappedValue = value } }
+        return try body()
+    }
 }

@@ -2,7 +2,7 @@ import CKernels
 import CoppiceTensors
 
 /// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) over f32 parameters.
-public struct AdamW {
+public struct AdamW: Sendable {
     public var beta1: Double
     public var beta2: Double
     public var epsilon: Double

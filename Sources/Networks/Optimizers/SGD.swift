@@ -4,7 +4,7 @@ import CoppiceTensors
 /// Stochastic gradient descent with momentum over f32 parameters, as PyTorch defines it: the weight decay is added to the
 /// gradient, the velocity is not damped (Sutskever et al., "On the importance of initialization and momentum in deep
 /// learning", 2013).
-public struct SGD {
+public struct SGD: Sendable {
     public var momentum: Double
     public var weightDecay: Double
     /// Whether the gradient is taken as if the velocity had been followed already (Nesterov).

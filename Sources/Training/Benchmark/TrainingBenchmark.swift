@@ -91,7 +91,7 @@ public enum TrainingBenchmark {
 
     private static func noise(rows: Int, columns: Int, vocabularySize: Int, step: Int) -> TokenBatch {
         let tokens = (0..<(rows * (columns + 1))).map { index in
-            Int32(WindowOrder.mix(UInt64(step) << 40 ^ UInt64(index)) % UInt64(vocabularySize))
+            Int32(EpochOrder.mix(UInt64(step) << 40 ^ UInt64(index)) % UInt64(vocabularySize))
         }
         return TokenBatch(tokens, starts: (0..<rows).map { $0 * (columns + 1) }, length: columns)
     }
@@ -140,7 +140,7 @@ extension TrainingBenchmark {
         var velocities = parameters.map { Tensor.zeros($0.wrappedValue.shape) }
         let seconds = time(steps: steps, warmupSteps: warmupSteps) { step in
             var generator = RandomGenerator(seed: UInt64(step))
-            let classes = (0..<images).map { Int(WindowOrder.mix(UInt64(step) << 40 ^ UInt64($0)) % 10) }
+            let classes = (0..<images).map { Int(EpochOrder.mix(UInt64(step) << 40 ^ UInt64($0)) % 10) }
             return (Tensor.normal([images, 3, 32, 32], using: &generator), Tensor(classes))
         } run: { _, batch in
             let loss = withOperandPrecision(precision) { network.loss(batch.0, classes: batch.1) }

@@ -29,8 +29,10 @@ public final class DecoderLearner: LanguageModelLearner {
 
     public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
         let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
-        let (inputs, targets) = batch.tensors
-        let loss = withOperandPrecision(precision) { network.loss(inputs, targets: targets, dropout: dropout) }
+        let batch = batch.labeled
+        let loss = withOperandPrecision(precision) {
+            network.loss(batch.inputs, targets: batch.targets, dropout: dropout)
+        }
         let seed = Tensor(weight, dataType: loss.dataType)
         let parts = gradients(
             of: loss, withRespectTo: network.parameters.map(\.parameter.wrappedValue), seed: seed)
@@ -60,9 +62,9 @@ public final class DecoderLearner: LanguageModelLearner {
     }
 
     public func loss(_ batch: TokenBatch) throws -> Double {
-        let (inputs, targets) = batch.tensors
+        let batch = batch.labeled
         return withoutRecording {
-            withOperandPrecision(precision) { Double(network.loss(inputs, targets: targets).scalar) }
+            withOperandPrecision(precision) { Double(network.loss(batch).scalar) }
         }
     }
 
@@ -108,11 +110,4 @@ public final class DecoderLearner: LanguageModelLearner {
 
     private static let firstMoment = "optimizer.first_moment."
     private static let secondMoment = "optimizer.second_moment."
-}
-
-extension TokenBatch {
-    /// Inputs and targets as tensors `[rows, columns]`.
-    fileprivate var tensors: (inputs: Tensor, targets: Tensor) {
-        (Tensor(inputs, shape: [rows, columns]), Tensor(targets, shape: [rows, columns]))
-    }
 }

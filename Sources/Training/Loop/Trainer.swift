@@ -123,7 +123,7 @@ public struct Trainer: ~Copyable {
         let weight = 1 / Double(batches.count)
         var loss = 0.0
         for (part, batch) in batches.enumerated() {
-            let seed = WindowOrder.mix(recipe.seed ^ WindowOrder.mix(UInt64(state.step * batches.count + part)))
+            let seed = EpochOrder.mix(recipe.seed ^ EpochOrder.mix(UInt64(state.step * batches.count + part)))
             loss += weight * (try learner.accumulate(batch, weight: weight, randomSeed: seed))
         }
         try checkFinite(loss, "loss")

@@ -128,8 +128,8 @@ extension TrainingRecipe {
         if let kind = try fields["kind"]?.word(LearningRateSchedule.Kind.self) { schedule.kind = kind }
         if let steps = try fields["warmup_steps"]?.integer(in: 0...1_000_000_000) { schedule.warmupSteps = steps }
         if let field = fields["minimum_ratio"] {
-            guard schedule.kind != .constant else {
-                throw field.error("has no meaning for a constant schedule; leave it out")
+            guard schedule.kind == .cosine || schedule.kind == .linear else {
+                throw field.error("has no meaning for a \(schedule.kind) schedule; leave it out")
             }
             schedule.minimumRatio = try field.number(in: 0...1)
         }

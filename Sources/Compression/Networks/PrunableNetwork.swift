@@ -1,0 +1,136 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// A network in memory and the masks of its prunable weights.
+///
+/// A removed weight is zero in the network from the moment it is removed, so the network computes what it will compute
+/// when it is stored sparsely; gradients by its weights are dense all the same, which is what criteria that let weights
+/// return need.
+///
+/// ```swift
+/// let prunable = try PrunableNetwork(network)
+/// try prunable.prune(.magnitude, to: 0.9)
+/// try training.run(network, on: batches, hooks: [MaskedTraining(prunable)])
+/// ```
+public final class PrunableNetwork {
+    public let network: any SupervisedNetwork
+    /// The prunable weights, in the network's order.
+    public let weights: [PrunableWeight]
+    /// The mask of each prunable weight.
+    public private(set) var masks: [WeightMask]
+    /// The place of each prunable weight among the network's parameters.
+    public let places: [Int]
+    let parameters: [Parameter]
+
+    /// Finds the prunable weights: parameters of two or more dimensions, such as those of linear layers, convolutions
+    /// and recurrent cells.
+    ///
+    /// - Parameters:
+    ///   - targets: patterns of which one must match a weight's name; nil for all but embeddings.
+    ///   - ignore: patterns of which none may match.
+    ///   - includesEmbeddings: whether embeddings are among the weights.
+    /// - Throws: `.badData` naming a pattern that matches nothing, with the nearest name; or when nothing is left.
+    public init(
+        _ network: any SupervisedNetwork, targets: [WeightPattern]? = nil, ignore: [WeightPattern] = [],
+        includesEmbeddings: Bool = false
+    ) throws {
+        let embeddings = Set(
+            network.modules.filter { $0.module is Embedding }.flatMap { own in
+                own.module.parameters.map { own.name.isEmpty ? $0.name : "\(own.name).\($0.name)" }
+            })
+        let all = network.parameters.enumerated().filter { _, own in
+            own.parameter.wrappedValue.rank >= 2 && (includesEmbeddings || !embeddings.contains(own.name))
+        }
+        let names = all.map(\.element.name)
+        for (key, patterns) in [("targets", targets ?? []), ("ignore", ignore)] {
+            for pattern in patterns where !names.contains(where: pattern.matches) {
+                throw CoppiceError(
+                    .badData, field: key,
+                    "\"\(pattern)\" matches no prunable weight" + Spelling.hint(pattern.text, names))
+            }
+        }
+        let chosen = all.filter { _, own in
+            (targets.map { $0.contains { $0.matches(own.name) } } ?? true)
+                && !ignore.contains { $0.matches(own.name) }
+        }
+        guard !chosen.isEmpty else { throw CoppiceError(.badData, "the network has no prunable weight") }
+        self.network = network
+        places = chosen.map(\.offset)
+        parameters = chosen.map(\.element.parameter)
+        weights = chosen.map { PrunableWeight(name: $0.element.name, shape: $0.element.parameter.wrappedValue.shape) }
+        masks = weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
+    }
+
+    /// The number of prunable weights.
+    public var count: Int { weights.reduce(0) { $0 + $1.count } }
+
+    /// The number of those removed.
+    public var removedCount: Int { masks.reduce(0) { $0 + $1.removedCount } }
+
+    /// The fraction of prunable weights that is removed.
+    public var sparsity: Double { Double(removedCount) / Double(count) }
+
+    /// A weight's values as a matrix: f32 `[rows, columns]`.
+    public func values(_ index: Int) -> Tensor {
+        parameters[index].wrappedValue.detached().converted(to: .f32).contiguous()
+            .reshaped([weights[index].rows, weights[index].columns])
+    }
+
+    /// Replaces the masks and sets what they remove to zero. A weight that returns starts from zero.
+    ///
+    /// - Precondition: a mask of each weight's shape.
+    public func setMasks(_ masks: [WeightMask]) {
+        precondition(masks.count == weights.count, "\(masks.count) masks for \(weights.count) weights")
+        for (mask, weight) in zip(masks, weights) {
+            precondition(mask.rows == weight.rows && mask.columns == weight.columns, "a mask of another weight")
+        }
+        self.masks = masks
+        applyMasks()
+    }
+
+    /// Sets the removed weights to zero. O(N).
+    public func applyMasks() {
+        for (parameter, mask) in zip(parameters, masks) where mask.removedCount > 0 {
+            parameter.update { mask.apply(to: $0) }
+        }
+    }
+
+    /// Sets what the optimizer remembers of removed weights to zero, so that momentum cannot bring them back. O(N).
+    public func applyMasks(to state: inout OptimizerState) {
+        for (place, mask) in zip(places, masks) where mask.removedCount > 0 {
+            for slot in state.slots[place].indices {
+                state.slots[place][slot].withMutableElements(Float.self) { mask.apply(to: $0) }
+            }
+        }
+    }
+
+    /// Gradients of the mean loss over batches by the prunable weights, as matrices; the removed ones included.
+    ///
+    /// - Parameter loss: the loss of a batch, the network's own by default.
+    /// - Throws: `.badData` naming the weight whose gradient is not finite.
+    public func gradients(
+        on batches: [LabeledBatch], loss: ((LabeledBatch) -> Tensor)? = nil
+    ) throws -> [Tensor] {
+        precondition(!batches.isEmpty, "gradients of no batch")
+        return try network.keepingState {
+            var sums: [Tensor]?
+            for batch in batches {
+                let value = loss?(batch) ?? network.loss(batch)
+                let parts = CoppiceTensors.gradients(of: value, withRespectTo: parameters.map(\.wrappedValue))
+                sums = withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
+            }
+            return try matrices(withoutRecording { (sums ?? []).map { $0 / Double(batches.count) } }, what: "gradient")
+        }
+    }
+
+    /// Tensors of the weights' shapes as matrices, checked for numbers.
+    func matrices(_ tensors: [Tensor], what: String) throws -> [Tensor] {
+        try zip(tensors, weights).map { tensor, weight in
+            let matrix = tensor.detached().converted(to: .f32).contiguous().reshaped([weight.rows, weight.columns])
+            try ExactSelection.checkFinite(matrix, name: "\(weight.name) (\(what))")
+            return matrix
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// How well a network tells classes apart.
+public struct Classification: Sendable, Hashable {
+    /// Targets that count.
+    public var count = 0
+    /// Those whose class has the largest score.
+    public var correct = 0
+    /// The sum of cross-entropies in nats.
+    public var totalLoss = 0.0
+
+    public init() {}
+
+    /// The fraction that is right; 0 of nothing.
+    public var accuracy: Double { count == 0 ? 0 : Double(correct) / Double(count) }
+    /// The mean cross-entropy in nats; 0 of nothing.
+    public var loss: Double { count == 0 ? 0 : totalLoss / Double(count) }
+
+    /// Measures a network in use (running statistics) on batches, and leaves it in the mode that it was in.
+    public init(of network: any SupervisedNetwork, on batches: [LabeledBatch]) {
+        network.inUse { for batch in batches { add(network.outputs(batch.inputs), targets: batch.targets) } }
+    }
+
+    /// Takes in scores `[..., classes]` of targets `[...]`; negative targets do not count.
+    public mutating func add(_ scores: Tensor, targets: Tensor) {
+        let classes = scores.shape[scores.rank - 1]
+        let rows = scores.reshaped([-1, classes])
+        let flat = targets.reshaped([-1])
+        let chosen = rows.argmax().integers()
+        for (target, choice) in zip(flat.integers(), chosen) where target >= 0 {
+            count += 1
+            if target == choice { correct += 1 }
+        }
+        totalLoss += Double(rows.crossEntropy(targets: flat).sum().scalar)
+    }
+}

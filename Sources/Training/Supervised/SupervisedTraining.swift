@@ -1,0 +1,110 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// Training on labelled batches in memory: the loop that pruning methods drive.
+///
+/// ```swift
+/// let training = SupervisedTraining(
+///     optimizer: SGD(momentum: 0.9, weightDecay: 1e-4),
+///     rates: LearningRateSchedule(kind: .cosine, peak: 0.1, warmupSteps: 0, minimumRatio: 0, totalSteps: 1_000))
+/// try training.run(network, on: batches)
+/// ```
+///
+/// Step t takes batch t of the source at rate t of the schedule, so training from step k on continues training up to k
+/// bit for bit when the optimizer's state is carried along.
+public struct SupervisedTraining: Sendable {
+    /// Which parameters weight decay applies to.
+    public enum Decay: Sendable, Hashable {
+        case all
+        /// Those of two and more dimensions: no biases, no norms.
+        case matrices
+    }
+
+    public var optimizer: any Optimizer
+    /// The learning rate of each step; its ``LearningRateSchedule/totalSteps`` is the length of training.
+    public var rates: LearningRateSchedule
+    public var decay = Decay.all
+    /// The largest norm of all gradients together; nil for no clipping.
+    public var clipNorm: Double?
+    /// The part of a target's weight that goes to all classes alike.
+    public var labelSmoothing = 0.0
+    public var precision = OperandPrecision.f32
+
+    public init(optimizer: any Optimizer, rates: LearningRateSchedule) {
+        self.optimizer = optimizer
+        self.rates = rates
+    }
+
+    /// Trains through the steps of a range, by default all, and leaves the network in training mode.
+    ///
+    /// - Parameters:
+    ///   - state: what the optimizer remembers; goes on from it.
+    ///   - progress: told the step that was taken and its loss in nats.
+    /// - Throws: `.badData` naming the step where the loss is NaN or infinite; what hooks throw.
+    public func run(
+        _ network: any SupervisedNetwork, on source: any BatchSource, steps: Range<Int>? = nil,
+        state: inout OptimizerState, hooks: [any TrainingHook] = [],
+        progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
+    ) throws {
+        network.setTraining(true)
+        let parameters = network.parameters.map(\.parameter)
+        for step in steps ?? 0..<rates.totalSteps {
+            for hook in hooks { try hook.willStep(step) }
+            let loss = try loss(of: network, source.batch(at: step), step, hooks)
+            var slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
+            let value = Double(loss.scalar)
+            guard value.isFinite else {
+                throw CoppiceError(
+                    .badData,
+                    "the loss of training step \(step) is \(value), expected a finite number: a smaller "
+                        + "learning rate or clipping may help")
+            }
+            for hook in hooks { try hook.willUpdate(step, gradients: &slopes) }
+            update(parameters, slopes, step, &state)
+            for hook in hooks { try hook.didStep(step, state: &state) }
+            try progress(step, value)
+        }
+    }
+
+    /// Trains through all steps from a fresh optimizer.
+    public func run(
+        _ network: any SupervisedNetwork, on source: any BatchSource, hooks: [any TrainingHook] = [],
+        progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
+    ) throws {
+        var state = OptimizerState(optimizer, for: network)
+        try run(network, on: source, state: &state, hooks: hooks, progress: progress)
+    }
+
+    private func loss(
+        of network: any SupervisedNetwork, _ batch: LabeledBatch, _ step: Int, _ hooks: [any TrainingHook]
+    ) throws -> Tensor {
+        try withOperandPrecision(precision) {
+            var outputs: Tensor?
+            var loss: Tensor
+            if labelSmoothing > 0 || hooks.contains(where: \.readsOutputs) {
+                let own = network.outputs(batch.inputs)
+                outputs = own
+                loss = own.meanCrossEntropy(targets: batch.targets, smoothing: labelSmoothing)
+            } else {
+                loss = network.loss(batch)
+            }
+            for hook in hooks {
+                if let penalty = try hook.penalty(step, batch: batch, outputs: outputs) { loss = loss + penalty }
+            }
+            return loss
+        }
+    }
+
+    private func update(
+        _ parameters: [Parameter], _ slopes: [Tensor], _ step: Int, _ state: inout OptimizerState
+    ) {
+        // The small constant keeps a gradient of zero from becoming NaN.
+        let scale = clipNorm.map { min(1, $0 / (globalNorm(slopes) + 1e-6)) } ?? 1
+        for (index, parameter) in parameters.enumerated() where parameter.isTrainable {
+            optimizer.update(
+                parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rates.rate(at: step),
+                step: state.step, gradientScale: scale, decays: decay == .all || parameter.wrappedValue.rank >= 2)
+        }
+        state.step += 1
+    }
+}

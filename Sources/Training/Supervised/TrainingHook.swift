@@ -1,0 +1,30 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// Something that acts on supervised training between its parts: masks, gates, schedules of sparsity.
+public protocol TrainingHook: AnyObject {
+    /// Before the forward pass of a step.
+    func willStep(_ step: Int) throws
+
+    /// Whether ``penalty(_:batch:outputs:)`` asks for the network's outputs.
+    var readsOutputs: Bool { get }
+
+    /// What is added to the loss of a step's batch, tracked; nil for nothing.
+    ///
+    /// - Parameter outputs: the network's outputs of the batch, where some hook reads them.
+    func penalty(_ step: Int, batch: LabeledBatch, outputs: Tensor?) throws -> Tensor?
+
+    /// Before the update: gradients by the network's parameters, in its order, may be changed.
+    func willUpdate(_ step: Int, gradients: inout [Tensor]) throws
+
+    /// After the update: parameters and the optimizer's slots may be changed.
+    func didStep(_ step: Int, state: inout OptimizerState) throws
+}
+
+extension TrainingHook {
+    public func willStep(_ step: Int) throws {}
+    public var readsOutputs: Bool { false }
+    public func penalty(_ step: Int, batch: LabeledBatch, outputs: Tensor?) throws -> Tensor? { nil }
+    public func willUpdate(_ step: Int, gradients: inout [Tensor]) throws {}
+    public func didStep(_ step: Int, state: inout OptimizerState) throws {}
+}

@@ -1,0 +1,116 @@
+import CoppiceCompression
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Testing
+
+@Suite struct NetworkCriterionTests {
+    private let batch: LabeledBatch = {
+        let (inputs, targets) = clusters(24)
+        return LabeledBatch(inputs: inputs, targets: targets)
+    }()
+
+    private func gradient(_ network: SmallMLP, _ batch: LabeledBatch, temperature: Double = 1) -> [[Double]] {
+        let weights = [network.first.weight, network.second.weight]
+        let loss = (network.outputs(batch.inputs) / temperature).meanCrossEntropy(targets: batch.targets)
+        return gradients(of: loss, withRespectTo: weights).map { $0.doubles() }
+    }
+
+    @Test func snipAndTaylorAreProductsOfWeightsAndGradients() throws {
+        let network = SmallMLP()
+        let prunable = try PrunableNetwork(network)
+        let slopes = gradient(network, batch)
+        let weights = [network.first.weight.doubles(), network.second.weight.doubles()]
+        let snip = try prunable.scores(by: GradientWeightCriterion(), batches: [batch])
+        let taylor = try prunable.scores(by: TaylorCriterion(), batches: [batch])
+        for layer in 0..<2 {
+            for (index, score) in snip[layer].doubles().enumerated() {
+                let product = weights[layer][index] * slopes[layer][index]
+                #expect(abs(score - abs(product)) < 1e-6)
+                #expect(abs(taylor[layer].doubles()[index] - product * product) < 1e-6)
+            }
+        }
+    }
+
+    /// Batches whose gradients cancel have no SNIP score; Taylor's does not cancel.
+    @Test func taylorDoesNotCancelBetweenBatches() throws {
+        let network = SmallMLP(hidden: 4, classes: 2)
+        network.second.weight = network.second.weight * 0
+        network.second.bias?.wrappedValue = .zeros([2])
+        let inputs = batch.inputs
+        let opposed = [0, 1].map { LabeledBatch(inputs: inputs, targets: Tensor([Int](repeating: $0, count: 24))) }
+        network.second.weight = Tensor.ones([2, 4])  // equal scores: opposite targets have opposite gradients
+        let prunable = try PrunableNetwork(network, targets: [WeightPattern("second")])
+        let snip = try prunable.scores(by: GradientWeightCriterion(), batches: opposed)[0].doubles()
+        let taylor = try prunable.scores(by: TaylorCriterion(), batches: opposed)[0].doubles()
+        #expect(snip.allSatisfy { $0 < 1e-6 })
+        #expect(taylor.max() ?? 0 > 1e-3)
+    }
+
+    /// w · (H g) against a difference of gradients along g, in f64.
+    @Test func gradientFlowIsTheHessiansProductWithTheGradient() throws {
+        let network = SmallMLP()
+        for (_, parameter) in network.parameters { parameter.wrappedValue = parameter.wrappedValue.converted(to: .f64) }
+        let exact = LabeledBatch(inputs: batch.inputs.converted(to: .f64), targets: batch.targets)
+        let criterion = GradientFlowCriterion(temperature: 2)
+        let prunable = try PrunableNetwork(network)
+        let scores = try prunable.scores(by: criterion, batches: [exact]).map { $0.doubles() }
+        let start = [network.first.weight.detached(), network.second.weight.detached()]
+        let slope = gradient(network, exact, temperature: 2)
+        func moved(_ step: Double) -> [[Double]] {
+            let ahead = SmallMLP()
+            for (_, parameter) in ahead.parameters {
+                parameter.wrappedValue = parameter.wrappedValue.converted(to: .f64)
+            }
+            ahead.first.weight = start[0] + Tensor(slope[0], shape: start[0].shape) * step
+            ahead.second.weight = start[1] + Tensor(slope[1], shape: start[1].shape) * step
+            return gradient(ahead, exact, temperature: 2)
+        }
+        let (high, low) = (moved(1e-5), moved(-1e-5))
+        for layer in 0..<2 {
+            let weights = start[layer].doubles()
+            for index in weights.indices {
+                let product = (high[layer][index] - low[layer][index]) / 2e-5
+                #expect(abs(scores[layer][index] - weights[index] * product) < 1e-5)
+            }
+        }
+    }
+
+    /// The flow into a layer is the flow out of it (Tanaka et al. 2020, theorem 1).
+    @Test func synapticFlowIsConserved() throws {
+        let prunable = try PrunableNetwork(SmallMLP(hasBias: false))
+        let before = numbers(of: prunable.network)
+        let scores = try prunable.scores(by: SynapticFlowCriterion(inputShape: [8]))
+        let totals = scores.map { $0.doubles().reduce(0, +) }
+        #expect(abs(totals[0] - totals[1]) < 1e-5 * totals[0])
+        #expect(numbers(of: prunable.network) == before)
+    }
+
+    @Test func criteriaLeaveRunningStatisticsAlone() throws {
+        let prunable = try PrunableNetwork(SmallConvolutionNetwork())
+        let before = numbers(of: prunable.network)
+        for criterion in [GradientWeightCriterion(), TaylorCriterion(), GradientFlowCriterion()]
+            as [any NetworkCriterion]
+        {
+            _ = try prunable.scores(by: criterion, batches: [images()])
+        }
+        _ = try prunable.scores(by: SynapticFlowCriterion(inputShape: [2, 5, 5]))
+        #expect(numbers(of: prunable.network) == before)
+    }
+
+    @Test func whatIsMissingIsNamed() throws {
+        let prunable = try PrunableNetwork(SmallMLP())
+        let error = #expect(throws: CoppiceError.self) { try prunable.scores(by: GradientWeightCriterion()) }
+        #expect(error?.kind == .usage && error?.description.contains("snip") == true)
+        let hopeless = SmallMLP()
+        hopeless.second.weight = hopeless.second.weight * Double.nan
+        let bad = #expect(throws: CoppiceError.self) {
+            try PrunableNetwork(hopeless).scores(by: GradientWeightCriterion(), batches: [batch])
+        }
+        #expect(bad?.kind == .badData && bad?.description.contains("first.weight") == true)
+        let unknown = #expect(throws: CoppiceError.self) {
+            try PrunableNetwork(SmallMLP(), ignore: [WeightPattern("secnd.weight")])
+        }
+        #expect(unknown?.description.contains("did you mean \"second.weight\"?") == true)
+    }
+}

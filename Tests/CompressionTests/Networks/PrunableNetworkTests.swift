@@ -1,0 +1,182 @@
+import CoppiceCompression
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Testing
+
+@Suite struct PrunableNetworkTests {
+    private let source: TensorBatches = {
+        let (inputs, targets) = clusters()
+        return TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 3)
+    }()
+
+    private struct Ramp: Schedule {
+        func sparsity(at step: Int) -> Double? { step % 5 == 0 && step <= 40 ? Double(step) / 50 : nil }
+    }
+
+    @Test func prunesExactlyAndZeroesWhatIsRemoved() throws {
+        let network = SmallMLP()
+        let prunable = try PrunableNetwork(network)
+        #expect(prunable.weights.map(\.name) == ["first.weight", "second.weight"])
+        let before = network.first.weight.floats() + network.second.weight.floats()
+        try prunable.prune(by: .magnitude, to: 0.75)
+        #expect(prunable.removedCount == (16 * 8 + 3 * 16) * 3 / 4)
+        let after = network.first.weight.floats() + network.second.weight.floats()
+        let kept = zip(before, after).filter { $1 != 0 }
+        #expect(kept.allSatisfy { $0 == $1 })
+        let smallest = kept.map { abs($0.0) }.min() ?? 0
+        #expect(zip(before, after).filter { $1 == 0 }.allSatisfy { abs($0.0) <= smallest })
+        #expect(throws: CoppiceError.self) { try prunable.prune(by: .magnitude, to: 0.5) }
+        #expect(throws: CoppiceError.self) { try prunable.prune(by: .magnitude, to: 1) }
+        #expect(throws: CoppiceError.self) { try prunable.prune(by: .magnitude, to: .nan) }
+    }
+
+    @Test func convolutionsAreMatricesOfTheirKernels() throws {
+        let prunable = try PrunableNetwork(SmallConvolutionNetwork())
+        #expect(prunable.weights.map { [$0.rows, $0.columns, $0.kernelElements] } == [[6, 18, 9], [3, 6, 1]])
+    }
+
+    @Test func masksHoldThroughTrainingAndReachMomentum() throws {
+        let prunable = try PrunableNetwork(SmallMLP())
+        try prunable.prune(by: .magnitude, to: 0.6)
+        let masks = prunable.masks
+        let training = shortTraining()
+        var state = OptimizerState(training.optimizer, for: prunable.network)
+        try training.run(prunable.network, on: source, state: &state, hooks: [MaskedTraining(prunable)])
+        #expect(prunable.masks == masks)
+        for (index, mask) in masks.enumerated() {
+            for (value, kept) in zip(prunable.values(index).floats(), mask.indicator.floats()) where kept == 0 {
+                #expect(value == 0)
+            }
+            for (value, kept) in zip(state.slots[prunable.places[index]][0].floats(), mask.indicator.floats())
+            where kept == 0 { #expect(value == 0) }
+        }
+        #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).accuracy > 0.9)
+    }
+
+    @Test func gradualPruningFollowsItsScheduleAndMasksAreNested() throws {
+        let prunable = try PrunableNetwork(SmallMLP())
+        var seen: [[WeightMask]] = []
+        try shortTraining().run(prunable.network, on: source, hooks: [GradualPruning(prunable, schedule: Ramp())]) {
+            step, _ in
+            #expect(
+                prunable.removedCount
+                    == ExactSelection.removedCount(prunable.count, sparsity: Double(min(step / 5 * 5, 40)) / 50))
+            seen.append(prunable.masks)
+        }
+        for (earlier, later) in zip(seen, seen.dropFirst()) {
+            #expect(zip(later, earlier).allSatisfy { $0.isSubset(of: $1) })
+        }
+    }
+
+    @Test(arguments: [DynamicSparseTraining.Growth.gradient, .random(seed: 4)])
+    func dynamicSparseTrainingMovesConnectionsAndKeepsTheirNumber(growth: DynamicSparseTraining.Growth) throws {
+        let prunable = try PrunableNetwork(SmallMLP(hidden: 32))
+        try prunable.prune(by: .random(seed: 1), allocation: ErdosRenyiAllocation(), to: 0.7)
+        let counts = prunable.masks.map(\.keptCount)
+        let start = prunable.masks
+        let dynamic = DynamicSparseTraining(prunable, growth: growth, interval: 10, lastStep: 45)
+        var last = start
+        try shortTraining().run(prunable.network, on: source, hooks: [dynamic]) { step, _ in
+            #expect(prunable.masks.map(\.keptCount) == counts)
+            if step == 0 || step >= 45 || step % 10 != 0 { #expect(prunable.masks == last) }
+            last = prunable.masks
+        }
+        #expect(prunable.masks != start && dynamic.movedCount > 0)
+    }
+
+    /// Growth by gradient takes the absent places with the largest gradients, and drops the smallest weights.
+    @Test func growthFollowsTheGradient() throws {
+        let network = SmallMLP(inputs: 4, hidden: 2, classes: 2)
+        let prunable = try PrunableNetwork(network, targets: [WeightPattern("first")])
+        network.first.weight = Tensor([5, 4, 3, 0.1, 0.2, 6, 7, 8].map(Float.init), shape: [2, 4])
+        prunable.setMasks([WeightMask(rows: 2, columns: 4, kept: [true, true, false, false, true, true, false, false])])
+        let dynamic = DynamicSparseTraining(prunable, growth: .gradient, dropFraction: 1, interval: 1, lastStep: 4)
+        var slopes = network.parameters.map { Tensor.zeros($0.parameter.wrappedValue.shape) }
+        slopes[0] = Tensor([9, 9, 1, -3, 9, 9, 2, -5].map(Float.init), shape: [2, 4])
+        // At step 2 of 4 the part is 1/2 · (1 + cos(π/2)) = 1/2: two of four.
+        dynamic.willUpdate(2, gradients: &slopes)
+        #expect(
+            prunable.masks[0].indicator.floats() == [1, 0, 0, 1, 0, 1, 0, 1],
+            "4 and 0.2 go, the gradients −3 and −5 grow")
+        #expect(network.first.weight.floats() == [5, 0, 0, 0, 0, 6, 0, 0])
+    }
+
+    @Test func iterativePruningRewindsBitForBit() throws {
+        let network = SmallMLP()
+        let prunable = try PrunableNetwork(network)
+        let training = shortTraining(steps: 30)
+        let search = try IterativePruning(training: training, rewindStep: 6)
+        let rewound = try search.trainToRewindStep(network, on: source)
+        let early = [network.first.weight.floats(), network.second.weight.floats()]
+        var counts: [Int] = []
+        var masks: [[WeightMask]] = []
+        try search.run(prunable, levels: 3, rewound: rewound, on: source) { _ in
+            counts.append(prunable.count - prunable.removedCount)
+            masks.append(prunable.masks)
+        }
+        // ⌈p n⌉ go at each level.
+        #expect(counts == [176, 140, 112, 89])
+        for (earlier, later) in zip(masks, masks.dropFirst()) {
+            #expect(zip(later, earlier).allSatisfy { $0.isSubset(of: $1) })
+        }
+        rewound.restore(network)
+        prunable.applyMasks()
+        for (index, values) in early.enumerated() {
+            let expected = zip(values, prunable.masks[index].indicator.floats()).map { $1 == 0 ? 0 : $0 }
+            #expect(prunable.values(index).floats() == expected)
+        }
+    }
+
+    /// The level that removes nothing is dense training itself, from where it rewinds to.
+    @Test func theDenseLevelIsDenseTraining() throws {
+        let (searched, plain) = (SmallMLP(), SmallMLP())
+        let training = shortTraining(steps: 20)
+        let search = try IterativePruning(training: training, rewindStep: 5)
+        let rewound = try search.trainToRewindStep(searched, on: source)
+        try search.run(PrunableNetwork(searched), levels: 0, rewound: rewound, on: source) { _ in }
+        var state = OptimizerState(training.optimizer, for: plain)
+        try training.run(plain, on: source, steps: 0..<5, state: &state)
+        state = OptimizerState(training.optimizer, for: plain)
+        try training.run(plain, on: source, steps: 5..<20, state: &state)
+        #expect(numbers(of: searched) == numbers(of: plain))
+        #expect(throws: CoppiceError.self) { try IterativePruning(training: training, rewindStep: 20) }
+        #expect(throws: CoppiceError.self) {
+            try IterativePruning(training: training, rewindStep: 0, pruneFraction: 1)
+        }
+    }
+
+    @Test func fineTuningASubsetLeavesTheRestBitForBit() throws {
+        let prunable = try PrunableNetwork(SmallMLP())
+        try prunable.prune(by: .magnitude, to: 0.5)
+        let weights = [prunable.values(0).floats(), prunable.values(1).floats()]
+        let loss = Classification(of: prunable.network, on: [source.batch(at: 0)]).loss
+        try FineTuning(shortTraining(), trains: { !$0.hasSuffix("weight") }).recover(prunable, on: source)
+        #expect([prunable.values(0).floats(), prunable.values(1).floats()] == weights)
+        #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).loss < loss)
+        #expect(prunable.network.parameters.allSatisfy { $0.parameter.isTrainable })
+    }
+
+    /// A student that is its teacher has nothing to learn from it.
+    @Test func distillationFollowsTheTeacher() throws {
+        let (teacher, twin) = (SmallMLP(seed: 1), SmallMLP(seed: 1))
+        var training = shortTraining()
+        training.optimizer = SGD(momentum: 0)
+        let before = numbers(of: twin)
+        try Distillation(training, teacher: teacher, teacherShare: 1).recover(PrunableNetwork(twin), on: source)
+        let drift = zip(numbers(of: twin), before).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? 0
+        #expect(drift < 1e-5)
+
+        let student = SmallMLP(seed: 2)
+        let inputs = source.batch(at: 0).inputs
+        func agreement() -> Int {
+            zip(student.outputs(inputs).argmax().integers(), teacher.outputs(inputs).argmax().integers())
+                .filter { $0 == $1 }.count
+        }
+        let untaught = agreement()
+        training = shortTraining(steps: 300, rate: 0.02)
+        training.optimizer = AdamW()
+        try Distillation(training, teacher: teacher, teacherShare: 1).recover(PrunableNetwork(student), on: source)
+        #expect(untaught < 24 && agreement() >= 29)  // of 32
+    }
+}
