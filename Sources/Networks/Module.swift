@@ -19,7 +19,7 @@ open class Module {
     public var modules: [(name: String, module: Module)] {
         var result: [(String, Module)] = [("", self)]
         for (name, child) in children {
-            result += child.modules.map { ($0.name.isEmpty ? name : "\(name).\($0.name)", $0.module) }
+            result += child.modules.map { ([name, $0.name].filter { !$0.isEmpty }.joined(separator: "."), $0.module) }
         }
         return result
     }
@@ -55,12 +55,12 @@ open class Module {
             mirrors.append(current)
             mirror = current.superclassMirror
         }
-        return mirrors.reversed().flatMap { $0.children.map(\.value) }
+        return mirrors.reversed().flatMap { $0.children.flatMap { ($0.value as? [Any]) ?? [$0.value] } }
     }
 
     private var children: [(String, Module)] {
         members.compactMap { $0 as? any ModuleMember }.flatMap { member in
-            member.modules.map { (member.key + $0.suffix, $0.module) }
+            member.modules.map { (member.path($0.suffix), $0.module) }
         }
     }
 
@@ -69,12 +69,11 @@ open class Module {
     ) -> [(name: String, parameter: Found)] {
         var result: [(name: String, parameter: Found)] = []
         for member in members {
-            for element in (member as? [Any]) ?? [member] {
-                if let found = pick(element) { result.append((prefix + found.key, found)) }
-            }
+            if let found = pick(member) { result.append((prefix + found.key, found)) }
             if let part = member as? any ModuleMember {
                 for (suffix, module) in part.modules {
-                    result += module.collect(prefix + part.key + suffix + ".", pick)
+                    let path = part.path(suffix)
+                    result += module.collect(path.isEmpty ? prefix : "\(prefix)\(path).", pick)
                 }
             }
         }

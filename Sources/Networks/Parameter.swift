@@ -66,7 +66,8 @@ public final class StateTensor {
     public var projectedValue: StateTensor { self }
 }
 
-/// A part of a module, or a list of parts, under its name in checkpoints.
+/// A part of a module, or a list of parts, under its name in checkpoints. With an empty name, what is in the part is
+/// named as if it were the module's own.
 @propertyWrapper
 public final class Submodule<Value> {
     public let key: String
@@ -85,6 +86,11 @@ protocol ModuleMember {
     var key: String { get }
     /// The modules in it, each with the part of its name after the key.
     var modules: [(suffix: String, module: Module)] { get }
+}
+
+extension ModuleMember {
+    /// The name of one of its modules within the module whose member it is.
+    func path(_ suffix: String) -> String { key.isEmpty ? String(suffix.drop { $0 == "." }) : key + suffix }
 }
 
 extension Submodule: ModuleMember {

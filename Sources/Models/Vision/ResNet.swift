@@ -1,17 +1,18 @@
 import CoppiceNetworks
 import CoppiceTensors
 
-/// A residual network for small images (He et al., "Deep residual learning for image recognition", 2016, section 4.2):
-/// one convolution, three stages of equally many blocks of two, each stage with half the rows and columns and twice the
-/// channels of the one before, the mean over the image, one linear layer.
+/// A residual network (He et al., "Deep residual learning for image recognition", 2016): a convolution, stages of blocks,
+/// each stage with half the rows and columns and twice the channels of the one before, the mean over the image, one
+/// linear layer.
 ///
 /// ```swift
-/// let network = try ResNet(.cifar(depth: 20))
-/// let scores = network(images)          // [images, 3, 32, 32] → [images, 10]
+/// let small = try ResNet(.cifar(depth: 20))
+/// let scores = small(images)                       // [images, 3, 32, 32] → [images, 10]
+/// let large = try ResNet(.imageNet(depth: 50))     // [images, 3, 224, 224] → [images, 1000]
 /// ```
 ///
 /// Parameter names are those of torchvision's residual networks.
-public final class ResNet: Module {
+public final class ResNet: Module, VisionNetwork {
     /// What a block adds where its output is smaller than its input.
     public enum Shortcut: String, Sendable, Hashable, CaseIterable {
         /// Every second row and column, with zero channels before and after (option A): no parameters.
@@ -20,30 +21,61 @@ public final class ResNet: Module {
         case projected
     }
 
-    public struct Configuration: Sendable, Hashable {
-        /// Blocks of each stage.
-        public var blocks: Int
-        /// Channels of the first stage.
-        public var width: Int
-        public var inputChannels: Int
-        public var classes: Int
+    /// What the stages are made of.
+    public enum Block: Sendable, Hashable, CaseIterable {
+        /// Two convolutions of 3 × 3.
+        case basic
+        /// One of 1 × 1 to a quarter of the channels, one of 3 × 3, one of 1 × 1 to all channels.
+        case bottleneck
+
+        /// Channels at a block's end for one inside it.
+        var expansion: Int { self == .basic ? 1 : 4 }
+    }
+
+    public struct Configuration: VisionConfiguration {
+        /// Blocks of each stage. The first stage may have none where its blocks change nothing's shape; a network whose
+        /// blocks were removed has fewer.
+        public var blocks: [Int]
+        public var block: Block
+        /// Channels inside the blocks of the first stage, before the width multiplier.
+        public var baseWidth: Int
         public var shortcut: Shortcut
+        public var scale: ImageScale
+        public var options: ClassifierOptions
 
-        /// The layers that are counted as the depth: 6 · blocks + 2.
-        public var depth: Int { 6 * blocks + 2 }
+        /// - Precondition: a first stage, if it is empty, of basic blocks; others of at least one block.
+        public init(
+            blocks: [Int], block: Block = .basic, baseWidth: Int, shortcut: Shortcut, scale: ImageScale,
+            options: ClassifierOptions
+        ) {
+            precondition(Self.arePossible(blocks, block) && baseWidth >= 1, "a residual network of nothing")
+            self.blocks = blocks
+            self.block = block
+            self.baseWidth = baseWidth
+            self.shortcut = shortcut
+            self.scale = scale
+            self.options = options
+        }
 
+        /// Three stages of equally many blocks, for small images (section 4.2 of the paper).
+        ///
+        /// - Parameter width: channels of the first stage.
         /// - Precondition: numbers are at least 1; an even width for padded shortcuts.
         public init(
             blocks: Int, width: Int = 16, inputChannels: Int = 3, classes: Int = 10, shortcut: Shortcut = .padded
         ) {
             precondition(min(blocks, width, inputChannels, classes) >= 1, "a residual network of nothing")
             precondition(shortcut == .projected || width % 2 == 0, "padded shortcuts need an even width, not \(width)")
-            self.blocks = blocks
-            self.width = width
-            self.inputChannels = inputChannels
-            self.classes = classes
-            self.shortcut = shortcut
+            var options = ClassifierOptions.cifar
+            options.classes = classes
+            options.inputChannels = inputChannels
+            options.widthMultiplier = Double(width) / 16
+            self.init(
+                blocks: [blocks, blocks, blocks], baseWidth: 16, shortcut: shortcut, scale: .small, options: options)
         }
+
+        /// The layers that are counted as the depth: the convolutions of the blocks, the first one, the linear layer.
+        public var depth: Int { blocks.reduce(0, +) * (block == .basic ? 2 : 3) + 2 }
 
         /// ResNet-20, 32, 44, 56, 110… for CIFAR.
         ///
@@ -51,117 +83,150 @@ public final class ResNet: Module {
         public static func cifar(
             depth: Int, classes: Int = 10, shortcut: Shortcut = .padded
         ) throws -> Configuration {
-            guard depth >= 8, depth % 6 == 2 else {
+            guard depth >= 8, depth % 6 == 2, depth <= largestCount else {
                 throw CoppiceError(
                     .usage, field: "depth", "\(depth), expected 6n + 2: 20, 32, 44, 56, 110 for n = 3, 5, 7, 9, 18")
             }
             return Configuration(blocks: (depth - 2) / 6, classes: classes, shortcut: shortcut)
         }
+
+        /// Blocks of the four stages of ResNet-18, 34, 50, 101 and 152 (table 1 of the paper).
+        static let imageNetBlocks: [Int: (counts: [Int], block: Block)] = [
+            18: ([2, 2, 2, 2], .basic), 34: ([3, 4, 6, 3], .basic), 50: ([3, 4, 6, 3], .bottleneck),
+            101: ([3, 4, 23, 3], .bottleneck), 152: ([3, 8, 36, 3], .bottleneck),
+        ]
+
+        /// ResNet-18, 34, 50, 101 or 152.
+        ///
+        /// - Parameter scale: `.small` for the variant that small images are classified with: a first convolution of
+        ///   3 × 3 that reduces nothing, and no maximum.
+        /// - Throws: `.usage` for another depth.
+        public static func imageNet(
+            depth: Int, classes: Int? = nil, scale: ImageScale = .large
+        ) throws -> Configuration {
+            guard let (counts, block) = imageNetBlocks[depth] else {
+                throw CoppiceError(.usage, field: "depth", "\(depth), expected 18, 34, 50, 101 or 152")
+            }
+            var options = scale.options
+            options.classes = classes ?? options.classes
+            return Configuration(
+                blocks: counts, block: block, baseWidth: 64, shortcut: .projected, scale: scale, options: options)
+        }
+
+        static func arePossible(_ blocks: [Int], _ block: Block) -> Bool {
+            (1...8).contains(blocks.count) && blocks.allSatisfy { (0...largestCount).contains($0) }
+                && blocks.dropFirst(block == .basic ? 1 : 0).allSatisfy { $0 > 0 } && blocks.reduce(0, +) > 0
+        }
     }
 
     public let configuration: Configuration
-    @Submodule public var convolution: Conv2d
-    @Submodule public var norm: BatchNorm
-    @Submodule public var firstStage: [ResidualBlock]
-    @Submodule public var secondStage: [ResidualBlock]
-    @Submodule public var thirdStage: [ResidualBlock]
+    /// `conv1` and `bn1`.
+    @Submodule public var stem: ConvolutionUnit
+    /// `layer1`, `layer2`…
+    public let stages: [Submodule<[ResidualBlock]>]
     @Submodule public var classifier: Linear
 
     /// A network with random weights: normal by fan-out for convolutions (He et al., "Delving deep into rectifiers",
     /// 2015), uniform by fan-in for the linear layer, norms of ones, shifts of zeros.
-    public init(_ configuration: Configuration, seed: UInt64 = 0) {
-        var generator = RandomGenerator(seed: seed)
+    public convenience init(_ configuration: Configuration, seed: UInt64 = 0) {
+        var layers = LayerBuilder(configuration.options, seed: seed)
+        self.init(configuration, &layers)
+    }
+
+    init(_ configuration: Configuration, _ layers: inout LayerBuilder) {
         self.configuration = configuration
-        let width = configuration.width
-        func stage(_ inputs: Int, _ outputs: Int, stride: Int) -> [ResidualBlock] {
-            (0..<configuration.blocks).map { index in
-                ResidualBlock(
-                    inputs: index == 0 ? inputs : outputs, outputs: outputs, stride: index == 0 ? stride : 1,
-                    shortcut: configuration.shortcut, using: &generator)
+        let (block, base) = (configuration.block, layers.scaled(configuration.baseWidth))
+        var channels = layers.width("conv1", base)
+        let isLarge = configuration.scale == .large
+        _stem = Submodule(
+            "",
+            layers.unit(
+                ("conv1", "bn1"), configuration.inputChannels, channels, kernel: isLarge ? 7 : 3,
+                stride: isLarge ? 2 : 1))
+        stages = configuration.blocks.enumerated().map { stage, count in
+            let inner = base << stage
+            // The stream of channels that the blocks add to; the first stage's may be the stem's.
+            let flows = stage == 0 && block == .basic
+            let stream =
+                flows || count == 0
+                ? channels
+                : layers.width("layer\(stage + 1).0.conv\(block == .basic ? 2 : 3)", inner * block.expansion)
+            let blocks = (0..<count).map { index in
+                let changes = index == 0 && !flows
+                return ResidualBlock(
+                    "layer\(stage + 1).\(index)", block, inputs: index == 0 ? channels : stream, inner: inner,
+                    outputs: stream, stride: index == 0 && stage > 0 ? 2 : 1,
+                    shortcut: changes ? configuration.shortcut : nil, &layers)
             }
+            channels = stream
+            return Submodule("layer\(stage + 1)", blocks)
         }
-        _convolution = Submodule(
-            "conv1", .randomized(configuration.inputChannels, width, kernel: 3, stride: 1, using: &generator))
-        _norm = Submodule("bn1", BatchNorm(channels: width))
-        _firstStage = Submodule("layer1", stage(width, width, stride: 1))
-        _secondStage = Submodule("layer2", stage(width, 2 * width, stride: 2))
-        _thirdStage = Submodule("layer3", stage(2 * width, 4 * width, stride: 2))
-        let bound = 1 / Double(4 * width).squareRoot()
-        let weight = Tensor.uniform(
-            [configuration.classes, 4 * width], low: -bound, high: bound, using: &generator)
-        let bias = Tensor.uniform([configuration.classes], low: -bound, high: bound, using: &generator)
-        _classifier = Submodule("fc", Linear(weight: weight, bias: bias))
+        _classifier = Submodule("fc", layers.linear(channels, configuration.classes))
     }
 
     /// Scores of classes: `[images, channels, rows, columns]` → `[images, classes]`.
     ///
     /// - Precondition: the configuration's input channels; at least one row and column.
     public func callAsFunction(_ images: Tensor) -> Tensor {
-        precondition(
-            images.rank == 4 && images.shape[1] == configuration.inputChannels,
-            "images of shape \(images.shape) for \(configuration.inputChannels) channels")
-        // The convolutions and what is between them are fastest with channels last.
-        var x = norm(convolution(images.channelsLast()), rectifies: true)
-        for block in firstStage + secondStage + thirdStage { x = block(x) }
-        return classifier(x.mean(axes: [-2, -1]))
-    }
-
-    /// The mean cross-entropy in nats of classes `[images]`.
-    public func loss(_ images: Tensor, classes: Tensor) -> Tensor {
-        self(images).crossEntropy(targets: classes).mean()
-    }
-
-    /// Loads a checkpoint with this network's names. `linear.` is read for `fc.`, and counts of batches may be missing,
-    /// as in checkpoints that circulate.
-    ///
-    /// - Throws: `.badData` naming the tensor that is missing or has another shape.
-    public func load(_ file: SafetensorsFile) throws {
-        try load(source: file.path) { name in
-            if file.contains(name) { return try file.tensor(name) }
-            if name.hasSuffix("num_batches_tracked") { return .zeros([], dataType: .i64) }
-            let other = name.hasPrefix("fc.") ? "linear." + name.dropFirst(3) : name
-            return try file.tensor(file.contains(other) ? other : name)
+        var x = stem(checked(images))
+        if configuration.scale == .large {
+            x = x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast()
         }
+        for stage in stages { for block in stage.wrappedValue { x = block(x) } }
+        return classifier(x.mean(axes: [-2, -1]))
     }
 }
 
-/// Two convolutions of 3 × 3, each normalized, the first rectified, and the input added before the second rectifier.
+/// Two or three normalized convolutions, all but the last rectified, and the input added before the last rectifier.
 public final class ResidualBlock: Module {
-    @Submodule public var firstConvolution: Conv2d
-    @Submodule public var firstNorm: BatchNorm
-    @Submodule public var secondConvolution: Conv2d
-    @Submodule public var secondNorm: BatchNorm
-    private let projection: Submodule<Projection>?
+    /// `conv1` and `bn1`, `conv2` and `bn2`…
+    public let units: [Submodule<ConvolutionUnit>]
+    /// `downsample.0` and `downsample.1`.
+    public let projection: Submodule<ConvolutionUnit>?
     private let stride: Int
 
+    /// - Parameter shortcut: nil where the input is added as it is.
     init(
-        inputs: Int, outputs: Int, stride: Int, shortcut: ResNet.Shortcut, using generator: inout RandomGenerator
+        _ name: String, _ block: ResNet.Block, inputs: Int, inner: Int, outputs: Int, stride: Int,
+        shortcut: ResNet.Shortcut?, _ layers: inout LayerBuilder
     ) {
         self.stride = stride
-        _firstConvolution = Submodule(
-            "conv1", .randomized(inputs, outputs, kernel: 3, stride: stride, using: &generator))
-        _firstNorm = Submodule("bn1", BatchNorm(channels: outputs))
-        _secondConvolution = Submodule("conv2", .randomized(outputs, outputs, kernel: 3, stride: 1, using: &generator))
-        _secondNorm = Submodule("bn2", BatchNorm(channels: outputs))
-        let changes = stride != 1 || inputs != outputs
+        func unit(_ number: Int, _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1) -> Submodule<
+            ConvolutionUnit
+        > {
+            Submodule(
+                "", layers.unit(("conv\(number)", "bn\(number)"), inputs, outputs, kernel: kernel, stride: stride))
+        }
+        let first = layers.width("\(name).conv1", inner)
+        switch block {
+        case .basic:
+            units = [unit(1, inputs, first, kernel: 3, stride: stride), unit(2, first, outputs, kernel: 3)]
+        case .bottleneck:
+            // The stride is in the second convolution, as in torchvision.
+            let second = layers.width("\(name).conv2", inner)
+            units = [
+                unit(1, inputs, first, kernel: 1), unit(2, first, second, kernel: 3, stride: stride),
+                unit(3, second, outputs, kernel: 1),
+            ]
+        }
         projection =
-            changes && shortcut == .projected
+            shortcut == .projected
             ? Submodule(
                 "downsample",
-                Projection(.randomized(inputs, outputs, kernel: 1, stride: stride, using: &generator)))
-            : nil
+                layers.unit(("0", "1"), inputs, outputs, kernel: 1, stride: stride, rectifier: .none)) : nil
     }
 
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows / stride, columns / stride]`, rounded up.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        let inner = firstNorm(firstConvolution(x), rectifies: true)
-        let added = projection.map { $0.wrappedValue(x) } ?? padded(x)
-        return secondNorm(secondConvolution(inner), adding: added, rectifies: true)
+        var inner = x
+        for unit in units.dropLast() { inner = unit.wrappedValue(inner) }
+        let last = units[units.count - 1].wrappedValue
+        return last(inner, adding: projection.map { $0.wrappedValue(x) } ?? padded(x, to: last.outputs))
     }
 
     /// Option A of He et al.
-    private func padded(_ x: Tensor) -> Tensor {
-        let missing = firstConvolution.weight.shape[0] - x.shape[1]
+    private func padded(_ x: Tensor, to channels: Int) -> Tensor {
+        let missing = channels - x.shape[1]
         if stride == 1, missing == 0 { return x }
         let seen = x.slice(
             x.shape.enumerated().map { axis, extent in
@@ -169,31 +234,5 @@ public final class ResidualBlock: Module {
                     ? AxisSlice(0..<extent) : AxisSlice(start: 0, count: (extent + stride - 1) / stride, step: stride)
             })
         return seen.padded([(0, 0), (missing / 2, missing - missing / 2), (0, 0), (0, 0)])
-    }
-
-    /// Option B: `downsample.0` and `downsample.1`.
-    final class Projection: Module {
-        @Submodule var convolution: Conv2d
-        @Submodule var norm: BatchNorm
-
-        init(_ convolution: Conv2d) {
-            _convolution = Submodule("0", convolution)
-            _norm = Submodule("1", BatchNorm(channels: convolution.weight.shape[0]))
-        }
-
-        func callAsFunction(_ x: Tensor) -> Tensor { norm(convolution(x)) }
-    }
-}
-
-extension Conv2d {
-    /// A square kernel that keeps the image's size at a stride of 1, without bias.
-    fileprivate static func randomized(
-        _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int, using generator: inout RandomGenerator
-    ) -> Conv2d {
-        let deviation = (2 / Double(outputs * kernel * kernel)).squareRoot()
-        let weight = Tensor.normal([outputs, inputs, kernel, kernel], using: &generator) * deviation
-        let axes = Windows.Axes(kernel)
-        return Conv2d(
-            weight: weight, windows: Windows(kernel: axes, stride: .init(stride), padding: .init(kernel / 2)))
     }
 }

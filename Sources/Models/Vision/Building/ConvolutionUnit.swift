@@ -1,0 +1,43 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// A convolution, batch normalization of its outputs, and perhaps a rectifier: what most vision networks are made of.
+public final class ConvolutionUnit: Module {
+    /// What follows the normalization.
+    public enum Rectifier: Sendable, Hashable {
+        case none
+        /// max(x, 0).
+        case plain
+        /// min(max(x, 0), 6) (Howard et al., "MobileNets", 2017).
+        case limited
+    }
+
+    @Submodule public var convolution: Conv2d
+    @Submodule public var norm: BatchNorm
+    public let rectifier: Rectifier
+
+    init(_ names: (convolution: String, norm: String), _ convolution: Conv2d, rectifier: Rectifier) {
+        _convolution = Submodule(names.convolution, convolution)
+        _norm = Submodule(names.norm, BatchNorm(channels: convolution.weight.shape[0]))
+        self.rectifier = rectifier
+    }
+
+    /// Number of output channels.
+    public var outputs: Int { convolution.weight.shape[0] }
+
+    /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier.
+    public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil) -> Tensor {
+        let y = norm(convolution(x), adding: residual, rectifies: rectifier == .plain)
+        return rectifier == .limited ? y.clamped(0, 6) : y
+    }
+}
+
+/// Dropout in training, nothing in use.
+public final class DropoutLayer: Module, TrainingModeDependent {
+    private let dropout: Dropout
+    public var isTraining = true
+
+    init(rate: Double, seed: UInt64) { dropout = Dropout(rate: rate, seed: seed) }
+
+    public func callAsFunction(_ x: Tensor) -> Tensor { isTraining ? dropout(x) : x }
+}

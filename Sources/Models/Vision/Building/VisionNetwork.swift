@@ -1,0 +1,43 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// A network that classifies images `[images, channels, rows, columns]` or sequences `[sequences, time, features]`.
+public protocol VisionNetwork: SupervisedNetwork {
+    associatedtype Configuration: VisionConfiguration
+    var configuration: Configuration { get }
+
+    /// Scores of classes: a batch of inputs → `[inputs, classes]`.
+    func callAsFunction(_ inputs: Tensor) -> Tensor
+}
+
+extension VisionNetwork {
+    public func outputs(_ inputs: Tensor) -> Tensor { self(inputs) }
+
+    /// The mean cross-entropy in nats of classes `[images]`.
+    public func loss(_ images: Tensor, classes: Tensor) -> Tensor {
+        self(images).crossEntropy(targets: classes).mean()
+    }
+
+    /// Loads a checkpoint of this architecture, under its own names or those of checkpoints that circulate; counts of
+    /// batches may be missing.
+    ///
+    /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
+    public func load(_ file: SafetensorsFile) throws {
+        let tensors = try TensorShapes(file).renamed(Configuration.canonicalNames)
+        try tensors.check(self, named: configuration.name)
+        try load(source: file.path) { name in
+            guard let stored = tensors.storedName(name) else { return .zeros([], dataType: .i64) }
+            return try file.tensor(stored)
+        }
+    }
+
+    /// Images as the network takes them, with channels last in memory: most layers are fastest so.
+    func checked(_ images: Tensor) -> Tensor {
+        precondition(
+            images.rank == 4 && images.shape[1] == configuration.inputChannels
+                && min(images.shape[2], images.shape[3]) >= configuration.smallestImage,
+            "images of shape \(images.shape) for \(configuration.inputChannels) channels and at least "
+                + "\(configuration.smallestImage) rows and columns")
+        return images.channelsLast()
+    }
+}
