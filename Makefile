@@ -1,6 +1,6 @@
 # Coppice: train, compress, evaluate, serve. `make demo` shows it, `make test` checks it.
 
-PACKAGES := build-essential pkg-config libdnnl-dev libopenblas-dev liblapacke-dev libsqlite3-dev zlib1g-dev xz-utils curl
+PACKAGES := build-essential pkg-config libdnnl-dev libopenblas-dev liblapacke-dev libsqlite3-dev libpng-dev zlib1g-dev xz-utils curl
 JOBS := $(shell nproc)
 SWIFT_BUILD := swift build -c release -j $(JOBS)
 PROGRAM = $(shell swift build -c release --show-bin-path)/coppice

@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(
             name: "CSystemBLAS", path: "Sources/CSystemBLAS", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
         .systemLibrary(name: "CSystemDNNL", path: "Sources/CSystemDNNL", providers: [.apt(["libdnnl-dev"])]),
+        .systemLibrary(name: "CSystemPNG", path: "Sources/CSystemPNG", providers: [.apt(["libpng-dev"])]),
         // Floor 1.
         .target(
             name: "CoppiceTensors", dependencies: ["CKernels", "CSystemBLAS", "CSystemDNNL"], path: "Sources/Tensors"),
@@ -50,7 +51,8 @@ let package = Package(
         .target(
             name: "CoppiceTraining",
             dependencies: [
-                "CoppiceNetworks", "CoppiceModels", .product(name: "GRDB", package: "GRDB.swift"),
+                "CoppiceNetworks", "CoppiceModels", "CKernels", "CSystemPNG",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ], path: "Sources/Training"),
         .target(
             name: "CoppiceInference",
@@ -112,7 +114,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/ServingTests"),
         .testTarget(
-            name: "TrainingTests", dependencies: ["CoppiceTraining", "CoppiceModels"], path: "Tests/TrainingTests"),
+            name: "TrainingTests", dependencies: ["CoppiceTraining", "CoppiceModels", "CKernels"],
+            path: "Tests/TrainingTests"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -151,6 +151,12 @@ static void resize(int wanted_workers) {
     }
 }
 
+int coppice_work_alone(int alone) {
+    int before = inside_task;
+    inside_task = alone;
+    return before;
+}
+
 void coppice_parallel_for(long count, void *context, coppice_task task) {
     if (count <= 0) return;
     int threads = coppice_thread_count();

@@ -15,6 +15,11 @@ typedef void (*coppice_task)(void *context, long index);
 /// on the calling thread alone: it never waits for the pool and never deadlocks.
 void coppice_parallel_for(long count, void *context, coppice_task task);
 
+/// Whether the fork-joins of the calling thread run on it alone from now on (1) or on the pool (0): for a thread that
+/// works in the background, which would otherwise take the pool from under the thread in front. Returns what it was.
+/// Not to be called inside a task.
+int coppice_work_alone(int alone);
+
 /// Threads that take part in a fork-join, the caller included. The first use reads `COPPICE_THREADS`,
 /// else counts the processors this process may run on.
 int coppice_thread_count(void);

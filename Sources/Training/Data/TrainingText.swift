@@ -48,7 +48,7 @@ public struct TrainingText: Sendable {
         try TrainingText(
             paths.map { path in
                 let found = try locate(path, folder: folder)
-                let bytes = try read(found)
+                let bytes = try CompressedFile.read(found)
                 guard !bytes.isEmpty else {
                     throw CoppiceError(.badData, source: path, "is empty, expected text")
                 }
@@ -108,41 +108,5 @@ public struct TrainingText: Sendable {
         }
         let place = folder.map { " (nor in \($0))" } ?? ""
         throw CoppiceError(.noInput, source: path, "no such file\(place), expected a text file")
-    }
-
-    private static func read(_ path: String) throws -> Data {
-        if path.hasSuffix(".xz") { return try decompress(path, with: "xz") }
-        if path.hasSuffix(".gz") { return try decompress(path, with: "gzip") }
-        do {
-            return try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
-        } catch {
-            throw CoppiceError(.noInput, source: path, "cannot be read")
-        }
-    }
-
-    private static func decompress(_ path: String, with program: String) throws -> Data {
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw CoppiceError(.noInput, source: path, "cannot be read")
-        }
-        defer { try? file.close() }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [program, "-dc"]
-        process.standardInput = file
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        do {
-            try process.run()
-        } catch {
-            throw CoppiceError(.noInput, source: path, "cannot run \(program) to decompress it")
-        }
-        let data = (try? output.fileHandleForReading.readToEnd()) ?? Data()
-        process.waitUntilExit()
-        switch process.terminationStatus {
-        case 0: return data
-        case 127: throw CoppiceError(.noInput, source: path, "\(program) is not installed, expected it for this file")
-        default: throw CoppiceError(.badData, source: path, "\(program) cannot decompress it")
-        }
     }
 }

@@ -1,0 +1,48 @@
+import CoppiceTensors
+
+extension ImageDataSet {
+    /// Holds images out for validation, of each class as many in proportion as there are (stratified); both parts keep
+    /// the set's order. A function of the labels, the number and the seed alone. O(pixels).
+    ///
+    /// - Parameter count: images held out.
+    /// - Throws: `.usage` where the count leaves either part empty.
+    public func split(validation count: Int, seed: UInt64) throws -> (training: ImageDataSet, validation: ImageDataSet)
+    {
+        guard (1..<self.count).contains(count) else {
+            throw CoppiceError(
+                .usage, source: name, field: "validation",
+                "\(count) images, expected at least 1 and less than the \(self.count) there are")
+        }
+        let held = stratified(count, seed: seed)
+        let isHeld = held.reduce(into: [Bool](repeating: false, count: self.count)) { $0[$1] = true }
+        return (subset(isHeld.indices.filter { !isHeld[$0] }), subset(held))
+    }
+
+    /// A part of the set with as many images of each class in proportion as there are, in the set's order.
+    ///
+    /// - Throws: `.usage` for less than one image or more than there are.
+    public func sample(_ count: Int, seed: UInt64) throws -> ImageDataSet {
+        guard (1...self.count).contains(count) else {
+            throw CoppiceError(
+                .usage, source: name, field: "images", "\(count), expected 1 to the \(self.count) there are")
+        }
+        return subset(stratified(count, seed: seed))
+    }
+
+    /// Places of `count` images, ascending: of each class its share, rounded so that the largest remainders are rounded
+    /// up, chosen at random.
+    private func stratified(_ count: Int, seed: UInt64) -> [Int] {
+        var members = [[Int]](repeating: [], count: classCount)
+        for (index, label) in labels.enumerated() { members[label].append(index) }
+        var shares = members.map { $0.count * count / self.count }
+        // The remainders in units of 1 / count; the class's number decides among equals.
+        let remainders = members.map { $0.count * count % self.count }
+        let byRemainder = members.indices.sorted { (remainders[$1], $0) < (remainders[$0], $1) }
+        for label in byRemainder.prefix(count - shares.reduce(0, +)) { shares[label] += 1 }
+        return members.enumerated().flatMap { label, places -> [Int] in
+            guard shares[label] > 0 else { return [] }
+            let order = EpochOrder(count: places.count, seed: EpochOrder.mix(seed) ^ UInt64(label))
+            return (0..<shares[label]).map { places[order.index(ofSample: $0)] }
+        }.sorted()
+    }
+}
