@@ -75,6 +75,32 @@ extension SerializedByVariant {
             }
         }
 
+        /// In use, with given statistics: one pass where nothing is recorded, primitives where something is.
+        @Test(arguments: cases) func givenStatistics(_ item: Case) {
+            let channels = item.shape[1]
+            let x = GradientCheck.numbers(item.shape, seed: 1) + 3
+            let residual = GradientCheck.numbers(item.shape, from: -2, to: 2, signed: false, seed: 2)
+            let parts = (3..<6).map { GradientCheck.numbers([channels], seed: $0) }
+            let variance = GradientCheck.numbers([channels], from: 0.5, to: 2, signed: false, seed: 6)
+            func run(_ type: DataType, isRecorded: Bool) -> Tensor {
+                var own = ([x, residual, variance] + parts).map { $0.converted(to: type) }
+                if item.isChannelsLast { own[0] = own[0].channelsLast() }
+                if isRecorded { own[0] = own[0].tracked() }
+                return own[0].batchNormalized(
+                    weight: own[3], bias: own[4], mean: own[5], variance: own[2], epsilon: 1e-3,
+                    adding: item.adds ? own[1] : nil, rectifies: item.rectifies)
+            }
+            let exact = run(.f64, isRecorded: true)
+            #expect(relativeError(run(.f64, isRecorded: false), exact.doubles()) < 1e-14)
+            #expect(relativeError(run(.f32, isRecorded: true), exact.doubles()) < 1e-5)
+            underEveryVariant { variant in
+                let used = run(.f32, isRecorded: false)
+                #expect(relativeError(used, exact.doubles()) < 1e-5, "\(variant)")
+                #expect(!used.isTracked && used.isChannelsLast || !item.isChannelsLast)
+                #expect(withoutRecording { run(.f32, isRecorded: true) }.floats() == used.floats())
+            }
+        }
+
         /// The rectifier passes NaN on, as the primitive does, and shares the gradient at zero.
         @Test func rectifierAtZeroAndNaN() {
             let x = Tensor([-1, 1] as [Float], shape: [2, 1]).tracked()

@@ -41,24 +41,20 @@ public final class BatchNorm: Module, TrainingModeDependent {
         let channels = runningMean.count
         precondition(
             x.rank >= 2 && x.shape[1] == channels, "batch normalization of shape \(x.shape) for \(channels) channels")
-        if isTraining {
-            let terms = x.count / Swift.max(1, channels)
-            precondition(
-                terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
-            let normalized = x.batchNormalized(
-                weight: weight?.wrappedValue ?? .ones([channels], dataType: x.dataType),
-                bias: bias?.wrappedValue ?? .zeros([channels], dataType: x.dataType), epsilon: epsilon,
+        let weight = weight?.wrappedValue ?? .ones([channels], dataType: x.dataType)
+        let bias = bias?.wrappedValue ?? .zeros([channels], dataType: x.dataType)
+        guard isTraining else {
+            return x.batchNormalized(
+                weight: weight, bias: bias, mean: runningMean, variance: runningVariance, epsilon: epsilon,
                 adding: residual, rectifies: rectifies)
-            keep(normalized, terms: terms)
-            return normalized.output
         }
-        let shape = x.shape.indices.map { $0 == 1 ? channels : 1 }
-        var scale = (runningVariance + epsilon).reciprocalSquareRoot()
-        if let weight { scale = scale * weight.wrappedValue }
-        var y = (x - runningMean.reshaped(shape)) * scale.reshaped(shape)
-        if let bias { y = y + bias.wrappedValue.reshaped(shape) }
-        if let residual { y = y + residual }
-        return rectifies ? y.relu() : y
+        let terms = x.count / Swift.max(1, channels)
+        precondition(
+            terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
+        let normalized = x.batchNormalized(
+            weight: weight, bias: bias, epsilon: epsilon, adding: residual, rectifies: rectifies)
+        keep(normalized, terms: terms)
+        return normalized.output
     }
 
     private func keep(_ batch: BatchNormalized, terms: Int) {

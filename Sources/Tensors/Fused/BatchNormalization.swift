@@ -35,6 +35,37 @@ extension Tensor {
         return BatchNormalized(
             output: .fused(operation, inputs.map { $0.converted(to: type) }), mean: mean, variance: variance)
     }
+
+    /// weight · (x - mean) / √(variance + ε) + bias for `[images, channels, ...]` with given statistics, as a trained
+    /// network uses them; then the addition of a residual, then max(·, 0). One pass where nothing is recorded.
+    ///
+    /// - Parameters:
+    ///   - weight: [channels].
+    ///   - bias: [channels].
+    ///   - mean: [channels].
+    ///   - variance: [channels].
+    ///   - residual: added to the normalized input; its shape.
+    ///   - rectifies: whether max(·, 0) follows.
+    public func batchNormalized(
+        weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: Double, adding residual: Tensor? = nil,
+        rectifies: Bool = false
+    ) -> Tensor {
+        precondition(
+            rank >= 2 && [weight, bias, mean, variance].allSatisfy { $0.shape == [shape[1]] },
+            "batch normalization of shape \(shape): a weight, a bias, a mean and a variance of each channel expected")
+        precondition(residual.map { $0.shape == shape } ?? true, "a residual of another shape than \(shape)")
+        let inputs = [self, weight, bias] + (residual.map { [$0] } ?? [])
+        let isRecorded = Recording.isEnabled && (inputs + [mean, variance]).contains { $0.isTracked }
+        if !isRecorded, count > 0, (inputs + [mean, variance]).allSatisfy({ $0.dataType == .f32 }) {
+            let operation = BatchNormalization(epsilon: epsilon, rectifies: rectifies, mean: mean, variance: variance)
+            return operation.evaluate(inputs.map { $0.detached() })
+        }
+        let channels = shape.indices.map { $0 == 1 ? shape[1] : 1 }
+        let scale = (variance + epsilon).reciprocalSquareRoot() * weight
+        var y = (self - mean.reshaped(channels)) * scale.reshaped(channels) + bias.reshaped(channels)
+        if let residual { y = y + residual }
+        return rectifies ? y.relu() : y
+    }
 }
 
 /// Inputs: x, weight, bias and perhaps a residual, of one type.

@@ -27,8 +27,8 @@ public final class ConvolutionUnit: Module {
 
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier.
     public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil) -> Tensor {
-        let y = norm(convolution(x), adding: residual, rectifies: rectifier == .plain)
-        return rectifier == .limited ? y.clamped(0, 6) : y
+        let y = norm(convolution(x), adding: residual, rectifies: rectifier != .none)
+        return rectifier == .limited ? Tensor.minimum(y, Tensor(6, dataType: y.dataType)) : y
     }
 }
 
