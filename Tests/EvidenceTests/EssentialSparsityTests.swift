@@ -31,9 +31,10 @@ import Testing
     private func run(isSparse: Bool, tokens: Int = 400) throws -> ExperimentReport {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("coppice-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let setting = ExperimentSetting(
-            modelName: "tiny", model: try checkpoint(folder, isSparse: isSparse),
-            tokenize: { _ in (0..<tokens).map { $0 * 7919 % 64 } }, text: .init("text", source: "text"), scale: 0.3)
+        let model = ExperimentSetting.LanguageModel(
+            name: "tiny", checkpoint: try checkpoint(folder, isSparse: isSparse),
+            tokenize: { _ in (0..<tokens).map { $0 * 7919 % 64 } }, text: "text", textSource: "text")
+        let setting = ExperimentSetting(languageModel: { model }, scale: 0.3)
         return try EssentialSparsity().run(setting, progress: SilentProgress())
     }
 

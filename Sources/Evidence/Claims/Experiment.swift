@@ -1,47 +1,6 @@
 import CoppiceModels
 import CoppiceTensors
 
-/// What an experiment is run on.
-public struct ExperimentSetting: Sendable {
-    /// A text for evaluation and where it comes from.
-    public struct Text: Sendable {
-        public var text: String
-        /// The file, or what else to call it.
-        public var source: String
-
-        public init(_ text: String, source: String) {
-            self.text = text
-            self.source = source
-        }
-    }
-
-    /// What reports call the model.
-    public var modelName: String
-    public var model: Checkpoint
-    /// Token ids of a text in the model's vocabulary.
-    public var tokenize: @Sendable (String) throws -> [Int]
-    /// The held-out text that losses are measured on.
-    public var text: Text
-    /// Multiplies how much is measured: 1 takes about ten seconds on the built-in model and two cores.
-    public var scale: Double
-    /// Seeds everything that is random.
-    public var seed: UInt64
-
-    /// - Precondition: `scale > 0`.
-    public init(
-        modelName: String, model: Checkpoint, tokenize: @escaping @Sendable (String) throws -> [Int], text: Text,
-        scale: Double = 1, seed: UInt64 = 42
-    ) {
-        precondition(scale > 0, "an experiment of no size")
-        self.modelName = modelName
-        self.model = model
-        self.tokenize = tokenize
-        self.text = text
-        self.scale = scale
-        self.seed = seed
-    }
-}
-
 /// The experiment that checks one paper's claims.
 ///
 /// A new one is a file or folder of this module and one line in ``Experiments/all``.

@@ -28,17 +28,18 @@ public struct EssentialSparsity: Experiment {
     public init() {}
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
-        let configuration = setting.model.configuration
+        let model = try setting.languageModel()
+        let configuration = model.checkpoint.configuration
         let windows = try Self.windows(
-            of: setting.tokenize(setting.text.text),
+            of: model.tokenize(model.text),
             count: max(2, Int((Double(Self.windowCount) * setting.scale).rounded())),
-            length: min(Self.windowLength, configuration.maximumPositions - 1), source: setting.text.source)
+            length: min(Self.windowLength, configuration.maximumPositions - 1), source: model.textSource)
         let network = DecoderNetwork(configuration)
-        try network.load(source: setting.model.path) { try setting.model.tensor($0) }
+        try network.load(source: model.checkpoint.path) { try model.checkpoint.tensor($0) }
         let untrained = DecoderNetwork(configuration, seed: setting.seed)
         let measured = try EssentialSparsityMeasurement(
             network: network, untrained: untrained, windows: windows, seed: setting.seed, progress: progress)
-        return report(measured, setting: setting, windows: windows)
+        return report(measured, model, seed: setting.seed, windows: windows)
     }
 
     /// Windows of one token more than they predict, spread evenly over the text.
@@ -59,22 +60,23 @@ public struct EssentialSparsity: Experiment {
     }
 
     private func report(
-        _ measured: EssentialSparsityMeasurement, setting: ExperimentSetting, windows: [[Int]]
+        _ measured: EssentialSparsityMeasurement, _ model: ExperimentSetting.LanguageModel, seed: UInt64,
+        windows: [[Int]]
     ) -> ExperimentReport {
-        let parameters = setting.model.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        let parameters = model.checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let length = (windows.first?.count ?? 1) - 1
         let facts = [
-            ExperimentReport.Fact("model", setting.modelName),
+            ExperimentReport.Fact("model", model.name),
             ExperimentReport.Fact("parameters", "\(parameters)"),
             ExperimentReport.Fact(
                 "prunable weights", "\(measured.prunableCount) in \(measured.weights.count) matrices"),
-            ExperimentReport.Fact("evaluation text", setting.text.source),
+            ExperimentReport.Fact("evaluation text", model.textSource),
             ExperimentReport.Fact(
                 "tokens predicted", "\(windows.count * length) in \(windows.count) windows of \(length)"),
             ExperimentReport.Fact("dense loss", MarkupText.number(measured.denseLoss, digits: 5) + " nats per token"),
             ExperimentReport.Fact(
                 "loss of guessing", MarkupText.number(measured.chanceLoss, digits: 5) + " nats per token"),
-            ExperimentReport.Fact("seed", "\(setting.seed)"),
+            ExperimentReport.Fact("seed", "\(seed)"),
         ]
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,

@@ -1,6 +1,8 @@
 import ArgumentParser
 import CoppiceEvidence
 import CoppiceModels
+import CoppiceTensors
+import Foundation
 
 /// `coppice reproduce`: tests a paper's claims.
 struct Reproduce: ParsableCommand {
@@ -14,10 +16,17 @@ struct Reproduce: ParsableCommand {
     var model = BuiltInModel.name
     @Option(help: ArgumentHelp("The evaluation text (default: the sample tales).", valueName: "file"))
     var text: String?
+    @Option(
+        help: ArgumentHelp("The folder that data sets are in (default: COPPICE_DATA).", valueName: "folder"))
+    var data: String?
     @Option(help: ArgumentHelp("A folder to write the report to, with its figures.", valueName: "folder"))
     var output: String?
     @Option(help: ArgumentHelp("How much more (or less) is measured than by default.", valueName: "x"))
     var scale = 1.0
+    @Flag(help: "Run the paper's own sizes, which may take days.")
+    var full = false
+    @Option(help: ArgumentHelp("How often experiments that train networks repeat themselves.", valueName: "n"))
+    var seeds = 3
     @Option(help: ArgumentHelp("Everything random follows from it.", valueName: "n"))
     var seed: UInt64 = 42
     @OptionGroup var common: CommonOptions
@@ -25,15 +34,30 @@ struct Reproduce: ParsableCommand {
     func run() throws {
         common.apply()
         let experiment = try Experiments.named(id)
-        let checkpoint = try Checkpoint.open(ModelArgument.locate(model))
-        let tokenizer = try checkpoint.tokenizer()
-        let file = try text ?? BuiltInModel.sampleText
-        let setting = ExperimentSetting(
-            modelName: model, model: checkpoint,
-            tokenize: { tokenizer.encode($0, addingSpecialTokens: false) },
-            text: .init(try TextFile.read(file), source: file), scale: scale, seed: seed)
+        let (name, textFile) = (model, text)
+        var setting = ExperimentSetting(
+            languageModel: { try Self.languageModel(name, textFile: textFile) },
+            dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], scale: scale, seed: seed)
+        setting.isFull = full
+        setting.seedCount = seeds
         let report = try experiment.run(setting, progress: common.progress)
         if let output { try report.write(toFolder: output) }
         if common.json { try Output.json(report.json) } else { try Output.line(report.text) }
+    }
+
+    func validate() throws {
+        if !(scale > 0 && scale.isFinite) { throw ValidationError("--scale must be a number above 0") }
+        if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
+    }
+
+    private static func languageModel(
+        _ name: String, textFile: String?
+    ) throws -> ExperimentSetting.LanguageModel {
+        let checkpoint = try Checkpoint.open(ModelArgument.locate(name))
+        let tokenizer = try checkpoint.tokenizer()
+        let file = try textFile ?? BuiltInModel.sampleText
+        return ExperimentSetting.LanguageModel(
+            name: name, checkpoint: checkpoint, tokenize: { tokenizer.encode($0, addingSpecialTokens: false) },
+            text: try TextFile.read(file), textSource: file)
     }
 }

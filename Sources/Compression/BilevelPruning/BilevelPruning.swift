@@ -1,0 +1,201 @@
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+
+/// Prunes and retrains at once: masks are the upper level of a bi-level problem whose lower level trains the weights
+/// under them.
+///
+/// Zhang et al., "Advancing model pruning via bi-level optimization" (2022). With z = m ⊙ θ and g = ∂ℓ/∂z, the lower
+/// level min_θ ℓ(m ⊙ θ) + (γ/2)‖θ‖² has, without curvature of ℓ, the implicit gradient dθ*/dm = −(1/γ) diag(g), so
+///
+/// dℓ/dm = θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
+///
+/// It moves real scores s; the mask keeps the largest |s|. Each round takes a step of θ on one batch, then a step of s
+/// on another, and thresholds again.
+///
+/// Weights that are removed keep their value of θ and their momentum, since they may return; the network holds m ⊙ θ.
+public final class BilevelPruning {
+    /// What of the upper level's gradient is used.
+    public enum ImplicitGradient: String, Sendable, Hashable, CaseIterable {
+        /// θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
+        case formula
+        /// θ ⊙ g: alternating optimization.
+        case none
+    }
+
+    /// The options of a run.
+    public struct Options: Sendable {
+        /// The part of the prunable weights that is kept, in (0, 1].
+        public var kept: Double
+        /// Upper steps; each has ``lowerSteps`` lower ones before it.
+        public var steps: Int
+        public var lowerSteps = 1
+        /// α: falls to zero as a cosine.
+        public var learningRate = 0.1
+        /// β: of scores; a tenth of it from half of the steps, a hundredth from three quarters.
+        public var maskRate = 0.1
+        public var momentum = 0.9
+        /// Of weights and of scores.
+        public var weightDecay = 1e-4
+        /// γ.
+        public var regularization = 1.0
+        public var implicitGradient = ImplicitGradient.formula
+
+        public init(kept: Double, steps: Int) {
+            self.kept = kept
+            self.steps = steps
+        }
+
+        /// - Throws: `.usage` naming the option that is out of range.
+        func check() throws {
+            guard kept > 0, kept <= 1 else {
+                throw CoppiceError(.usage, field: "keep", "\(kept), expected a number above 0, at most 1")
+            }
+            guard regularization > 0, regularization.isFinite else {
+                throw CoppiceError(.usage, field: "gamma", "\(regularization), expected a number above 0")
+            }
+            guard steps > 0, lowerSteps >= 0 else {
+                throw CoppiceError(
+                    .usage, field: "steps", "\(steps) with \(lowerSteps) lower ones, expected at least 1")
+            }
+        }
+    }
+
+    public let network: PrunableNetwork
+    public let options: Options
+    /// θ of each prunable weight, f32 `[rows, columns]`: kept or not.
+    public private(set) var weights: [Tensor]
+    /// s of each prunable weight.
+    public private(set) var scores: [Tensor]
+    /// Weights that entered the mask at each upper step.
+    public private(set) var swapCounts: [Int] = []
+
+    private var scoreVelocities: [Tensor]
+    private var state: OptimizerState
+    private let optimizer: SGD
+
+    /// - Parameter network: trained. Masks that it has are forgotten.
+    /// - Throws: `.usage` for options out of range.
+    public init(_ network: PrunableNetwork, options: Options) throws {
+        try options.check()
+        self.network = network
+        self.options = options
+        weights = network.weights.indices.map { network.values($0).copied() }
+        scores = weights
+        scoreVelocities = weights.map { .zeros($0.shape) }
+        optimizer = SGD(momentum: options.momentum, weightDecay: options.weightDecay)
+        state = OptimizerState(optimizer, for: network.network)
+        setMasks(from: scores)
+        show()
+    }
+
+    /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one.
+    public var keptCount: Int {
+        max(1, ExactSelection.removedCount(network.count, sparsity: options.kept))
+    }
+
+    /// dℓ/dm of some weights (θ), given ∂ℓ/∂z (g) and the mask's indicator (m).
+    public static func maskGradient(
+        weights: Tensor, slope: Tensor, mask: Tensor, regularization: Double, _ kind: ImplicitGradient
+    ) -> Tensor {
+        let direct = weights * slope
+        return kind == .none ? direct : direct - mask * slope.square() / regularization
+    }
+
+    /// Runs all steps and leaves the network masked, its kept weights retrained.
+    ///
+    /// - Parameters:
+    ///   - lower: batches that weights train on.
+    ///   - upper: batches that masks train on: other ones.
+    /// - Throws: `.badData` for a loss or gradient that is not finite; what `progress` throws.
+    /// - Complexity: of a step, ``Options/lowerSteps`` + 1 forward and backward passes and O(N).
+    public func run(
+        lower: any BatchSource, upper: any BatchSource,
+        progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
+    ) throws {
+        network.network.setTraining(true)
+        var lowerStep = 0
+        for step in 0..<options.steps {
+            let rate = options.learningRate * 0.5 * (1 + cos(.pi * Double(step) / Double(options.steps)))
+            var loss = Double.nan
+            for _ in 0..<options.lowerSteps {
+                loss = try trainWeights(lower.batch(at: lowerStep), rate: rate)
+                lowerStep += 1
+            }
+            try trainMasks(upper.batch(at: step), step)
+            try progress(step, loss)
+        }
+    }
+
+    /// A step of θ: its gradient is m ⊙ g.
+    private func trainWeights(_ batch: LabeledBatch, rate: Double) throws -> Double {
+        let all = network.network.parameters.map(\.parameter)
+        let loss = network.network.loss(batch)
+        var slopes = gradients(of: loss, withRespectTo: all.map(\.wrappedValue))
+        let value = Double(loss.scalar)
+        guard value.isFinite else {
+            throw CoppiceError(.badData, "the loss of bi-level pruning is \(value), expected a finite number")
+        }
+        for (place, mask) in zip(network.places, network.masks) {
+            slopes[place] = slopes[place].detached().contiguous()
+            slopes[place].withMutableElements(Float.self) { mask.apply(to: $0) }
+        }
+        reveal()
+        for (index, parameter) in all.enumerated() {
+            optimizer.update(
+                parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rate, step: state.step,
+                gradientScale: 1, decays: true)
+        }
+        state.step += 1
+        weights = network.weights.indices.map { network.values($0).copied() }
+        show()
+        return value
+    }
+
+    /// A step of s on a batch of its own, and the masks that follow from it.
+    private func trainMasks(_ batch: LabeledBatch, _ step: Int) throws {
+        let flow = try network.gradients(on: [batch])
+        withoutRecording {
+            let time = Double(step) / Double(options.steps)
+            let rate = options.maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
+            for index in weights.indices {
+                let slope = Self.maskGradient(
+                    weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
+                    regularization: options.regularization, options.implicitGradient)
+                // The mask follows |s|: the chain rule's sign.
+                let signed = slope * scores[index].sign() + scores[index] * options.weightDecay
+                scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
+                scores[index] = scores[index] - scoreVelocities[index] * rate
+            }
+            let before = network.masks
+            setMasks(from: scores)
+            show()
+            swapCounts.append(
+                zip(network.masks, before).reduce(0) { $0 + $1.0.intersection($1.1.complement).keptCount })
+        }
+    }
+
+    /// One threshold over all |s|.
+    private func setMasks(from scores: [Tensor]) {
+        let sizes = scores.map { $0.abs().contiguous() }
+        let threshold = ExactSelection.threshold(removing: network.count - keptCount) { visit in
+            for size in sizes { size.withElements(Float.self) { visit($0) } }
+        }
+        var ties = threshold.ties
+        network.setMasks(sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) })
+    }
+
+    /// Puts θ into the network, unmasked.
+    private func reveal() {
+        for (parameter, values) in zip(network.parameters, weights) {
+            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape).copied()
+        }
+    }
+
+    /// Puts m ⊙ θ into the network.
+    private func show() {
+        reveal()
+        network.applyMasks()
+    }
+}
