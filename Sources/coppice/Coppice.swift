@@ -12,7 +12,7 @@ struct Coppice: AsyncParsableCommand {
         subcommands: [
             Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
             LogitsCommand.self, Bench.self, Train.self, Serve.self, MethodsCommand.self, Reproduce.self, Report.self,
-            Doctor.self,
+            Grok.self, Doctor.self,
         ])
 
     /// Runs a command. Failures are one line on standard error and an exit status of sysexits.

@@ -25,7 +25,7 @@ public protocol Experiment: Sendable {
 /// Every experiment that there is.
 public enum Experiments {
     /// In alphabetical order of their identifiers.
-    public static let all: [any Experiment] = [EssentialSparsity()]
+    public static let all: [any Experiment] = [EssentialSparsity(), GrokkingTickets()]
 
     /// The experiment of an identifier.
     ///

@@ -1,0 +1,172 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// What was trained for the experiment, seed by seed.
+struct GrokkingTicketsMeasurement: Sendable {
+    /// One dense run and what is compared with it.
+    struct Trial: Sendable {
+        var seed: UInt64
+        var dense: GrokkingStudy.Dense
+        var outcomes: [GrokkingOutcome]
+        /// Scores trained on the frozen weights of the first source step; nil where not measured.
+        var edgePopup: GrokkingCurve?
+        /// Embedding spectra by step; empty where not measured.
+        var spectra: [(step: Int, spectrum: FourierSpectrum)]
+        /// |A ∩ B| / |A ∪ B| of the ticket of a step and the final one, by step.
+        var overlaps: [(step: Int, overlap: Double)]
+        var pruning: PruningCurve?
+
+        func outcome(_ start: GrokkingArm.Start, kept: Double = GrokkingTickets.Size.kept, decay: Double = 1)
+            -> GrokkingOutcome?
+        {
+            outcomes.first { $0.arm.start == start && $0.arm.kept == kept && $0.arm.weightDecay == decay }
+        }
+    }
+
+    var size: GrokkingTickets.Size
+    var taskName: String
+    var weightCount: Int
+    /// The perceptron, a trial for each seed.
+    var trials: [Trial]
+    /// The transformer, the first seed; nil where it was not trained.
+    var transformer: Trial?
+
+    init(seeds: [UInt64], size: GrokkingTickets.Size, progress: any ProgressReporter) throws {
+        self.size = size
+        let shown = Mutex(0)
+        @Sendable func say(_ line: String) { shown.withLock { _ in progress.report(line) } }
+        var own = size.settings
+        own.seed = seeds[0]
+        let first = try own.makeTask()
+        taskName = first.name
+        weightCount = first.makeNetwork(0).parameterCount
+
+        let plans =
+            seeds.map { Plan(size: size, seed: $0, model: .mlp) }
+            + (size.hasTransformer ? [Plan(size: size, seed: seeds[0], model: .transformer)] : [])
+        // The transformer's run is the longest: first.
+        let order = plans.indices.reversed().map { $0 }
+        progress.begin("dense networks", total: plans.count, unit: "runs")
+        let runs = try sideBySide(order) { index in
+            let plan = plans[index]
+            let dense = try plan.study().dense(sourceSteps: Set(plan.keptSteps))
+            say("\(plan.name): dense \(Self.words(dense.outcome.curve))")
+            return dense
+        }
+        progress.end("done")
+        let denses = Array(runs.reversed())
+
+        let jobs = plans.indices.flatMap { index in
+            plans[index].arms(after: denses[index]).map { Job(plan: index, arm: $0) }
+        }.sorted { $0.arm.steps > $1.arm.steps }
+        progress.begin("arms", total: jobs.count, unit: "runs")
+        let finished = Mutex(0)
+        let outcomes = try sideBySide(jobs) { job in
+            let outcome = try plans[job.plan].study().run(job.arm, after: denses[job.plan])
+            let count = finished.withLock { done -> Int in
+                done += 1
+                return done
+            }
+            say("\(plans[job.plan].name): \(job.arm.name) \(Self.words(outcome.curve))")
+            shown.withLock { _ in progress.advance(to: count, note: job.arm.name) }
+            return outcome
+        }
+        progress.end("done")
+
+        let extras = try sideBySide(Array(plans.indices)) { try plans[$0].extras(of: denses[$0]) }
+        let all = plans.indices.map { index -> Trial in
+            var trial = extras[index]
+            trial.outcomes = zip(jobs, outcomes).filter { $0.0.plan == index }.map(\.1)
+                .sorted { $0.arm.name < $1.arm.name }
+            return trial
+        }
+        trials = Array(all.prefix(seeds.count))
+        transformer = size.hasTransformer ? all.last : nil
+    }
+
+    private struct Job: Sendable {
+        var plan: Int
+        var arm: GrokkingArm
+    }
+
+    private static func words(_ curve: GrokkingCurve) -> String {
+        let (train, test) = (curve.trainStep.map(String.init) ?? "never", curve.testStep.map(String.init) ?? "never")
+        return "memorizes at \(train), generalizes at \(test)"
+    }
+
+    /// What one seed of one network trains.
+    private struct Plan: Sendable {
+        var size: GrokkingTickets.Size
+        var seed: UInt64
+        var model: GrokkingSettings.Model
+
+        var name: String { "\(model.rawValue), seed \(seed)" }
+
+        var settings: GrokkingSettings {
+            var settings = size.settings
+            settings.seed = seed
+            settings.model = model
+            if model == .transformer { settings.embeddingSize = 128 }
+            return settings
+        }
+
+        func study() throws -> GrokkingStudy {
+            GrokkingStudy(task: try settings.makeTask(), training: settings.training, seed: seed)
+        }
+
+        /// Every 500 steps or so for overlaps, and those of tickets.
+        var keptSteps: [Int] {
+            guard model == .mlp else { return [] }
+            let spacing = max(1, size.sourceSteps[0])
+            return size.sourceSteps + stride(from: spacing, through: settings.steps, by: spacing)
+        }
+
+        func arms(after dense: GrokkingStudy.Dense) -> [GrokkingArm] {
+            let kept = GrokkingTickets.Size.kept
+            let length = dense.outcome.curve.testStep ?? dense.lastStep
+            if model == .transformer {
+                return [
+                    GrokkingArm(.ticket(step: nil), kept: kept, steps: length),
+                    GrokkingArm(.matchedNorm(.l1), kept: kept, steps: length),
+                    GrokkingArm(.matchedNorm(.l2), kept: kept, steps: length),
+                    GrokkingArm(.random, kept: kept, steps: length),
+                ]
+            }
+            return GrokkingArm.controls(
+                kept: kept, testStep: length, sourceSteps: size.sourceSteps.filter { $0 < dense.lastStep },
+                stepsWithoutDecay: size.stepsWithoutDecay)
+        }
+
+        /// What is measured beside the arms.
+        func extras(of dense: GrokkingStudy.Dense) throws -> Trial {
+            var trial = Trial(
+                seed: seed, dense: dense, outcomes: [], edgePopup: nil, spectra: [], overlaps: [], pruning: nil)
+            guard model == .mlp, let last = dense.checkpoints[dense.lastStep] else { return trial }
+            let task = try settings.makeTask()
+            let network = task.makeNetwork(seed)
+            func embedding() -> FourierSpectrum { FourierSpectrum(of: network.parameters[0].parameter.wrappedValue) }
+            last.restore(network)
+            let final = try GrokkingTicket.masks(of: network, kept: GrokkingTickets.Size.kept)
+            trial.pruning = try PruningCurve(of: network, on: task, spacing: 0.01)
+            dense.initial.restore(network)
+            for (step, weights) in [(0, dense.initial)] + dense.checkpoints.sorted(by: { $0.key < $1.key }) {
+                weights.restore(network)
+                trial.spectra.append((step, embedding()))
+                let masks = try GrokkingTicket.masks(of: network, kept: GrokkingTickets.Size.kept)
+                trial.overlaps.append((step, GrokkingTicket.agreement(masks, final).jaccard))
+            }
+            if let memorized = size.sourceSteps.first.flatMap({ dense.checkpoints[$0] }) {
+                memorized.restore(network)
+                var search = EdgePopup(kept: GrokkingTickets.Size.kept, steps: size.edgePopupSteps)
+                search.interval = settings.interval
+                search.stopAccuracy = 0.95
+                trial.edgePopup = try search.run(network, on: task, seed: seed).curve
+            }
+            return trial
+        }
+    }
+}

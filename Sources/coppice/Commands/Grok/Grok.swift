@@ -1,0 +1,80 @@
+import ArgumentParser
+import CoppiceCompression
+import Foundation
+
+/// `coppice grok`: a laboratory for delayed generalization.
+struct Grok: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train small networks until they generalize, long after they have memorized; cut their tickets.",
+        discussion: """
+            run trains the dense network and keeps its weights, ticket trains what is left of them after pruning, \
+            controls compares with dense networks of the same norm, with other masks and without decay.
+            """,
+        subcommands: [GrokRun.self, GrokTicket.self, GrokControls.self])
+}
+
+extension GrokkingSettings.Task: ExpressibleByArgument {}
+extension GrokkingSettings.Model: ExpressibleByArgument {}
+
+/// What a grokking run is of; the same for `run` and `controls`.
+struct GrokOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "add, sub, poly (a² + ab + b²), random, sum (a + b without modulus) or mnist.", valueName: "t"))
+    var task = GrokkingSettings.Task.add
+    @Option(help: ArgumentHelp("The modulus.", valueName: "n"))
+    var p = 67
+    @Option(help: ArgumentHelp("The fraction of the table that is for training.", valueName: "f"))
+    var frac = 0.5
+    @Flag(help: "All ordered pairs instead of those with a ≤ b.")
+    var allPairs = false
+    @Option(help: ArgumentHelp("mlp or transformer.", valueName: "m"))
+    var model = GrokkingSettings.Model.mlp
+    @Option(help: ArgumentHelp("The length of embeddings.", valueName: "n"))
+    var embedding = 128
+    @Option(help: ArgumentHelp("Hidden neurons of the mlp.", valueName: "n"))
+    var hidden = 128
+    @Option(help: ArgumentHelp("With mnist: training images.", valueName: "n"))
+    var images = 1_000
+    @Option(help: ArgumentHelp("Steps of full-batch AdamW at most.", valueName: "n"))
+    var steps = 10_000
+    @Option(help: ArgumentHelp("The learning rate.", valueName: "x"))
+    var lr = 1e-3
+    @Option(help: ArgumentHelp("Decoupled weight decay.", valueName: "x"))
+    var wd = 1.0
+    @Option(help: ArgumentHelp("Steps between measurements.", valueName: "n"))
+    var every = 10
+    @Option(help: ArgumentHelp("The test accuracy that ends the dense run; above 1 for never.", valueName: "x"))
+    var stop = 0.99
+    @Option(help: ArgumentHelp("Seeds the split and the initial weights.", valueName: "n"))
+    var seed: UInt64 = 0
+    @Option(
+        help: ArgumentHelp("Steps whose weights are kept, separated by commas.", valueName: "n,n"),
+        transform: Self.list)
+    var sourceSteps = [500, 1_500, 2_500]
+    @Option(help: ArgumentHelp("The folder that holds mnist (default: COPPICE_DATA).", valueName: "folder"))
+    var data: String?
+
+    var settings: GrokkingSettings {
+        var settings = GrokkingSettings()
+        (settings.task, settings.modulus, settings.trainFraction) = (task, p, frac)
+        (settings.allPairs, settings.model) = (allPairs, model)
+        (settings.embeddingSize, settings.hiddenSize, settings.imageCount) = (embedding, hidden, images)
+        (settings.steps, settings.learningRate, settings.weightDecay) = (steps, lr, wd)
+        (settings.interval, settings.stopAccuracy, settings.seed) = (every, stop, seed)
+        return settings
+    }
+
+    static func dataFolder(_ named: String?) -> String? {
+        named ?? ProcessInfo.processInfo.environment["COPPICE_DATA"]
+    }
+
+    static func list(_ text: String) throws -> [Int] {
+        try text.split(separator: ",").map { part in
+            guard let step = Int(part), step >= 0 else {
+                throw ValidationError("\"\(text)\", expected steps such as 500,1500")
+            }
+            return step
+        }
+    }
+}
