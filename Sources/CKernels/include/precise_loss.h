@@ -15,9 +15,9 @@ extern "C" {
 /// is below 1e-15.
 void coppice_precise_cross_entropy(long rows, long columns, const float *x, const int64_t *target, double *loss);
 
-/// The same, and dx[r][j] = scale * (softmax(x[r])[j] - [j = target[r]]), from one pass of exponentials: sums and scaling
-/// are in f64, terms are rounded to f32 before and after it. The target's entry is minus the others' sum, which does not
-/// cancel. Rows whose target is negative become zeros.
+/// The same, and dx[r][j] = scale * (softmax(x[r])[j] - [j = target[r]]), from one pass of exponentials: sums and
+/// scaling are in f64, terms are rounded to f32 before and after it. The target's entry is minus the others' sum, which
+/// does not cancel. Rows whose target is negative become zeros.
 void coppice_precise_cross_entropy_step(
     long rows, long columns, double scale, const float *x, const int64_t *target, double *loss, float *dx);
 

@@ -12,9 +12,9 @@ public struct EdgePopup: Sendable, Hashable {
     /// κ: the fraction of each tensor's weights that is used.
     public var kept: Double
     public var steps: Int
-    public var learningRate = 1e-2
-    /// Decay of the scores, as of weights.
-    public var weightDecay = 0.0
+    public var learningRate = 3e-2
+    /// Decay of the scores, which lets choices be changed late: without it structures stay as they were first found.
+    public var weightDecay = 3.0
     public var interval = 10
     public var stopAccuracy: Double?
 

@@ -35,6 +35,8 @@ public struct GrokkingSettings: Sendable, Hashable, Codable {
     public var weightDecay = 1.0
     /// Steps between measurements.
     public var interval = 10
+    /// The accuracy that counts as learned.
+    public var threshold = 0.95
     /// The test accuracy at which the dense run ends early; above 1 for never.
     public var stopAccuracy = 0.99
     /// Seeds the split and the initial weights.
@@ -47,6 +49,13 @@ public struct GrokkingSettings: Sendable, Hashable, Codable {
         var settings = GrokkingSettings()
         (settings.trainFraction, settings.embeddingSize, settings.hiddenSize) = (0.4, 500, 48)
         settings.steps = 60_000
+        return settings
+    }
+
+    /// A part of MNIST, from which no network of this kind reaches the accuracies of arithmetic.
+    public static var images: GrokkingSettings {
+        var settings = GrokkingSettings()
+        (settings.task, settings.threshold, settings.stopAccuracy, settings.steps) = (.mnist, 0.85, 0.88, 3_000)
         return settings
     }
 
@@ -80,6 +89,7 @@ public struct GrokkingSettings: Sendable, Hashable, Codable {
         training.learningRate = learningRate
         training.weightDecay = weightDecay
         training.interval = interval
+        training.threshold = threshold
         training.stopAccuracy = stopAccuracy > 1 ? nil : stopAccuracy
         return training
     }
@@ -103,5 +113,6 @@ public struct GrokkingSettings: Sendable, Hashable, Codable {
         try require(learningRate > 0 && learningRate.isFinite, "lr", learningRate, "a number above 0")
         try require(weightDecay >= 0 && weightDecay.isFinite, "wd", weightDecay, "a number from 0")
         try require(stopAccuracy > 0, "stop", stopAccuracy, "an accuracy above 0")
+        try require(threshold > 0 && threshold <= 1, "threshold", threshold, "an accuracy above 0 and up to 1")
     }
 }

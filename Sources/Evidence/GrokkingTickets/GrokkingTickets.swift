@@ -19,7 +19,8 @@ public struct GrokkingTickets: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
-        let measured = try GrokkingTicketsMeasurement(seeds: setting.seeds, size: size, progress: progress)
+        let measured = try GrokkingTicketsMeasurement(
+            seeds: setting.seeds, size: size, dataFolder: setting.dataFolder, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -52,15 +53,19 @@ public struct GrokkingTickets: Experiment {
         var sourceSteps: [Int]
         var stepsWithoutDecay: Int
         var edgePopupSteps: Int
-        /// Whether the transformer is trained too.
-        var hasTransformer = true
+        /// Images of MNIST, where there are any; measured every 20 steps.
+        var imageSettings: GrokkingSettings = {
+            var settings = GrokkingSettings.images
+            settings.interval = 20
+            return settings
+        }()
 
         /// Generalizes about ten times as soon as the paper's sizes.
         static var small: Size {
             var settings = GrokkingSettings()
             settings.steps = 12_000
             return Size(
-                settings: settings, sourceSteps: [500, 1_500, 2_500], stepsWithoutDecay: 8_000, edgePopupSteps: 2_000)
+                settings: settings, sourceSteps: [500, 1_500, 2_500], stepsWithoutDecay: 8_000, edgePopupSteps: 4_000)
         }
 
         /// The paper's sizes, which need some thirty thousand steps.
@@ -75,6 +80,7 @@ public struct GrokkingTickets: Experiment {
             func steps(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
             size.settings.steps = steps(settings.steps)
+            size.imageSettings.steps = steps(imageSettings.steps)
             size.sourceSteps = sourceSteps.map(steps)
             size.stepsWithoutDecay = steps(stepsWithoutDecay)
             size.edgePopupSteps = steps(edgePopupSteps)

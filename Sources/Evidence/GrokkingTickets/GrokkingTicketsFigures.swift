@@ -135,6 +135,7 @@ extension GrokkingTicketsMeasurement {
         let all =
             trials.map { ("perceptron, seed \($0.seed)", $0) }
             + (transformer.map { [("transformer, seed \($0.seed)", $0)] } ?? [])
+            + (images.map { [("images, seed \($0.seed)", $0)] } ?? [])
         return all.map { title, trial in
             let rows = GrokkingTable(dense: trial.dense.outcome, arms: trial.outcomes).rows
             return .init(
@@ -189,6 +190,7 @@ extension GrokkingTicketsMeasurement {
         }
         return .object([
             "perceptron": .array(trials.map(data)), "transformer": transformer.map(data) ?? .null,
+            "images": images.map(data) ?? .null,
         ])
     }
 }

@@ -3,6 +3,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import Foundation
 import Synchronization
 
 /// What was trained for the experiment, seed by seed.
@@ -34,21 +35,26 @@ struct GrokkingTicketsMeasurement: Sendable {
     var trials: [Trial]
     /// The transformer, the first seed; nil where it was not trained.
     var transformer: Trial?
+    /// Images, the first seed; nil where there are none.
+    var images: Trial?
 
-    init(seeds: [UInt64], size: GrokkingTickets.Size, progress: any ProgressReporter) throws {
+    /// - Parameter dataFolder: where MNIST may be.
+    init(
+        seeds: [UInt64], size: GrokkingTickets.Size, dataFolder: String?, progress: any ProgressReporter
+    ) throws {
         self.size = size
         let shown = Mutex(0)
         @Sendable func say(_ line: String) { shown.withLock { _ in progress.report(line) } }
-        var own = size.settings
-        own.seed = seeds[0]
-        let first = try own.makeTask()
+        let first = try Plan(size: size, seed: seeds[0], kind: .perceptron).settings.makeTask()
         taskName = first.name
         weightCount = first.makeNetwork(0).parameterCount
 
         let plans =
-            seeds.map { Plan(size: size, seed: $0, model: .mlp) }
-            + (size.hasTransformer ? [Plan(size: size, seed: seeds[0], model: .transformer)] : [])
-        // The transformer's run is the longest: first.
+            seeds.map { Plan(size: size, seed: $0, kind: .perceptron) }
+            + [Plan(size: size, seed: seeds[0], kind: .transformer)]
+            + (Self.hasImages(dataFolder)
+                ? [Plan(size: size, seed: seeds[0], kind: .images, dataFolder: dataFolder)] : [])
+        // The last runs are the longest: first.
         let order = plans.indices.reversed().map { $0 }
         progress.begin("dense networks", total: plans.count, unit: "runs")
         let runs = try sideBySide(order) { index in
@@ -85,12 +91,17 @@ struct GrokkingTicketsMeasurement: Sendable {
             return trial
         }
         trials = Array(all.prefix(seeds.count))
-        transformer = size.hasTransformer ? all.last : nil
+        transformer = zip(plans, all).first { $0.0.kind == .transformer }?.1
+        images = zip(plans, all).first { $0.0.kind == .images }?.1
     }
 
     private struct Job: Sendable {
         var plan: Int
         var arm: GrokkingArm
+    }
+
+    private static func hasImages(_ dataFolder: String?) -> Bool {
+        dataFolder.map { FileManager.default.fileExists(atPath: $0 + "/mnist") } ?? false
     }
 
     private static func words(_ curve: GrokkingCurve) -> String {
@@ -102,25 +113,30 @@ struct GrokkingTicketsMeasurement: Sendable {
     private struct Plan: Sendable {
         var size: GrokkingTickets.Size
         var seed: UInt64
-        var model: GrokkingSettings.Model
+        var kind: Kind
+        var dataFolder: String?
 
-        var name: String { "\(model.rawValue), seed \(seed)" }
+        enum Kind: String, Sendable {
+            case perceptron, transformer, images
+        }
+
+        var name: String { "\(kind.rawValue), seed \(seed)" }
 
         var settings: GrokkingSettings {
-            var settings = size.settings
+            var settings = kind == .images ? size.imageSettings : size.settings
             settings.seed = seed
-            settings.model = model
-            if model == .transformer { settings.embeddingSize = 128 }
+            if kind == .transformer { (settings.model, settings.embeddingSize) = (.transformer, 128) }
             return settings
         }
 
         func study() throws -> GrokkingStudy {
-            GrokkingStudy(task: try settings.makeTask(), training: settings.training, seed: seed)
+            GrokkingStudy(
+                task: try settings.makeTask(dataFolder: dataFolder), training: settings.training, seed: seed)
         }
 
         /// Every 500 steps or so for overlaps, and those of tickets.
         var keptSteps: [Int] {
-            guard model == .mlp else { return [] }
+            guard kind == .perceptron else { return [] }
             let spacing = max(1, size.sourceSteps[0])
             return size.sourceSteps + stride(from: spacing, through: settings.steps, by: spacing)
         }
@@ -128,7 +144,7 @@ struct GrokkingTicketsMeasurement: Sendable {
         func arms(after dense: GrokkingStudy.Dense) -> [GrokkingArm] {
             let kept = GrokkingTickets.Size.kept
             let length = dense.outcome.curve.testStep ?? dense.lastStep
-            if model == .transformer {
+            if kind != .perceptron {
                 return [
                     GrokkingArm(.ticket(step: nil), kept: kept, steps: length),
                     GrokkingArm(.matchedNorm(.l1), kept: kept, steps: length),
@@ -145,7 +161,7 @@ struct GrokkingTicketsMeasurement: Sendable {
         func extras(of dense: GrokkingStudy.Dense) throws -> Trial {
             var trial = Trial(
                 seed: seed, dense: dense, outcomes: [], edgePopup: nil, spectra: [], overlaps: [], pruning: nil)
-            guard model == .mlp, let last = dense.checkpoints[dense.lastStep] else { return trial }
+            guard kind == .perceptron, let last = dense.checkpoints[dense.lastStep] else { return trial }
             let task = try settings.makeTask()
             let network = task.makeNetwork(seed)
             func embedding() -> FourierSpectrum { FourierSpectrum(of: network.parameters[0].parameter.wrappedValue) }

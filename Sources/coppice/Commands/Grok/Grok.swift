@@ -44,8 +44,13 @@ struct GrokOptions: ParsableArguments {
     var wd = 1.0
     @Option(help: ArgumentHelp("Steps between measurements.", valueName: "n"))
     var every = 10
-    @Option(help: ArgumentHelp("The test accuracy that ends the dense run; above 1 for never.", valueName: "x"))
-    var stop = 0.99
+    @Option(help: ArgumentHelp("The accuracy that counts as learned (default: 0.95; mnist: 0.85).", valueName: "x"))
+    var threshold: Double?
+    @Option(
+        help: ArgumentHelp(
+            "The test accuracy that ends the dense run; above 1 for never (default: 0.99; mnist: 0.88).",
+            valueName: "x"))
+    var stop: Double?
     @Option(help: ArgumentHelp("Seeds the split and the initial weights.", valueName: "n"))
     var seed: UInt64 = 0
     @Option(
@@ -56,12 +61,14 @@ struct GrokOptions: ParsableArguments {
     var data: String?
 
     var settings: GrokkingSettings {
-        var settings = GrokkingSettings()
+        var settings = task == .mnist ? GrokkingSettings.images : GrokkingSettings()
         (settings.task, settings.modulus, settings.trainFraction) = (task, p, frac)
         (settings.allPairs, settings.model) = (allPairs, model)
         (settings.embeddingSize, settings.hiddenSize, settings.imageCount) = (embedding, hidden, images)
         (settings.steps, settings.learningRate, settings.weightDecay) = (steps, lr, wd)
-        (settings.interval, settings.stopAccuracy, settings.seed) = (every, stop, seed)
+        (settings.interval, settings.seed) = (every, seed)
+        settings.threshold = threshold ?? settings.threshold
+        settings.stopAccuracy = stop ?? settings.stopAccuracy
         return settings
     }
 
