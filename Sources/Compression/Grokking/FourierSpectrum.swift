@@ -33,6 +33,11 @@ public struct FourierSpectrum: Sendable, Hashable {
         }
     }
 
+    /// `frequency,power`: a header and one line a frequency.
+    public var csv: String {
+        (["frequency,power"] + power.enumerated().map { "\($0.offset),\($0.element)" }).joined(separator: "\n") + "\n"
+    }
+
     /// The sum of squares of the embedding.
     public var total: Double { power.reduce(0, +) }
 

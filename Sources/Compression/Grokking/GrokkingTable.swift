@@ -90,14 +90,17 @@ extension GrokkingArm {
     ///     as long or twice as long.
     ///   - sourceSteps: earlier steps to cut tickets from.
     ///   - stepsWithoutDecay: how long runs without decay go.
+    ///   - perTensor: whether norms are matched tensor by tensor too.
     public static func controls(
         kept: Double = 0.4, otherKept: [Double] = [0.6, 0.3, 0.2], weightDecay: Double = 1, testStep: Int,
-        sourceSteps: [Int], stepsWithoutDecay: Int
+        sourceSteps: [Int], stepsWithoutDecay: Int, perTensor: Bool = false
     ) -> [GrokkingArm] {
         func arm(_ start: Start, _ kept: Double, steps: Int) -> GrokkingArm {
             GrokkingArm(start, kept: kept, weightDecay: weightDecay, steps: steps)
         }
-        let orders: [Start] = [.matchedNorm(.l1), .matchedNorm(.l2)]
+        let orders = [false, true].filter { perTensor || !$0 }.flatMap { each in
+            WeightNorms.Order.allCases.map { Start.matchedNorm($0, perTensor: each) }
+        }
         let early: [Start] = [.random, .snip, .grasp, .synflow]
         return [GrokkingArm(.dense, kept: 1, weightDecay: 0, steps: stepsWithoutDecay)]
             + orders.map { arm($0, kept, steps: 2 * testStep) }

@@ -101,6 +101,14 @@ import Testing
         #expect(try settings.makeTask().train.count == 39)
     }
 
+    @Test func controlsAreAllThereAndDifferent() {
+        let arms = GrokkingArm.controls(testStep: 100, sourceSteps: [10, 20], stepsWithoutDecay: 300, perTensor: true)
+        #expect(Set(arms.map(\.name)).count == arms.count && arms.count == 16)
+        #expect(arms.count { $0.weightDecay == 0 && $0.steps == 300 } == 2)
+        let fewer = GrokkingArm.controls(testStep: 100, sourceSteps: [10, 20], stepsWithoutDecay: 300)
+        #expect(Set(fewer.map(\.name)).isSubset(of: arms.map(\.name)) && fewer.count == 14)
+    }
+
     @Test func tableSaysWhatThereIsNot() throws {
         try withRun { _, _, study, dense in
             let arm = try study.run(GrokkingArm(.random, kept: 0.5, steps: 10), after: dense)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoppiceCompression
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 
 /// `coppice grok controls`: all comparisons around one dense run.
@@ -14,6 +15,12 @@ struct GrokControls: ParsableCommand {
     var keep = 0.4
     @Option(help: ArgumentHelp("Steps of runs without decay.", valueName: "n"))
     var stepsWithoutDecay = 8_000
+    @Flag(help: "Match norms tensor by tensor too.")
+    var perTensor = false
+    @Option(
+        help: ArgumentHelp(
+            "Steps of edge-popup on the frozen weights of the first source step; 0 for none.", valueName: "n"))
+    var edgePopupSteps = 2_000
     @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
     var output: String
     @OptionGroup var common: CommonOptions
@@ -37,7 +44,7 @@ struct GrokControls: ParsableCommand {
         let arms = GrokkingArm.controls(
             kept: keep, weightDecay: settings.weightDecay, testStep: dense.outcome.curve.testStep ?? dense.lastStep,
             sourceSteps: dense.checkpoints.keys.filter { $0 < dense.lastStep }.sorted(),
-            stepsWithoutDecay: stepsWithoutDecay)
+            stepsWithoutDecay: stepsWithoutDecay, perTensor: perTensor)
         let outcomes = try study.run(arms, after: dense) { outcome in
             let reached = outcome.curve.testStep.map { "generalizes at step \($0)" } ?? "does not generalize"
             progress.report("\(outcome.arm.name) \(reached)")
@@ -48,10 +55,39 @@ struct GrokControls: ParsableCommand {
         let network = task.makeNetwork(settings.seed)
         dense.checkpoints[dense.lastStep]?.restore(network)
         try folder.write(PruningCurve(of: network, on: task).csv, to: "pruning.csv")
+        if network is any ArithmeticNetwork {
+            try folder.write(FourierSpectrum(of: network.parameters[0].parameter.wrappedValue).csv, to: "spectrum.csv")
+        }
+        let structure = try searchStructure(settings, task, dense)
+        try structure.map { try folder.write($0.csv, to: "edge-popup.csv") }
         if common.json {
-            try Output.json(.object(["task": .string(task.name), "runs": table.json]))
+            try Output.json(
+                .object([
+                    "task": .string(task.name), "runs": table.json,
+                    "edge_popup_best_test_accuracy": structure.map { .number($0.bestTestAccuracy) } ?? .null,
+                ]))
         } else {
             try Output.line(task.name + "\n" + table.text)
+            if let structure {
+                try Output.line(
+                    "edge-popup on frozen weights: best test accuracy "
+                        + Output.number(structure.bestTestAccuracy, digits: 3))
+            }
         }
+    }
+
+    /// Masks learned on the weights of the first source step; nil where there are none.
+    private func searchStructure(
+        _ settings: GrokkingSettings, _ task: GrokkingTask, _ dense: GrokkingStudy.Dense
+    ) throws -> GrokkingCurve? {
+        guard edgePopupSteps > 0, let step = dense.checkpoints.keys.min(), step < dense.lastStep,
+            let weights = dense.checkpoints[step]
+        else { return nil }
+        let network = task.makeNetwork(settings.seed)
+        weights.restore(network)
+        var search = EdgePopup(kept: keep, steps: edgePopupSteps)
+        search.interval = settings.interval
+        search.stopAccuracy = settings.threshold
+        return try search.run(network, on: task, seed: settings.seed).curve
     }
 }
