@@ -8,7 +8,8 @@ import Testing
             .deletingLastPathComponent().appendingPathComponent("Recipes").path
         let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix("train-") }
         #expect(names.contains("train-tales.yaml") && names.contains("train-tiny.yaml"))
-        for name in names { _ = try TrainingRecipe.load(folder + "/" + name) }
+        #expect(names.contains("train-lenet-fashion.yaml") && names.contains("train-resnet20-cifar.yaml"))
+        for name in names { _ = try AnyTrainingRecipe.load(folder + "/" + name) }
     }
 }
 

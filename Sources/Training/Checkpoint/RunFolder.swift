@@ -19,14 +19,15 @@ public final class RunFolder: Trainer.CheckpointStore {
     struct Identity: Codable, Hashable {
         var id: String
         var startedAt: Date
+        /// The digest of what is trained on; in a run on images, of all images.
         var trainingText: String
         var validationText: String?
     }
 
     /// `state.json`.
-    private struct Saved: Codable {
+    private struct Saved<State: Codable>: Codable {
         var version: Int
-        var state: TrainingState
+        var state: State
     }
 
     private static let version = 1
@@ -52,8 +53,25 @@ public final class RunFolder: Trainer.CheckpointStore {
     ///     is replaced.
     /// - Throws: `.cannotCreate` when the folder exists and is not a run's, is used by another process or holds an
     ///   unfinished run; `.badData` when the earlier run had another recipe or other texts.
-    init(
+    convenience init(
         output: String, recipe: TrainingRecipe, training: TrainingText, validation: TrainingText?, resume: Bool
+    ) throws {
+        try self.init(
+            output: output, recipeText: recipe.text, training: training.digest, validation: validation?.digest,
+            resume: resume
+        ) { identity, path in
+            try Self.check(identity, recipe, training, validation, path)
+        }
+    }
+
+    /// Takes up or creates the folder of a run of any kind.
+    ///
+    /// - Parameters:
+    ///   - training: the digest of what is trained on.
+    ///   - check: throws unless an earlier run, whose recipe is in its folder, may be gone on with.
+    init(
+        output: String, recipeText: String, training: String, validation: String?, resume: Bool,
+        check: (_ identity: Identity, _ path: String) throws -> Void
     ) throws {
         path = Self.path(forOutput: output)
         let files = FileManager.default
@@ -89,14 +107,14 @@ public final class RunFolder: Trainer.CheckpointStore {
         if let identity {
             isResumed = true
             self.identity = identity
-            try Self.check(identity, recipe, training, validation, path)
+            try check(identity, path)
         } else {
             isResumed = false
             let new = Identity(
-                id: UUID().uuidString.lowercased(), startedAt: Date(), trainingText: training.digest,
-                validationText: validation?.digest)
+                id: UUID().uuidString.lowercased(), startedAt: Date(), trainingText: training,
+                validationText: validation)
             self.identity = new
-            try AtomicFile.write(recipe.text, to: path + "/recipe.yaml")
+            try AtomicFile.write(recipeText, to: path + "/recipe.yaml")
             try Self.write(new, path + "/run.json")
         }
     }
@@ -142,17 +160,25 @@ public final class RunFolder: Trainer.CheckpointStore {
     // MARK: - Checkpoints
 
     public func saveLatest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws {
+        try saveLatest(state, learner.parameters() + learner.optimizerState())
+    }
+
+    /// Keeps a state to resume from.
+    func saveLatest(_ state: some Codable, _ tensors: [NamedTensor]) throws {
         let folder = try OutputFolder(at: path + "/latest")
         try Self.write(Saved(version: Self.version, state: state), folder.path(for: "state.json"))
-        try TensorFile.write(
-            learner.parameters() + learner.optimizerState(), to: folder.path(for: "state.safetensors"))
+        try TensorFile.write(tensors, to: folder.path(for: "state.safetensors"))
         try folder.commit()
     }
 
     public func saveBest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws {
+        try saveBest(step: state.step, learner.parameters())
+    }
+
+    /// Keeps the tensors of the best validation.
+    func saveBest(step: Int, _ tensors: [NamedTensor]) throws {
         let folder = try OutputFolder(at: path + "/best")
-        try TensorFile.write(
-            learner.parameters(), metadata: ["step": "\(state.step)"], to: folder.path(for: "parameters.safetensors"))
+        try TensorFile.write(tensors, metadata: ["step": "\(step)"], to: folder.path(for: "parameters.safetensors"))
         try folder.commit()
     }
 
@@ -161,15 +187,25 @@ public final class RunFolder: Trainer.CheckpointStore {
     /// - Returns: the run's state; nil when there is no checkpoint yet.
     /// - Throws: `.badData` for a checkpoint that is damaged or does not belong to the learner's model.
     func restoreLatest(_ learner: any LanguageModelLearner) throws -> TrainingState? {
+        guard let (state, tensors) = try latest(TrainingState.self) else { return nil }
+        try learner.restore(tensors, source: latestTensors)
+        return state
+    }
+
+    /// The file of the last checkpoint's tensors, for error messages.
+    var latestTensors: String { path + "/latest/state.safetensors" }
+
+    /// The last checkpoint; nil when there is none yet.
+    ///
+    /// - Throws: `.badData` for a checkpoint that is damaged.
+    func latest<State: Codable>(_ type: State.Type) throws -> (state: State, tensors: [String: Tensor])? {
         let file = path + "/latest/state.json"
-        guard let saved = try Self.read(Saved.self, file) else { return nil }
+        guard let saved = try Self.read(Saved<State>.self, file) else { return nil }
         guard saved.version == Self.version else {
             throw CoppiceError(
                 .badData, source: file, field: "version", "expected \(Self.version), found \(saved.version)")
         }
-        let tensors = path + "/latest/state.safetensors"
-        try learner.restore(TensorFile.read(tensors).tensors, source: tensors)
-        return saved.state
+        return (saved.state, try TensorFile.read(latestTensors).tensors)
     }
 
     /// The parameters of the best validation by name; nil when there was none.

@@ -37,13 +37,23 @@ public final class RunHistory: Sendable {
             id: String, name: String, output: String, recipe: TrainingRecipe, parameters: Int, totalSteps: Int,
             startedAt: Date = Date()
         ) {
+            self.init(
+                id: id, name: name, output: output, recipe: recipe.text, seed: recipe.seed, parameters: parameters,
+                totalSteps: totalSteps, startedAt: startedAt)
+        }
+
+        /// - Parameter recipe: the text of a recipe of any kind.
+        public init(
+            id: String, name: String, output: String, recipe: String, seed: UInt64, parameters: Int, totalSteps: Int,
+            startedAt: Date = Date()
+        ) {
             self.id = id
             self.name = name
             status = "running"
             self.output = output
-            self.recipe = recipe.text
-            recipeHash = recipe.hash
-            seed = Int64(truncatingIfNeeded: recipe.seed)
+            self.recipe = recipe
+            recipeHash = SHA256.hexadecimal(recipe.utf8)
+            self.seed = Int64(truncatingIfNeeded: seed)
             self.parameters = parameters
             step = 0
             self.totalSteps = totalSteps

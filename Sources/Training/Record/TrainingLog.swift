@@ -19,16 +19,21 @@ public final class TrainingLog: TrainingObserver {
         public var learningRate: Double?
         public var gradientNorm: Double?
         public var tokensPerSecond: Double?
+        /// Images a second, in a run on images.
+        public var imagesPerSecond: Double?
+        /// The part of validation images that is classified right, in a run on images.
+        public var accuracy: Double?
         public var isBest: Bool?
         public var outcome: TrainingOutcome?
         /// Seconds since 1970.
         public var time: Double?
 
         enum CodingKeys: String, CodingKey {
-            case event, step, tokens, loss, perplexity, outcome, time
+            case event, step, tokens, loss, perplexity, accuracy, outcome, time
             case learningRate = "learning_rate"
             case gradientNorm = "gradient_norm"
             case tokensPerSecond = "tokens_per_second"
+            case imagesPerSecond = "images_per_second"
             case isBest = "is_best"
         }
 
@@ -83,6 +88,12 @@ public final class TrainingLog: TrainingObserver {
             line.tokens = tokens
             line.outcome = outcome
         }
+        try write(line)
+    }
+
+    /// Appends a line, with the time.
+    func write(_ line: Line) throws {
+        var line = line
         line.time = (Date().timeIntervalSince1970 * 1000).rounded() / 1000
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]

@@ -1,11 +1,15 @@
 import ArgumentParser
 import CoppiceInference
 import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
 
-/// `coppice evaluate`: perplexity on a text.
+/// `coppice evaluate`: perplexity on a text, or accuracy on images.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure how well a model predicts a text: perplexity by windows that slide over it.")
+        abstract: "Measure how well a model predicts a text (perplexity) or classifies images (accuracy).")
 
     @OptionGroup var model: ModelArgument
     @Option(help: ArgumentHelp("The text (default: the sample tales that come with the program).", valueName: "file"))
@@ -14,12 +18,27 @@ struct Evaluate: ParsableCommand {
     var context: Int?
     @Option(help: ArgumentHelp("Tokens between windows (default: the context).", valueName: "n"))
     var stride: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Classify the images of this folder instead: IDX, CIFAR or a folder for each class.", valueName: "folder"))
+    var images: String?
+    @Option(help: ArgumentHelp("The part of the images: train or test (default: test).", valueName: "part"))
+    var split: ImageDataSet.Split?
     @OptionGroup var cache: CacheArguments
     @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
 
+    mutating func validate() throws {
+        if images == nil, split != nil { throw ValidationError("--split: expected --images beside it") }
+        let ofTexts = [("--text", text != nil), ("--context", context != nil), ("--stride", stride != nil)]
+        if images != nil, let (name, _) = ofTexts.first(where: \.1) {
+            throw ValidationError("\(name): does not go with --images")
+        }
+    }
+
     func run() throws {
         common.apply()
+        if let images { return try classify(images) }
         let (result, file) = try Self.measure(
             path: model.path, text: text, context: context, stride: stride, cacheElement: cache.type,
             visible: visible, progress: common.progress)
@@ -36,6 +55,40 @@ struct Evaluate: ParsableCommand {
                 "perplexity \(Output.number(result.perplexity, digits: 3))  bits per byte "
                     + "\(result.bitsPerByte.map { Output.number($0, digits: 4) } ?? "-")  (\(result.tokens) tokens, "
                     + "\(Output.number(result.tokensPerSecond, digits: 0)) tokens/s)")
+        }
+    }
+
+    /// Measures accuracy and loss on the images of a folder.
+    private func classify(_ folder: String) throws {
+        let checkpoint = try VisionCheckpoint.open(model.path)
+        var data = try ImageDataSet.open(folder, split: split ?? .test)
+        try data.check(fits: checkpoint.architecture)
+        if let stored = checkpoint.normalization { data.normalization = ImageNormalization(stored) }
+        let network = try checkpoint.network()
+        let progress = common.progress
+        progress.begin("evaluate", total: data.count, unit: "images")
+        let start = DispatchTime.now().uptimeNanoseconds
+        let result =
+            Classification.measure(network, on: data) { done in
+                progress.advance(to: done, note: "")
+                return true
+            } ?? Classification()
+        progress.end("")
+        let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
+        let rate = Double(result.count) / max(seconds, 1e-9)
+        if common.json {
+            try Output.json(
+                .object([
+                    "model": .string(model.model), "architecture": .string(checkpoint.architecture.name),
+                    "images": .string(folder), "split": .string((split ?? .test).rawValue),
+                    "count": .integer(result.count), "correct": .integer(result.correct),
+                    "accuracy": .number(result.accuracy), "loss": .number(result.loss),
+                    "images_per_second": .number(rate),
+                ]))
+        } else {
+            try Output.line(
+                "accuracy \(Output.number(result.accuracy, digits: 4))  loss \(Output.number(result.loss, digits: 4))  "
+                    + "(\(result.correct) of \(result.count) images, \(Output.number(rate, digits: 0)) images/s)")
         }
     }
 
@@ -62,3 +115,5 @@ struct Evaluate: ParsableCommand {
         return (result, file)
     }
 }
+
+extension ImageDataSet.Split: ExpressibleByArgument {}

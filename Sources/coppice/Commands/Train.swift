@@ -3,10 +3,10 @@ import CoppiceModels
 import CoppiceTraining
 import Foundation
 
-/// `coppice train`: trains a language model from text.
+/// `coppice train`: trains a language model from text, or a network that classifies images.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a language model from text by a recipe.",
+        abstract: "Train a language model from text, or a network on images, by a recipe.",
         discussion: "An interrupted run keeps a checkpoint; --resume goes on exactly where it stopped.")
 
     @Argument(help: ArgumentHelp("The training recipe, a YAML file (see docs/training.md).", valueName: "recipe"))
@@ -17,7 +17,7 @@ struct Train: ParsableCommand {
     var resume = false
     @Option(
         help: ArgumentHelp(
-            "Where texts are that do not exist in the working folder (default: COPPICE_DATA).", valueName: "folder"))
+            "Where data are that do not exist in the working folder (default: COPPICE_DATA).", valueName: "folder"))
     var data: String?
     @Option(help: ArgumentHelp("An SQLite file that keeps the history of runs.", valueName: "file"))
     var history: String?
@@ -25,16 +25,23 @@ struct Train: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let run = try TrainingRun(
-            recipe: .load(recipe),
-            options: .init(
-                output: output, resumes: resume,
-                dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], historyPath: history))
+        let options = TrainingRun.Options(
+            output: output, resumes: resume,
+            dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], historyPath: history)
         let interruption = TrainingInterruption()
         let progress = common.progress
-        let result = try interruption.listeningToSignals {
-            try run.execute(progress: progress, interruption: interruption)
+        let (json, text) = try interruption.listeningToSignals {
+            switch try AnyTrainingRecipe.load(recipe) {
+            case .languageModel(let recipe):
+                let result = try TrainingRun(recipe: recipe, options: options).execute(
+                    progress: progress, interruption: interruption)
+                return (result.json, result.description)
+            case .classification(let recipe):
+                let result = try ClassificationRun(recipe: recipe, options: options).execute(
+                    progress: progress, interruption: interruption)
+                return (result.json, result.description)
+            }
         }
-        if common.json { try Output.json(result.json) } else { try Output.line(result.description) }
+        if common.json { try Output.json(json) } else { try Output.line(text) }
     }
 }

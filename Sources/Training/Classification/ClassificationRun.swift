@@ -1,0 +1,193 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import Foundation
+
+/// A training run of a network that classifies images, from a recipe to the network's folder: `config.json`,
+/// `model.safetensors` with torchvision's names, `README.md` and `recipe.yaml`.
+///
+/// ```swift
+/// let recipe = try ClassificationRecipe(yaml: text)
+/// let run = ClassificationRun(recipe: recipe, options: .init(output: "lenet"))
+/// let result = try run.execute(progress: ConsoleProgress())
+/// ```
+public struct ClassificationRun {
+    public let recipe: ClassificationRecipe
+    public let options: TrainingRun.Options
+
+    public init(recipe: ClassificationRecipe, options: TrainingRun.Options) {
+        self.recipe = recipe
+        self.options = options
+    }
+
+    /// The images of a run, all normalized alike.
+    private struct Data {
+        var training: ImageDataSet
+        var validation: ImageDataSet?
+        var test: ImageDataSet?
+    }
+
+    /// Trains, and writes the network's folder unless interrupted.
+    ///
+    /// - Parameters:
+    ///   - progress: told how far the run is.
+    ///   - interruption: a request ends the run after the present step, with a checkpoint.
+    /// - Throws: `CoppiceError`: `.noInput` and `.badData` for images and networks, `.cannotCreate` and `.inputOutput` for
+    ///   what is written, `.badData` for a loss that is no longer finite.
+    public func execute(
+        progress: any ProgressReporter = SilentProgress(), interruption: TrainingInterruption = TrainingInterruption()
+    ) throws -> ClassificationResult {
+        let data = try load()
+        try OutputFolder(at: options.output).discard()
+        let network = try makeNetwork(data.training)
+        let folder = try RunFolder(
+            output: options.output, recipeText: recipe.text, training: data.training.digest,
+            validation: data.validation?.digest, resume: options.resumes
+        ) { identity, path in try check(identity, path, data) }
+        let trainer = try ClassificationTrainer(
+            network, recipe, training: data.training, validation: data.validation, folder: folder)
+        if folder.isResumed { progress.report("resuming at step \(trainer.state.step)") }
+        let log = try TrainingLog(path: folder.path + "/log.jsonl", resumingAt: trainer.state.step)
+        let history = try options.historyPath.map { try RunHistory(path: $0) }
+        try history?.begin(
+            RunHistory.Run(
+                id: folder.identity.id, name: recipe.name ?? recipe.source, output: options.output,
+                recipe: recipe.text, seed: recipe.seed, parameters: network.parameterCount,
+                totalSteps: trainer.totalSteps, startedAt: folder.identity.startedAt),
+            resumingAt: trainer.state.step)
+        // A history that fails under way must not end a run of hours.
+        func record(_ metrics: [String: Double], _ state: ClassificationState, _ status: String? = nil) {
+            do {
+                try history?.update(folder.identity.id, metrics: metrics) { run in
+                    run.step = state.step
+                    (run.bestValidationLoss, run.bestStep) = (state.best?.validationLoss, state.best?.step)
+                    if let status { run.status = status }
+                }
+            } catch { progress.report("warning: \(error)") }
+        }
+        progress.begin("train", total: trainer.totalSteps, completed: trainer.state.step, unit: "steps")
+        do {
+            let outcome = try trainer.run(
+                log: log, record: { record($0, $1) }, progress: progress, interruption: interruption)
+            progress.end("")
+            var result = summarize(outcome, trainer, data, folder)
+            if outcome != .interrupted {
+                try trainer.takeBest()
+                result.test = data.test.flatMap { Classification.measure(network, on: $0) }
+                try export(result, network, data.training)
+            }
+            record([:], trainer.state, outcome.rawValue)
+            return result
+        } catch {
+            progress.end("")
+            record([:], trainer.state, "failed")
+            throw error
+        }
+    }
+
+    // MARK: - Parts
+
+    private func load() throws -> Data {
+        let directory = try locate(recipe.images.directory, "a folder of images")
+        let all = try ImageDataSet.open(directory, split: .train)
+        var data = Data(training: all)
+        do {
+            data.test = try ImageDataSet.open(directory, split: .test)
+        } catch let error as CoppiceError where error.kind == .noInput && recipe.images.validation != .test {
+            // A set without test images is trained on all the same.
+        }
+        if let test = data.test, test.pixels.shape.dropFirst() != all.pixels.shape.dropFirst() {
+            throw CoppiceError(
+                .badData, source: directory,
+                "has test images of \(test.pixels.shape.dropFirst()), expected \(all.pixels.shape.dropFirst()) as the "
+                    + "training images")
+        }
+        switch recipe.images.validation {
+        case .none: break
+        case .heldOut(let part):
+            let count = max(1, Int((part * Double(all.count)).rounded()))
+            let (training, validation) = try all.split(validation: count, seed: recipe.seed)
+            (data.training, data.validation) = (training, validation)
+        case .test: (data.validation, data.test) = (data.test, nil)
+        }
+        if recipe.images.normalization == .computed {
+            data.training.normalization = ImageNormalization(of: data.training)
+        }
+        data.validation?.normalization = data.training.normalization
+        data.test?.normalization = data.training.normalization
+        return data
+    }
+
+    private func makeNetwork(_ images: ImageDataSet) throws -> any VisionNetwork {
+        let architecture: VisionArchitecture
+        do {
+            architecture = try VisionArchitecture(
+                named: recipe.model.architecture, classes: images.classCount, inputChannels: images.channels,
+                imageSize: [images.rows, images.columns], widthMultiplier: recipe.model.widthMultiplier)
+        } catch var error as CoppiceError {
+            error.source = error.source ?? recipe.source
+            throw error
+        }
+        guard architecture.inputShape.count == 3 else {
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "model.architecture",
+                "\(architecture.name) takes sequences, expected a network of images")
+        }
+        let network = architecture.makeNetwork(seed: recipe.seed)
+        if let weights = recipe.model.weights {
+            try network.load(VisionCheckpoint.open(locate(weights, "a trained network")).file)
+        }
+        return network
+    }
+
+    /// The path itself when it exists or is absolute, else the one in the folder of data.
+    private func locate(_ path: String, _ expected: String) throws -> String {
+        let candidates = path.hasPrefix("/") ? [path] : [path] + (options.dataFolder.map { [$0 + "/" + path] } ?? [])
+        guard let found = candidates.first(where: FileManager.default.fileExists) else {
+            let place = options.dataFolder.map { " (nor in \($0))" } ?? ""
+            throw CoppiceError(.noInput, source: path, "does not exist\(place), expected \(expected)")
+        }
+        return found
+    }
+
+    private func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {
+        let file = path + "/recipe.yaml"
+        let earlier = try ClassificationRecipe(yaml: RecipeText.read(file), source: file)
+        guard earlier.isSameTraining(as: recipe) else {
+            throw CoppiceError(
+                .badData, source: recipe.source,
+                "differs from the recipe that the run was started with (\(file)); a resumed run must go on with the same"
+            )
+        }
+        guard identity.trainingText == data.training.digest, identity.validationText == data.validation?.digest else {
+            throw CoppiceError(
+                .badData, source: recipe.images.directory,
+                "does not hold the images that the run was started with; a resumed run must go on with the same")
+        }
+    }
+
+    private func summarize(
+        _ outcome: TrainingOutcome, _ trainer: ClassificationTrainer, _ data: Data, _ folder: RunFolder
+    ) -> ClassificationResult {
+        ClassificationResult(
+            outcome: outcome, output: options.output, runFolder: folder.path,
+            architecture: trainer.network.configuration.name, parameters: trainer.network.parameterCount,
+            trainingImages: data.training.count, validationImages: data.validation?.count ?? 0, state: trainer.state,
+            totalSteps: trainer.totalSteps, epochs: Double(trainer.state.step) / trainer.epochSteps,
+            imagesPerSecond: trainer.imagesPerSecond)
+    }
+
+    private func export(_ result: ClassificationResult, _ network: any VisionNetwork, _ images: ImageDataSet) throws {
+        let architecture = try VisionArchitecture(network.configuration)
+        let normalization = images.normalization.stored
+        let folder = try OutputFolder(at: options.output)
+        try VisionCheckpoint.write(
+            network, architecture: architecture, normalization: normalization,
+            file: folder.path(for: "model.safetensors"))
+        let json = VisionCheckpoint.configuration(of: architecture, normalization: normalization)
+        try AtomicFile.write(json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
+        try AtomicFile.write(result.card(recipe, dataSet: images), to: folder.path(for: "README.md"))
+        if !recipe.text.isEmpty { try AtomicFile.write(recipe.text, to: folder.path(for: "recipe.yaml")) }
+        try folder.commit()
+    }
+}

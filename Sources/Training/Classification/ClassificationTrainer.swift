@@ -1,0 +1,216 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import Foundation
+
+/// The loop of a run on images: trains, validates after each epoch or part of one, keeps the best, writes checkpoints,
+/// and stops when told or when validation no longer improves. The state after n steps is a function of the recipe, the
+/// images and n alone.
+final class ClassificationTrainer {
+    /// Where metrics go, beside the log and the screen.
+    typealias Record = (_ metrics: [String: Double], _ state: ClassificationState) -> Void
+
+    let network: any VisionNetwork
+    private(set) var state = ClassificationState()
+    /// Training images a second; nil before the first step.
+    var imagesPerSecond: Double? { seconds > 0 ? Double(images) / seconds : nil }
+    var totalSteps: Int { training.rates.totalSteps }
+    /// Steps of an epoch, not whole in general.
+    let epochSteps: Double
+    private let recipe: ClassificationRecipe
+    private let training: SupervisedTraining
+    private let batches: PrefetchingBatches
+    private let validation: ImageDataSet?
+    private let folder: RunFolder
+    private let validationInterval: Int
+    private var optimizer: OptimizerState
+    private let hooks: [any TrainingHook]
+    private var (images, seconds) = (0, 0.0)
+
+    /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network.
+    init(
+        _ network: any VisionNetwork, _ recipe: ClassificationRecipe, training: ImageDataSet,
+        validation: ImageDataSet?, folder: RunFolder
+    ) throws {
+        self.network = network
+        self.recipe = recipe
+        self.training = recipe.training(images: training.count)
+        self.validation = validation
+        self.folder = folder
+        batches = PrefetchingBatches(
+            ImageBatches(
+                training, batchSize: recipe.loop.batchSize, seed: recipe.seed,
+                augmentation: recipe.images.augmentation))
+        epochSteps = Double(training.count) / Double(recipe.loop.batchSize)
+        validationInterval = max(1, Int((recipe.loop.validateEvery * epochSteps).rounded()))
+        optimizer = OptimizerState(self.training.optimizer, for: network)
+        hooks = [DropoutSteps(network)]
+        if let (state, tensors) = try folder.latest(ClassificationState.self) {
+            try restore(tensors)
+            self.state = state
+            optimizer.step = state.step
+        }
+    }
+
+    /// Trains until all steps are taken, validation stops improving or an interruption is requested. A checkpoint is
+    /// written in each case.
+    ///
+    /// - Throws: `.badData` naming the step when the loss is no longer finite; earlier checkpoints are kept.
+    func run(
+        log: TrainingLog, record: Record, progress: any ProgressReporter, interruption: TrainingInterruption
+    ) throws -> TrainingOutcome {
+        func finish(_ outcome: TrainingOutcome) throws -> TrainingOutcome {
+            try save(log)
+            var line = TrainingLog.Line(event: "end", step: state.step)
+            line.outcome = outcome
+            try log.write(line)
+            return outcome
+        }
+        while true {
+            if isPointDue {
+                guard try recordPoint(log, record, progress, interruption) else { return try finish(.interrupted) }
+                if state.step < totalSteps { try save(log) }
+            }
+            if let patience = recipe.loop.patience, state.validationsSinceBest >= patience {
+                return try finish(.stoppedEarly)
+            }
+            if state.step >= totalSteps { return try finish(.completed) }
+            if interruption.isRequested { return try finish(.interrupted) }
+            try train(progress, interruption)
+            if state.step % recipe.loop.logEvery == 0 || state.step == totalSteps { try logProgress(log, record) }
+        }
+    }
+
+    // MARK: - Training
+
+    /// Ends a stretch of steps from within.
+    private struct Interruption: Error {}
+
+    /// Trains up to the next step at which something else is due.
+    private func train(_ progress: any ProgressReporter, _ interruption: TrainingInterruption) throws {
+        func next(_ interval: Int) -> Int { (state.step / interval + 1) * interval }
+        let end = min(totalSteps, next(validationInterval), next(recipe.loop.logEvery))
+        let (first, start) = (state.step, DispatchTime.now().uptimeNanoseconds)
+        let best = state.best?.accuracy.map { String(format: "  best accuracy %.4f", $0) } ?? ""
+        do {
+            try training.run(network, on: batches, steps: first..<end, state: &optimizer, hooks: hooks) { step, loss in
+                state.step = step + 1
+                state.lossSinceLog.add(loss)
+                state.lossSincePoint.add(loss)
+                let epoch = String(format: "epoch %.2f", Double(state.step) / epochSteps)
+                progress.advance(to: state.step, note: "\(epoch)  loss \(String(format: "%.4f", loss))\(best)")
+                if interruption.isRequested { throw Interruption() }
+            }
+        } catch is Interruption {
+        } catch var error as CoppiceError {
+            error.source = error.source ?? recipe.source
+            throw error
+        }
+        images += (state.step - first) * recipe.loop.batchSize
+        seconds += Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
+    }
+
+    private func logProgress(_ log: TrainingLog, _ record: Record) throws {
+        var line = TrainingLog.Line(event: "progress", step: state.step)
+        let (loss, rate) = (state.lossSinceLog.take(), training.rates.rate(at: state.step - 1))
+        (line.loss, line.learningRate, line.imagesPerSecond) = (loss, rate, imagesPerSecond)
+        try log.write(line)
+        record(["loss": loss, "learning_rate": rate, "images_per_second": imagesPerSecond ?? 0], state)
+    }
+
+    // MARK: - Validation
+
+    private var isPointDue: Bool {
+        state.step > 0 && state.curve.last?.step != state.step
+            && (state.step % validationInterval == 0 || state.step >= totalSteps)
+    }
+
+    /// Validates and adds a row to the curve. False when an interruption came first: then nothing has changed and the
+    /// resumed run validates.
+    private func recordPoint(
+        _ log: TrainingLog, _ record: Record, _ progress: any ProgressReporter, _ interruption: TrainingInterruption
+    ) throws -> Bool {
+        var measured: Classification?
+        if let validation {
+            measured = Classification.measure(network, on: validation) { _ in !interruption.isRequested }
+            guard measured != nil else { return false }
+        }
+        let point = ClassificationState.CurvePoint(
+            step: state.step, epoch: Double(state.step) / epochSteps, trainingLoss: state.lossSincePoint.take(),
+            validationLoss: measured?.loss, accuracy: measured?.accuracy)
+        let isBest = state.record(point)
+        guard let measured else { return true }
+        if isBest { try folder.saveBest(step: state.step, values) }
+        var line = TrainingLog.Line(event: "validation", step: state.step)
+        (line.loss, line.accuracy, line.isBest) = (measured.loss, measured.accuracy, isBest)
+        try log.write(line)
+        record(["validation_loss": measured.loss, "validation_accuracy": measured.accuracy], state)
+        progress.report(
+            String(
+                format: "epoch %.2f  training loss %.4f  validation loss %.4f  accuracy %.4f%@", point.epoch,
+                point.trainingLoss, measured.loss, measured.accuracy, isBest ? "  best" : ""))
+        return true
+    }
+
+    // MARK: - Checkpoints
+
+    /// Parameters and running statistics.
+    private var values: [NamedTensor] {
+        network.parameters.map { NamedTensor($0.name, $0.parameter.wrappedValue.detached()) }
+            + network.stateTensors.map { NamedTensor($0.name, $0.state.wrappedValue) }
+    }
+
+    private func save(_ log: TrainingLog) throws {
+        let slots = zip(network.parameters, optimizer.slots).flatMap { own, slots in
+            slots.enumerated().map { NamedTensor("optimizer.\($0.offset).\(own.name)", $0.element) }
+        }
+        try folder.saveLatest(state, values + slots)
+        try log.write(TrainingLog.Line(event: "checkpoint", step: state.step))
+    }
+
+    private func restore(_ tensors: [String: Tensor]) throws {
+        let optimizerSlots = try network.parameters.map { name, parameter in
+            try (0..<training.optimizer.slotCount).map { slot in
+                try Self.tensor(tensors, "optimizer.\(slot).\(name)", parameter.wrappedValue, folder.latestTensors)
+            }
+        }
+        try Self.load(tensors, into: network, source: folder.latestTensors)
+        optimizer.slots = optimizerSlots
+    }
+
+    /// Puts the values of the best validation into the network; leaves it as it is where there was none.
+    func takeBest() throws {
+        guard state.best != nil, let best = try folder.best() else { return }
+        try Self.load(best, into: network, source: folder.path + "/best/parameters.safetensors")
+    }
+
+    private static func load(_ tensors: [String: Tensor], into network: Module, source: String) throws {
+        let parameters = try network.parameters.map { try tensor(tensors, $0.name, $0.parameter.wrappedValue, source) }
+        let kept = try network.stateTensors.map { try tensor(tensors, $0.name, $0.state.wrappedValue, source) }
+        for (own, value) in zip(network.parameters, parameters) { own.parameter.wrappedValue = value }
+        for (own, value) in zip(network.stateTensors, kept) { own.state.wrappedValue = value }
+    }
+
+    private static func tensor(
+        _ tensors: [String: Tensor], _ name: String, _ own: Tensor, _ source: String
+    ) throws -> Tensor {
+        guard let tensor = tensors[name] else {
+            throw CoppiceError(.badData, source: source, field: name, "is missing")
+        }
+        guard tensor.shape == own.shape, tensor.dataType == own.dataType else {
+            throw CoppiceError(
+                .badData, source: source, field: name,
+                "is \(tensor.dataType) \(tensor.shape), expected \(own.dataType) \(own.shape)")
+        }
+        return tensor.copied()
+    }
+}
+
+/// Makes what dropout draws a function of the step.
+private final class DropoutSteps: TrainingHook {
+    private let layers: [DropoutLayer]
+
+    init(_ network: Module) { layers = network.modules.compactMap { $0.module as? DropoutLayer } }
+
+    func willStep(_ step: Int) { for layer in layers { layer.begin(step: step) } }
+}

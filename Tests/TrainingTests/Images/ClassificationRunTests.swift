@@ -1,0 +1,186 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+import Testing
+
+@Suite struct ClassificationRunTests {
+    /// Drawn figures as a set like MNIST, and a recipe of a few steps on them.
+    private struct Fixture {
+        let folder: TemporaryFolder
+
+        init() throws {
+            folder = try TemporaryFolder()
+            try folder.makeFolder("figures")
+            for (prefix, count, seed) in [("train", 600, UInt64(1)), ("t10k", 200, 2)] {
+                let set = ImageDataSet.shapes(count, size: 12, seed: seed)
+                try folder.writeIDX("figures/\(prefix)-images-idx3-ubyte", shape: [count, 12, 12], set.pixels.bytes)
+                try folder.writeIDX(
+                    "figures/\(prefix)-labels-idx1-ubyte", shape: [count], set.labels.map { UInt8($0) })
+            }
+        }
+
+        /// - Parameter changes: texts of the recipe and what stands in their place.
+        func recipe(_ changes: KeyValuePairs<String, String> = [:]) throws -> ClassificationRecipe {
+            let text = """
+                name: figures
+                seed: 3
+                model: { architecture: lenet-300-100 }
+                images: { directory: figures, augmentation: { padding: 1 }, normalization: computed }
+                optimizer: { kind: sgd, learning_rate: 0.05, weight_decay: 1e-4, clip_norm: 5 }
+                schedule: { warmup_epochs: 0.5 }
+                training: { batch_size: 32, epochs: 4, validate_every: 0.5, log_every: 3, label_smoothing: 0.05 }
+                """
+            let changed = changes.reduce(text) { text, change in
+                precondition(text.contains(change.key), change.key)
+                return text.replacingOccurrences(of: change.key, with: change.value)
+            }
+            return try ClassificationRecipe(yaml: changed, source: "figures.yaml")
+        }
+
+        func run(_ recipe: ClassificationRecipe, _ output: String, resumes: Bool = false) -> ClassificationRun {
+            ClassificationRun(
+                recipe: recipe,
+                options: .init(
+                    output: folder.path + "/" + output, resumes: resumes, dataFolder: folder.path,
+                    historyPath: folder.path + "/runs.sqlite"))
+        }
+
+        func data(_ name: String) throws -> Data {
+            try Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + name))
+        }
+    }
+
+    /// Asks for the end of a run when it has come to a step.
+    private struct StopAt: ProgressReporter {
+        let step: Int
+        let interruption: TrainingInterruption
+        func begin(_ title: String, total: Int, completed: Int, unit: String) {}
+        func advance(to completed: Int, note: String) { if completed == step { interruption.request() } }
+        func report(_ line: String) {}
+        func end(_ summary: String) {}
+    }
+
+    @Test func learnsAndWritesANetworkThatOpensAgain() throws {
+        let fixture = try Fixture()
+        let result = try fixture.run(fixture.recipe(), "out").execute()
+        #expect(result.outcome == .completed && result.trainingImages == 540 && result.validationImages == 60)
+        #expect(result.totalSteps == 68 && result.state.step == 68)
+        let best = try #require(result.state.best)
+        let accuracy = try #require(best.accuracy)
+        #expect(accuracy > 0.4)
+        #expect(result.state.curve.compactMap(\.accuracy).max() == accuracy)
+        let test = try #require(result.test)
+        #expect(test.count == 200 && test.accuracy > 0.4)
+        // What was written classifies the test images as was reported, bit for bit.
+        let checkpoint = try VisionCheckpoint.open(fixture.folder.path + "/out")
+        #expect(checkpoint.architecture.name == "lenet-300-100" && checkpoint.architecture.inputShape == [1, 12, 12])
+        var images = try ImageDataSet.open(fixture.folder.path + "/figures", split: .test)
+        try images.check(fits: checkpoint.architecture)
+        images.normalization = ImageNormalization(try #require(checkpoint.normalization))
+        #expect(Classification.measure(try checkpoint.network(), on: images) == test)
+        let log = TrainingLog.read(result.runFolder + "/log.jsonl")
+        #expect(log.filter { $0.event == "validation" }.count == 9 && log.last?.outcome == .completed)
+        #expect(log.filter { $0.event == "progress" }.allSatisfy { ($0.imagesPerSecond ?? 0) > 0 })
+        let history = try RunHistory(path: fixture.folder.path + "/runs.sqlite")
+        let run = try #require(try history.runs().first)
+        #expect(run.status == "completed" && run.bestStep == best.step)
+        #expect(try history.metrics(run.id, name: "validation_accuracy").count == 9)
+        let card = try fixture.folder.text("out/README.md")
+        #expect(card.contains("| Test accuracy |") && card.contains("architecture: lenet-300-100"))
+    }
+
+    /// Interrupted and resumed, twice and not at a validation, a run gives the same bits as one that was not.
+    @Test(arguments: [
+        ("lenet-300-100", "kind: sgd, learning_rate: 0.05"),
+        ("resnet8, width_multiplier: 0.5", "kind: sgd, nesterov: true, learning_rate: 0.05"),
+        ("mobilenet-v2, width_multiplier: 0.25", "kind: adamw, learning_rate: 1e-3"),
+    ])
+    func resumesBitForBit(architecture: String, optimizer: String) throws {
+        let fixture = try Fixture()
+        let recipe = try fixture.recipe([
+            "lenet-300-100": architecture, "kind: sgd, learning_rate: 0.05": optimizer, "epochs: 4": "epochs: 0.6",
+            "{ padding: 1 }": "{ padding: 2, flips: true, cutout: 4 }",
+        ])
+        let whole = try fixture.run(recipe, "whole").execute()
+        for stop in [3, 7] {
+            let interruption = TrainingInterruption()
+            let part = try fixture.run(recipe, "parts", resumes: true).execute(
+                progress: StopAt(step: stop, interruption: interruption), interruption: interruption)
+            #expect(part.outcome == .interrupted && part.state.step == stop)
+            #expect(!FileManager.default.fileExists(atPath: fixture.folder.path + "/parts"))
+        }
+        let parts = try fixture.run(recipe, "parts", resumes: true).execute()
+        #expect(parts.state == whole.state && parts.test == whole.test)
+        for name in ["model.safetensors", "README.md", "config.json"] {
+            #expect(try fixture.data("whole/" + name) == fixture.data("parts/" + name), "\(name)")
+        }
+        let finished = try fixture.data("whole.run/latest/state.safetensors")
+        #expect(try finished == fixture.data("parts.run/latest/state.safetensors"))
+    }
+
+    @Test func stopsEarlyAndGoesOnFromTrainedWeights() throws {
+        let fixture = try Fixture()
+        // A rate of nearly nothing: the first validation stays the best.
+        let recipe = try fixture.recipe([
+            "learning_rate: 0.05": "learning_rate: 1e-12", "epochs: 4": "epochs: 4, patience: 2",
+        ])
+        let result = try fixture.run(recipe, "out").execute()
+        #expect(result.outcome == .stoppedEarly && result.state.curve.count == 3)
+        let next = try fixture.recipe([
+            "lenet-300-100": "lenet-300-100, weights: out",
+            "directory: figures": "directory: figures, validation: test",
+            "epochs: 4": "epochs: 1",
+        ])
+        let further = try fixture.run(next, "next").execute()
+        #expect(further.test == nil && further.validationImages == 200 && further.trainingImages == 600)
+    }
+
+    @Test func refusesWhatDoesNotGoTogether() throws {
+        let fixture = try Fixture()
+        func message(
+            _ output: String, resumes: Bool = false, _ changes: KeyValuePairs<String, String>
+        ) throws -> String {
+            let recipe = try fixture.recipe(changes)
+            return failure { _ = try fixture.run(recipe, output, resumes: resumes).execute() }
+        }
+        #expect(
+            try message("a", ["directory: figures": "directory: elsewhere"]).contains(
+                "elsewhere: does not exist (nor in"))
+        #expect(
+            try message("a", ["lenet-300-100": "lenet-300-100, weights: elsewhere"]).contains(
+                "expected a trained network"))
+        #expect(try message("a", ["lenet-300-100": "vgg16-bn"]).contains("image_size"))
+        #expect(try message("a", ["lenet-300-100": "fastgrnn"]).contains("takes sequences"))
+        #expect(
+            try message(
+                "b",
+                [
+                    "0.05, weight_decay: 1e-4, clip_norm: 5": "100, weight_decay: 100",
+                    "warmup_epochs: 0.5": "warmup_epochs: 0",
+                ]
+            ).contains("figures.yaml: the loss of training step"))
+        _ = try fixture.run(fixture.recipe(["epochs: 4": "epochs: 0.1"]), "c").execute()
+        #expect(try message("c", resumes: true, ["epochs: 4": "epochs: 0.2"]).contains("differs from the recipe"))
+        let other = ImageDataSet.shapes(600, size: 12, seed: 5)
+        try fixture.folder.writeIDX("figures/train-images-idx3-ubyte", shape: [600, 12, 12], other.pixels.bytes)
+        #expect(
+            try message("c", resumes: true, ["epochs: 4": "epochs: 0.1"]).contains(
+                "does not hold the images that the run was started with"))
+        try fixture.folder.writeIDX(
+            "figures/t10k-images-idx3-ubyte", shape: [200, 6, 24], [UInt8](repeating: 0, count: 28_800))
+        #expect(try message("d", [:]).contains("has test images of"))
+    }
+
+    @Test func imagesMustFitTheNetwork() throws {
+        let set = ImageDataSet.shapes(10, size: 16, seed: 1)
+        let fits = try VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 16)
+        try set.check(fits: fits)
+        for (channels, size, classes) in [(3, 16, 10), (1, 32, 10), (1, 16, 11)] {
+            let other = try VisionArchitecture(
+                named: "resnet20", classes: classes, inputChannels: channels, imageSize: [size, size])
+            #expect(throws: CoppiceError.self) { try set.check(fits: other) }
+        }
+    }
+}
