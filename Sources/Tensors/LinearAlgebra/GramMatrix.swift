@@ -1,0 +1,119 @@
+import CSystemBLAS
+
+extension Tensor {
+    /// The Gram matrix X Xᵀ of the rows of a matrix, in f64: products of f32 are exact, their sums are not rounded to
+    /// f32.
+    ///
+    /// The columns go through in panels that are spread to f64, so no f64 copy of the matrix exists. Not recorded for
+    /// differentiation. O(m² d) by BLAS's `syrk`, in parallel; the result does not depend on the number of threads.
+    ///
+    /// - Returns: f64 `[m, m]`, both triangles.
+    /// - Precondition: `[m, d]`, floating point.
+    public func gramMatrix() -> Tensor {
+        let panels = WidePanels(self)
+        let m = panels.rows
+        let result = Tensor.zeros([m, m], dataType: .f64)
+        guard m > 0, panels.columns > 0 else { return result }
+        // Each part adds up its own panels; parts are as many as the sizes say, and are added in order.
+        let parts = Swift.max(1, Swift.min(panels.count, 16, (1 << 22) / (m * m)))
+        let sums = Tensor.zeros([parts, m, m], dataType: .f64)
+        inParallel(parts) { part in
+            let sum = sums.pointer(Double.self, at: part * m * m)
+            let own = (part * panels.count / parts)..<((part + 1) * panels.count / parts)
+            panels.forEach(in: own) { panel, _, width in
+                cblas_dsyrk(
+                    CblasRowMajor, CblasLower, CblasNoTrans, Int32(m), Int32(width), 1, panel, Int32(width), 1, sum,
+                    Int32(m))
+            }
+        }
+        let total = result.pointer(Double.self)
+        for part in 0..<parts {
+            let sum = sums.pointer(Double.self, at: part * m * m)
+            for row in 0..<m {
+                for column in 0...row { total[row * m + column] += sum[row * m + column] }
+            }
+        }
+        for row in 0..<m {
+            for column in 0..<row { total[column * m + row] = total[row * m + column] }
+        }
+        return result
+    }
+
+    /// The squared norm of each column of L⁻¹ X, where this tensor is a Cholesky factor L: the diagonal of
+    /// Xᵀ (L Lᵀ)⁻¹ X.
+    ///
+    /// Not recorded for differentiation. O(m² d) by BLAS's `trsm` in f64, in parallel panels of columns.
+    ///
+    /// - Parameter columns: X, `[m, d]`, floating point.
+    /// - Returns: f64 `[d]`.
+    /// - Precondition: f64 `[m, m]`, lower triangular with a diagonal without zeros.
+    public func squaredNorms(solving columns: Tensor) -> Tensor {
+        let panels = WidePanels(columns)
+        let m = panels.rows
+        precondition(dataType == .f64 && shape == [m, m], "a factor of shape \(shape) for \(columns.shape)")
+        let factor = contiguous()
+        let result = Tensor.zeros([panels.columns], dataType: .f64)
+        guard m > 0 else { return result }
+        let sums = result.pointer(Double.self)
+        withExtendedLifetime(factor) {
+            inParallel(panels.count) { index in
+                panels.forEach(in: index..<(index + 1)) { panel, start, width in
+                    cblas_dtrsm(
+                        CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(m), Int32(width), 1,
+                        factor.pointer(Double.self), Int32(m), panel, Int32(width))
+                    for row in 0..<m {
+                        let entries = panel + row * width
+                        for k in 0..<width { sums[start + k] += entries[k] * entries[k] }
+                    }
+                }
+            }
+        }
+        return result
+    }
+}
+
+/// A matrix in panels of columns, each spread to f64 when it is its turn.
+private struct WidePanels {
+    let matrix: Tensor
+    let rows: Int
+    let columns: Int
+    private let width: Int
+
+    init(_ matrix: Tensor) {
+        precondition(
+            matrix.rank == 2 && matrix.dataType.isFloatingPoint,
+            "a matrix of shape \(matrix.shape) and type \(matrix.dataType)")
+        self.matrix = matrix.converted(to: matrix.dataType == .f64 ? .f64 : .f32).contiguous()
+        (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        // About 512 kB, what a second-level cache holds.
+        width = Swift.max(256, (1 << 16) / Swift.max(1, rows))
+        _ = useOneBLASThread
+    }
+
+    var count: Int { (columns + width - 1) / width }
+
+    /// Calls `body` with the panels of a range, row-major `[rows, width]`, to be overwritten at will.
+    func forEach(
+        in range: Range<Int>, _ body: (_ panel: UnsafeMutablePointer<Double>, _ start: Int, _ width: Int) -> Void
+    ) {
+        let buffer = Tensor(uninitialized: [rows, width], dataType: .f64)
+        let panel = buffer.pointer(Double.self)
+        withExtendedLifetime((buffer, matrix)) {
+            for index in range {
+                let start = index * width
+                let own = Swift.min(width, columns - start)
+                for row in 0..<rows { spread(row * columns + start, own, to: panel + row * own) }
+                body(panel, start, own)
+            }
+        }
+    }
+
+    private func spread(_ start: Int, _ count: Int, to out: UnsafeMutablePointer<Double>) {
+        if matrix.dataType == .f64 {
+            out.update(from: matrix.pointer(Double.self, at: start), count: count)
+        } else {
+            let entries = matrix.pointer(Float.self, at: start)
+            for k in 0..<count { out[k] = Double(entries[k]) }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import CoppiceNetworks
+import CoppiceTensors
+import Testing
+
+@Suite struct BlockInverseFisherTests {
+    let base = InverseFisherTests()
+
+    @Test(arguments: [3, 12, 30], [1, 4, 8, 10, 16])
+    func everyBlockEqualsItsDenseInverse(_ m: Int, _ size: Int) throws {
+        let d = 30
+        let g = base.gradients(m, d)
+        let blocks = try BlockInverseFisher(gradients: g, dampening: 1e-3, blockSize: size)
+        let x = base.vector(d)
+        let product = try blocks.product(x).doubles()
+        let diagonal = blocks.diagonal().doubles()
+        for start in stride(from: 0, to: d, by: size) {
+            let range = start..<min(d, start + size)
+            let dense = Oracle.inverse(Oracle.fisher(rows(g).map { Array($0[range]) }, 1e-3))
+            let part = Array(x.doubles()[range])
+            #expect(distance(Array(product[range]), dense.map { Oracle.dot($0, part) }) < 1e-9)
+            #expect(distance(Array(diagonal[range]), dense.indices.map { dense[$0][$0] }) < 1e-9)
+            for k in range {
+                let l = range.upperBound - 1
+                let expected = dense[k - start][l - start]
+                #expect(abs(blocks.element(k, l) - expected) < 1e-9 * dense[k - start].map(abs).max()!)
+            }
+        }
+        if size < d { #expect(blocks.element(0, d - 1) == 0) }
+    }
+
+    @Test(arguments: [5, 50]) func oneBlockOfEverythingEqualsTheFullMatrix(_ m: Int) throws {
+        let g = base.gradients(m, 40)
+        let full = try InverseFisher(gradients: g, dampening: 1e-4)
+        let x = base.vector(40)
+        for size in [40, 1_000] {
+            let block = try BlockInverseFisher(gradients: g, dampening: 1e-4, blockSize: size)
+            #expect(distance(try block.product(x).doubles(), try full.product(x).doubles()) < 1e-9)
+            #expect(distance(block.diagonal().doubles(), full.diagonal().doubles()) < 1e-9)
+        }
+    }
+
+    @Test func gradientsWithinBlocksMakeTheFullMatrixBlockDiagonal() throws {
+        // Each gradient lives in one block of four weights.
+        let g = base.gradients(9, 12)
+        var values = g.doubles()
+        for row in 0..<9 { for k in 0..<12 where k / 4 != row % 3 { values[row * 12 + k] = 0 } }
+        let own = Tensor(values, shape: [9, 12])
+        let full = try InverseFisher(gradients: own, dampening: 1e-3)
+        let blocks = try BlockInverseFisher(gradients: own, dampening: 1e-3, blockSize: 4)
+        let x = base.vector(12)
+        #expect(distance(try blocks.product(x).doubles(), try full.product(x).doubles()) < 1e-10)
+    }
+
+    @Test func manyBlocksGoThroughInRuns() throws {
+        // 699 blocks are computed together, then 51, then the one weight that is left.
+        let g = base.gradients(1_500, 6_001, .f32)
+        let blocks = try BlockInverseFisher(gradients: g, dampening: 1e-3, blockSize: 8)
+        let last = try BlockInverseFisher(
+            gradients: g.slice(axis: 1, 5_992..<6_001), dampening: 1e-3, blockSize: 8)
+        #expect(blocks.count == 6_001)
+        #expect(distance(Array(blocks.diagonal().doubles()[5_992...]), last.diagonal().doubles()) < 1e-12)
+        let x = base.vector(6_001, .f32)
+        #expect(
+            distance(
+                Array(try blocks.product(x).doubles()[5_992...]),
+                try last.product(x.slice(axis: 0, 5_992..<6_001)).doubles()) < 1e-6)
+    }
+
+    @Test func diagonalFisherIsBlocksOfOneWeight() throws {
+        let g = base.gradients(6, 20)
+        let diagonal = try DiagonalInverseFisher(gradients: g, dampening: 1e-3)
+        let blocks = try BlockInverseFisher(gradients: g, dampening: 1e-3, blockSize: 1)
+        let x = base.vector(20)
+        #expect(distance(diagonal.diagonal().doubles(), blocks.diagonal().doubles()) < 1e-12)
+        #expect(distance(try diagonal.product(x).doubles(), try blocks.product(x).doubles()) < 1e-12)
+    }
+}
