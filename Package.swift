@@ -90,6 +90,8 @@ let package = Package(
             name: "TensorsTests", dependencies: ["CoppiceTensors", "CoppiceNetworks", "CKernels"],
             path: "Tests/TensorsTests"),
         .testTarget(
+            name: "NetworksTests", dependencies: ["CoppiceNetworks", "CoppiceTensors"], path: "Tests/NetworksTests"),
+        .testTarget(
             name: "CompressionTests",
             dependencies: ["CoppiceCompression", "CoppiceTraining", "CoppiceModels", "CKernels"],
             path: "Tests/CompressionTests"),
