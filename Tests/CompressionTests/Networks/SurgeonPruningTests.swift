@@ -1,0 +1,155 @@
+import CoppiceCompression
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Testing
+
+@Suite struct SurgeonPruningTests {
+    private let batches: [LabeledBatch] = {
+        let (inputs, targets) = clusters()
+        return TensorBatches.covering(inputs: inputs, targets: targets, size: 48)
+    }()
+    private let sampling = GradientSampling(count: 40, batchSize: 4)
+
+    private func trained(seed: UInt64 = 1) throws -> SmallMLP {
+        let (inputs, targets) = clusters()
+        let network = SmallMLP(seed: seed)
+        try shortTraining(steps: 120).run(
+            network, on: TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 3))
+        return network
+    }
+
+    private var criteria: [any CurvatureCriterion] {
+        [
+            FisherDiagonalCriterion(sampling: sampling, dampening: 1e-4),
+            WoodFisherCriterion(sampling: sampling, dampening: 1e-4, blockSize: 16),
+            MFACCriterion(sampling: sampling, dampening: 1e-4),
+        ]
+    }
+
+    @Test func scoresAreTheSaliencies() throws {
+        let network = try PrunableNetwork(try trained())
+        let rows = try network.network.gradientRows(
+            on: (0..<24).map { part in
+                let batch = batches[part / 12]
+                let range = (part % 12 * 4)..<(part % 12 * 4 + 4)
+                return LabeledBatch(
+                    inputs: batch.inputs.slice(axis: 0, range), targets: batch.targets.slice(axis: 0, range))
+            }, parameters: network.places)
+        #expect(rows.shape == [24, network.count])
+        let weights = Tensor.concatenated(network.weights.indices.map { network.values($0).reshaped([-1]) })
+        for criterion in criteria {
+            let expected = OptimalBrainSurgeon.saliencies(
+                of: weights, inverseDiagonal: try criterion.inverse(rows).diagonal()
+            ).converted(to: .f32).floats()
+            let scores = try network.scores(by: criterion, batches: batches).flatMap { $0.floats() }
+            #expect(zip(scores, expected).allSatisfy { abs($0 - $1) <= 1e-4 * abs($1) + 1e-12 })
+        }
+    }
+
+    @Test func gradientsOfManyExamplesAreTheirMean() throws {
+        let network = try PrunableNetwork(try trained())
+        let row = try network.network.gradientRows(on: batches, parameters: network.places)
+        let both = try network.gradients(on: batches).flatMap { $0.floats() }
+        let mean = row.mean(axes: [0]).floats()
+        #expect(zip(mean, both).allSatisfy { abs($0 - $1) < 1e-6 })
+    }
+
+    @Test func sparsityIsExactMasksAreNestedAndRemovedWeightsStayZero() throws {
+        for criterion in criteria {
+            let network = try PrunableNetwork(try trained())
+            let surgeon = SurgeonPruning(criterion, recomputations: 3)
+            var reached: [Double] = []
+            try surgeon.prune(network, to: 0.5, batches: batches) { reached.append($1) }
+            let first = network.masks
+            #expect(reached.count == 3 && reached == reached.sorted() && reached[0] > 0.15)
+            #expect(network.removedCount == network.count / 2)
+            try surgeon.prune(network, to: 0.75, batches: batches)
+            #expect(network.removedCount == network.count * 3 / 4)
+            for (index, mask) in network.masks.enumerated() {
+                #expect(mask.isSubset(of: first[index]))
+                for (value, kept) in zip(network.values(index).floats(), mask.indicator.floats()) where kept == 0 {
+                    #expect(value == 0)
+                }
+            }
+            try surgeon.prune(network, to: 0.75, batches: batches)
+            #expect(network.removedCount == network.count * 3 / 4)
+            #expect(throws: CoppiceError.self) { try surgeon.prune(network, to: 0.5, batches: batches) }
+        }
+    }
+
+    @Test func oneStepIsTheFormula() throws {
+        let network = try PrunableNetwork(try trained())
+        let weights = Tensor.concatenated(network.weights.indices.map { network.values($0).reshaped([-1]) })
+        let criterion = MFACCriterion(sampling: sampling, dampening: 1e-4)
+        let inverse = try criterion.curvature(of: network, on: batches)
+        let scores = OptimalBrainSurgeon.saliencies(of: weights, inverseDiagonal: inverse.diagonal()).floats()
+        try SurgeonPruning(criterion, recomputations: 1).prune(network, to: 0.25, batches: batches)
+        let order = scores.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }
+        let removed = Set(order.prefix(network.count / 4))
+        let expected = try OptimalBrainSurgeon.compensated(
+            weights, removing: scores.indices.map(removed.contains), inverse: inverse
+        ).floats()
+        let after = network.weights.indices.flatMap { network.values($0).floats() }
+        #expect(zip(after, expected).allSatisfy { abs($0 - $1) < 1e-5 })
+    }
+
+    @Test func makingUpForRemovedWeightsLowersTheLoss() throws {
+        func loss(_ surgeon: SurgeonPruning?, seed: UInt64) throws -> Double {
+            let network = try PrunableNetwork(try trained(seed: seed))
+            if let surgeon {
+                try surgeon.prune(network, to: 0.8, batches: batches)
+            } else {
+                try network.prune(by: .magnitude, to: 0.8)
+            }
+            return Classification(of: network.network, on: batches).loss
+        }
+        let fine = MFACCriterion(sampling: GradientSampling(count: 96, batchSize: 1), dampening: 1e-4)
+        var (with, without, magnitude) = (0.0, 0.0, 0.0)
+        for seed in 1...4 as ClosedRange<UInt64> {
+            with += try loss(SurgeonPruning(fine, recomputations: 8), seed: seed)
+            without += try loss(SurgeonPruning(fine, recomputations: 8, updatesWeights: false), seed: seed)
+            magnitude += try loss(nil, seed: seed)
+        }
+        #expect(with < without)
+        #expect(with < magnitude)
+    }
+
+    @Test func batchStatisticsStayAsTheyWere() throws {
+        let module = SmallConvolutionNetwork()
+        let network = try PrunableNetwork(module)
+        let before = numbers(of: module)
+        _ = try network.scores(by: MFACCriterion(sampling: sampling), batches: [images()])
+        #expect(numbers(of: module) == before)
+    }
+
+    @Test func badInputIsNamed() throws {
+        let network = try PrunableNetwork(try trained())
+        let surgeon = SurgeonPruning(MFACCriterion(sampling: sampling), recomputations: 2)
+        for sparsity in [-0.1, 1, .nan] as [Double] {
+            #expect(throws: CoppiceError.self) { try surgeon.prune(network, to: sparsity, batches: batches) }
+        }
+        #expect(throws: CoppiceError.self) { try surgeon.prune(network, to: 0.5, batches: []) }
+        var bad = batches[0]
+        bad.inputs = bad.inputs * .nan
+        #expect(throws: CoppiceError.self) { try surgeon.prune(network, to: 0.5, batches: [bad]) }
+        var small = sampling
+        small.memoryLimit = 1_000
+        #expect(throws: CoppiceError.self) {
+            try SurgeonPruning(MFACCriterion(sampling: small)).prune(network, to: 0.5, batches: batches)
+        }
+        #expect(network.removedCount == 0)
+    }
+
+    @Test func theLoopTrainsAlongInverseFisherDirections() throws {
+        let (inputs, targets) = clusters()
+        let source = TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 3)
+        let network = SmallMLP()
+        let start = Classification(of: network, on: batches).loss
+        let rates = LearningRateSchedule(kind: .cosine, peak: 0.02, warmupSteps: 0, minimumRatio: 0, totalSteps: 60)
+        let hook = try FisherPreconditioning(MFAC(window: 16, dampening: 1e-2, momentum: 0.9), for: network)
+        try SupervisedTraining(optimizer: SGD(momentum: 0), rates: rates).run(network, on: source, hooks: [hook])
+        #expect(Classification(of: network, on: batches).loss < start / 2)
+        #expect(hook.state.inverse.nextRow == 60 % 16)
+    }
+}
