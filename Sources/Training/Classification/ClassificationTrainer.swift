@@ -22,7 +22,8 @@ final class ClassificationTrainer {
     private let batches: PrefetchingBatches
     private let validation: ImageDataSet?
     private let folder: RunFolder
-    private let validationInterval: Int
+    /// Steps between validations, not whole in general.
+    private let validationInterval: Double
     private var optimizer: OptimizerState
     private let hooks: [any TrainingHook]
     private var (images, seconds) = (0, 0.0)
@@ -42,7 +43,7 @@ final class ClassificationTrainer {
                 training, batchSize: recipe.loop.batchSize, seed: recipe.seed,
                 augmentation: recipe.images.augmentation))
         epochSteps = Double(training.count) / Double(recipe.loop.batchSize)
-        validationInterval = max(1, Int((recipe.loop.validateEvery * epochSteps).rounded()))
+        validationInterval = max(1, recipe.loop.validateEvery * epochSteps)
         optimizer = OptimizerState(self.training.optimizer, for: network)
         hooks = [DropoutSteps(network)]
         if let (state, tensors) = try folder.latest(ClassificationState.self) {
@@ -88,8 +89,8 @@ final class ClassificationTrainer {
 
     /// Trains up to the next step at which something else is due.
     private func train(_ progress: any ProgressReporter, _ interruption: TrainingInterruption) throws {
-        func next(_ interval: Int) -> Int { (state.step / interval + 1) * interval }
-        let end = min(totalSteps, next(validationInterval), next(recipe.loop.logEvery))
+        let nextLog = (state.step / recipe.loop.logEvery + 1) * recipe.loop.logEvery
+        let end = min(totalSteps, nextValidation(after: state.step), nextLog)
         let (first, start) = (state.step, DispatchTime.now().uptimeNanoseconds)
         let best = state.best?.accuracy.map { String(format: "  best accuracy %.4f", $0) } ?? ""
         do {
@@ -122,7 +123,14 @@ final class ClassificationTrainer {
 
     private var isPointDue: Bool {
         state.step > 0 && state.curve.last?.step != state.step
-            && (state.step % validationInterval == 0 || state.step >= totalSteps)
+            && (state.step >= totalSteps || nextValidation(after: state.step - 1) == state.step)
+    }
+
+    /// The first step after one that completes a multiple of the interval.
+    private func nextValidation(after step: Int) -> Int {
+        let passed = (Double(step) / validationInterval).rounded(.down)
+        let next = Int((passed * validationInterval).rounded(.up))
+        return next > step ? next : Int(((passed + 1) * validationInterval).rounded(.up))
     }
 
     /// Validates and adds a row to the curve. False when an interruption came first: then nothing has changed and the

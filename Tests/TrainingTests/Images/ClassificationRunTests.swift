@@ -71,6 +71,8 @@ import Testing
         let accuracy = try #require(best.accuracy)
         #expect(accuracy > 0.4)
         #expect(result.state.curve.compactMap(\.accuracy).max() == accuracy)
+        // 540 images are 16.875 steps an epoch; each half one is validated when it is complete.
+        #expect(result.state.curve.map(\.step) == [9, 17, 26, 34, 43, 51, 60, 68])
         let test = try #require(result.test)
         #expect(test.count == 200 && test.accuracy > 0.4)
         // What was written classifies the test images as was reported, bit for bit.
@@ -81,12 +83,12 @@ import Testing
         images.normalization = ImageNormalization(try #require(checkpoint.normalization))
         #expect(Classification.measure(try checkpoint.network(), on: images) == test)
         let log = TrainingLog.read(result.runFolder + "/log.jsonl")
-        #expect(log.filter { $0.event == "validation" }.count == 9 && log.last?.outcome == .completed)
+        #expect(log.filter { $0.event == "validation" }.count == 8 && log.last?.outcome == .completed)
         #expect(log.filter { $0.event == "progress" }.allSatisfy { ($0.imagesPerSecond ?? 0) > 0 })
         let history = try RunHistory(path: fixture.folder.path + "/runs.sqlite")
         let run = try #require(try history.runs().first)
         #expect(run.status == "completed" && run.bestStep == best.step)
-        #expect(try history.metrics(run.id, name: "validation_accuracy").count == 9)
+        #expect(try history.metrics(run.id, name: "validation_accuracy").count == 8)
         let card = try fixture.folder.text("out/README.md")
         #expect(card.contains("| Test accuracy |") && card.contains("architecture: lenet-300-100"))
     }
@@ -126,10 +128,10 @@ import Testing
         let recipe = try fixture.recipe([
             "learning_rate: 0.05": "learning_rate: 1e-12", "epochs: 4": "epochs: 4, patience: 2",
         ])
-        let result = try fixture.run(recipe, "out").execute()
+        let result = try fixture.run(recipe, "trained-before").execute()
         #expect(result.outcome == .stoppedEarly && result.state.curve.count == 3)
         let next = try fixture.recipe([
-            "lenet-300-100": "lenet-300-100, weights: out",
+            "lenet-300-100": "lenet-300-100, weights: trained-before",
             "directory: figures": "directory: figures, validation: test",
             "epochs: 4": "epochs: 1",
         ])
