@@ -21,7 +21,9 @@ typedef struct conversion {
 static void convert_chunk(void *context, long index) {
     const conversion *c = context;
     long first = index * chunk, n = c->count - first < chunk ? c->count - first : chunk;
-    c->variant(c->from, c->to, n, c->source + first * size_of_type[c->from], c->destination + first * size_of_type[c->to]);
+    c->variant(
+        c->from, c->to, n, c->source + first * size_of_type[c->from],
+        c->destination + first * size_of_type[c->to]);
 }
 
 void coppice_convert(

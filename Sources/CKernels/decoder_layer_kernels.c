@@ -50,54 +50,9 @@ void coppice_decoder_head_norm(float *x, long stride, const float *weight, float
 
 // MARK: Elementwise
 
-typedef struct {
-    float *x;
-    const float *y;
-    long count, columns;
-} pair_work;
+void coppice_decoder_silu_gate(float *gate, const float *up, long count) { CHOOSE(silu_gate)(gate, up, count); }
 
-static long part_of(long index, long count) {
-    const long left = count - index * elements_per_task;
-    return left < elements_per_task ? left : elements_per_task;
-}
-
-static void silu_task(void *context, long index) {
-    const pair_work *work = context;
-    const long first = index * elements_per_task;
-    CHOOSE(silu_gate)(work->x + first, work->y + first, part_of(index, work->count));
-}
-
-static void add_task(void *context, long index) {
-    const pair_work *work = context;
-    const long first = index * elements_per_task;
-    CHOOSE(add)(work->x + first, work->y + first, part_of(index, work->count));
-}
-
-static void bias_task(void *context, long row) {
-    const pair_work *work = context;
-    CHOOSE(add)(work->x + row * work->columns, work->y, work->columns);
-}
-
-static long tasks_for(long count) { return (count + elements_per_task - 1) / elements_per_task; }
-
-void coppice_decoder_silu_gate(float *gate, const float *up, long rows, long columns) {
-    pair_work work = {gate, up, rows * columns, columns};
-    coppice_parallel_for(tasks_for(work.count), &work, silu_task);
-}
-
-void coppice_decoder_add(float *x, const float *y, long count) {
-    pair_work work = {x, y, count, count};
-    coppice_parallel_for(tasks_for(count), &work, add_task);
-}
-
-void coppice_decoder_add_bias(float *x, const float *bias, long rows, long columns) {
-    pair_work work = {x, bias, rows * columns, columns};
-    if (work.count < elements_per_task) {
-        for (long row = 0; row < rows; row++) bias_task(&work, row);
-    } else {
-        coppice_parallel_for(rows, &work, bias_task);
-    }
-}
+void coppice_decoder_add(float *x, const float *y, long count) { CHOOSE(add)(x, y, count); }
 
 // MARK: Over the vocabulary
 

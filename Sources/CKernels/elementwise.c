@@ -149,9 +149,14 @@ static void copy_row(const frame *f, long n, const char *const *operand, char *u
     }
     switch (f->size[0]) {
     case 1: for (long i = 0; i < n; i++) destination[i * to] = source[i * from]; break;
-    case 2: for (long i = 0; i < n; i++) ((uint16_t *)destination)[i * to] = ((const uint16_t *)source)[i * from]; break;
-    case 4: for (long i = 0; i < n; i++) ((uint32_t *)destination)[i * to] = ((const uint32_t *)source)[i * from]; break;
-    default: for (long i = 0; i < n; i++) ((uint64_t *)destination)[i * to] = ((const uint64_t *)source)[i * from];
+    case 2:
+        for (long i = 0; i < n; i++) ((uint16_t *)destination)[i * to] = ((const uint16_t *)source)[i * from];
+        break;
+    case 4:
+        for (long i = 0; i < n; i++) ((uint32_t *)destination)[i * to] = ((const uint32_t *)source)[i * from];
+        break;
+    default:
+        for (long i = 0; i < n; i++) ((uint64_t *)destination)[i * to] = ((const uint64_t *)source)[i * from];
     }
 }
 
@@ -164,8 +169,22 @@ void coppice_copy_strided(int size, const coppice_space *space, const void *sour
 void coppice_fill(int size, const void *value, long count, void *destination) {
     switch (size) {
     case 1: memset(destination, *(const uint8_t *)value, (size_t)count); break;
-    case 2: { uint16_t v; memcpy(&v, value, 2); for (long i = 0; i < count; i++) ((uint16_t *)destination)[i] = v; break; }
-    case 4: { uint32_t v; memcpy(&v, value, 4); for (long i = 0; i < count; i++) ((uint32_t *)destination)[i] = v; break; }
-    default: { uint64_t v; memcpy(&v, value, 8); for (long i = 0; i < count; i++) ((uint64_t *)destination)[i] = v; }
+    case 2: {
+        uint16_t v;
+        memcpy(&v, value, 2);
+        for (long i = 0; i < count; i++) ((uint16_t *)destination)[i] = v;
+        break;
+    }
+    case 4: {
+        uint32_t v;
+        memcpy(&v, value, 4);
+        for (long i = 0; i < count; i++) ((uint32_t *)destination)[i] = v;
+        break;
+    }
+    default: {
+        uint64_t v;
+        memcpy(&v, value, 8);
+        for (long i = 0; i < count; i++) ((uint64_t *)destination)[i] = v;
+    }
     }
 }

@@ -36,17 +36,30 @@ COPPICE_AVX2 COPPICE_INLINE void block_scales(
     at = s * a_step;
     count = whole ? a_step : w->groups - at;
     at += row * w->groups;
-    uint64_t halves = 0;
-    uint32_t zeros = 0, two;
+    uint64_t halves;
+    uint32_t zeros, two;
     uint16_t two_zeros;
-    if (whole && a_step == 4) memcpy(&halves, f16 + 2 * at, 8);
-    else if (whole) memcpy(&two, f16 + 2 * at, 4), halves = two;
-    else memcpy(&halves, f16 + 2 * at, (size_t)(count < a_step ? count : a_step) * 2);
+    // Copies of a length that is known are a load each; others are calls that cost more than the rest of the step.
+    if (count >= 4 && a_step == 4) {
+        memcpy(&halves, f16 + 2 * at, 8);
+    } else if (count >= 2) {
+        memcpy(&two, f16 + 2 * at, 4);
+        halves = two;
+        if (count == 3 && a_step == 4) halves |= (uint64_t)coppice_load_u16(f16 + 2 * at + 4) << 32;
+    } else {
+        halves = coppice_load_u16(f16 + 2 * at);
+    }
     *scales = _mm_cvtph_ps(_mm_cvtsi64_si128((long long)halves));
     if (w->zeros) {
-        if (whole && a_step == 4) memcpy(&zeros, w->zeros + at, 4);
-        else if (whole) memcpy(&two_zeros, w->zeros + at, 2), zeros = two_zeros;
-        else memcpy(&zeros, w->zeros + at, (size_t)(count < a_step ? count : a_step));
+        if (count >= 4 && a_step == 4) {
+            memcpy(&zeros, w->zeros + at, 4);
+        } else if (count >= 2) {
+            memcpy(&two_zeros, w->zeros + at, 2);
+            zeros = two_zeros;
+            if (count == 3 && a_step == 4) zeros |= (uint32_t)w->zeros[at + 2] << 16;
+        } else {
+            zeros = w->zeros[at];
+        }
         __m128 z = _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)zeros)));
         *offsets = _mm_mul_ps(*scales, z);
     } else {

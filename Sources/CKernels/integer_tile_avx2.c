@@ -4,8 +4,8 @@
 #if defined(__x86_64__)
 #pragma clang attribute push(COPPICE_AVX2, apply_to = function)
 
-// As integer_tile.c, with 32 bytes a register. The dot product of bytes takes an unsigned and a signed operand and keeps
-// sums of two products in 16 bits: codes of 4 bits are small enough as they are. Codes of 8 bits become signed by
+// As integer_tile.c, with 32 bytes a register. The dot product of bytes takes an unsigned and a signed operand and
+// keeps sums of two products in 16 bits: codes of 4 bits are small enough as they are. Codes of 8 bits become signed by
 // subtracting 128, and their signs move to the activations: 2 · 128 · 127 still fits.
 
 /// The 4-byte sums of two rows of products.

@@ -213,8 +213,8 @@ COPPICE_INLINE void float_tile(
         }
 }
 
-// Rows of W at once. Rows of codes are read one after the other, one long run of memory that the processor's prefetchers
-// follow; floats share what is read of x.
+// Rows of W at once. Rows of codes are read one after the other, one long run of memory that the processor's
+// prefetchers follow; floats share what is read of x.
 #define CODE_ROWS 1
 #define FLOAT_ROWS(B) ((B) > 4 ? 2 : 4)
 #define CODES(V, KEPT, LENGTH, B) \

@@ -32,7 +32,8 @@ static void reduce_task(void *context, long index) {
 // A few long rows are cut into pieces of fixed length, whose results are reduced in order.
 enum { piece = 65536, most_pieces = 1024 };
 
-void coppice_reduce_rows(coppice_reduction op, coppice_element type, long rows, long columns, const void *x, void *out) {
+void coppice_reduce_rows(
+    coppice_reduction op, coppice_element type, long rows, long columns, const void *x, void *out) {
     reduction r = {.op = (int)op, .type = type, .rows = rows, .columns = columns, .x = x, .out = out,
                    .row = CHOOSE(row)};
     long size = element_size[type];
@@ -72,7 +73,8 @@ void coppice_reduce_middle(
     coppice_parallel_for(outer * r.pieces, &r, middle_task);
 }
 
-void coppice_index_of_extreme(coppice_element type, int smallest, long rows, long columns, const void *x, int64_t *out) {
+void coppice_index_of_extreme(
+    coppice_element type, int smallest, long rows, long columns, const void *x, int64_t *out) {
 #define EXTREME(T) \
     { \
         const T *row = (const T *)x; \

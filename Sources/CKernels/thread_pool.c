@@ -3,6 +3,7 @@
 
 #include "cpu_features.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -22,6 +23,8 @@ static pthread_cond_t park_condition = PTHREAD_COND_INITIALIZER;
 
 static pthread_t workers[maximum_threads];
 static int worker_count = 0;            // threads running, the caller excluded; guarded by `owner`
+static int is_pinned = 0;               // guarded by `owner`, as is the next one
+static cpu_set_t processors;            // that workers may run on
 static atomic_int wanted_threads = 0;   // 0: not decided yet
 static atomic_int stopping = 0;
 static atomic_int parked = 0;           // workers asleep; changed under `park_mutex`
@@ -134,6 +137,18 @@ void coppice_set_thread_count(int count) {
     atomic_store(&wanted_threads, count);
 }
 
+// Lets worker `worker` (from 1) run on its own processor alone, or on all.
+static int place(int worker, int pinned) {
+    cpu_set_t set = processors;
+    if (pinned) {
+        int left = worker % CPU_COUNT(&processors), processor = 0;
+        while (!CPU_ISSET(processor, &processors) || left-- > 0) processor++;
+        CPU_ZERO(&set);
+        CPU_SET(processor, &set);
+    }
+    return pthread_setaffinity_np(workers[worker - 1], sizeof set, &set);
+}
+
 // Brings the number of running workers to what is wanted. Called with `owner` held.
 static void resize(int wanted_workers) {
     if (worker_count == wanted_workers) return;
@@ -148,6 +163,7 @@ static void resize(int wanted_workers) {
     while (worker_count < wanted_workers) {
         if (pthread_create(&workers[worker_count], NULL, work, (void *)(long)(worker_count + 1)) != 0) break;
         worker_count++;
+        if (is_pinned) place(worker_count, 1);
     }
 }
 
@@ -155,6 +171,35 @@ int coppice_work_alone(int alone) {
     int before = inside_task;
     inside_task = alone;
     return before;
+}
+
+int coppice_set_pinning(int pinned) {
+    int threads = coppice_thread_count(), failure = 0;
+    pthread_mutex_lock(&owner);
+    resize(threads - 1);
+    if (pinned && !is_pinned) {
+        if (sched_getaffinity(0, sizeof processors, &processors) != 0) failure = errno;
+        else if (threads > CPU_COUNT(&processors)) failure = EINVAL;
+    }
+    if (!failure && pinned != is_pinned) {
+        for (int worker = 1; worker <= worker_count && !failure; worker++) failure = place(worker, pinned);
+        if (failure && pinned)
+            for (int worker = 1; worker <= worker_count; worker++) place(worker, 0);
+        if (!failure) is_pinned = pinned;
+    }
+    pthread_mutex_unlock(&owner);
+    return failure;
+}
+
+int coppice_processor_of_worker(int worker) {
+    cpu_set_t set;
+    int processor = -1;
+    pthread_mutex_lock(&owner);
+    if (worker >= 1 && worker <= worker_count
+        && pthread_getaffinity_np(workers[worker - 1], sizeof set, &set) == 0 && CPU_COUNT(&set) == 1)
+        for (processor = 0; !CPU_ISSET(processor, &set);) processor++;
+    pthread_mutex_unlock(&owner);
+    return processor;
 }
 
 void coppice_parallel_for(long count, void *context, coppice_task task) {

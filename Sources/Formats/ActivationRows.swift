@@ -36,3 +36,33 @@ public struct OutputRows {
         self.stride = stride
     }
 }
+
+/// Where a product is written, and what becomes of it while it is in the processor's caches.
+public struct ProductOutput {
+    /// What outputs do to a matrix of their shape.
+    public enum Combination {
+        case none
+        /// Added to what is there: a residual connection.
+        case adding(OutputRows)
+        /// What is there becomes silu(what is there) · output: the gate of a feed-forward layer, whose outputs are up.
+        case gating(OutputRows)
+    }
+
+    public var rows: OutputRows
+    /// One number for each output, added before anything else; nil for none.
+    public var bias: UnsafePointer<Float>?
+    public var combination: Combination
+
+    public init(_ rows: OutputRows, bias: UnsafePointer<Float>? = nil, _ combination: Combination = .none) {
+        self.rows = rows
+        self.bias = bias
+        self.combination = combination
+    }
+
+    var target: OutputRows? {
+        switch combination {
+        case .none: nil
+        case .adding(let target), .gating(let target): target
+        }
+    }
+}

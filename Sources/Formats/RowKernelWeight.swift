@@ -12,8 +12,8 @@ extension RowKernelWeight {
         checkShapes(x, y)
         withRowKernel(for: x) { kernel in
             withUnsafePointer(to: kernel) { kernels in
-                withUnsafePointer(to: coppice_output(y: y.base, stride: y.stride)) { outputs in
-                    multiplyTogether(kernels, outputs, count: 1, x)
+                withUnsafePointer(to: coppice_output(ProductOutput(y))) { outputs in
+                    multiplyKernels(kernels, outputs, count: 1, x)
                 }
             }
         }
@@ -39,9 +39,10 @@ public struct WeightGroup: Sendable {
         let fewRows: Int?
     }
 
-    /// - Precondition: the weights have the same number of columns.
+    /// - Precondition: one to eight weights with the same number of columns.
     public init(_ weights: [any WeightFormat], kernels: KernelTable = .standard) {
         precondition(weights.allSatisfy { $0.columns == weights[0].columns }, "weights of several widths")
+        precondition(weights.count <= Int(COPPICE_MOST_PRODUCTS), "\(weights.count) weights at once")
         self.weights = weights
         self.kernels = kernels
         var together: [Member] = []
@@ -61,20 +62,39 @@ public struct WeightGroup: Sendable {
     ///
     /// - Parameter outputs: one for each weight, of its shape.
     public func multiply(_ x: ActivationRows, into outputs: [OutputRows]) {
+        multiply(x, into: outputs.map { ProductOutput($0) })
+    }
+
+    /// Writes x Wᵀ for each weight, adds its bias and combines it: to the bit what doing so afterwards, in order, would
+    /// give.
+    ///
+    /// - Parameter outputs: one for each weight, of its shape. What one is combined with is either the output just before
+    ///   it, which is combined with nothing, or memory that no other output touches.
+    public func multiply(_ x: ActivationRows, into outputs: [ProductOutput]) {
         precondition(outputs.count == weights.count, "\(outputs.count) outputs for \(weights.count) weights")
-        for (weight, output) in zip(weights, outputs) { weight.checkShapes(x, output) }
-        for index in alone { weights[index].multiply(x, into: outputs[index]) }
+        for (weight, output) in zip(weights, outputs) {
+            weight.checkShapes(x, output.rows)
+            if let target = output.target { weight.checkShapes(x, target) }
+        }
+        guard !alone.isEmpty else { return multiplyTogether(x, outputs) }
+        // Who is combined with whom may be on either side: everything is finished when all products are there.
+        for index in alone { weights[index].multiply(x, into: outputs[index].rows) }
+        multiplyTogether(x, outputs.map { ProductOutput($0.rows) })
+        for output in outputs {
+            withUnsafePointer(to: coppice_output(output)) { coppice_finish_product($0, output.rows.columns, x.rows) }
+        }
+    }
+
+    private func multiplyTogether(_ x: ActivationRows, _ outputs: [ProductOutput]) {
         guard !together.isEmpty else { return }
         withUnsafeTemporaryAllocation(of: coppice_output.self, capacity: together.count) { destinations in
             withUnsafeTemporaryAllocation(of: coppice_row_kernel.self, capacity: together.count) { kernels in
                 for (position, member) in together.enumerated() {
-                    let output = outputs[member.index]
-                    destinations.initializeElement(
-                        at: position, to: coppice_output(y: output.base, stride: output.stride))
+                    destinations.initializeElement(at: position, to: coppice_output(outputs[member.index]))
                 }
                 collect(kernels, from: 0, x) {
                     guard let first = kernels.baseAddress, let to = destinations.baseAddress else { return }
-                    multiplyTogether(first, to, count: together.count, x)
+                    multiplyKernels(first, to, count: together.count, x)
                 }
             }
         }
@@ -94,7 +114,7 @@ public struct WeightGroup: Sendable {
     }
 }
 
-private func multiplyTogether(
+private func multiplyKernels(
     _ kernels: UnsafePointer<coppice_row_kernel>, _ outputs: UnsafePointer<coppice_output>, count: Int,
     _ x: ActivationRows
 ) {
@@ -103,5 +123,23 @@ private func multiplyTogether(
     let scratch = TensorStorage(byteCount: bytes)
     withExtendedLifetime(scratch) {
         coppice_multiply(kernels, outputs, count, x.base, x.rows, x.stride, scratch.pointer)
+    }
+}
+
+extension coppice_output {
+    fileprivate init(_ output: ProductOutput) {
+        self.init()
+        y = output.rows.base
+        stride = output.rows.stride
+        bias = output.bias
+        switch output.combination {
+        case .none: combination = COPPICE_KEEPS
+        case .adding(let rows):
+            combination = COPPICE_ADDS
+            (target, target_stride) = (rows.base, rows.stride)
+        case .gating(let rows):
+            combination = COPPICE_GATES
+            (target, target_stride) = (rows.base, rows.stride)
+        }
     }
 }

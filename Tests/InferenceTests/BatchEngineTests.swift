@@ -56,11 +56,53 @@ struct BatchEngineTests {
         #expect(statistics.forwardPasses < generated)
     }
 
+    @Test("With a window texts go on beyond the context, in no more cache than the window takes")
+    func windows() async throws {
+        let model = try LanguageModel.random(context: 64)
+        let window = try model.streamingWindow(recent: 40, sinks: 4)
+        let engine = BatchEngine(
+            model, modelName: "random", tokenizer: Self.tokenizer, limits: EngineLimits(runningRequests: 3),
+            cacheElement: .f16, window: window)
+        #expect(engine.maximumContext == Int(Int32.max) && engine.longestUnlimitedAnswer == 64)
+        let requests = (0..<5).map { index in
+            GenerationRequest(
+                promptTokens: (0..<(30 + 170 * index)).map { ($0 * 13 + index) % 95 }, maximumTokens: 150,
+                sampling: .greedy, ignoresEndToken: true)
+        }
+        let streams = try requests.map { try engine.submit($0) }
+        for (request, stream) in zip(requests, streams) {
+            let events = try await collect(stream)
+            let alone = try TextGenerator(model, tokenizer: Self.tokenizer, cacheElement: .f16, window: window)
+                .generate(request)
+            #expect(events.map(\.token) == alone.tokens && events.count == 150)
+        }
+        await engine.shutdown()
+        let statistics = engine.statistics()
+        #expect(statistics.finishedRequests == 5 && statistics.cacheTokensUsed == 0)
+        let position = model.makeCache(capacity: 1, element: .f16).bytesPerPosition
+        #expect(statistics.cacheBytes <= statistics.cacheTokensCapacity * position)
+        // Three running texts of 13 blocks at most, whatever their length.
+        #expect(statistics.cacheTokensCapacity == 3 * 13 * 64)
+    }
+
+    @Test("A cache without room for a whole window bounds the text")
+    func smallCacheWithWindow() async throws {
+        let model = try LanguageModel.random(context: 64)
+        let engine = BatchEngine(
+            model, modelName: "random", tokenizer: Self.tokenizer, limits: EngineLimits(cachePositions: 128),
+            window: try model.streamingWindow(recent: 40))
+        #expect(engine.maximumContext == 128)
+        let request = GenerationRequest(
+            promptTokens: [1, 2, 3], maximumTokens: 500, sampling: .greedy, ignoresEndToken: true)
+        #expect(try await collect(engine.submit(request)).count == 125)
+        await engine.shutdown()
+    }
+
     @Test("A dropped stream cancels its request and frees its place and cache")
     func cancellation() async throws {
-        let (engine, _) = try engine(context: 4096, EngineLimits(runningRequests: 1))
+        let (engine, _) = try engine(context: 1 << 16, EngineLimits(runningRequests: 1))
         let endless = GenerationRequest(
-            promptTokens: [1, 2, 3], maximumTokens: 4000, sampling: SamplingOptions(seed: 1), ignoresEndToken: true)
+            promptTokens: [1, 2, 3], maximumTokens: 65_000, sampling: SamplingOptions(seed: 1), ignoresEndToken: true)
         let first = Task {
             var count = 0
             for try await _ in try engine.submit(endless) {

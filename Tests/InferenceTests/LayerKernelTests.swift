@@ -15,7 +15,7 @@ struct LayerKernelTests {
                 var normed = [Float](repeating: 0, count: 2 * count)
                 coppice_decoder_rms_norm(x, count, y, 1e-5, &normed, count, 2, count)
                 var gate = x
-                coppice_decoder_silu_gate(&gate, y, 2, count)
+                coppice_decoder_silu_gate(&gate, y, 2 * count)
                 var sums = [0.0, 0.0]
                 coppice_decoder_log_sum_exp(x, count, 2, count, &sums)
                 for row in 0..<2 {
@@ -45,7 +45,7 @@ struct LayerKernelTests {
             coppice_decoder_log_sum_exp([Float.nan, 1], 2, 1, 2, &sum)
             #expect(sum.isNaN)
             var gate: [Float] = [-200, 200, 0, -.infinity.nextUp]
-            coppice_decoder_silu_gate(&gate, [1, 1, 1, 1], 1, 4)
+            coppice_decoder_silu_gate(&gate, [1, 1, 1, 1], 4)
             #expect(abs(gate[0]) < 1e-30 && gate[1] == 200 && gate[2] == 0)
         }
     }

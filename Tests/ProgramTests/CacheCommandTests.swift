@@ -44,4 +44,32 @@ import Testing
             try Program.expectFailure(64, word, ["generate", "tales", "--prompt", "Once"] + arguments)
         }
     }
+
+    @Test func textsAreKeptInHalfPrecisionAndEvaluationsInFull() throws {
+        let generated = try Program.run("generate", "tales", "--prompt", "Once", "--max-tokens", "2", "--json")
+        #expect(try generated.json()["cache_type"]?.stringValue == "f16")
+        #expect(try Program.run("evaluate", "tales", "--json").json()["cache_type"]?.stringValue == "f32")
+    }
+
+    @Test func pinnedWorkersWriteTheSame() throws {
+        func text(_ pin: String, _ value: String) throws -> String? {
+            let run = try Program.run(
+                "generate", "tales", "--prompt", "Once", "--max-tokens", "20", "--seed", "1", "--json", pin,
+                environment: ["COPPICE_PIN": value])
+            #expect(run.status == 0, "\(run.errors)")
+            return try run.json()["text"]?.stringValue
+        }
+        let free = try text("--ignore-end", "")
+        #expect(try free != nil && text("--pin", "") == free && text("--ignore-end", "1") == free)
+        let refused = try Program.run("generate", "tales", "--prompt", "Once", environment: ["COPPICE_PIN": "yes"])
+        #expect(refused.status == 64 && refused.errors.contains("COPPICE_PIN: expected 0 or 1, found yes"))
+        guard ProcessInfo.processInfo.activeProcessorCount < 256 else { return }
+        try Program.expectFailure(
+            64, "pin: 256 threads", ["generate", "tales", "--prompt", "Once", "--pin", "--threads", "256"])
+    }
+
+    @Test func aServerRefusesAWindowThatDoesNotFit() throws {
+        try Program.expectFailure(
+            64, "context of 512", ["serve", "tales", "--port", "0", "--window", "510", "--sinks", "4"])
+    }
 }

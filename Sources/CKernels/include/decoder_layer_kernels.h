@@ -17,14 +17,12 @@ void coppice_decoder_rms_norm(const float *x, long x_stride, const float *weight
 void coppice_decoder_head_norm(float *x, long stride, const float *weight, float epsilon, long tokens, long heads,
                                long head_size);
 
-/// gate[r, c] = silu(gate[r, c]) · up[r, c], both [rows, columns] contiguous; silu(x) = x / (1 + exp(-x)).
-void coppice_decoder_silu_gate(float *gate, const float *up, long rows, long columns);
+/// gate[i] = silu(gate[i]) · up[i] for `count` elements, on the calling thread; silu(x) = x / (1 + exp(-x)). An element
+/// does not depend on its place.
+void coppice_decoder_silu_gate(float *gate, const float *up, long count);
 
-/// x += y over `count` elements.
+/// x += y over `count` elements, on the calling thread.
 void coppice_decoder_add(float *x, const float *y, long count);
-
-/// x[r, :] += bias for x [rows, columns] contiguous.
-void coppice_decoder_add_bias(float *x, const float *bias, long rows, long columns);
 
 /// log(sum(exp(x[r, :]))) for each row of x [rows, columns], in f64 across blocks of columns. A row that holds a
 /// NaN gives NaN.

@@ -25,6 +25,6 @@ long coppice_pattern_position_stride(int kept, int length, long columns);
 void coppice_pattern_positions(
     int kept, int length, long rows, long columns, const uint16_t *masks, uint8_t *positions);
 
-/// The kernel for so many rows of activations, with the bounds of `coppice_packed_kernel`: with VNNI and up to 8 rows of
-/// x, activations are fetched from where a position says instead of spreading the values.
+/// The kernel for so many rows of activations, with the bounds of `coppice_packed_kernel`: with VNNI and up to 8 rows
+/// of x, activations are fetched from where a position says instead of spreading the values.
 coppice_row_kernel coppice_pattern_kernel(const coppice_pattern_weight *weight, long x_rows);

@@ -11,9 +11,9 @@ enum {
 /// A weight W [rows, columns] of which element i, row-major, is scale · sign(i) · pool[place(i)].
 ///
 /// Elements are cut into pieces of `size`. Piece j = i / size lies over the pool with one rotation: place(i) =
-/// (u(j) + i % size) % size, u(j) = 16 (((a j + b j² + c) mod P) mod (size / 16)), P = 2038074743, with a, b and c from the
-/// seed. So neighbours of a piece are neighbours in the pool, no two of a piece share an entry, and all entries have the
-/// same number of weights, but for one. sign(i) is bit i % 64 of a hash of the seed and i / 64.
+/// (u(j) + i % size) % size, u(j) = 16 (((a j + b j² + c) mod P) mod (size / 16)), P = 2038074743, with a, b and c from
+/// the seed. So neighbours of a piece are neighbours in the pool, no two of a piece share an entry, and all entries
+/// have the same number of weights, but for one. sign(i) is bit i % 64 of a hash of the seed and i / 64.
 typedef struct coppice_pool_weight {
     const float *pool; ///< 4-byte aligned
     long size;         ///< a positive multiple of 16

@@ -36,18 +36,37 @@ typedef struct coppice_row_kernel {
 /// How many of `rows` rows of activations a kernel takes at once that knows 1, 2, 4 and 8.
 static inline long coppice_batch_of(long rows) { return rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1; }
 
-/// Where a product is written.
+/// What outputs do to a target, a matrix of their shape.
+typedef enum coppice_combination {
+    COPPICE_KEEPS, ///< nothing
+    COPPICE_ADDS,  ///< target += y: a residual connection
+    COPPICE_GATES, ///< target = silu(target) y, silu(a) = a / (1 + exp(-a)): the target is the gate's product
+} coppice_combination;
+
+/// Where a product is written, and what becomes of it.
 typedef struct coppice_output {
     float *y;
-    long stride; ///< elements between rows
+    long stride;       ///< elements between rows
+    const float *bias; ///< one for each row of W, added to y before anything else; or null
+    coppice_combination combination;
+    float *target; ///< null where `combination` keeps
+    long target_stride;
 } coppice_output;
+
+enum { COPPICE_MOST_PRODUCTS = 8 }; ///< in one call
 
 /// Bytes of memory, aligned to 64, that `coppice_multiply` needs; 0 where all kernels read f32.
 long coppice_multiply_scratch_bytes(const coppice_row_kernel *kernels, long count, long x_rows);
 
-/// y[k][i][r] = Σ_c x[i][c] W[k][r][c] for `count` weights that have the same columns. Activations are rounded once for
-/// all, and few rows of them meet all weights in one fork-join. The result does not depend on the number of threads.
-/// No y overlaps x, a weight or another y.
+/// y[k][i][r] = Σ_c x[i][c] W[k][r][c] + bias[k][r] for `count` weights that have the same columns, each then combined
+/// with its target. Activations are rounded once for all, and few rows of them meet all weights in one fork-join, whose
+/// tasks also add biases and combine. The result does not depend on the number of threads, and is to the bit what
+/// `coppice_finish_product` makes of the bare products, in their order. A target may be the y of the output before it,
+/// if that is combined with nothing; else no y and no target overlaps x, a weight, or another y or target.
 void coppice_multiply(
     const coppice_row_kernel *kernels, const coppice_output *outputs, long count, const float *x, long x_rows,
     long x_stride, void *scratch);
+
+/// Adds the bias to a product's outputs, y [x_rows, rows], and combines them with the target: for products that do not
+/// do so themselves. Threaded.
+void coppice_finish_product(const coppice_output *output, long rows, long x_rows);

@@ -27,6 +27,17 @@ int coppice_thread_count(void);
 /// Sets the number of threads of the fork-joins that begin from now on (at least 1, at most 256).
 void coppice_set_thread_count(int count);
 
+/// Pins the pool's workers, each to a processor of its own among those that the calling thread may run on, all but the
+/// first: that is for the thread that calls a fork-join, which stays free to move. Holds for workers that begin later,
+/// too; 0 lets them move again. Not to be called from inside a task.
+///
+/// Returns 0, or why the workers now run as if it had not been called: EINVAL where there are more threads than
+/// processors, EPERM or what else the system answers.
+int coppice_set_pinning(int pinned);
+
+/// The only processor that worker `worker` (from 1) may run on, -1 where it may run on several or there is none such.
+int coppice_processor_of_worker(int worker);
+
 #ifdef __cplusplus
 }
 #endif

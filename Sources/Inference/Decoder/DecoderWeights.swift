@@ -20,13 +20,15 @@ struct Projection: Sendable {
 
     var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
 
-    fileprivate func output(_ y: UnsafeMutablePointer<Float>, count: Int) -> OutputRows {
+    fileprivate func rows(_ y: UnsafeMutablePointer<Float>, count: Int) -> OutputRows {
         OutputRows(y, rows: count, columns: weight.rows, stride: weight.rows)
     }
 
-    fileprivate func addBias(to y: UnsafeMutablePointer<Float>, count: Int) {
-        guard let bias else { return }
-        withExtendedLifetime(bias.storage) { coppice_decoder_add_bias(y, bias.floatPointer, count, weight.rows) }
+    /// Outputs with the bias.
+    fileprivate func output(
+        _ y: UnsafeMutablePointer<Float>, count: Int, _ combination: ProductOutput.Combination = .none
+    ) -> ProductOutput {
+        ProductOutput(rows(y, count: count), bias: bias?.floatPointer, combination)
     }
 }
 
@@ -47,11 +49,37 @@ struct ProjectionGroup: Sendable {
         _ x: UnsafePointer<Float>, into outputs: [UnsafeMutablePointer<Float>], count: Int,
         precision: ActivationPrecision
     ) {
+        multiply(x, into: zip(projections, outputs).map { $0.output($1, count: count) }, precision)
+    }
+
+    /// Adds x Wᵀ + b of the only projection, which `output` holds afterwards, to `target`.
+    func add(
+        _ x: UnsafePointer<Float>, through output: UnsafeMutablePointer<Float>, to target: UnsafeMutablePointer<Float>,
+        count: Int, precision: ActivationPrecision
+    ) {
+        let projection = projections[0]
+        multiply(
+            x, into: [projection.output(output, count: count, .adding(projection.rows(target, count: count)))],
+            precision)
+    }
+
+    /// silu(x W₁ᵀ + b₁) · (x W₂ᵀ + b₂) of two projections, gate and up. `up` holds the latter afterwards.
+    func gate(
+        _ x: UnsafePointer<Float>, into gate: UnsafeMutablePointer<Float>, _ up: UnsafeMutablePointer<Float>,
+        count: Int, precision: ActivationPrecision
+    ) {
+        let gateRows = projections[0].output(gate, count: count)
+        multiply(x, into: [gateRows, projections[1].output(up, count: count, .gating(gateRows.rows))], precision)
+    }
+
+    private func multiply(_ x: UnsafePointer<Float>, into outputs: [ProductOutput], _ precision: ActivationPrecision) {
         let columns = projections[0].weight.columns
-        weights.multiply(
-            ActivationRows(x, rows: count, columns: columns, stride: columns, mayNarrow: precision == .bf16),
-            into: zip(projections, outputs).map { $0.output($1, count: count) })
-        for (projection, y) in zip(projections, outputs) { projection.addBias(to: y, count: count) }
+        withExtendedLifetime(projections) {
+            weights.multiply(
+                ActivationRows(
+                    x, rows: outputs[0].rows.rows, columns: columns, stride: columns, mayNarrow: precision == .bf16),
+                into: outputs)
+        }
     }
 }
 

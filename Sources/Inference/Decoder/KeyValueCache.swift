@@ -110,14 +110,20 @@ public final class KeyValueCache: @unchecked Sendable {
     /// Bytes of memory that blocks take, free ones included.
     public var byteCount: Int { allocatedBlocks * blockBytes }
 
+    /// Positions that a sequence takes of the cache which may grow to `positions`: whole blocks, and with a window no
+    /// more than it needs.
+    func reservation(_ positions: Int) -> Int {
+        let most = window.map { Self.positions(for: $0) } ?? .max
+        return max(1, Self.blocks(min(positions, most))) * Self.blockSize
+    }
+
     /// Adds an empty sequence that may grow to `positions`. With a window it takes no more than the window needs.
     ///
     /// - Throws: `unavailable` when so many positions are not free.
     /// - Precondition: the sequence is not in the cache.
     public func add(_ sequence: SequenceID, reserving positions: Int) throws {
         precondition(sequences[sequence] == nil, "\(sequence) is in the cache already")
-        let most = window.map { Self.positions(for: $0) } ?? .max
-        let blocks = max(1, Self.blocks(min(positions, most)))
+        let blocks = reservation(positions) / Self.blockSize
         guard blocks * Self.blockSize <= freePositions else {
             throw CoppiceError(
                 .unavailable, field: "cache",

@@ -89,14 +89,11 @@ extension LanguageModel {
             count = selection.count
         }
         guard count > 0 else { return }
-        layer.output.apply(pass.attended, into: [pass.normalized], count: count, precision: precision)
-        coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
-
+        layer.output.add(
+            pass.attended, through: pass.normalized, to: pass.hidden, count: count, precision: precision)
         normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.expansion.apply(pass.normalized, into: [pass.gate, pass.up], count: count, precision: precision)
-        coppice_decoder_silu_gate(pass.gate, pass.up, count, configuration.intermediateSize)
-        layer.down.apply(pass.gate, into: [pass.normalized], count: count, precision: precision)
-        coppice_decoder_add(pass.hidden, pass.normalized, count * configuration.hiddenSize)
+        layer.expansion.gate(pass.normalized, into: pass.gate, pass.up, count: count, precision: precision)
+        layer.down.add(pass.gate, through: pass.normalized, to: pass.hidden, count: count, precision: precision)
     }
 
     private func attend(_ layer: DecoderLayerWeights, _ index: Int, _ pass: Pass) {

@@ -17,6 +17,7 @@ public final class BatchEngine: TextEngine {
     public let tokenizer: any Tokenizer
     public let chatTemplate: ChatTemplate?
     public var maximumContext: Int { loop.maximumContext }
+    public var longestUnlimitedAnswer: Int { loop.longestUnlimitedAnswer }
     private let loop: EngineLoop
     private let grace: Duration
 
@@ -37,16 +38,17 @@ public final class BatchEngine: TextEngine {
             cacheElement: cacheElement)
     }
 
+    /// - Parameter window: what texts see; with it they may be longer than the model's context.
     public init(
         _ model: LanguageModel, modelName: String, tokenizer: any Tokenizer, chatTemplate: ChatTemplate? = nil,
         limits: EngineLimits = EngineLimits(), policy: any BatchPolicy = ChunkedPrefillPolicy(),
-        cacheElement: KeyValueCache.Element = .f32
+        cacheElement: KeyValueCache.Element = .f32, window: StreamingWindow? = nil
     ) {
         self.modelName = modelName
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
         grace = limits.shutdownGrace
-        loop = EngineLoop(model, tokenizer, limits, policy, cacheElement)
+        loop = EngineLoop(model, tokenizer, limits, policy, cacheElement, window)
         let loop = loop
         let thread = Thread { loop.run() }
         thread.name = "coppice-engine"

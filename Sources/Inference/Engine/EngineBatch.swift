@@ -88,9 +88,9 @@ struct EngineBatch {
     private var state: SchedulerState {
         SchedulerState(
             waiting: waiting.map {
-                let positions = KeyValueCache.blocks($0.progress.positions) * KeyValueCache.blockSize
-                return .init(
-                    sequence: $0.sequence, promptTokens: $0.progress.request.promptTokens.count, cacheTokens: positions)
+                .init(
+                    sequence: $0.sequence, promptTokens: $0.progress.request.promptTokens.count,
+                    cacheTokens: cache.reservation($0.progress.positions))
             },
             running: running.map {
                 .init(

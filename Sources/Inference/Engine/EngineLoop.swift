@@ -39,25 +39,34 @@ final class EngineLoop: Sendable {
     private let policy: any BatchPolicy
     private let cacheElement: KeyValueCache.Element
     private let cachePositions: Int
+    private let window: StreamingWindow?
 
     init(
         _ model: LanguageModel, _ tokenizer: any Tokenizer, _ limits: EngineLimits, _ policy: any BatchPolicy,
-        _ cacheElement: KeyValueCache.Element
+        _ cacheElement: KeyValueCache.Element, _ window: StreamingWindow?
     ) {
         self.model = model
         self.tokenizer = tokenizer
         self.limits = limits
         self.policy = policy
         self.cacheElement = cacheElement
+        self.window = window
         let sample = model.makeCache(capacity: 1, element: cacheElement)
         let positions = limits.cachePositions(
-            context: model.maximumContext, bytesPerPosition: sample.bytesPerPosition)
+            context: window.map { KeyValueCache.positions(for: $0) } ?? model.maximumContext, bytesPerPosition: sample.bytesPerPosition)
         cachePositions = KeyValueCache.blocks(positions) * KeyValueCache.blockSize
         shared.withLock { $0.statistics.cacheTokensCapacity = cachePositions }
     }
 
-    /// Prompt and answer together: what the model and the cache allow.
-    var maximumContext: Int { min(model.maximumContext, cachePositions) }
+    /// Prompt and answer together: what the model and the cache allow; with a window that the cache has room for, as
+    /// many as positions can count.
+    var maximumContext: Int {
+        guard let window else { return min(model.maximumContext, cachePositions) }
+        return cachePositions < KeyValueCache.positions(for: window) ? cachePositions : Int(Int32.max)
+    }
+
+    /// Tokens of an answer that nobody has set a limit for.
+    var longestUnlimitedAnswer: Int { min(model.maximumContext, maximumContext) }
 
     // MARK: For callers
 
@@ -65,7 +74,8 @@ final class EngineLoop: Sendable {
         try request.validate(maximumContext: maximumContext, vocabularySize: model.vocabularySize)
         var request = request
         request.maximumTokens = min(request.maximumTokens, maximumContext - request.promptTokens.count)
-        let progress = try GenerationProgress(request, model: model, tokenizer: tokenizer)
+        let progress = try GenerationProgress(
+            request, model: model, tokenizer: tokenizer, context: maximumContext)
         let (stream, events) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
         let sequence = try shared.withLock { shared in
             guard shared.mail.deadline == nil else {
@@ -119,8 +129,12 @@ final class EngineLoop: Sendable {
     /// Computes until the engine is stopped and nothing runs any more.
     func run() {
         var batch = EngineBatch(
-            model: model, cache: model.makeCache(capacity: cachePositions, element: cacheElement), policy: policy,
-            budget: BatchBudget(tokens: limits.tokensPerPass, sequences: limits.runningRequests))
+            model: model, cache: model.makeCache(capacity: cachePositions, element: cacheElement, window: window),
+            policy: policy,
+            budget: BatchBudget(
+                tokens: window == nil
+                    ? limits.tokensPerPass : min(limits.tokensPerPass, KeyValueCache.longestStreamingRow),
+                sequences: limits.runningRequests))
         while true {
             let mail = shared.withLock { shared in
                 defer {

@@ -6,6 +6,8 @@ public protocol TextEngine: Sendable {
     var modelName: String { get }
     /// Prompt and answer together, in tokens.
     var maximumContext: Int { get }
+    /// Tokens that an answer may have for which the client sets no limit; ``maximumContext`` where not implemented.
+    var longestUnlimitedAnswer: Int { get }
     var tokenizer: any Tokenizer { get }
     /// How a conversation becomes a prompt, where the model has a template.
     var chatTemplate: ChatTemplate? { get }
@@ -23,6 +25,10 @@ public protocol TextEngine: Sendable {
     /// Takes no new requests, lets running ones finish up to the engine's deadline, cancels the rest and returns
     /// when nothing runs any more. Further calls wait for the same end.
     func shutdown() async
+}
+
+extension TextEngine {
+    public var longestUnlimitedAnswer: Int { maximumContext }
 }
 
 /// What an engine is doing and has done. Counters only grow.

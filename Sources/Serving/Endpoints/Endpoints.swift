@@ -92,6 +92,6 @@ struct Endpoints: Sendable {
                 "this model's context holds \(context) tokens, and the prompt has \(promptTokens.count)"
                     + (promptTokens.count == context ? ", which leaves none for the answer" : ""))
         }
-        return min(asked ?? .max, context - promptTokens.count)
+        return min(asked ?? engine.longestUnlimitedAnswer, context - promptTokens.count)
     }
 }

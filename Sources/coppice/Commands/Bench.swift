@@ -32,8 +32,9 @@ struct Bench: ParsableCommand {
 
     func run() throws {
         common.apply()
+        let options = try execution.apply()
         if train { return try measureTraining() }
-        let model = try LanguageModel(Checkpoint.open(model.path), execution: execution.options)
+        let model = try LanguageModel(Checkpoint.open(model.path), execution: options)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
         let result = try benchmark.run(model, cacheElement: cache.type)

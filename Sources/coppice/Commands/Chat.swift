@@ -24,7 +24,7 @@ struct Chat: ParsableCommand {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
         let tokenizer = try checkpoint.tokenizer()
-        let languageModel = try LanguageModel(checkpoint, execution: execution.options)
+        let languageModel = try LanguageModel(checkpoint, execution: execution.apply())
         let generator = try TextGenerator(
             languageModel, tokenizer: tokenizer, cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))

@@ -40,7 +40,7 @@ struct Evaluate: ParsableCommand {
         common.apply()
         if let images { return try classify(images) }
         let (result, file) = try Self.measure(
-            path: model.path, text: text, context: context, stride: stride, cacheElement: cache.type,
+            path: model.path, text: text, context: context, stride: stride, cacheElement: cache.exactType,
             visible: visible, progress: common.progress)
         if common.json {
             try Output.json(
@@ -48,7 +48,7 @@ struct Evaluate: ParsableCommand {
                     "model": .string(model.model), "text": .string(file), "perplexity": .number(result.perplexity),
                     "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "loss": .number(result.meanLoss),
                     "tokens": .integer(result.tokens), "tokens_per_second": .number(result.tokensPerSecond),
-                    "cache_type": .string(cache.type.rawValue),
+                    "cache_type": .string(cache.exactType.rawValue),
                 ]))
         } else {
             try Output.line(

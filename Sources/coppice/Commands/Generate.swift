@@ -24,7 +24,7 @@ struct Generate: ParsableCommand {
     func run() throws {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
-        let languageModel = try LanguageModel(checkpoint, execution: execution.options)
+        let languageModel = try LanguageModel(checkpoint, execution: execution.apply())
         let generator = try TextGenerator(
             languageModel, tokenizer: checkpoint.tokenizer(), cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))

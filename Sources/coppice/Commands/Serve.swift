@@ -1,5 +1,6 @@
 import ArgumentParser
 import CoppiceInference
+import CoppiceModels
 import CoppiceServing
 import CoppiceTensors
 import Foundation
@@ -27,6 +28,7 @@ struct Serve: AsyncParsableCommand {
     var verbose = false
     @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
+    @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
@@ -39,10 +41,13 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         common.apply()
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let checkpoint = try Checkpoint.open(model.path)
+        let languageModel = try LanguageModel(checkpoint, execution: execution.apply())
         let engine = try BatchEngine(
-            path: model.path, modelName: modelName ?? model.displayName,
+            languageModel, modelName: modelName ?? model.displayName, tokenizer: checkpoint.tokenizer(),
+            chatTemplate: checkpoint.chatTemplate.map { try ChatTemplate($0) },
             limits: EngineLimits(runningRequests: parallel, waitingRequests: queue), cacheElement: cache.type,
-            execution: execution.options)
+            window: visible.streamingWindow(of: languageModel))
         var configuration = ServerConfiguration()
         configuration.host = host
         configuration.port = port
