@@ -20,10 +20,11 @@
 
 enum { bytes_ahead = 4096, rows_together = 4 };
 
-/// Adds step `s` of row `row` of W times `B` rows of x, of which the step's codes start at `x_at`.
+/// Adds step `s` of row `row` of W times `B` rows of x, of which the step's codes start at `x_at`. `whole` says whether
+/// all of its columns exist, `halves` (1 or 2) how many of its halves have any.
 COPPICE_INLINE void multiply_step(
-    const int kind, const int B, const int whole, const coppice_integer_weight *w, const coppice_rounded_rows *x,
-    long x_at, long row, long s, cursor *c, __m512 sums[8], __m256 corrections[8]) {
+    const int kind, const int B, const int whole, const int halves, const coppice_integer_weight *w,
+    const coppice_rounded_rows *x, long x_at, long row, long s, cursor *c, __m512 sums[8], __m256 corrections[8]) {
     const int grain = coppice_integer_grain(kind);
     const __m512i quarters = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     const __m512i later_quarters = _mm512_setr_epi32(4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7);
@@ -66,9 +67,10 @@ COPPICE_INLINE void multiply_step(
             dots = _mm512_dpbusd_epi32(dots, step.second, _mm512_loadu_si512(a + 64));
             sums[b] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(quarters, scales), sums[b]);
         } else {
-            __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), step.second, _mm512_loadu_si512(a + 64));
             sums[b] = _mm512_fmadd_ps(
                 _mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(grain == 16 ? quarters : first_half, scales), sums[b]);
+            if (halves == 1) continue;
+            __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), step.second, _mm512_loadu_si512(a + 64));
             sums[b] = _mm512_fmadd_ps(
                 _mm512_cvtepi32_ps(more), _mm512_permutexvar_ps(grain == 16 ? later_quarters : second_half, scales),
                 sums[b]);
@@ -91,12 +93,15 @@ COPPICE_INLINE void multiply_row(
     const long steps = w->columns / COPPICE_ROUNDED_STEP, at = x_first * x->padded;
     long s = 0;
     for (; s + 2 <= steps; s += 2) {
-        multiply_step(kind, B, 1, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
-        multiply_step(kind, B, 1, w, x, at + (s + 1) * COPPICE_ROUNDED_STEP, row, s + 1, &c, sums, corrections);
+        multiply_step(kind, B, 1, 2, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
+        multiply_step(kind, B, 1, 2, w, x, at + (s + 1) * COPPICE_ROUNDED_STEP, row, s + 1, &c, sums, corrections);
     }
-    if (s < steps) multiply_step(kind, B, 1, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
-    if (steps * COPPICE_ROUNDED_STEP < w->columns)
-        multiply_step(kind, B, 0, w, x, at + steps * COPPICE_ROUNDED_STEP, row, steps, &c, sums, corrections);
+    if (s < steps) multiply_step(kind, B, 1, 2, w, x, at + s * COPPICE_ROUNDED_STEP, row, s, &c, sums, corrections);
+    const long rest = w->columns - steps * COPPICE_ROUNDED_STEP;
+    if (rest > COPPICE_ROUNDED_STEP / 2)
+        multiply_step(kind, B, 0, 2, w, x, at + steps * COPPICE_ROUNDED_STEP, row, steps, &c, sums, corrections);
+    else if (rest > 0)
+        multiply_step(kind, B, 0, 1, w, x, at + steps * COPPICE_ROUNDED_STEP, row, steps, &c, sums, corrections);
 #pragma clang loop unroll(full)
     for (int b = 0; b < B; b++) result[b] = _mm512_sub_ps(sums[b], _mm512_zextps256_ps512(corrections[b]));
 }

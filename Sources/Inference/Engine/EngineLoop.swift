@@ -53,7 +53,8 @@ final class EngineLoop: Sendable {
         self.window = window
         let sample = model.makeCache(capacity: 1, element: cacheElement)
         let positions = limits.cachePositions(
-            context: window.map { KeyValueCache.positions(for: $0) } ?? model.maximumContext, bytesPerPosition: sample.bytesPerPosition)
+            context: window.map { KeyValueCache.positions(for: $0) } ?? model.maximumContext,
+            bytesPerPosition: sample.bytesPerPosition)
         cachePositions = KeyValueCache.blocks(positions) * KeyValueCache.blockSize
         shared.withLock { $0.statistics.cacheTokensCapacity = cachePositions }
     }
