@@ -1,0 +1,117 @@
+import CoppiceCompression
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Testing
+
+@Suite struct BilevelPruningTests {
+    private let source: TensorBatches = {
+        let (inputs, targets) = clusters()
+        return TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 3)
+    }()
+
+    private func trained() throws -> PrunableNetwork {
+        let prunable = try PrunableNetwork(SmallMLP(hidden: 24))
+        try shortTraining().run(prunable.network, on: source)
+        return prunable
+    }
+
+    private func run(_ network: PrunableNetwork, _ options: BilevelPruning.Options) throws -> BilevelPruning {
+        let (inputs, targets) = clusters()
+        let pruning = try BilevelPruning(network, options: options)
+        let upper = TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 99)
+        try pruning.run(lower: source, upper: upper) { _, _ in
+            #expect(network.count - network.removedCount == pruning.keptCount)
+        }
+        return pruning
+    }
+
+    /// On a linear loss ℓ(z) = cᵀz the lower level has the solution θ* = −m ⊙ c / γ, so ℓ(m ⊙ θ*(m)) is
+    /// −Σ m² c² / γ: the formula is its derivative.
+    @Test func implicitGradientIsTheDerivativeThroughTheLowerLevel() {
+        var generator = RandomGenerator(seed: 6)
+        let slope = Tensor.normal([5, 7], dataType: .f64, using: &generator)
+        let mask = Tensor.uniform([5, 7], dataType: .f64, low: 0, high: 1, using: &generator)
+        let gamma = 0.7
+        let weights = -(mask * slope) / gamma
+        let gradient = BilevelPruning.maskGradient(
+            weights: weights, slope: slope, mask: mask, regularization: gamma, .formula).doubles()
+        func objective(_ m: [Double]) -> Double {
+            zip(m, slope.doubles()).reduce(0) { $0 - $1.0 * $1.0 * $1.1 * $1.1 / gamma }
+        }
+        for index in gradient.indices {
+            var (high, low) = (mask.doubles(), mask.doubles())
+            high[index] += 1e-5
+            low[index] -= 1e-5
+            #expect(abs((objective(high) - objective(low)) / 2e-5 - gradient[index]) < 1e-6)
+        }
+        let direct = BilevelPruning.maskGradient(
+            weights: weights, slope: slope, mask: mask, regularization: gamma, .none)
+        #expect(direct.doubles() == (weights * slope).doubles())
+    }
+
+    /// Without steps of the scores it is one-shot magnitude pruning and masked training, bit for bit.
+    @Test func masksThatDoNotMoveAreMaskedTraining() throws {
+        var options = BilevelPruning.Options(kept: 0.3, steps: 25)
+        options.maskRate = 0
+        let network = try trained()
+        let bilevel = try run(network, options)
+        #expect(bilevel.swapCounts.allSatisfy { $0 == 0 })
+
+        let reference = try trained()
+        try reference.prune(by: .magnitude, to: 1 - Double(bilevel.keptCount) / Double(reference.count))
+        var training = shortTraining(steps: 25)
+        training.rates.totalSteps = 26  // the cosine of training ends at its last step, that of the paper after it
+        var state = OptimizerState(training.optimizer, for: reference.network)
+        try training.run(
+            reference.network, on: source, steps: 0..<25, state: &state, hooks: [MaskedTraining(reference)])
+        #expect(network.masks == reference.masks)
+        for index in network.weights.indices {
+            #expect(network.values(index).floats() == reference.values(index).floats())
+        }
+    }
+
+    /// Without lower steps only masks are learned: kept weights are the trained ones.
+    @Test func withoutLowerStepsWeightsStay() throws {
+        let network = try trained()
+        let weights = network.weights.indices.map { network.values($0).copied() }
+        var options = BilevelPruning.Options(kept: 0.2, steps: 30)
+        options.lowerSteps = 0
+        options.implicitGradient = .none
+        options.maskRate = 1
+        options.weightDecay = 0
+        let pruning = try run(network, options)
+        #expect(pruning.swapCounts.reduce(0, +) > 0)
+        for index in weights.indices {
+            let expected = zip(weights[index].floats(), network.masks[index].indicator.floats())
+                .map { $1 == 0 ? 0 : $0 }
+            #expect(network.values(index).floats() == expected)
+        }
+    }
+
+    @Test func keepsAccuracyWhereOneShotPruningLosesIt() throws {
+        let oneShot = try trained()
+        try oneShot.prune(by: .magnitude, to: 0.95)
+        let batch = source.batch(at: 0)
+        let network = try trained()
+        var options = BilevelPruning.Options(kept: 0.05, steps: 150)
+        options.maskRate = 1
+        _ = try run(network, options)
+        #expect(
+            Classification(of: network.network, on: [batch]).loss
+                < Classification(of: oneShot.network, on: [batch]).loss * 0.7)
+    }
+
+    @Test func optionsOutOfRangeAreNamed() throws {
+        let network = try trained()
+        for kept in [0, -0.1, 1.5, .nan] {
+            let error = #expect(throws: CoppiceError.self) {
+                try BilevelPruning(network, options: .init(kept: kept, steps: 3))
+            }
+            #expect(error?.description.contains("keep") == true)
+        }
+        var options = BilevelPruning.Options(kept: 0.5, steps: 3)
+        options.regularization = 0
+        #expect(throws: CoppiceError.self) { try BilevelPruning(network, options: options) }
+    }
+}

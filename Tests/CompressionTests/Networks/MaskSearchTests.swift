@@ -1,0 +1,107 @@
+import CoppiceCompression
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Testing
+
+@Suite struct MaskSearchTests {
+    private let source: TensorBatches = {
+        let (inputs, targets) = clusters()
+        return TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 3)
+    }()
+
+    /// A trained network and its weights.
+    private func trained(seed: UInt64 = 1) throws -> (network: PrunableNetwork, weights: [Tensor]) {
+        let prunable = try PrunableNetwork(SmallMLP(hidden: 24, seed: seed))
+        try shortTraining().run(prunable.network, on: source)
+        return (prunable, prunable.weights.indices.map { prunable.values($0).copied() })
+    }
+
+    @Test(arguments: MaskSearch.Restriction.allCases)
+    func keptWeightsAreThoseOfTheCheckpointAndCountsStay(restriction: MaskSearch.Restriction) throws {
+        let (network, weights) = try trained()
+        let biases = network.network.parameters.filter { $0.name.hasSuffix("bias") }
+            .map { $0.parameter.wrappedValue.floats() }
+        try network.prune(by: .magnitude, to: 0.8)
+        let counts = network.masks.map(\.keptCount)
+        let start = network.masks
+        let search = MaskSearch(network, originals: weights, steps: 30, restriction: restriction)
+        try search.run(on: source) { _, _ in #expect(network.masks.map(\.keptCount) == counts) }
+        for index in weights.indices {
+            let expected = zip(weights[index].floats(), network.masks[index].indicator.floats())
+                .map { $1 == 0 ? 0 : $0 }
+            #expect(network.values(index).floats() == expected)
+        }
+        #expect(
+            network.network.parameters.filter { $0.name.hasSuffix("bias") }
+                .map { $0.parameter.wrappedValue.floats() } == biases)
+        #expect(network.masks != start && search.swapCounts.count == 30)
+    }
+
+    /// With nothing held back the mask is the best scores at every step.
+    @Test func withoutRestrictionTheMaskIsTheTopOfTheScores() throws {
+        let (network, weights) = try trained()
+        try network.prune(by: .magnitude, to: 0.7)
+        let search = MaskSearch(network, originals: weights, steps: 12, restriction: .none)
+        try search.run(on: source) { _, _ in
+            for (mask, scores) in zip(network.masks, search.scores) {
+                #expect(mask == ExactSelection.mask(scores, removing: mask.removedCount))
+            }
+        }
+    }
+
+    /// Fewer pairs are swapped where fewer may be: at each step at most ⌈r n⌉, n being what an unrestricted step swaps.
+    @Test func restrictionLimitsSwaps() throws {
+        #expect(MaskSearch.Restriction.poly4.part(at: 0, of: 10) == 1)
+        #expect(abs(MaskSearch.Restriction.poly4.part(at: 5, of: 10) - 1.0 / 16) < 1e-12)
+        #expect(abs(MaskSearch.Restriction.cosine.part(at: 5, of: 10) - 0.5) < 1e-12)
+        let (free, weights) = try trained()
+        let (held, same) = try trained()
+        try free.prune(by: .magnitude, to: 0.8)
+        try held.prune(by: .magnitude, to: 0.8)
+        let all = MaskSearch(free, originals: weights, steps: 20, restriction: .none)
+        let few = MaskSearch(held, originals: same, steps: 20, restriction: .poly4)
+        try all.run(on: source)
+        try few.run(on: source)
+        // The first step has r = 1: both do the same.
+        #expect(all.swapCounts[0] == few.swapCounts[0])
+        #expect(few.swapCounts.suffix(10).reduce(0, +) < all.swapCounts.suffix(10).reduce(0, +) + 10)
+    }
+
+    /// Scores' gradient is that of the mask relaxed to real numbers: ∂L(m̂ ⊙ w)/∂m̂ at m̂ = m.
+    @Test func straightThroughGradientIsThatOfTheRelaxedMask() throws {
+        let (network, weights) = try trained()
+        try network.prune(by: .magnitude, to: 0.5)
+        let batch = source.batch(at: 0)
+        let masks = network.masks
+        let search = MaskSearch(network, originals: weights, steps: 1, learningRate: 1, momentum: 0, weightDecay: 0)
+        let before = search.scores.map { $0.doubles() }
+        try search.run(on: source)
+        let moved = zip(before, search.scores).map { zip($0, $1.doubles()).map { $0 - $1 } }
+        let mlp = try #require(network.network as? SmallMLP)
+        func loss(_ place: Int, _ step: Double) -> Double {
+            for (index, layer) in [mlp.first, mlp.second].enumerated() {
+                var relaxed = masks[index].indicator.doubles()
+                if index == 0 { relaxed[place] += step }
+                layer.weight = Tensor(relaxed, shape: weights[index].shape).converted(to: .f64)
+                    * weights[index].converted(to: .f64)
+                if let bias = layer.bias { bias.wrappedValue = bias.wrappedValue.converted(to: .f64) }
+            }
+            let exact = LabeledBatch(inputs: batch.inputs.converted(to: .f64), targets: batch.targets)
+            return mlp.loss(exact).doubles()[0]
+        }
+        for place in stride(from: 0, to: weights[0].count, by: 7) {
+            let slope = (loss(place, 1e-5) - loss(place, -1e-5)) / 2e-5
+            #expect(abs(slope - moved[0][place]) < 1e-5 + 1e-3 * abs(slope))
+        }
+    }
+
+    @Test func searchRecoversWhatPruningLost() throws {
+        let (network, weights) = try trained()
+        try network.prune(by: .random(seed: 4), to: 0.8)
+        let batch = source.batch(at: 0)
+        let pruned = Classification(of: network.network, on: [batch]).loss
+        try MaskSearch(network, originals: weights, steps: 100).run(on: source)
+        #expect(Classification(of: network.network, on: [batch]).loss < pruned * 0.7)
+    }
+}
