@@ -35,7 +35,8 @@ import Testing
         let gamma = 0.7
         let weights = -(mask * slope) / gamma
         let gradient = BilevelPruning.maskGradient(
-            weights: weights, slope: slope, mask: mask, regularization: gamma, .formula).doubles()
+            weights: weights, slope: slope, mask: mask, regularization: gamma, .formula
+        ).doubles()
         func objective(_ m: [Double]) -> Double {
             zip(m, slope.doubles()).reduce(0) { $0 - $1.0 * $1.0 * $1.1 * $1.1 / gamma }
         }

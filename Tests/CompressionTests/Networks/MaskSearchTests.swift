@@ -83,7 +83,8 @@ import Testing
             for (index, layer) in [mlp.first, mlp.second].enumerated() {
                 var relaxed = masks[index].indicator.doubles()
                 if index == 0 { relaxed[place] += step }
-                layer.weight = Tensor(relaxed, shape: weights[index].shape).converted(to: .f64)
+                layer.weight =
+                    Tensor(relaxed, shape: weights[index].shape).converted(to: .f64)
                     * weights[index].converted(to: .f64)
                 if let bias = layer.bias { bias.wrappedValue = bias.wrappedValue.converted(to: .f64) }
             }
