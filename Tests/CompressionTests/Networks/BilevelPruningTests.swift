@@ -31,20 +31,24 @@ import Testing
     @Test func implicitGradientIsTheDerivativeThroughTheLowerLevel() {
         var generator = RandomGenerator(seed: 6)
         let slope = Tensor.normal([5, 7], dataType: .f64, using: &generator)
-        let mask = Tensor.uniform([5, 7], dataType: .f64, low: 0, high: 1, using: &generator)
+        let mask = Tensor.uniform([5, 7], low: 0, high: 1, dataType: .f64, using: &generator)
         let gamma = 0.7
         let weights = -(mask * slope) / gamma
         let gradient = BilevelPruning.maskGradient(
             weights: weights, slope: slope, mask: mask, regularization: gamma, .formula
         ).doubles()
         func objective(_ m: [Double]) -> Double {
-            zip(m, slope.doubles()).reduce(0) { $0 - $1.0 * $1.0 * $1.1 * $1.1 / gamma }
+            zip(m, slope.doubles()).reduce(0.0) { (sum: Double, pair: (Double, Double)) -> Double in
+                let product: Double = pair.0 * pair.1
+                return sum - product * product / gamma
+            }
         }
         for index in gradient.indices {
             var (high, low) = (mask.doubles(), mask.doubles())
             high[index] += 1e-5
             low[index] -= 1e-5
-            #expect(abs((objective(high) - objective(low)) / 2e-5 - gradient[index]) < 1e-6)
+            let slope: Double = (objective(high) - objective(low)) / 2e-5
+            #expect(abs(slope - gradient[index]) < 1e-6)
         }
         let direct = BilevelPruning.maskGradient(
             weights: weights, slope: slope, mask: mask, regularization: gamma, .none)
