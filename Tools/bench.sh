@@ -14,7 +14,9 @@ for recipe in int8 int4-group32 wanda-2of4-int8; do
     "$program" bench "$folder/$recipe"
 done
 echo "## Formats against dense bf16"
-COPPICE_BENCH_FORMATS=4096x4096,512x192 swift test -c release --filter printsATable 2>/dev/null | grep '|' || true
+COPPICE_BENCH_FORMATS=4096x4096,512x192 swift test -c release --filter printsATable > "$folder/formats" 2>&1 \
+    || { cat "$folder/formats" >&2; exit 1; }
+grep '|' "$folder/formats"
 echo "## Training"
 "$program" bench --train
 if python3 -c 'import torch, transformers' 2>/dev/null; then

@@ -23,11 +23,10 @@ public struct GrokkingFolder: Sendable {
         var testStep: Int?
     }
 
-    /// Writes a run.
+    /// Writes a run into the folder, which must exist.
     ///
     /// - Throws: `.cannotCreate`, `.inputOutput`.
     public func write(_ dense: GrokkingStudy.Dense, settings: GrokkingSettings, task: GrokkingTask) throws {
-        try make()
         let network = task.makeNetwork(settings.seed)
         try write(dense.initial, of: network, to: "initial.safetensors")
         for (step, weights) in dense.checkpoints { try write(weights, of: network, to: "step-\(step).safetensors") }
@@ -40,14 +39,11 @@ public struct GrokkingFolder: Sendable {
         try write(String(decoding: encoder.encode(record), as: UTF8.self) + "\n", to: "settings.json")
     }
 
-    /// Writes a text file into the folder.
+    /// Writes a text file into the folder, or replaces it.
+    ///
+    /// - Throws: `.cannotCreate`, `.inputOutput`.
     public func write(_ text: String, to name: String) throws {
-        try make()
-        do {
-            try text.write(toFile: path + "/" + name, atomically: true, encoding: .utf8)
-        } catch {
-            throw CoppiceError(.inputOutput, source: path + "/" + name, "cannot be written")
-        }
+        try OutputFolder.add(text, as: name, to: path)
     }
 
     /// The settings that a folder's run followed from.
@@ -93,14 +89,6 @@ public struct GrokkingFolder: Sendable {
         return .init(
             outcome: .init(arm: arm, curve: curve, initialNorms: norms, overlap: nil), initial: initial,
             checkpoints: checkpoints, lastStep: record.lastStep)
-    }
-
-    private func make() throws {
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw CoppiceError(.cannotCreate, source: path, "the folder cannot be made")
-        }
     }
 
     private func record() throws -> Record {

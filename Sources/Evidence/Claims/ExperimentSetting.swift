@@ -54,7 +54,4 @@ public struct ExperimentSetting: Sendable {
 
     /// The seeds of an experiment that repeats itself.
     public var seeds: [UInt64] { (0..<max(1, seedCount)).map { seed &+ UInt64($0) } }
-
-    /// A size multiplied by ``scale``, at least 1.
-    public func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * scale).rounded())) }
 }

@@ -6,7 +6,7 @@ public protocol TextEngine: Sendable {
     var modelName: String { get }
     /// Prompt and answer together, in tokens.
     var maximumContext: Int { get }
-    /// Tokens that an answer may have for which the client sets no limit; ``maximumContext`` where not implemented.
+    /// Tokens that an answer may have for which the client sets no limit; ``maximumContext`` by default.
     var longestUnlimitedAnswer: Int { get }
     var tokenizer: any Tokenizer { get }
     /// How a conversation becomes a prompt, where the model has a template.

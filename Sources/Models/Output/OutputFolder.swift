@@ -92,6 +92,18 @@ public final class OutputFolder: @unchecked Sendable {
         for folder in createdParents.reversed() { rmdir(folder) }
     }
 
+    /// Adds a file to a folder that was committed earlier, or replaces one of it; the folder still counts as written by
+    /// Coppice.
+    ///
+    /// - Throws: `.cannotCreate`, `.inputOutput`.
+    public static func add(_ text: String, as name: String, to folder: String) throws {
+        try AtomicFile.write(text, to: folder + "/" + name)
+        let marker = folder + "/" + markerName
+        guard let data = FileManager.default.contents(atPath: marker) else { return }
+        let entries = Set(String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init) + [name])
+        try AtomicFile.write(entries.sorted().joined(separator: "\n") + "\n", to: marker)
+    }
+
     private func moveIntoPlace() throws {
         var status = stat()
         guard lstat(path, &status) == 0 else {

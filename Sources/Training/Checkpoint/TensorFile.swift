@@ -21,3 +21,23 @@ enum TensorFile {
         return (tensors, file.metadata)
     }
 }
+
+extension [String: Tensor] {
+    /// A copy of the tensor of a name.
+    ///
+    /// - Parameters:
+    ///   - own: a tensor of the element type and shape that it must have.
+    ///   - source: the file that the tensors were read from, for error messages.
+    /// - Throws: `.badData` naming the tensor that is missing or has another type or shape.
+    func tensor(_ name: String, like own: Tensor, source: String) throws -> Tensor {
+        guard let tensor = self[name] else {
+            throw CoppiceError(.badData, source: source, field: name, "is missing")
+        }
+        guard tensor.shape == own.shape, tensor.dataType == own.dataType else {
+            throw CoppiceError(
+                .badData, source: source, field: name,
+                "is \(tensor.dataType) \(tensor.shape), expected \(own.dataType) \(own.shape)")
+        }
+        return tensor.copied()
+    }
+}

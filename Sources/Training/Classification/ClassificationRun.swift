@@ -88,7 +88,8 @@ public struct ClassificationRun {
     // MARK: - Parts
 
     private func load() throws -> Data {
-        let directory = try locate(recipe.images.directory, "a folder of images")
+        let directory = try DataPath.locate(
+            recipe.images.directory, folder: options.dataFolder, expected: "a folder of images")
         let all = try ImageDataSet.open(directory, split: .train)
         var data = Data(training: all)
         do {
@@ -135,19 +136,12 @@ public struct ClassificationRun {
         }
         let network = architecture.makeNetwork(seed: recipe.seed)
         if let weights = recipe.model.weights {
-            try network.load(VisionCheckpoint.open(locate(weights, "a trained network")).file)
+            try network.load(
+                VisionCheckpoint.open(
+                    DataPath.locate(weights, folder: options.dataFolder, expected: "a trained network")
+                ).file)
         }
         return network
-    }
-
-    /// The path itself when it exists or is absolute, else the one in the folder of data.
-    private func locate(_ path: String, _ expected: String) throws -> String {
-        let candidates = path.hasPrefix("/") ? [path] : [path] + (options.dataFolder.map { [$0 + "/" + path] } ?? [])
-        guard let found = candidates.first(where: FileManager.default.fileExists) else {
-            let place = options.dataFolder.map { " (nor in \($0))" } ?? ""
-            throw CoppiceError(.noInput, source: path, "does not exist\(place), expected \(expected)")
-        }
-        return found
     }
 
     private func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {
@@ -178,16 +172,8 @@ public struct ClassificationRun {
     }
 
     private func export(_ result: ClassificationResult, _ network: any VisionNetwork, _ images: ImageDataSet) throws {
-        let architecture = try VisionArchitecture(network.configuration)
-        let normalization = images.normalization.stored
-        let folder = try OutputFolder(at: options.output)
-        try VisionCheckpoint.write(
-            network, architecture: architecture, normalization: normalization,
-            file: folder.path(for: "model.safetensors"))
-        let json = VisionCheckpoint.configuration(of: architecture, normalization: normalization)
-        try AtomicFile.write(json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
-        try AtomicFile.write(result.card(recipe, dataSet: images), to: folder.path(for: "README.md"))
-        if !recipe.text.isEmpty { try AtomicFile.write(recipe.text, to: folder.path(for: "recipe.yaml")) }
-        try folder.commit()
+        var files = [(name: "README.md", text: result.card(recipe, dataSet: images))]
+        if !recipe.text.isEmpty { files.append(("recipe.yaml", recipe.text)) }
+        try VisionCheckpoint.write(network, normalization: images.normalization, folder: options.output, files: files)
     }
 }

@@ -179,7 +179,8 @@ final class ClassificationTrainer {
     private func restore(_ tensors: [String: Tensor]) throws {
         let optimizerSlots = try network.parameters.map { name, parameter in
             try (0..<training.optimizer.slotCount).map { slot in
-                try Self.tensor(tensors, "optimizer.\(slot).\(name)", parameter.wrappedValue, folder.latestTensors)
+                try tensors.tensor(
+                    "optimizer.\(slot).\(name)", like: parameter.wrappedValue, source: folder.latestTensors)
             }
         }
         try Self.load(tensors, into: network, source: folder.latestTensors)
@@ -193,24 +194,14 @@ final class ClassificationTrainer {
     }
 
     private static func load(_ tensors: [String: Tensor], into network: Module, source: String) throws {
-        let parameters = try network.parameters.map { try tensor(tensors, $0.name, $0.parameter.wrappedValue, source) }
-        let kept = try network.stateTensors.map { try tensor(tensors, $0.name, $0.state.wrappedValue, source) }
+        let parameters = try network.parameters.map {
+            try tensors.tensor($0.name, like: $0.parameter.wrappedValue, source: source)
+        }
+        let kept = try network.stateTensors.map {
+            try tensors.tensor($0.name, like: $0.state.wrappedValue, source: source)
+        }
         for (own, value) in zip(network.parameters, parameters) { own.parameter.wrappedValue = value }
         for (own, value) in zip(network.stateTensors, kept) { own.state.wrappedValue = value }
-    }
-
-    private static func tensor(
-        _ tensors: [String: Tensor], _ name: String, _ own: Tensor, _ source: String
-    ) throws -> Tensor {
-        guard let tensor = tensors[name] else {
-            throw CoppiceError(.badData, source: source, field: name, "is missing")
-        }
-        guard tensor.shape == own.shape, tensor.dataType == own.dataType else {
-            throw CoppiceError(
-                .badData, source: source, field: name,
-                "is \(tensor.dataType) \(tensor.shape), expected \(own.dataType) \(own.shape)")
-        }
-        return tensor.copied()
     }
 }
 

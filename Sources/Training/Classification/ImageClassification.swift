@@ -3,7 +3,7 @@ import CoppiceNetworks
 import CoppiceTensors
 
 extension Classification {
-    /// Measures a network in use on all images of a set, and leaves it in the mode that it was in.
+    /// Measures a network in use on all images of a set.
     ///
     /// - Parameter progress: told the images done; false ends the measurement.
     /// - Returns: nil when it was ended.
@@ -11,15 +11,7 @@ extension Classification {
         _ network: any SupervisedNetwork, on images: ImageDataSet, batchSize: Int = 250,
         progress: (Int) -> Bool = { _ in true }
     ) -> Classification? {
-        var result = Classification()
-        let isWhole = network.inUse {
-            for batch in images.batches(of: batchSize) {
-                result.add(network.outputs(batch.inputs), targets: batch.targets)
-                guard progress(result.count) else { return false }
-            }
-            return true
-        }
-        return isWhole ? result : nil
+        measure(network, on: images.batches(of: batchSize), progress: progress)
     }
 }
 
@@ -40,11 +32,4 @@ extension ImageDataSet {
                     + "\(architecture.name) tells apart")
         }
     }
-}
-
-extension ImageNormalization {
-    /// As a checkpoint stores it.
-    public init(_ stored: VisionCheckpoint.Normalization) { self.init(mean: stored.mean, deviation: stored.deviation) }
-
-    public var stored: VisionCheckpoint.Normalization { .init(mean: mean, deviation: deviation) }
 }

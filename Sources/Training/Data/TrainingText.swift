@@ -90,23 +90,18 @@ public struct TrainingText: Sendable {
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 32 || (9...13).contains(byte) }
 
-    /// The path itself when it exists or is absolute, else the one in `folder`.
+    /// A regular file's path, looked up as ``DataPath`` does.
     private static func locate(_ path: String, folder: String?) throws -> String {
-        let candidates = path.hasPrefix("/") ? [path] : [path] + (folder.map { [$0 + "/" + path] } ?? [])
-        for candidate in candidates {
-            var isFolder: ObjCBool = false
-            guard FileManager.default.fileExists(atPath: candidate, isDirectory: &isFolder) else { continue }
-            guard !isFolder.boolValue else {
-                throw CoppiceError(.noInput, source: candidate, "is a folder, expected a text file")
-            }
-            // A device or pipe may never end.
-            var status = stat()
-            guard stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-                throw CoppiceError(.noInput, source: candidate, "is not a regular file, expected a text file")
-            }
-            return candidate
+        let found = try DataPath.locate(path, folder: folder, expected: "a text file")
+        var status = stat()
+        let mode = stat(found, &status) == 0 ? status.st_mode & S_IFMT : 0
+        guard mode != S_IFDIR else {
+            throw CoppiceError(.noInput, source: found, "is a folder, expected a text file")
         }
-        let place = folder.map { " (nor in \($0))" } ?? ""
-        throw CoppiceError(.noInput, source: path, "no such file\(place), expected a text file")
+        // A device or pipe may never end.
+        guard mode == S_IFREG else {
+            throw CoppiceError(.noInput, source: found, "is not a regular file, expected a text file")
+        }
+        return found
     }
 }

@@ -82,25 +82,13 @@ public final class DecoderLearner: LanguageModelLearner {
     }
 
     public func restore(_ tensors: [String: Tensor], source: String) throws {
-        func tensor(_ name: String, like own: Tensor) throws -> Tensor {
-            guard let tensor = tensors[name] else {
-                throw CoppiceError(.badData, source: source, field: name, "is missing")
-            }
-            guard tensor.shape == own.shape, tensor.dataType == own.dataType else {
-                throw CoppiceError(
-                    .badData, source: source, field: name,
-                    "is \(tensor.dataType) \(tensor.shape), expected \(own.dataType) \(own.shape)")
-            }
-            return tensor.copied()
-        }
         // All are checked before any is taken.
         let restored = try network.parameters.map { name, parameter in
             let own = parameter.wrappedValue
+            let tensor = { try tensors.tensor($0, like: own, source: source) }
             return (
-                try tensor(name, like: own),
-                AdamW.Moments(
-                    first: try tensor(Self.firstMoment + name, like: own),
-                    second: try tensor(Self.secondMoment + name, like: own))
+                try tensor(name),
+                AdamW.Moments(first: try tensor(Self.firstMoment + name), second: try tensor(Self.secondMoment + name))
             )
         }
         for ((_, parameter), value) in zip(network.parameters, restored) { parameter.wrappedValue = value.0 }

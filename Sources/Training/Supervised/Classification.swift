@@ -18,8 +18,26 @@ public struct Classification: Sendable, Hashable {
     public var loss: Double { count == 0 ? 0 : totalLoss / Double(count) }
 
     /// Measures a network in use (running statistics) on batches, and leaves it in the mode that it was in.
-    public init(of network: any SupervisedNetwork, on batches: [LabeledBatch]) {
-        network.inUse { for batch in batches { add(network.outputs(batch.inputs), targets: batch.targets) } }
+    public init(of network: any SupervisedNetwork, on batches: some Sequence<LabeledBatch>) {
+        self = Self.measure(network, on: batches) ?? Classification()
+    }
+
+    /// Measures as ``init(of:on:)`` does, and can be ended.
+    ///
+    /// - Parameter progress: told the examples done; false ends the measurement.
+    /// - Returns: nil when it was ended.
+    public static func measure(
+        _ network: any SupervisedNetwork, on batches: some Sequence<LabeledBatch>,
+        progress: (Int) -> Bool = { _ in true }
+    ) -> Classification? {
+        network.inUse {
+            var result = Classification()
+            for batch in batches {
+                result.add(network.outputs(batch.inputs), targets: batch.targets)
+                guard progress(result.count) else { return nil }
+            }
+            return result
+        }
     }
 
     /// Takes in scores `[..., classes]` of targets `[...]`; negative targets do not count.

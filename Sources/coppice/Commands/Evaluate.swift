@@ -63,7 +63,7 @@ struct Evaluate: ParsableCommand {
         let checkpoint = try VisionCheckpoint.open(model.path)
         var data = try ImageDataSet.open(folder, split: split ?? .test)
         try data.check(fits: checkpoint.architecture)
-        if let stored = checkpoint.normalization { data.normalization = ImageNormalization(stored) }
+        if let stored = checkpoint.normalization { data.normalization = stored }
         let network = try checkpoint.network()
         let progress = common.progress
         progress.begin("evaluate", total: data.count, unit: "images")

@@ -17,6 +17,7 @@ import Testing
     {
         let folder = GrokkingFolder(
             FileManager.default.temporaryDirectory.appendingPathComponent("coppice-\(UUID().uuidString)").path)
+        try FileManager.default.createDirectory(atPath: folder.path, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder.path) }
         let task = try settings.makeTask()
         let study = GrokkingStudy(task: task, training: settings.training, seed: settings.seed)

@@ -101,6 +101,21 @@ import Testing
         #expect(try scratch.names(in: "empty") == [".coppice-output"])
     }
 
+    @Test func whatIsAddedLaterIsReplacedWithTheRest() throws {
+        let first = try OutputFolder(at: scratch["run"])
+        try AtomicFile.write("a", to: first.path(for: "a.txt"))
+        try first.commit()
+        try OutputFolder.add("b", as: "b.txt", to: scratch["run"])
+        try OutputFolder.add("c", as: "a.txt", to: scratch["run"])
+        #expect(scratch.text("run/a.txt") == "c" && scratch.text("run/b.txt") == "b")
+        let second = try OutputFolder(at: scratch["run"])
+        try second.commit()
+        #expect(scratch.text("run/a.txt") == nil && scratch.text("run/b.txt") == nil)
+        #expect(
+            refusal(.cannotCreate) { try OutputFolder.add("x", as: "x.txt", to: scratch["nowhere"]) }
+                .contains("x.txt: cannot create"))
+    }
+
     @Test func whatDeadProcessesLeftIsRemoved() throws {
         // No process has the largest number; a live one that holds its lock keeps its folder.
         let dead = ".model.coppice-4194304-1"

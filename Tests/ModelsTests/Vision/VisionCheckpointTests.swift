@@ -82,7 +82,7 @@ import Testing
         let images = inputs(architecture)
         _ = network.outputs(images)
         let channels = architecture.inputChannels
-        let normalization = VisionCheckpoint.Normalization(
+        let normalization = ImageNormalization(
             mean: .init(repeating: 0.25, count: channels), deviation: .init(repeating: 0.5, count: channels))
         try VisionCheckpoint.write(network, normalization: normalization, folder: scratch["folder"])
         try VisionCheckpoint.write(network, normalization: normalization, file: scratch["file.safetensors"])

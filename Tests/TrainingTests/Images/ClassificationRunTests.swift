@@ -80,7 +80,7 @@ import Testing
         #expect(checkpoint.architecture.name == "lenet-300-100" && checkpoint.architecture.inputShape == [1, 12, 12])
         var images = try ImageDataSet.open(fixture.folder.path + "/figures", split: .test)
         try images.check(fits: checkpoint.architecture)
-        images.normalization = ImageNormalization(try #require(checkpoint.normalization))
+        images.normalization = try #require(checkpoint.normalization)
         #expect(Classification.measure(try checkpoint.network(), on: images) == test)
         let log = TrainingLog.read(result.runFolder + "/log.jsonl")
         #expect(log.filter { $0.event == "validation" }.count == 8 && log.last?.outcome == .completed)
@@ -149,7 +149,7 @@ import Testing
         }
         #expect(
             try message("a", ["directory: figures": "directory: elsewhere"]).contains(
-                "elsewhere: does not exist (nor in"))
+                "elsewhere: no such file or folder (nor in"))
         #expect(
             try message("a", ["lenet-300-100": "lenet-300-100, weights: elsewhere"]).contains(
                 "expected a trained network"))

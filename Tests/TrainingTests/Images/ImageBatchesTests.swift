@@ -1,4 +1,5 @@
 import CKernels
+import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining

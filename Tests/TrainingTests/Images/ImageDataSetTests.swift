@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
 import Foundation

@@ -20,7 +20,7 @@ extension VisionArchitecture {
                 error.source = tensors.source
                 throw error
             }
-            try own.check(makePlaceholder(), named: name)
+            try own.check(makeUnloadedNetwork(), named: name)
             return
         }
         let names = Self.families.compactMap { $0.knownNames.first }.joined(separator: ", ")
@@ -41,7 +41,7 @@ extension VisionArchitecture {
         {
             var options = configuration.options
             options.widthMultiplier = multiplier
-            var layers = LayerBuilder(placeholders: options, widths: tensors.outputs)
+            var layers = LayerBuilder(unloaded: options, widths: tensors.outputs)
             let network = configuration.network(&layers)
             options.widths = layers.widths.filter { layers.standardWidths[$0.key] != $0.value }
                 .reduce(into: [:]) { $0[$1.key] = $1.value }

@@ -78,13 +78,13 @@ public struct VisionArchitecture: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// A network without weights, which takes no memory until some are loaded.
-    func makePlaceholder() -> any VisionNetwork {
-        var layers = LayerBuilder(placeholders: configuration.options)
+    func makeUnloadedNetwork() -> any VisionNetwork {
+        var layers = LayerBuilder(unloaded: configuration.options)
         return configuration.network(&layers)
     }
 
     /// Number of trainable numbers.
-    public var parameterCount: Int { makePlaceholder().parameterCount }
+    public var parameterCount: Int { makeUnloadedNetwork().parameterCount }
 
     public static func == (a: VisionArchitecture, b: VisionArchitecture) -> Bool {
         a.configuration.key == b.configuration.key
@@ -124,7 +124,7 @@ extension VisionArchitecture {
         for (name, width) in options.widths.sorted(by: { $0.key < $1.key }) {
             try require("widths.\(name)", width, in: 1...largestWidth)
         }
-        var layers = LayerBuilder(placeholders: options)
+        var layers = LayerBuilder(unloaded: options)
         let network = configuration.network(&layers)
         let known = layers.widths
         if let name = options.widths.keys.sorted().first(where: { known[$0] == nil }) {

@@ -15,19 +15,8 @@ public struct VisionCheckpoint: Sendable {
     public let path: String
     public let architecture: VisionArchitecture
     /// Of each channel, as images of 0 to 1 are normalized before the network sees them; nil where it is not stored.
-    public let normalization: Normalization?
+    public let normalization: ImageNormalization?
     public let file: SafetensorsFile
-
-    /// What is subtracted from each channel of images of 0 to 1, and what they are divided by then.
-    public struct Normalization: Sendable, Hashable {
-        public var mean: [Double]
-        public var deviation: [Double]
-
-        public init(mean: [Double], deviation: [Double]) {
-            self.mean = mean
-            self.deviation = deviation
-        }
-    }
 
     /// The key of a safetensors file's metadata that holds the configuration.
     static let metadataKey = "coppice.vision"
@@ -83,7 +72,9 @@ public struct VisionCheckpoint: Sendable {
         try JSON(parsing: MappedFile.contents(path), source: path)
     }
 
-    private init(path: String, architecture: VisionArchitecture, normalization: Normalization?, file: SafetensorsFile) {
+    private init(
+        path: String, architecture: VisionArchitecture, normalization: ImageNormalization?, file: SafetensorsFile
+    ) {
         self.path = path
         self.architecture = architecture
         self.normalization = normalization
@@ -93,14 +84,14 @@ public struct VisionCheckpoint: Sendable {
     private init(_ path: String, _ file: SafetensorsFile, json: JSON, source: String) throws {
         let architecture = try VisionArchitecture(json: json, source: source)
         let renaming = type(of: architecture.configuration).canonicalNames
-        try TensorShapes(file).renamed(renaming).check(architecture.makePlaceholder(), named: architecture.name)
+        try TensorShapes(file).renamed(renaming).check(architecture.makeUnloadedNetwork(), named: architecture.name)
         let fields = ConfigurationFields(json: json, source: source)
         self.init(
             path: path, architecture: architecture,
             normalization: try Self.normalization(fields, channels: architecture.inputChannels), file: file)
     }
 
-    private static func normalization(_ fields: ConfigurationFields, channels: Int) throws -> Normalization? {
+    private static func normalization(_ fields: ConfigurationFields, channels: Int) throws -> ImageNormalization? {
         guard fields.value("mean") != nil || fields.value("deviation") != nil else { return nil }
         func numbers(_ key: String, _ isValid: (Double) -> Bool) throws -> [Double] {
             let numbers = fields.value(key)?.arrayValue?.compactMap(\.doubleValue) ?? []
@@ -109,12 +100,13 @@ public struct VisionCheckpoint: Sendable {
             else { throw fields.mismatch(key, "\(channels) numbers\(key == "deviation" ? " above 0" : "")") }
             return numbers
         }
-        return Normalization(mean: try numbers("mean") { _ in true }, deviation: try numbers("deviation") { $0 > 0 })
+        return ImageNormalization(
+            mean: try numbers("mean") { _ in true }, deviation: try numbers("deviation") { $0 > 0 })
     }
 
     /// The network with its weights, as f32, ready to be used (not in training).
     public func network() throws -> any VisionNetwork {
-        let network = architecture.makePlaceholder()
+        let network = architecture.makeUnloadedNetwork()
         try network.load(file)
         network.setTraining(false)
         return network
@@ -124,7 +116,7 @@ public struct VisionCheckpoint: Sendable {
 
     /// `config.json`.
     public static func configuration(
-        of architecture: VisionArchitecture, normalization: Normalization? = nil
+        of architecture: VisionArchitecture, normalization: ImageNormalization? = nil
     ) -> JSON {
         var fields = architecture.json
         if let normalization {
@@ -138,7 +130,7 @@ public struct VisionCheckpoint: Sendable {
     ///
     /// - Throws: `.cannotCreate`, `.inputOutput`; `.badData` for a network that does not fit the architecture.
     public static func write(
-        _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: Normalization? = nil,
+        _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: ImageNormalization? = nil,
         file path: String
     ) throws {
         let architecture = try architecture ?? VisionArchitecture(network.configuration)
@@ -146,17 +138,18 @@ public struct VisionCheckpoint: Sendable {
         var tensors = network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }
         tensors += network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
         try TensorShapes(source: path, tensors.map { ($0.0, $0.1.shape) })
-            .check(architecture.makePlaceholder(), named: architecture.name)
+            .check(architecture.makeUnloadedNetwork(), named: architecture.name)
         try SafetensorsWriter.write(
             tensors.map { .init($0.0, $0.1) }, metadata: ["format": "pt", metadataKey: json.serialized()], to: path)
     }
 
     /// Writes a network to a folder, `config.json` and `model.safetensors`, that appears when it is complete.
     ///
+    /// - Parameter files: texts that are written beside them, by name.
     /// - Throws: `.cannotCreate`, `.inputOutput`; `.badData` for a network that does not fit the architecture.
     public static func write(
-        _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: Normalization? = nil,
-        folder path: String
+        _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: ImageNormalization? = nil,
+        folder path: String, files: [(name: String, text: String)] = []
     ) throws {
         let architecture = try architecture ?? VisionArchitecture(network.configuration)
         let folder = try OutputFolder(at: path)
@@ -166,6 +159,7 @@ public struct VisionCheckpoint: Sendable {
             file: folder.path(for: "model.safetensors"))
         let json = configuration(of: architecture, normalization: normalization)
         try AtomicFile.write(json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
+        for (name, text) in files { try AtomicFile.write(text, to: folder.path(for: name)) }
         try folder.commit()
     }
 }

@@ -23,7 +23,7 @@ public struct LayerBuilder {
     private(set) var widths: OrderedDictionary<String, Int> = [:]
     /// Those that the architecture itself would have.
     private(set) var standardWidths: [String: Int] = [:]
-    /// Nil where weights are placeholders that take no memory.
+    /// Nil for layers without weights, which take no memory.
     private var generator: RandomGenerator?
     private let multiplier: Double
     private let chosen: (String) -> Int?
@@ -36,12 +36,12 @@ public struct LayerBuilder {
     }
 
     /// Layers whose weights take no memory until others are loaded.
-    init(placeholders options: ClassifierOptions) {
-        self.init(placeholders: options) { options.widths[$0] }
+    init(unloaded options: ClassifierOptions) {
+        self.init(unloaded: options) { options.widths[$0] }
     }
 
     /// Layers without weights, and widths that a function chooses where it can.
-    init(placeholders options: ClassifierOptions, widths: @escaping (String) -> Int?) {
+    init(unloaded options: ClassifierOptions, widths: @escaping (String) -> Int?) {
         multiplier = options.widthMultiplier
         chosen = widths
     }
@@ -105,7 +105,7 @@ public struct LayerBuilder {
         DropoutLayer(rate: rate, seed: generator == nil ? 0 : draw { $0.next() })
     }
 
-    /// Random or placeholder weights of any shape.
+    /// Weights of any shape, random or none.
     mutating func weight(_ shape: [Int], fanIn: Int, fanOut: Int, _ start: Start) -> Tensor {
         switch start {
         case .normalByFanOut: normal(shape, (2 / Double(fanOut)).squareRoot())

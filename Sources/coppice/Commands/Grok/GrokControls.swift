@@ -37,8 +37,9 @@ struct GrokControls: ParsableCommand {
         let settings = options.settings
         let task = try settings.makeTask(dataFolder: GrokOptions.dataFolder(options.data))
         let progress = common.progress
+        let result = try OutputFolder(at: output)
         let dense = try GrokRun.train(settings, task, options.sourceSteps, progress: progress)
-        let folder = GrokkingFolder(output)
+        let folder = GrokkingFolder(result.temporaryPath)
         try folder.write(dense, settings: settings, task: task)
         let study = GrokkingStudy(task: task, training: settings.training, seed: settings.seed)
         let arms = GrokkingArm.controls(
@@ -60,6 +61,7 @@ struct GrokControls: ParsableCommand {
         }
         let structure = try searchStructure(settings, task, dense)
         try structure.map { try folder.write($0.csv, to: "edge-popup.csv") }
+        try result.commit()
         if common.json {
             try Output.json(
                 .object([

@@ -17,8 +17,11 @@ struct GrokRun: ParsableCommand {
         common.apply()
         let settings = options.settings
         let task = try settings.makeTask(dataFolder: GrokOptions.dataFolder(options.data))
+        // Now, since a folder that cannot be written should not be found out about after the training.
+        let folder = try OutputFolder(at: output)
         let dense = try Self.train(settings, task, options.sourceSteps, progress: common.progress)
-        try GrokkingFolder(output).write(dense, settings: settings, task: task)
+        try GrokkingFolder(folder.temporaryPath).write(dense, settings: settings, task: task)
+        try folder.commit()
         let table = GrokkingTable(dense: dense.outcome, arms: [])
         if common.json {
             try Output.json(

@@ -1,7 +1,5 @@
-import CKernels
-import CoppiceTensors
-
-/// How a pixel's byte becomes a number: `(byte / 255 − mean) / deviation`, channel by channel.
+/// How a pixel becomes a number that a network sees: `(pixel − mean) / deviation`, channel by channel, pixels being from 0
+/// to 1 (a byte over 255).
 public struct ImageNormalization: Sendable, Hashable, Codable {
     /// Of each channel, where 1 is the largest byte.
     public var mean: [Double]
@@ -18,28 +16,6 @@ public struct ImageNormalization: Sendable, Hashable, Codable {
     }
 
     public var channels: Int { mean.count }
-
-    /// Mean and deviation of images themselves, by channel; a channel without contrast is divided by 1. O(pixels).
-    public init(of dataSet: ImageDataSet) {
-        let (channels, plane) = (dataSet.channels, dataSet.rows * dataSet.columns)
-        var sums = [UInt64](repeating: 0, count: channels)
-        var squares = sums
-        dataSet.pixels.withElements(UInt8.self) { pixels in
-            coppice_image_moments(pixels.baseAddress, dataSet.count, channels, plane, &sums, &squares)
-        }
-        let count = Double(dataSet.count * plane)
-        let mean = sums.map { Double($0) / count / 255 }
-        let variance = zip(mean, squares).map { max(0, Double($1) / count / (255 * 255) - $0 * $0) }
-        // Less than a tenth of a byte's step is rounding, no contrast.
-        self.init(mean: mean, deviation: variance.map { $0 < 1.5e-7 ? 1 : $0.squareRoot() })
-    }
-
-    /// What every byte becomes: `[channels · 256]`.
-    var table: [Float] {
-        zip(mean, deviation).flatMap { mean, deviation in
-            (0..<256).map { Float((Double($0) / 255 - mean) / deviation) }
-        }
-    }
 }
 
 extension ImageNormalization {
