@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -160,11 +161,20 @@ static void resize(int wanted_workers) {
         worker_count = 0;
     }
     started_at = atomic_load(&generation);
+    // Workers take no signals from outside: a handler would run on their stack, which some of the code that they call
+    // keeps where there is no room for its frame.
+    sigset_t from_outside, before;
+    sigemptyset(&from_outside);
+    sigaddset(&from_outside, SIGINT);
+    sigaddset(&from_outside, SIGTERM);
+    sigaddset(&from_outside, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &from_outside, &before);
     while (worker_count < wanted_workers) {
         if (pthread_create(&workers[worker_count], NULL, work, (void *)(long)(worker_count + 1)) != 0) break;
         worker_count++;
         if (is_pinned) place(worker_count, 1);
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int coppice_work_alone(int alone) {

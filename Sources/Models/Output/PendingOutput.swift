@@ -1,5 +1,4 @@
 import CoppiceTensors
-import Dispatch
 import Foundation
 
 /// The temporary files and folders that unfinished outputs of this process live under.
@@ -16,7 +15,7 @@ package enum PendingOutput {
         var paths: Set<String> = []
         var serial = 0
         var isClosed = false
-        var signalSources: [any DispatchSourceSignal] = []
+        var signals: TerminationSignals?
     }
 
     private static let marker = ".coppice-"
@@ -64,18 +63,10 @@ package enum PendingOutput {
     /// ends by that signal as its parent expects. For commands that write files; a server handles signals itself.
     package static func removeOnTermination() {
         registry.lock.withLock {
-            guard registry.signalSources.isEmpty else { return }
-            for number in [SIGINT, SIGTERM, SIGHUP] {
-                signal(number, SIG_IGN)
-                let source = DispatchSource.makeSignalSource(
-                    signal: number, queue: DispatchQueue.global(qos: .userInitiated))
-                source.setEventHandler {
-                    removeAll()
-                    signal(number, SIG_DFL)
-                    kill(getpid(), number)
-                }
-                source.resume()
-                registry.signalSources.append(source)
+            guard registry.signals == nil else { return }
+            registry.signals = TerminationSignals { number in
+                removeAll()
+                TerminationSignals.endProcess(by: number)
             }
         }
     }

@@ -1,10 +1,9 @@
-import Foundation
+import CoppiceModels
 import Synchronization
 
 /// A request to end a run after the present step, with a checkpoint.
 public final class TrainingInterruption: Sendable {
     private let flag = Atomic<Bool>(false)
-    private let isListening = Atomic<Bool>(false)
 
     public init() {}
 
@@ -12,34 +11,18 @@ public final class TrainingInterruption: Sendable {
     public func request() { flag.store(true, ordering: .relaxed) }
 
     /// Whether the end was asked for.
-    public var isRequested: Bool {
-        flag.load(ordering: .relaxed)
-            || isListening.load(ordering: .relaxed) && terminationSignals.load(ordering: .relaxed) > 0
-    }
+    public var isRequested: Bool { flag.load(ordering: .relaxed) }
 
-    /// Runs `body` with handlers for SIGTERM, SIGINT and SIGHUP: the first such signal requests the end of the run, the
-    /// next one ends the process at once. Afterwards the handlers that were there before are put back.
+    /// Runs `body` while the first SIGTERM, SIGINT or SIGHUP requests the end of the run, and the next one ends the
+    /// process at once. Afterwards signals do what they did before.
     ///
     /// For a program's main command: signals belong to the whole process.
     public func listeningToSignals<Result>(_ body: () throws -> Result) rethrows -> Result {
-        terminationSignals.store(0, ordering: .relaxed)
-        isListening.store(true, ordering: .relaxed)
-        let numbers = [SIGTERM, SIGINT, SIGHUP]
-        let earlier = numbers.map { number in
-            // Only what a handler may do: an atomic addition, and the default action for the next signal.
-            signal(number) { number in
-                terminationSignals.add(1, ordering: .relaxed)
-                signal(number, SIG_DFL)
-            }
+        let signals = TerminationSignals { [self] number in
+            if isRequested { TerminationSignals.endProcess(by: number) }
+            request()
         }
-        defer {
-            for (number, handler) in zip(numbers, earlier) { signal(number, handler) }
-            if terminationSignals.load(ordering: .relaxed) > 0 { request() }
-            isListening.store(false, ordering: .relaxed)
-        }
+        defer { signals.stop() }
         return try body()
     }
 }
-
-/// Termination signals since somebody began to listen. Global because a signal handler captures nothing.
-private let terminationSignals = Atomic<Int>(0)

@@ -33,6 +33,7 @@ struct Reproduce: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let experiment = try Experiments.named(id)
         let (name, textFile) = (model, text)
         var setting = ExperimentSetting(

@@ -34,6 +34,7 @@ struct GrokControls: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let settings = options.settings
         let task = try settings.makeTask(dataFolder: GrokOptions.dataFolder(options.data))
         let progress = common.progress

@@ -15,6 +15,7 @@ struct GrokRun: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let settings = options.settings
         let task = try settings.makeTask(dataFolder: GrokOptions.dataFolder(options.data))
         // Now, since a folder that cannot be written should not be found out about after the training.
