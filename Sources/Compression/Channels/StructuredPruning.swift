@@ -1,0 +1,169 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Removes whole channels, so that the network that is left is a smaller dense one.
+///
+/// ```swift
+/// let pruning = StructuredPruning(by: ChannelTaylor(), to: .multiplyAccumulates(0.5))
+/// let pruned = try pruning.prune(network, on: [batch])           // half of the multiplications
+/// try FineTuning(training).recover(PrunableNetwork(pruned.network), on: batches)
+/// ```
+public struct StructuredPruning: Sendable {
+    /// How much goes, as a fraction of what is there.
+    public enum Target: Sendable, Hashable {
+        /// Of the channels that can be removed.
+        case channels(Double)
+        /// Of the trainable numbers.
+        case parameters(Double)
+        /// Of the multiplications of products and convolutions.
+        case multiplyAccumulates(Double)
+
+        var fraction: Double {
+            switch self {
+            case .channels(let part), .parameters(let part), .multiplyAccumulates(let part): part
+            }
+        }
+    }
+
+    /// Which groups are pruned.
+    public enum Granularity: Sendable, Hashable {
+        /// All channels, those of residual streams included.
+        case channels
+        /// Filters and neurons of one layer each: what several layers make (residual streams) stays, as in Li et al. 2017.
+        case filters
+        /// Hidden neurons of linear layers.
+        case neurons
+    }
+
+    public var criterion: any ChannelCriterion
+    public var allocation: any ChannelAllocation
+    public var granularity: Granularity
+    public var target: Target
+    /// The fraction of each group that stays whatever its scores; at least one channel does.
+    public var minimumShare: Double
+    /// Patterns of layers whose channels stay.
+    public var ignore: [WeightPattern]
+
+    public init(
+        by criterion: any ChannelCriterion, allocation: any ChannelAllocation = GlobalChannels(),
+        granularity: Granularity = .channels, to target: Target, minimumShare: Double = 0.1,
+        ignore: [WeightPattern] = []
+    ) {
+        self.criterion = criterion
+        self.allocation = allocation
+        self.granularity = granularity
+        self.target = target
+        self.minimumShare = minimumShare
+        self.ignore = ignore
+    }
+
+    /// What pruning made.
+    public struct Result {
+        /// The smaller network, in the mode of the one before.
+        public var network: any VisionNetwork
+        public var groups: ChannelGroups
+        public var kept: KeptChannels
+        public var before: NetworkCost
+        public var after: NetworkCost
+    }
+
+    /// Makes a smaller network; the one that is given stays as it is.
+    ///
+    /// - Parameter batches: an example of the inputs, and what criteria that need data see.
+    /// - Throws: `.usage` for a target outside `[0, 1)` or beyond what may go, and for no batch; `.badData` for scores
+    ///   that are not numbers, and naming a layer whose channels meet an operation without a rule.
+    public func prune(_ network: any VisionNetwork, on batches: [LabeledBatch]) throws -> Result {
+        guard let first = batches.first, first.count > 0 else {
+            throw CoppiceError(.usage, field: "batches", "are none, expected at least one example of the inputs")
+        }
+        let example = first.inputs.slice(axis: 0, 0..<min(2, first.count)).contiguous()
+        let groups = try ChannelGroups(of: network, example: example)
+        let kept = try choose(of: groups, in: network, on: batches)
+        return Result(
+            network: try network.removingChannels(of: groups, keeping: kept), groups: groups, kept: kept,
+            before: groups.cost(), after: groups.cost(keeping: kept))
+    }
+
+    /// Chooses the channels that stay, without removing any.
+    public func choose(
+        of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch]
+    ) throws -> KeptChannels {
+        guard target.fraction >= 0, target.fraction < 1 else {
+            throw CoppiceError(.usage, field: "target", "\(target.fraction), expected a number from 0 to below 1")
+        }
+        guard minimumShare >= 0, minimumShare <= 1 else {
+            throw CoppiceError(.usage, field: "minimum share", "\(minimumShare), expected a number from 0 to 1")
+        }
+        let name = type(of: criterion).name
+        guard !criterion.needsData || !batches.isEmpty else {
+            throw CoppiceError(.usage, field: name, "needs calibration data with labels, and there is none")
+        }
+        let scores = try criterion.scores(of: groups, in: network, on: batches)
+        for (group, own) in zip(groups.groups, scores) where own.contains(where: \.isNaN) {
+            throw CoppiceError(.badData, field: group.name, "has a \(name) score that is not a number")
+        }
+        let limits = groups.groups.map { group in
+            allows(group) ? group.count - max(1, Int((minimumShare * Double(group.count)).rounded(.up))) : 0
+        }
+        return try Self.shortest(allocation.order(of: scores, limits: limits), reaching: target, of: groups)
+    }
+
+    private func allows(_ group: ChannelGroup) -> Bool {
+        let makers = group.makers
+        guard !ignore.contains(where: { pattern in makers.contains { pattern.matches($0.name) } }) else { return false }
+        return switch granularity {
+        case .channels: true
+        // A convolution of each channel alone follows its channels and makes none.
+        case .filters: makers.filter { $0.shape.count == 2 || $0.shape[1] > 1 }.count <= 1
+        case .neurons: makers.count == 1 && makers[0].shape.count == 2
+        }
+    }
+
+    /// The fewest channels of an order that meet a target. Costs fall with each channel, so bisection finds them.
+    ///
+    /// - Complexity: O(log channels) costs.
+    static func shortest(
+        _ order: [ChannelPlace], reaching target: Target, of groups: ChannelGroups
+    ) throws -> KeptChannels {
+        func kept(_ count: Int) -> KeptChannels {
+            var result = KeptChannels(allOf: groups)
+            for place in order.prefix(count) { result.remove(place.channel, ofGroup: place.group) }
+            return result
+        }
+        let (all, before) = (KeptChannels(allOf: groups).count, groups.cost())
+        func removed(_ count: Int) -> Double {
+            switch target {
+            case .channels: return Double(count) / Double(max(1, all))
+            case .parameters:
+                return 1 - Double(groups.cost(keeping: kept(count)).parameters) / Double(max(1, before.parameters))
+            case .multiplyAccumulates:
+                let left = groups.cost(keeping: kept(count)).multiplyAccumulates
+                return 1 - Double(left) / Double(max(1, before.multiplyAccumulates))
+            }
+        }
+        let most = removed(order.count)
+        guard most >= target.fraction else {
+            let limit = (most * 1000).rounded(.down) / 1000
+            throw CoppiceError(
+                .usage, field: "target", "\(target.fraction) of \(target.unit), but at most \(limit) may go")
+        }
+        var (low, high) = (0, order.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if removed(middle) >= target.fraction { high = middle } else { low = middle + 1 }
+        }
+        return kept(low)
+    }
+}
+
+extension StructuredPruning.Target {
+    var unit: String {
+        switch self {
+        case .channels: "channels"
+        case .parameters: "parameters"
+        case .multiplyAccumulates: "multiplications"
+        }
+    }
+}
