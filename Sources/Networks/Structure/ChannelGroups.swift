@@ -76,7 +76,12 @@ public struct ChannelGroups: Sendable {
             + zip(state, before.1).map { .init(name: $0.name, shape: $1.shape, isParameter: false) }
         exampleCount = max(1, examples)
         let names = tensors.map(\.name)
-        unsupported = coupling.unsupported.map { (ChannelGroup.layer(of: names[$0.place.input]), $0.reason) }
+        var reasons: [(layer: String, reason: String)] = []
+        for found in coupling.unsupported {
+            let layer = ChannelGroup.layer(of: names[found.place.input])
+            if !reasons.contains(where: { $0 == (layer, found.reason) }) { reasons.append((layer, found.reason)) }
+        }
+        unsupported = reasons
         if !keepingUnsupported, let first = unsupported.first {
             throw CoppiceError(
                 .badData, field: first.layer, "its channels cannot be removed: the network has \(first.reason)")
