@@ -9,7 +9,7 @@ import Testing
         for method in PruneStage.Method.allCases { #expect(names.contains(method.rawValue)) }
         for allocation in PruneStage.Sharing.allCases { #expect(names.contains(allocation.rawValue)) }
         for method in Methods.all {
-            #expect((method.example == nil) == (method.kind == .analysis))
+            #expect((method.example == nil) == (method.recipeKey == nil))
             if let example = method.example { _ = try Recipe(yaml: example, source: method.name) }
         }
     }

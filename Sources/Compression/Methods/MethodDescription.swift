@@ -45,6 +45,18 @@ public enum Methods {
             example: "stages: [{prune: {method: random, sparsity: 0.3}}]",
             paper: "baseline in Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
         MethodDescription(
+            name: "channel Taylor", kind: .criterion,
+            summary: "The squared first-order change of the loss as a channel goes to zero: coppice prune-channels.",
+            recipeKey: nil, example: nil, paper: "Molchanov et al. 2019, arXiv:1906.10771", evidence: nil),
+        MethodDescription(
+            name: "network slimming", kind: .criterion,
+            summary: "The scale of a channel's batch normalization, trained with an L1 penalty on scales.",
+            recipeKey: nil, example: nil, paper: "Liu et al. 2017, arXiv:1708.06519", evidence: nil),
+        MethodDescription(
+            name: "movement", kind: .criterion,
+            summary: "Keeps the weights that fine-tuning moves away from zero, whatever their size (library).",
+            recipeKey: nil, example: nil, paper: "Sanh et al. 2020, arXiv:2005.07683", evidence: nil),
+        MethodDescription(
             name: "unstructured", kind: .granularity,
             summary: "Any weight may go; compared within a row, a matrix (layer) or the whole model (global).",
             recipeKey: "prune.pattern: unstructured, prune.scope: row | layer | global",
@@ -65,6 +77,13 @@ public enum Methods {
             recipeKey: "prune.pattern: group, prune.group_size: 16 | 32 | 64, prune.group_score: mean | max | l2",
             example: "stages: [{prune: {method: magnitude, sparsity: 0.5, pattern: group}}, {quantize: {bits: 4}}]",
             paper: "Zeng et al. 2024, arXiv:2412.17560", evidence: nil),
+        MethodDescription(
+            name: "channels", kind: .granularity,
+            summary:
+                "Whole channels, filters or neurons go with all that is coupled to them, and a smaller dense vision "
+                + "network is left: coppice prune-channels.",
+            recipeKey: nil, example: nil, paper: "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900",
+            evidence: nil),
         MethodDescription(
             name: "uniform", kind: .allocation,
             summary: "Every matrix loses the same fraction.",

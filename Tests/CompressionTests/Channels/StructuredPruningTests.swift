@@ -174,7 +174,8 @@ import Testing
 
     @Test func everyGroupKeepsItsShare() throws {
         let network = try Self.resnet()
-        let pruning = StructuredPruning(by: ChannelNorm(), to: .channels(0.7), minimumShare: 0.25, ignore: [WeightPattern("layer1.0.conv1")])
+        let pruning = StructuredPruning(
+            by: ChannelNorm(), to: .channels(0.7), minimumShare: 0.25, ignore: [WeightPattern("layer1.0.conv1")])
         let pruned = try pruning.prune(network, on: [Self.batch(network)])
         for (index, group) in pruned.groups.groups.enumerated() {
             #expect(4 * pruned.kept.count(ofGroup: index) >= group.count)

@@ -1,0 +1,226 @@
+import ArgumentParser
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+import OrderedCollections
+
+/// `coppice prune-channels`: a narrower vision network.
+struct PruneChannels: ParsableCommand {
+    enum Criterion: String, CaseIterable, ExpressibleByArgument {
+        case l1, l2, group, taylor, slimming, random
+    }
+
+    enum Unit: String, CaseIterable, ExpressibleByArgument {
+        case multiplications, parameters, channels
+    }
+
+    enum Allocation: String, CaseIterable, ExpressibleByArgument {
+        case global, uniform
+    }
+
+    enum Granularity: String, CaseIterable, ExpressibleByArgument {
+        case channels, filters, neurons
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "prune-channels",
+        abstract: "Remove whole channels of a vision network, so that a smaller dense network is left.",
+        discussion: """
+            Channels that are coupled (by residual additions, concatenations, depthwise convolutions, flattening) are \
+            removed together; which they are is found from the network's forward pass. Without --output only the table \
+            is printed.
+            """)
+
+    @Argument(help: ArgumentHelp("A folder or .safetensors file of a vision network.", valueName: "network"))
+    var network: String
+    @Option(help: ArgumentHelp("The fraction that goes.", valueName: "fraction"))
+    var remove: Double
+    @Option(help: "What the fraction is of.")
+    var of = Unit.multiplications
+    @Option(
+        help: ArgumentHelp(
+            "l1, l2: norm of a channel's filters; group: of all that belongs to it, over the group's mean; taylor: needs "
+                + "--data; slimming: scale of its batch normalization; random."))
+    var criterion = Criterion.group
+    @Option(help: "global: one threshold for the network; uniform: the same fraction everywhere.")
+    var allocation = Allocation.global
+    @Option(help: "channels: all; filters: those that one layer makes; neurons: of linear layers.")
+    var granularity = Granularity.channels
+    @Option(help: ArgumentHelp("The fraction of each group that stays whatever its scores.", valueName: "fraction"))
+    var minimumShare = 0.1
+    @Option(help: ArgumentHelp("Layers whose channels stay (a pattern; may be repeated).", valueName: "pattern"))
+    var ignore: [String] = []
+    @Option(
+        help: ArgumentHelp("A folder of labelled images: IDX, CIFAR or a folder for each class.", valueName: "folder"))
+    var data: String?
+    @Option(help: ArgumentHelp("Images that taylor looks at.", valueName: "n"))
+    var images = 512
+    @Option(help: ArgumentHelp("Epochs of training afterwards.", valueName: "n"))
+    var epochs = 0
+    @Option(help: ArgumentHelp("The learning rate of the first step; it falls as a cosine.", valueName: "rate"))
+    var rate = 0.01
+    @Option(help: ArgumentHelp("Images of a training step.", valueName: "n"))
+    var batchSize = 128
+    @Flag(help: "Train on shifted and mirrored images.")
+    var augment = false
+    @Option(help: ArgumentHelp("Seeds the choice and the order of images, and random scores.", valueName: "n"))
+    var seed: UInt64 = 0
+    @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
+    var output: String?
+    @OptionGroup var common: CommonOptions
+
+    mutating func validate() throws {
+        if data == nil, criterion == .taylor || epochs > 0 {
+            throw ValidationError("\(epochs > 0 ? "--epochs" : "--criterion taylor"): expected --data beside it")
+        }
+        for (name, count) in [("--images", images), ("--batch-size", batchSize)] where count < 1 {
+            throw ValidationError("\(name): expected at least 1, found \(count)")
+        }
+        if epochs < 0 { throw ValidationError("--epochs: expected at least 0, found \(epochs)") }
+        if !(rate > 0 && rate.isFinite) { throw ValidationError("--rate: expected a number above 0, found \(rate)") }
+    }
+
+    private var pruning: StructuredPruning {
+        let target: StructuredPruning.Target =
+            switch of {
+            case .multiplications: .multiplyAccumulates(remove)
+            case .parameters: .parameters(remove)
+            case .channels: .channels(remove)
+            }
+        let measure: any ChannelCriterion =
+            switch criterion {
+            case .l1: ChannelNorm(.l1)
+            case .l2: ChannelNorm(.l2)
+            case .group: ChannelNorm(.l2, of: .all, isRelative: true)
+            case .taylor: ChannelTaylor()
+            case .slimming: NormScale()
+            case .random: RandomChannels(seed: seed)
+            }
+        let scope: StructuredPruning.Granularity =
+            switch granularity {
+            case .channels: .channels
+            case .filters: .filters
+            case .neurons: .neurons
+            }
+        return StructuredPruning(
+            by: measure, allocation: allocation == .global ? GlobalChannels() : UniformChannels(), granularity: scope,
+            to: target, minimumShare: minimumShare, ignore: ignore.map { WeightPattern($0) })
+    }
+
+    func run() throws {
+        common.apply()
+        let checkpoint = try VisionCheckpoint.open(network)
+        let whole = try checkpoint.network()
+        let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }
+        let batches = try sets.map { try $0.0.sample(min($0.0.count, images), seed: seed).batches(of: 128) }
+        let example = Tensor.zeros([2] + checkpoint.architecture.inputShape)
+        let start = Self.now
+        let pruned = try pruning.prune(
+            whole, on: batches.map { Array($0) } ?? [LabeledBatch(inputs: example, targets: Tensor([0, 0]))])
+        let seconds = Self.now - start
+        func accuracy(_ network: any VisionNetwork) -> Double? {
+            sets.flatMap { Classification.measure(network, on: $0.1)?.accuracy }
+        }
+        let (before, after) = (accuracy(whole), accuracy(pruned.network))
+        var trained: Double?
+        var trainingSeconds = 0.0
+        if epochs > 0, let images = sets?.0 {
+            let start = Self.now
+            try train(pruned.network, on: images)
+            trainingSeconds = Self.now - start
+            trained = accuracy(pruned.network)
+        }
+        pruned.network.setTraining(false)
+        if let output {
+            try VisionCheckpoint.write(pruned.network, normalization: checkpoint.normalization, folder: output)
+        }
+        let found = Report(
+            architecture: checkpoint.architecture, pruned: pruned, seconds: seconds, trainingSeconds: trainingSeconds,
+            accuracies: [("before", before), ("after", after), ("trained", trained)], output: output)
+        if common.json { try Output.json(found.json()) } else { try Output.line(found.text()) }
+    }
+
+    private static var now: Double { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
+
+    private func open(
+        _ folder: String, _ split: ImageDataSet.Split, _ checkpoint: VisionCheckpoint
+    ) throws -> ImageDataSet {
+        var images = try ImageDataSet.open(folder, split: split)
+        try images.check(fits: checkpoint.architecture)
+        if let stored = checkpoint.normalization { images.normalization = stored }
+        return images
+    }
+
+    private func train(_ network: any VisionNetwork, on images: ImageDataSet) throws {
+        let source = ImageBatches(
+            images, batchSize: batchSize, seed: seed, augmentation: augment ? .standard : .none)
+        let rates = LearningRateSchedule(
+            kind: .cosine, peak: rate, warmupSteps: 0, minimumRatio: 0, totalSteps: epochs * source.batchesPerEpoch)
+        let training = SupervisedTraining(optimizer: SGD(momentum: 0.9, weightDecay: 5e-4), rates: rates)
+        let progress = common.progress
+        progress.begin("train", total: rates.totalSteps, unit: "steps")
+        try training.run(network, on: source) { step, loss in
+            progress.advance(to: step + 1, note: "loss \(Output.number(loss, digits: 3))")
+        }
+        progress.end("")
+    }
+
+    /// What was removed, for people and programs.
+    private struct Report {
+        var architecture: VisionArchitecture
+        var pruned: StructuredPruning.Result
+        var seconds: Double
+        var trainingSeconds: Double
+        var accuracies: [(name: String, value: Double?)]
+        var output: String?
+
+        /// Keys are stable: `architecture`, `parameters_before`, `parameters_after`, `multiplications_before`,
+        /// `multiplications_after`, `seconds`, `training_seconds`, `accuracy_before`, `accuracy_after`,
+        /// `accuracy_trained`, `groups` (`layer`, `channels`, `kept`), `output`.
+        func json() -> JSON {
+            var fields: OrderedDictionary<String, JSON> = [
+                "architecture": .string(architecture.description),
+                "parameters_before": .integer(pruned.before.parameters),
+                "parameters_after": .integer(pruned.after.parameters),
+                "multiplications_before": .integer(pruned.before.multiplyAccumulates),
+                "multiplications_after": .integer(pruned.after.multiplyAccumulates),
+                "seconds": .number(seconds), "training_seconds": .number(trainingSeconds),
+            ]
+            for (name, value) in accuracies { fields["accuracy_\(name)"] = value.map { .number($0) } ?? .null }
+            fields["groups"] = .array(
+                pruned.groups.groups.enumerated().map { index, group in
+                    .object([
+                        "layer": .string(group.name), "channels": .integer(group.count),
+                        "kept": .integer(pruned.kept.count(ofGroup: index)),
+                    ])
+                })
+            fields["output"] = output.map { .string($0) } ?? .null
+            return .object(fields)
+        }
+
+        func text() -> String {
+            let groups = pruned.groups.groups
+            let width = groups.map(\.name.count).max() ?? 0
+            var lines = groups.enumerated().map { index, group in
+                let name = group.name + String(repeating: " ", count: width - group.name.count)
+                let coupled = group.makers.count > 1 ? "  with \(group.makers.count - 1) more" : ""
+                return "\(name)  \(pruned.kept.count(ofGroup: index)) of \(group.count)\(coupled)"
+            }
+            func change(_ before: Int, _ after: Int) -> String {
+                "\(before) → \(after) (\(Output.number(100 * Double(after) / Double(max(1, before)), digits: 1)) %)"
+            }
+            lines.append("parameters       \(change(pruned.before.parameters, pruned.after.parameters))")
+            let (before, after) = (pruned.before.multiplyAccumulates, pruned.after.multiplyAccumulates)
+            lines.append("multiplications  \(change(before, after))")
+            let known = accuracies.compactMap { own in
+                own.value.map { "\(own.name) \(Output.number($0, digits: 4))" }
+            }
+            if !known.isEmpty { lines.append("accuracy         " + known.joined(separator: "  ")) }
+            if let output { lines.append("\(output): the smaller network") }
+            return lines.joined(separator: "\n")
+        }
+    }
+}
