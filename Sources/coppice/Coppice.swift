@@ -11,8 +11,8 @@ struct Coppice: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
-            LogitsCommand.self, Bench.self, Train.self, PruneChannels.self, Serve.self, MethodsCommand.self,
-            Reproduce.self, Report.self,
+            LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Serve.self,
+            MethodsCommand.self, Reproduce.self, Report.self,
             Grok.self, Doctor.self,
         ])
 

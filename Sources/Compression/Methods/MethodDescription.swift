@@ -107,6 +107,18 @@ public enum Methods {
             paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",
             evidence: "essential-sparsity"),
         MethodDescription(
+            name: "PreCropping", kind: .allocation,
+            summary:
+                "Widths of a vision network for a budget of parameters or multiplications, before training and without "
+                + "data, by a convex programme: coppice precrop.",
+            recipeKey: nil, example: nil, paper: "Cai et al. 2022, arXiv:2203.02549", evidence: "precropping"),
+        MethodDescription(
+            name: "layer lottery", kind: .granularity,
+            summary:
+                "Whole residual blocks go, before training or after it, scored by SNIP, GraSP, CKA, divergence or norm: "
+                + "coppice prune-blocks.",
+            recipeKey: nil, example: nil, paper: "Jordao et al. 2023, arXiv:2301.10835", evidence: "layer-lottery"),
+        MethodDescription(
             name: "round-to-nearest", kind: .quantization,
             summary:
                 "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of "

@@ -25,7 +25,9 @@ public protocol Experiment: Sendable {
 /// Every experiment that there is.
 public enum Experiments {
     /// In alphabetical order of their identifiers.
-    public static let all: [any Experiment] = [EssentialSparsity(), GrokkingTickets()]
+    public static let all: [any Experiment] = [
+        EssentialSparsity(), GrokkingTickets(), LayerLotteryExperiment(), PrecroppingExperiment(),
+    ]
 
     /// The experiment of an identifier.
     ///

@@ -99,19 +99,67 @@ extension ResNet.Configuration {
         }
     }
 
+    /// The streams of channels that blocks add to, where shortcuts are padded: they cannot get narrower.
+    public var ascendingWidths: [String] {
+        guard shortcut == .padded else { return [] }
+        let stages = blocks.indices.filter { blocks[$0] > 0 && ($0 > 0 || block == .bottleneck) }
+        return ["conv1"] + stages.map { "layer\($0 + 1).0.conv\(block == .basic ? 2 : 3)" }
+    }
+
     public func check(widths: [String: Int]) throws {
-        guard shortcut == .padded else { return }
-        var channels = widths["conv1"] ?? 0
-        for stage in blocks.indices.dropFirst() {
-            let name = "layer\(stage + 1).0.conv\(block == .basic ? 2 : 3)"
-            let next = widths[name] ?? channels
+        let streams = ascendingWidths
+        for (before, name) in zip(streams, streams.dropFirst()) {
+            let (channels, next) = (widths[before] ?? 0, widths[name] ?? 0)
             guard next >= channels else {
                 throw CoppiceError(
                     .badData, field: "widths.\(name)",
                     "\(next) channels after \(channels), expected no fewer where shortcuts are padded")
             }
-            channels = next
         }
+    }
+
+    /// Padded shortcuts put a stream into the middle of the next one, so all streams keep their middle channels.
+    public func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int] {
+        let streams = ascendingWidths
+        guard let first = streams.first, let channels = old[first], let kept = new[first] else { return [:] }
+        /// The starts that follow from the first stream's; nil where one of them is impossible.
+        func starts(from start: Int) -> [String: Int]? {
+            var result = [first: start]
+            var place = start
+            for (before, name) in zip(streams, streams.dropFirst()) {
+                let (wide, narrow) = (old[name] ?? 0, new[name] ?? 0)
+                place += (wide - (old[before] ?? 0)) / 2 - (narrow - (new[before] ?? 0)) / 2
+                guard place >= 0, place + narrow <= wide else { return nil }
+                result[name] = place
+            }
+            return result
+        }
+        for start in 0...max(0, channels - kept) {
+            if let found = starts(from: start) { return found }
+        }
+        throw CoppiceError(
+            .badData, field: "widths",
+            "of \(name): its padded shortcuts couple channels so that no neighbouring ones can stay")
+    }
+
+    private var stages: BlockStages {
+        BlockStages(counts: blocks, stageName: { "layer\($0 + 1)" }, changesFirst: block == .bottleneck)
+    }
+
+    public var residualBlocks: [ResidualBlockPlace] {
+        let last = block == .basic ? 2 : 3
+        return stages.places { ["\($0).bn\(last).weight", "\($0).bn\(last).bias"] }
+    }
+
+    public func removing(
+        blocks: Set<String>
+    ) -> (configuration: any VisionConfiguration, oldNames: [String: String])? {
+        let (counts, oldNames, widths) = stages.removing(blocks, widths: options.widths)
+        guard Self.arePossible(counts, block) else { return nil }
+        var configuration = self
+        configuration.blocks = counts
+        configuration.options.widths = widths
+        return (configuration, oldNames)
     }
 
     public func network(_ layers: inout LayerBuilder) -> any VisionNetwork { ResNet(self, &layers) }

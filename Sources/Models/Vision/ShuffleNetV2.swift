@@ -164,5 +164,12 @@ extension ShuffleNetV2.Configuration {
         options.inputChannels = channels
     }
 
+    public func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int] {
+        guard old != new else { return [:] }
+        throw CoppiceError(
+            .badData, field: "widths",
+            "of \(name): shuffled channels are coupled across units, so no neighbouring ones can stay alone")
+    }
+
     public func network(_ layers: inout LayerBuilder) -> any VisionNetwork { ShuffleNetV2(self, &layers) }
 }

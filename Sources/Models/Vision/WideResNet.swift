@@ -2,8 +2,8 @@ import CoppiceNetworks
 import CoppiceTensors
 import OrderedCollections
 
-/// A wide residual network: three stages of blocks that normalize and rectify before they convolve, with `widening` times
-/// the channels of ResNet (Zagoruyko and Komodakis, "Wide residual networks", 2016, table 1).
+/// A wide residual network: three stages of blocks that normalize and rectify before they convolve, with `widening`
+/// times the channels of ResNet (Zagoruyko and Komodakis, "Wide residual networks", 2016, table 1).
 ///
 /// Parameter names are those of the PyTorch version in circulation: `block1.layer.0.bn1`, `.conv1`, `.bn2`, `.conv2`,
 /// `.convShortcut`; `conv1` before the blocks, `bn1` and `fc` after them.
@@ -162,6 +162,23 @@ extension WideResNet.Configuration {
 
     public mutating func read(_ fields: DetailFields) throws {
         dropout = try fields.rate("dropout", default: dropout)
+    }
+
+    private var stages: BlockStages {
+        BlockStages(counts: blocks, stageName: { "block\($0 + 1).layer" }, changesFirst: widening > 1)
+    }
+
+    public var residualBlocks: [ResidualBlockPlace] { stages.places { ["\($0).conv2.weight"] } }
+
+    public func removing(
+        blocks: Set<String>
+    ) -> (configuration: any VisionConfiguration, oldNames: [String: String])? {
+        let (counts, oldNames, widths) = stages.removing(blocks, widths: options.widths)
+        guard Self.arePossible(counts, widening) else { return nil }
+        var configuration = self
+        configuration.blocks = counts
+        configuration.options.widths = widths
+        return (configuration, oldNames)
     }
 
     public func network(_ layers: inout LayerBuilder) -> any VisionNetwork { WideResNet(self, &layers) }

@@ -8,6 +8,8 @@ public final class Conv2d: Module {
     public let bias: Parameter?
     public let windows: Windows
     public let groups: Int
+    /// Called with every input `[images, in channels, rows, columns]` of the layer.
+    public var inputObserver: ((Tensor) -> Void)?
 
     /// - Parameters:
     ///   - weight: [out channels, in channels / groups, kernel rows, kernel columns].
@@ -39,6 +41,7 @@ public final class Conv2d: Module {
     }
 
     public func callAsFunction(_ x: Tensor) -> Tensor {
+        inputObserver?(x)
         let y = x.convolved(with: weight, windows: windows, groups: groups)
         guard let bias else { return y }
         return y + bias.wrappedValue.reshaped([1, -1, 1, 1])

@@ -32,7 +32,14 @@ extension ClassificationRecipe {
     private static func model(_ node: RecipeNode) throws -> Model {
         let fields = try node.fields(["architecture", "width_multiplier", "weights"])
         var model = Model()
+        model.weights = try fields["weights"]?.string("the path of a trained network")
         guard let architecture = fields["architecture"] else {
+            if let weights = model.weights, !weights.isEmpty {
+                if let multiplier = fields["width_multiplier"] {
+                    throw multiplier.error("expected an architecture beside it; a stored network has widths of its own")
+                }
+                return model
+            }
             throw node.error("the key \"architecture\" is missing, expected a name such as resnet20")
         }
         model.architecture = try architecture.string("the name of an architecture")
@@ -42,7 +49,6 @@ extension ClassificationRecipe {
         } catch let error as CoppiceError {
             throw architecture.error(error.message)
         }
-        model.weights = try fields["weights"]?.string("the path of a trained network")
         return model
     }
 

@@ -17,7 +17,7 @@ import CoppiceTensors
 public struct ClassificationRecipe: Sendable, Hashable {
     /// The network.
     public struct Model: Sendable, Hashable {
-        /// A name that ``VisionArchitecture`` knows.
+        /// A name that ``VisionArchitecture`` knows; empty for that of ``weights``.
         public var architecture = ""
         /// What the architecture's widths are multiplied by; nil for its own.
         public var widthMultiplier: Double?

@@ -32,7 +32,8 @@ public struct ClassificationRun {
     /// - Parameters:
     ///   - progress: told how far the run is.
     ///   - interruption: a request ends the run after the present step, with a checkpoint.
-    /// - Throws: `CoppiceError`: `.noInput` and `.badData` for images and networks, `.cannotCreate` and `.inputOutput` for
+    /// - Throws: `CoppiceError`: `.noInput` and `.badData` for images and networks, `.cannotCreate` and `.inputOutput`
+    /// for
     ///   what is written, `.badData` for a loss that is no longer finite.
     public func execute(
         progress: any ProgressReporter = SilentProgress(), interruption: TrainingInterruption = TrainingInterruption()
@@ -122,9 +123,11 @@ public struct ClassificationRun {
     private func makeNetwork(_ images: ImageDataSet) throws -> any VisionNetwork {
         let architecture: VisionArchitecture
         do {
-            architecture = try VisionArchitecture(
-                named: recipe.model.architecture, classes: images.classCount, inputChannels: images.channels,
-                imageSize: [images.rows, images.columns], widthMultiplier: recipe.model.widthMultiplier)
+            architecture =
+                try storedArchitecture(for: images)
+                ?? VisionArchitecture(
+                    named: recipe.model.architecture, classes: images.classCount, inputChannels: images.channels,
+                    imageSize: [images.rows, images.columns], widthMultiplier: recipe.model.widthMultiplier)
         } catch var error as CoppiceError {
             error.source = error.source ?? recipe.source
             throw error
@@ -142,6 +145,15 @@ public struct ClassificationRun {
                 ).file)
         }
         return network
+    }
+
+    /// The architecture of the network to go on from, where the recipe names no other.
+    private func storedArchitecture(for images: ImageDataSet) throws -> VisionArchitecture? {
+        guard recipe.model.architecture.isEmpty, let weights = recipe.model.weights else { return nil }
+        let path = try DataPath.locate(weights, folder: options.dataFolder, expected: "a network")
+        let architecture = try VisionCheckpoint.open(path).architecture
+        try images.check(fits: architecture)
+        return architecture
     }
 
     private func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {

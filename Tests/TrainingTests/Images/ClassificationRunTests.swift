@@ -139,6 +139,22 @@ import Testing
         #expect(further.test == nil && further.validationImages == 200 && further.trainingImages == 600)
     }
 
+    @Test func goesOnFromANetworkOfAnyShape() throws {
+        let fixture = try Fixture()
+        let narrow = try VisionArchitecture(
+            named: "lenet-300-100", inputChannels: 1, imageSize: 12, widths: ["fc1": 17, "fc2": 9])
+        try VisionCheckpoint.write(narrow.makeNetwork(seed: 3), folder: fixture.folder.path + "/narrow")
+        let recipe = try fixture.recipe([
+            "architecture: lenet-300-100": "weights: narrow", "epochs: 4": "epochs: 1",
+        ])
+        #expect(try fixture.run(recipe, "trained").execute().outcome == .completed)
+        #expect(try VisionCheckpoint.open(fixture.folder.path + "/trained").architecture == narrow)
+        let other = try VisionArchitecture(named: "lenet-300-100", inputChannels: 1, imageSize: 14)
+        try VisionCheckpoint.write(other.makeNetwork(), folder: fixture.folder.path + "/narrow-2")
+        let wrong = try fixture.recipe(["architecture: lenet-300-100": "weights: narrow-2"])
+        #expect(failure { _ = try fixture.run(wrong, "b").execute() }.contains("expected 1 × 14 × 14"))
+    }
+
     @Test func refusesWhatDoesNotGoTogether() throws {
         let fixture = try Fixture()
         func message(

@@ -36,6 +36,25 @@ public protocol VisionConfiguration: Sendable, Hashable {
     /// - Throws: `.badData` for widths that cannot be together.
     func check(widths: [String: Int]) throws
 
+    /// Names of widths of which each must be at least as large as the one before it, whatever the others are.
+    var ascendingWidths: [String] { get }
+
+    /// Where the kept channels begin when a network is cut from some widths to smaller ones so that it computes what
+    /// the network with the other channels at zero computes: by width, 0 for those that are not named.
+    ///
+    /// - Throws: `.badData` where channels are coupled so that no neighbouring ones can stay.
+    func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int]
+
+    /// The residual blocks, in the network's order; none where nothing is added to what a block sees.
+    var residualBlocks: [ResidualBlockPlace] { get }
+
+    /// The structure without some blocks.
+    ///
+    /// - Returns: the structure, and the old name of each block that is left by its new name; nil where the family has
+    /// no
+    ///   such structure.
+    func removing(blocks: Set<String>) -> (configuration: any VisionConfiguration, oldNames: [String: String])?
+
     /// The network, with the builder's layers.
     func network(_ layers: inout LayerBuilder) -> any VisionNetwork
 }
@@ -47,6 +66,12 @@ extension VisionConfiguration {
     public static func canonicalNames(_ names: [String]) -> [String] { names }
     public mutating func read(_ fields: DetailFields) throws {}
     public func check(widths: [String: Int]) throws {}
+    public var ascendingWidths: [String] { [] }
+    public func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int] { [:] }
+    public var residualBlocks: [ResidualBlockPlace] { [] }
+    public func removing(
+        blocks: Set<String>
+    ) -> (configuration: any VisionConfiguration, oldNames: [String: String])? { nil }
 
     public var classes: Int {
         get { options.classes }

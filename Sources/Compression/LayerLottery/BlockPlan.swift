@@ -1,0 +1,85 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import Foundation
+import OrderedCollections
+
+/// The blocks that were chosen to be removed from a network, and what that saves.
+public struct BlockPlan: Sendable {
+    public let scores: BlockScores
+    public let removal: BlockRemoval
+    public let before: NetworkCost
+    public let after: NetworkCost
+
+    /// Removes the blocks with the lowest scores.
+    ///
+    /// - Throws: as ``BlockScores/lowest(_:)`` does.
+    public init(_ scores: BlockScores, removing count: Int, from architecture: VisionArchitecture) throws {
+        self.scores = scores
+        removal = try BlockRemoval(of: scores.lowest(count), from: architecture)
+        before = try Self.cost(architecture)
+        after = try Self.cost(removal.architecture)
+    }
+
+    /// Removes the fewest blocks with the lowest scores that bring the multiplications down to a budget.
+    ///
+    /// - Throws: `.badData` for a budget that not even all blocks together reach.
+    public init(_ scores: BlockScores, multiplications budget: Int, from architecture: VisionArchitecture) throws {
+        var least = try Self.cost(architecture).multiplyAccumulates
+        for count in stride(from: 1, through: scores.blocks.count, by: 1) {
+            let plan = try BlockPlan(scores, removing: count, from: architecture)
+            if plan.after.multiplyAccumulates <= budget {
+                self = plan
+                return
+            }
+            least = plan.after.multiplyAccumulates
+        }
+        throw CoppiceError(
+            .badData, field: "flops",
+            "\(budget), expected at least \(least): what is left of \(architecture.name) without all blocks that may "
+                + "be removed")
+    }
+
+    private static func cost(_ architecture: VisionArchitecture) throws -> NetworkCost {
+        let structure = try ChannelStructure(architecture)
+        return structure.cost(structure.widths)
+    }
+
+    private var removedNames: Set<String> { Set(removal.removed.map(\.name)) }
+
+    /// For other programs: `architecture`, `new_architecture` (fields of a configuration file), `removed`,
+    /// `parameters_before`, `parameters_after`, `multiplications_before`, `multiplications_after`, `blocks`
+    /// (`name`, `score`, `removed`).
+    public var json: JSON {
+        let blocks = zip(scores.blocks, scores.scores).map { block, score -> JSON in
+            .object([
+                "name": .string(block.name), "score": .number(score),
+                "removed": .bool(removedNames.contains(block.name)),
+            ])
+        }
+        return .object([
+            "architecture": .string(removal.original.description),
+            "new_architecture": VisionCheckpoint.configuration(of: removal.architecture),
+            "removed": .array(removal.removed.map { .string($0.name) }),
+            "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
+            "multiplications_before": .integer(before.multiplyAccumulates),
+            "multiplications_after": .integer(after.multiplyAccumulates),
+            "blocks": .array(blocks),
+        ])
+    }
+
+    /// A table for people.
+    public var text: String {
+        let width = scores.blocks.map(\.name.count).max() ?? 0
+        var lines = zip(scores.blocks, scores.scores).map { block, score in
+            let name = block.name + String(repeating: " ", count: width - block.name.count)
+            return "\(name)  \(String(format: "%12.5g", score))\(removedNames.contains(block.name) ? "  removed" : "")"
+        }
+        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
+        lines.append(
+            "\(removal.original) → \(removal.architecture): \(before.parameters) parameters → \(after.parameters) "
+                + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
+                + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        return lines.joined(separator: "\n")
+    }
+}

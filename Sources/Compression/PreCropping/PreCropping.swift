@@ -1,0 +1,164 @@
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+
+/// Chooses how wide each layer of an untrained network should be for a budget of parameters, of multiplications or of
+/// both, in milliseconds and without data: a smaller dense network.
+///
+/// ```swift
+/// let cropping = PreCropping(parameters: 80_000, rounding: 8)
+/// let plan = try cropping.plan(for: VisionArchitecture(named: "resnet20"))
+/// let network = plan.architecture.makeNetwork(seed: 1)
+/// ```
+///
+/// "Structured pruning is all you need for pruning CNNs at initialization" (PreCropping): the product of the layers'
+/// densities stands for the signal that gets through, and the largest one within the budget is a convex programme. The
+/// paper solves it for the densities of layers and turns these into channels; here the widths themselves are the
+/// variables, so that shortcuts and channel-wise filters are what they are (``ChannelProgram``).
+public struct PreCropping: Sendable, Hashable {
+    /// Whether layers only shrink.
+    public enum Mode: String, Sendable, Hashable, CaseIterable {
+        /// Layers shrink (PreCrop).
+        case crop
+        /// Layers may also grow, and share the same budget out anew (PreConfig).
+        case config
+    }
+
+    /// The most trained numbers; nil for any.
+    public var parameters: Int?
+    /// The most multiplications with weights for one input; nil for any.
+    public var multiplications: Int?
+    public var mode: Mode
+    /// Widths are multiples of it, but for those that stay as they are.
+    public var rounding: Int
+    /// How many times as wide a layer may become with ``Mode/config``.
+    public var growth = 2.0
+
+    /// - Precondition: at least one budget; a rounding of at least 1.
+    public init(parameters: Int? = nil, multiplications: Int? = nil, mode: Mode = .crop, rounding: Int = 1) {
+        precondition(parameters != nil || multiplications != nil, "a budget of nothing in particular")
+        precondition(rounding >= 1, "widths rounded to \(rounding)")
+        self.parameters = parameters
+        self.multiplications = multiplications
+        self.mode = mode
+        self.rounding = rounding
+    }
+
+    /// The widths with the largest Σ log p within the budgets.
+    ///
+    /// - Throws: `.badData` for a budget below what the least widths take, naming this number, and for an architecture
+    /// that
+    ///   has no widths.
+    public func plan(for architecture: VisionArchitecture) throws -> CropPlan {
+        try plan(for: ChannelStructure(architecture))
+    }
+
+    public func plan(for structure: ChannelStructure) throws -> CropPlan {
+        let program = program(structure)
+        try check(program)
+        let solution = try program.program(
+            parameters: parameters.map(Double.init), multiplications: multiplications.map(Double.init)
+        ).solve()
+        return try plan(program, solution.point, solution: solution)
+    }
+
+    /// The widths whose layers are as dense, one against the other, as given, and that use the budgets up.
+    ///
+    /// - Parameter densities: of layers, by the name of their weight; nil for one factor for all widths.
+    /// - Throws: as ``plan(for:)-(VisionArchitecture)`` does.
+    public func plan(for structure: ChannelStructure, densities: [String: Double]?) throws -> CropPlan {
+        let program = program(structure)
+        try check(program)
+        let fitted =
+            densities.map { DensityFit(program: program, densities: $0).point() }
+            ?? structure.widths.map { _ in 0 }
+        return try plan(program, filled(fitted, program), solution: nil)
+    }
+
+    /// The densities of ``WaterFilling``: of layers on their own.
+    ///
+    /// - Returns: by the name of a layer's weight.
+    public func layerDensities(_ structure: ChannelStructure) -> [String: Double] {
+        let layers = structure.entries.filter(\.isWeight)
+        let sizes = layers.map { Double($0.count(structure.widths)) }
+        var budgets: [WaterFilling.Budget] = []
+        if let parameters { budgets.append(.init(costs: sizes, limit: Double(parameters))) }
+        if let multiplications {
+            let costs = zip(sizes, layers).map { $0 * Double($1.uses) }
+            budgets.append(.init(costs: costs, limit: Double(multiplications)))
+        }
+        let solution = WaterFilling(budgets, limit: mode == .crop ? 1 : growth).solve()
+        return Dictionary(uniqueKeysWithValues: zip(layers.map(\.name), solution.densities))
+    }
+
+    /// The fraction of weights that a mask of the budget's size keeps.
+    public func keptFraction(_ structure: ChannelStructure) -> Double {
+        let parts = [
+            parameters.map { Double($0) / Double(structure.parameterCount(structure.widths)) },
+            multiplications.map { Double($0) / Double(structure.multiplications(structure.widths)) },
+        ]
+        return min(1, parts.compactMap { $0 }.min() ?? 1)
+    }
+
+    private func program(_ structure: ChannelStructure) -> ChannelProgram {
+        ChannelProgram(structure, rounding: rounding, growth: mode == .crop ? 1 : growth)
+    }
+
+    private func check(_ program: ChannelProgram) throws {
+        let structure = program.structure
+        func require(_ field: String, _ budget: Int?, _ least: Int) throws {
+            guard let budget else { return }
+            guard budget >= least else {
+                throw CoppiceError(
+                    .badData, field: field,
+                    "\(budget), expected at least \(least): what \(structure.architecture.name) takes with "
+                        + (rounding == 1 ? "one channel" : "\(rounding) channels") + " of each width")
+            }
+        }
+        try require("parameters", parameters, structure.parameterCount(program.least))
+        try require("flops", multiplications, structure.multiplications(program.least))
+    }
+
+    /// Moves all logarithms by the same amount, within their bounds, until a budget is used up.
+    private func filled(_ point: [Double], _ program: ChannelProgram) -> [Double] {
+        let widths = program.structure.widths
+        func moved(_ amount: Double) -> [Double] {
+            point.indices.map { index in
+                let low = log(Double(program.least[index]) / Double(widths[index]))
+                let high = log(Double(program.most[index]) / Double(widths[index]))
+                return min(high, max(low, point[index] + amount))
+            }
+        }
+        let budgets = program.program(
+            parameters: parameters.map(Double.init), multiplications: multiplications.map(Double.init)
+        ).posynomials
+        var (low, high) = (-40.0, 40.0)
+        for _ in 0..<80 {
+            let middle = (low + high) / 2
+            let candidate = ordered(moved(middle), program)
+            if budgets.allSatisfy({ $0.value(candidate) <= $0.limit }) { low = middle } else { high = middle }
+        }
+        return ordered(moved(low), program)
+    }
+
+    private func plan(
+        _ program: ChannelProgram, _ point: [Double], solution: GeometricProgram.Solution?
+    ) throws -> CropPlan {
+        let exact = program.widths(ordered(point, program))
+        let rounded = WidthRounding(
+            program, rounding: rounding, parameters: parameters, multiplications: multiplications)(exact)
+        guard let widths = rounded else { throw GeometricProgram.infeasible }
+        return try CropPlan(
+            structure: program.structure, widths: widths, exactWidths: exact, residual: solution?.residual)
+    }
+
+    /// The point with widths that must not get narrower raised where they would.
+    private func ordered(_ point: [Double], _ program: ChannelProgram) -> [Double] {
+        let widths = program.structure.widths
+        var point = point
+        for (lower, upper) in program.structure.ascents {
+            point[upper] = max(point[upper], point[lower] + log(Double(widths[lower]) / Double(widths[upper])))
+        }
+        return point
+    }
+}

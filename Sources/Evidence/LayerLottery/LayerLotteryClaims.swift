@@ -1,0 +1,181 @@
+import CoppiceCompression
+import CoppiceModels
+import OrderedCollections
+
+extension LayerLotteryMeasurement {
+    /// What the paper says, and whether it is so here.
+    package var claims: [Claim] {
+        [
+            ticketsWin, betterThanFilters, noWorseThanShallower, retrainingMatters, normsPickOneStage, cost,
+            corrupted,
+        ]
+    }
+
+    /// Above the dense network, in points.
+    private func gain(_ arm: Arm, _ count: Int) -> Double { 100 * (accuracy(arm, count) - denseAccuracy) }
+
+    private func blocks(_ count: Int) -> String { count == 1 ? "1 block" : "\(count) blocks" }
+
+    private var ticketsWin: Claim {
+        Claim(
+            id: "tickets-win", statement: "Networks that lose blocks before training are as accurate as the whole one.",
+            paper: "ResNet-32, CIFAR-10, GraSP: +0.40, +0.72, +0.34, +0.41, +0.12 points with 1 to 5 blocks less.",
+            criterion: "GraSP's tickets are at most a point below the dense network.",
+            comparisons: counts.map { count in
+                Comparison("GraSP − dense, \(blocks(count))", gain(.grasp, count), .atLeast, -1, unit: "points")
+            },
+            remark: "SNIP: \(counts.map { signed(gain(.snip, $0)) }.joined(separator: ", ")); random blocks: "
+                + "\(counts.map { signed(gain(.random, $0)) }.joined(separator: ", ")) points.")
+    }
+
+    private func signed(_ value: Double) -> String { (value > 0 ? "+" : "") + MarkupText.number(value, digits: 2) }
+
+    private var betterThanFilters: Claim {
+        let ends = Set([counts.min() ?? 1, counts.max() ?? 1]).sorted()
+        return Claim(
+            id: "better-than-filters", statement: "Removing blocks is better than removing single filters.",
+            paper: "Filters at the tickets' size: −0.11 points with GraSP.",
+            criterion:
+                "GraSP's tickets are at most 0.2 points below the network without filters at the fewest blocks, and at "
+                + "least 0.5 above at the most.",
+            comparisons: ends.map { count in
+                Comparison(
+                    "blocks − filters, \(blocks(count))", 100 * (accuracy(.grasp, count) - accuracy(.filters, count)),
+                    .atLeast, count == ends.first ? -0.2 : 0.5, unit: "points")
+            }, remark: "Filters go until as many parameters are left, not as many filters.")
+    }
+
+    private var noWorseThanShallower: Claim {
+        let usual = counts.filter { accuracy(.shallower, $0).isFinite }
+        let statement = "A ticket is no worse than the usual network with as many blocks."
+        let criterion = "GraSP's ticket is at most a point below the usual shallower network, trained from scratch."
+        guard !usual.isEmpty else {
+            return Claim(
+                id: "no-worse-than-shallower", statement: statement, paper: "Not compared.", criterion: criterion,
+                notMeasured: "no count of blocks removes equally many from each stage")
+        }
+        return Claim(
+            id: "no-worse-than-shallower", statement: statement, paper: "Not compared.", criterion: criterion,
+            comparisons: usual.map { count in
+                Comparison(
+                    "GraSP − shallower, \(blocks(count))",
+                    100 * (accuracy(.grasp, count) - accuracy(.shallower, count)),
+                    .atLeast, -1, unit: "points")
+            })
+    }
+
+    private var retrainingMatters: Claim {
+        Claim(
+            id: "retraining-matters",
+            statement: "What is left has to be trained: removing blocks afterwards is no way.",
+            paper: "Implied by both algorithms.",
+            criterion: "Without further training, the trained network loses at least five points, at the most blocks.",
+            comparisons: [counts.max() ?? 1].map { count in
+                Comparison(
+                    "dense − after training, \(blocks(count))", -gain(.afterTraining, count), .atLeast, 5,
+                    unit: "points")
+            },
+            remark: counts.map { "\(blocks($0)): \(signed(gain(.afterTraining, $0))) points" }.joined(separator: ", ")
+                + ".")
+    }
+
+    /// The largest part of a seed's victims that is of one stage.
+    private var concentrations: [Double] {
+        normVictims.map { stages in
+            let counts = stages.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+            return stages.isEmpty ? .nan : Double(counts.values.max() ?? 0) / Double(stages.count)
+        }
+    }
+
+    private var normsPickOneStage: Claim {
+        Claim(
+            id: "norms-pick-one-stage",
+            statement: "The L1 norm takes its blocks from one stage, so it is no criterion.",
+            paper: "Norms differ by stage; shown for trained networks.",
+            criterion: "At least 80 % of the blocks with the smallest norms are of one stage, on each seed.",
+            comparisons: zip(seeds, concentrations).map { seed, part in
+                Comparison("part of one stage, \(blocks(counts.max() ?? 1)), seed \(seed)", part, .atLeast, 0.8)
+            })
+    }
+
+    private var cost: Claim {
+        let count = counts.max() ?? 1
+        let own = runs.filter { $0.arm == .grasp && $0.count == count }
+        return Claim(
+            id: "cheaper", statement: "Multiplications fall with the blocks that go.",
+            paper: "ResNet-32 without 4 blocks: −34 % FLOPs, −30 % memory, 1.57 times the training speed.",
+            criterion: "\(blocks(count)) less save at least 25 % of the multiplications, on each seed.",
+            comparisons: own.map {
+                Comparison("multiplications saved, seed \($0.seed)", 1 - $0.multiplicationPart, .atLeast, 0.25)
+            },
+            remark: "Reports hold no times; `coppice prune-blocks --measure` measures both networks side by side.")
+    }
+
+    private var corrupted: Claim {
+        Claim(
+            id: "robustness", statement: "Tickets are more robust to corrupted images.",
+            paper: "CIFAR-10-C: up to +1.61 (ResNet-32) and +3.73 points (ResNet-56).",
+            criterion: "The same on CIFAR-10-C.", notMeasured: "it needs CIFAR-10-C")
+    }
+
+    var tables: [ExperimentReport.Table] {
+        let rows = Arm.allCases.flatMap { arm in
+            counts.compactMap { count -> [String]? in
+                let own = runs.filter { $0.arm == arm && $0.count == count }
+                guard !own.isEmpty else { return nil }
+                return [
+                    arm.rawValue, "\(count)", statistics(arm, count).percent, signed(gain(arm, count)),
+                    MarkupText.percent(SeedStatistics(own.map(\.parameterPart)).mean),
+                    MarkupText.percent(SeedStatistics(own.map(\.multiplicationPart)).mean),
+                    own.map { $0.removed.isEmpty ? "" : $0.removed.joined(separator: " ") }.joined(separator: " / "),
+                ]
+            }
+        }
+        let dense = ["dense", "0", SeedStatistics(denseAccuracies).percent, "0", "100.0 %", "100.0 %", ""]
+        return [
+            .init(
+                title: "Accuracy over \(seeds.count) seeds",
+                HTMLTable(
+                    head: [
+                        "network", "blocks less", "test accuracy, %", "against dense", "parameters", "multiplications",
+                        "removed, by seed",
+                    ], rows: [dense] + rows, numericColumns: [1, 2, 3, 4, 5]))
+        ]
+    }
+
+    var illustrations: [ExperimentReport.Illustration] {
+        let series = Arm.allCases.filter { $0 != .shallower }.map { arm in
+            LineChart.Series(
+                name: arm.rawValue,
+                points: [(x: 0, y: denseAccuracy)] + counts.map { (x: Double($0), y: accuracy(arm, $0)) })
+        }
+        return [
+            .init(
+                id: "accuracy",
+                LineChart(
+                    title: "Test accuracy by the number of removed blocks",
+                    summary: "Mean test accuracy of each arm by the number of removed blocks; 0 is the dense network.",
+                    horizontalTitle: "blocks less", verticalTitle: "test accuracy", series: series),
+                caption: "Means over seeds. Filters: at the size of GraSP's ticket.")
+        ]
+    }
+
+    var notes: [String] {
+        ["Rewinding after training (LayerLottery.rewoundTicket) was not compared: it trains every network twice."]
+    }
+
+    var json: JSON {
+        .object([
+            "dense_accuracy": .array(denseAccuracies.map { .number($0) }),
+            "runs": .array(
+                runs.map { run in
+                    .object([
+                        "arm": .string(run.arm.rawValue), "count": .integer(run.count),
+                        "seed": .integer(Int(truncatingIfNeeded: run.seed)), "accuracy": .number(run.accuracy),
+                        "parameters": .number(run.parameterPart), "multiplications": .number(run.multiplicationPart),
+                        "removed": .array(run.removed.map { .string($0) }),
+                    ])
+                }),
+        ])
+    }
+}

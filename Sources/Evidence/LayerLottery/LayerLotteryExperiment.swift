@@ -1,0 +1,54 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+import CoppiceTraining
+
+/// Whether residual blocks can be removed before any training, and whether it matters which.
+public struct LayerLotteryExperiment: Experiment {
+    public let identifier = "layer-lottery"
+    public let title = "When Layers Play the Lottery, all Tickets Win at Initialization"
+    public let paper =
+        "Jordao et al., When Layers Play the Lottery, all Tickets Win at Initialization (2023), arXiv:2301.10835"
+    public let summary =
+        "A residual network loses blocks before training by several criteria and is trained as the whole one is; "
+        + "single filters, the usual shallower network and removal after training are compared."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let study = try Self.study(setting)
+        let measured = try LayerLotteryMeasurement(
+            study, counts: setting.isFull ? [1, 2, 3, 4, 5] : [1, 2, 3], seeds: setting.seeds, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "Blocks are scored at initialization on one batch (ten images of each class), the lowest go, and what "
+                + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, a cosine from 0.05. "
+                + "Removable are all blocks that keep the shape. Filters: single filters inside blocks go by their "
+                + "GraSP scores until as many parameters are left as in GraSP's ticket. After training: GraSP's "
+                + "blocks of the trained dense network go without further training. Accuracies are means over seeds.",
+            facts: study.facts + [
+                .init("parameters", "\(study.architecture.parameterCount)"),
+                .init("removable blocks", measured.removable.joined(separator: ", ")),
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: measured.notes, data: measured.json)
+    }
+
+    private static func study(_ setting: ExperimentSetting) throws -> ImageStudy {
+        if setting.isFull {
+            var study = try ImageStudy(
+                .photographs, architecture: VisionArchitecture(named: "resnet32"), epochs: 200, in: setting)
+            study.augmentation = .standard
+            return study
+        }
+        func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }
+        var study = try ImageStudy(
+            .fashion,
+            architecture: VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: 0.25),
+            imageCount: scaled(4_000), epochs: 5, in: setting)
+        study.batchSize = min(64, scaled(4_000))
+        return study
+    }
+}

@@ -1,0 +1,201 @@
+import CoppiceNetworks
+import CoppiceTensors
+import OrderedCollections
+
+/// How the shapes of an architecture's parameters, and what it costs to compute with them, follow from its widths.
+///
+/// ```swift
+/// let structure = try ChannelStructure(VisionArchitecture(named: "resnet20"))
+/// structure.parameterCount(structure.widths)        // 269,722
+/// structure.multiplications(structure.widths)       // 40,551,040 for one image
+/// ```
+///
+/// A width (``VisionArchitecture/widths``) stands for all layers that are tied to it: what a shortcut adds, what
+/// filters channels one by one, what normalizes or reads them.
+public struct ChannelStructure: Sendable {
+    /// A parameter or a state tensor.
+    public struct Entry: Sendable, Hashable {
+        public var name: String
+        public var axes: [ChannelExtent]
+        /// Whether it is trained.
+        public var isTrainable: Bool
+        /// How often each element is multiplied for one input: output pixels of a convolution, 1 in a linear layer, 0
+        /// in what is neither.
+        public var uses: Int
+
+        /// Whether it is the weight of a convolution or a linear layer.
+        public var isWeight: Bool { uses > 0 }
+
+        /// Elements in a network of some widths.
+        public func count(_ widths: [Int]) -> Int { axes.reduce(1) { $0 * $1(widths) } }
+    }
+
+    public let architecture: VisionArchitecture
+    /// Names of the widths, in the order of the network.
+    public let names: [String]
+    /// The architecture's own widths.
+    public let widths: [Int]
+    /// Parameters, then state, in the network's order.
+    public let entries: [Entry]
+    /// Pairs of widths of which the second must be at least the first.
+    public let ascents: [(lower: Int, upper: Int)]
+
+    /// Finds the structure by building the network with other widths and comparing shapes, and by one pass of a network
+    /// of one channel everywhere.
+    ///
+    /// - Throws: `.badData` for an architecture that has no widths to choose.
+    public init(_ architecture: VisionArchitecture) throws {
+        guard !architecture.widths.isEmpty else {
+            throw CoppiceError(
+                .badData, field: "architecture",
+                "\(architecture.name) has no channels to choose, expected a convolutional or fully connected network")
+        }
+        self.architecture = architecture
+        names = Array(architecture.widths.keys)
+        widths = Array(architecture.widths.values)
+        let ascending = architecture.configuration.ascendingWidths.compactMap(names.firstIndex(of:))
+        ascents = zip(ascending, ascending.dropFirst()).map { ($0, $1) }
+        let probe = WidthProbe(architecture, names: names)
+        let uses = probe.uses()
+        entries = try probe.extents(widths).map { own in
+            Entry(name: own.name, axes: own.axes, isTrainable: own.isTrainable, uses: uses[own.name] ?? 0)
+        }
+    }
+
+    /// Numbers that are trained, in a network of some widths. O(parameters).
+    public func parameterCount(_ widths: [Int]) -> Int {
+        entries.reduce(0) { $0 + ($1.isTrainable ? $1.count(widths) : 0) }
+    }
+
+    /// Multiplications with weights of convolutions and linear layers for one input (MACs), in a network of some
+    /// widths.
+    public func multiplications(_ widths: [Int]) -> Int {
+        entries.reduce(0) { $0 + $1.uses * $1.count(widths) }
+    }
+
+    /// What a network of some widths takes to store and to run.
+    public func cost(_ widths: [Int]) -> NetworkCost {
+        NetworkCost(parameters: parameterCount(widths), multiplyAccumulates: multiplications(widths))
+    }
+
+    /// The architecture with other widths.
+    ///
+    /// - Precondition: as many as there are.
+    /// - Throws: `.badData` for widths that are impossible.
+    public func architecture(_ widths: [Int]) throws -> VisionArchitecture {
+        precondition(widths.count == names.count, "\(widths.count) widths for \(names.count)")
+        var configuration = architecture.configuration
+        configuration.options.widths = [:]
+        let standard = try VisionArchitecture(configuration).widths
+        for (name, width) in zip(names, widths) where standard[name] != width {
+            configuration.options.widths[name] = width
+        }
+        if let sparing = try? VisionArchitecture(configuration), Array(sparing.widths.values) == widths {
+            return sparing
+        }
+        // Where a width is by default a function of others, all are named.
+        configuration.options.widths = Dictionary(uniqueKeysWithValues: zip(names, widths))
+        return try VisionArchitecture(configuration)
+    }
+}
+
+/// Builds networks of an architecture with other widths to see what follows from them.
+private struct WidthProbe {
+    private let architecture: VisionArchitecture
+    private let names: [String]
+
+    init(_ architecture: VisionArchitecture, names: [String]) {
+        self.architecture = architecture
+        self.names = names
+    }
+
+    private func network(_ widths: [Int]) -> any VisionNetwork {
+        let chosen = Dictionary(uniqueKeysWithValues: zip(names, widths))
+        var layers = LayerBuilder(unloaded: architecture.configuration.options) { chosen[$0] }
+        return architecture.configuration.network(&layers)
+    }
+
+    private func shapes(_ widths: [Int]) -> [(name: String, shape: [Int], isTrainable: Bool)] {
+        let network = network(widths)
+        return network.parameters.map { ($0.name, $0.parameter.wrappedValue.shape, $0.parameter.isTrainable) }
+            + network.stateTensors.map { ($0.name, $0.state.wrappedValue.shape, false) }
+    }
+
+    /// Shapes are affine in the widths. Two networks of random widths tell an axis of one width; where channels of
+    /// several are side by side, each width is changed alone.
+    func extents(_ own: [Int]) throws -> [(name: String, axes: [ChannelExtent], isTrainable: Bool)] {
+        var generator = RandomGenerator(seed: 1)
+        func random() -> [Int] { names.map { _ in 1024 + Int(generator.next() % 8192) } }
+        let (first, second) = (random(), random())
+        let (own, one, two) = (shapes(own), shapes(first), shapes(second))
+        func single(_ a: Int, _ b: Int) -> ChannelExtent.Term? {
+            for width in names.indices where a % first[width] == 0 && b % second[width] == 0 {
+                let multiple = a / first[width]
+                if multiple == b / second[width] { return .init(width: width, multiple: multiple) }
+            }
+            return nil
+        }
+        var result = own.indices.map { index in
+            let axes = own[index].shape.indices.map { axis -> ChannelExtent? in
+                let (a, b) = (one[index].shape[axis], two[index].shape[axis])
+                if a == b { return ChannelExtent(fixed: a) }
+                return single(a, b).map { ChannelExtent(fixed: 0, terms: [$0]) }
+            }
+            return (name: own[index].name, axes: axes, isTrainable: own[index].isTrainable)
+        }
+        let open = result.indices.flatMap { index in
+            result[index].axes.indices.filter { result[index].axes[$0] == nil }.map { (index, $0) }
+        }
+        if !open.isEmpty {
+            var sums = open.map { one[$0.0].shape[$0.1] }
+            var terms = open.map { _ in [ChannelExtent.Term]() }
+            for width in names.indices {
+                var more = first
+                more[width] += 1
+                let changed = shapes(more)
+                for (place, (index, axis)) in open.enumerated() {
+                    let multiple = changed[index].shape[axis] - one[index].shape[axis]
+                    guard multiple > 0 else { continue }
+                    terms[place].append(.init(width: width, multiple: multiple))
+                    sums[place] -= multiple * first[width]
+                }
+            }
+            for (place, (index, axis)) in open.enumerated() {
+                let extent = ChannelExtent(fixed: sums[place], terms: terms[place])
+                guard extent(second) == two[index].shape[axis], sums[place] >= 0 else {
+                    throw CoppiceError(
+                        .badData, field: result[index].name,
+                        "its shape is no sum of channels in \(architecture.name), expected one to choose widths")
+                }
+                result[index].axes[axis] = extent
+            }
+        }
+        return result.map { ($0.name, $0.axes.compactMap { $0 }, $0.isTrainable) }
+    }
+
+    /// How often an element of each convolution's and linear layer's weight is multiplied for one input.
+    func uses() -> [String: Int] {
+        let network = network(names.map { _ in 1 })
+        var counts: [String: Int] = [:]
+        let modules = network.modules
+        func weight(_ name: String) -> String { name.isEmpty ? "weight" : name + ".weight" }
+        for (name, module) in modules {
+            if let convolution = module as? Conv2d {
+                convolution.inputObserver = { input in
+                    let size = convolution.windows.outputSize(for: [input.shape[2], input.shape[3]])
+                    counts[weight(name), default: 0] += size.rows * size.columns
+                }
+            } else if let linear = module as? Linear {
+                linear.inputObserver = { input in
+                    counts[weight(name), default: 0] += input.shape.dropLast().reduce(1, *)
+                }
+            }
+        }
+        network.inUse { _ = network.outputs(.zeros([1] + architecture.inputShape)) }
+        for (_, module) in modules {
+            (module as? Conv2d)?.inputObserver = nil
+            (module as? Linear)?.inputObserver = nil
+        }
+        return counts
+    }
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+extension PreCropping.Mode: ExpressibleByArgument {}
+extension DensitySource: ExpressibleByArgument {}
+
+/// `coppice precrop`: the widths of a vision network for a budget, before it is trained.
+struct Precrop: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Choose the widths of a vision network for a budget of parameters or multiplications.",
+        discussion: """
+            The result is a smaller dense network with new weights, to be trained; with --materialize, the weights \
+            of a stored network that are left. Without --output only the table is printed. Budgets are numbers \
+            (80000, 80k, 1.5M) or parts of the network (30%).
+            """)
+
+    @OptionGroup var model: VisionArgument
+    @Option(help: ArgumentHelp("The most parameters.", valueName: "budget"))
+    var params: BudgetArgument?
+    @Option(help: ArgumentHelp("The most multiplications with weights for one image (MACs).", valueName: "budget"))
+    var flops: BudgetArgument?
+    @Option(help: "crop: layers only shrink; config: layers may also become up to twice as wide.")
+    var mode = PreCropping.Mode.crop
+    @Option(help: ArgumentHelp("Widths are multiples of it, but for those that stay as they are.", valueName: "n"))
+    var round = 1
+    @Option(help: "What decides how dense layers are, one against the other; snip and grasp need --data.")
+    var densityFrom = DensitySource.synexp
+    @Option(
+        help: ArgumentHelp("A folder of labelled images: IDX, CIFAR or a folder for each class.", valueName: "folder"))
+    var data: String?
+    @Flag(help: "Keep the weights of a stored network that are left, instead of new ones.")
+    var materialize = false
+    @Flag(help: "Measure training steps and passes of both networks, on noise.")
+    var measure = false
+    @Option(help: ArgumentHelp("Seeds new weights and the choice of images.", valueName: "n"))
+    var seed: UInt64 = 0
+    @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
+    var output: String?
+    @OptionGroup var common: CommonOptions
+
+    mutating func validate() throws {
+        if params == nil, flops == nil { throw ValidationError("expected --params, --flops or both") }
+        if round < 1 { throw ValidationError("--round: expected at least 1, found \(round)") }
+        if densityFrom.needsData, data == nil {
+            throw ValidationError("--density-from \(densityFrom.rawValue): expected --data beside it")
+        }
+        if !densityFrom.needsData, data != nil {
+            throw ValidationError("--data: is for --density-from snip or grasp")
+        }
+    }
+
+    func run() throws {
+        common.apply()
+        let (architecture, checkpoint) = try model.open()
+        if materialize, checkpoint == nil {
+            throw CoppiceError(
+                .usage, source: model.network, "--materialize needs the weights of a stored network")
+        }
+        let plan = try plan(architecture, checkpoint)
+        let network = try network(plan, checkpoint)
+        if let output {
+            try VisionCheckpoint.write(
+                network, architecture: plan.architecture, normalization: checkpoint?.normalization, folder: output)
+        }
+        let speeds =
+            measure ? try SpeedComparison(architecture.makeNetwork(seed: seed), network, seed: seed) : nil
+        if common.json {
+            guard case .object(var fields) = plan.json else { return }
+            fields["output"] = output.map { .string($0) } ?? .null
+            if let speeds { fields["seconds"] = speeds.json }
+            try Output.json(.object(fields))
+        } else {
+            try Output.line(plan.text)
+            if let speeds { try Output.line(speeds.text) }
+            if let output { try Output.line("\(output): \(materialize ? "the weights that are left" : "new weights")") }
+        }
+    }
+
+    private func plan(_ architecture: VisionArchitecture, _ checkpoint: VisionCheckpoint?) throws -> CropPlan {
+        let structure = try ChannelStructure(architecture)
+        var cropping = PreCropping(parameters: Int.max, mode: mode, rounding: round)
+        cropping.parameters = params?.count(of: structure.parameterCount(structure.widths))
+        cropping.multiplications = flops?.count(of: structure.multiplications(structure.widths))
+        switch densityFrom {
+        case .synexp: return try cropping.plan(for: structure)
+        case .synexpLayers:
+            return try cropping.plan(for: structure, densities: cropping.layerDensities(structure))
+        case .uniform: return try cropping.plan(for: structure, densities: nil)
+        case .erk, .synflow, .snip, .grasp:
+            let batches = try data.map {
+                [
+                    try VisionArgument.batch(
+                        $0, for: architecture, normalization: checkpoint?.normalization, imagesPerClass: 10, seed: seed)
+                ]
+            }
+            let densities = try densityFrom.densities(
+                of: architecture, kept: cropping.keptFraction(structure), seed: seed, batches: batches ?? [])
+            return try cropping.plan(for: structure, densities: densities)
+        }
+    }
+
+    private func network(_ plan: CropPlan, _ checkpoint: VisionCheckpoint?) throws -> any VisionNetwork {
+        guard materialize, let checkpoint else { return plan.architecture.makeNetwork(seed: seed) }
+        return try ChannelCropping(plan.structure, to: plan.widths)(checkpoint.network())
+    }
+}

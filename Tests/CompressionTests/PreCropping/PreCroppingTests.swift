@@ -1,0 +1,127 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+import Testing
+
+@Suite struct PreCroppingTests {
+    private static let names = [
+        "resnet20", "resnet20-projected", "vgg16-bn", "mobilenet-v2-cifar", "lenet-5", "wrn-16-4",
+    ]
+
+    @Test(arguments: names, [0.5, 0.2])
+    func budgetsAreMetWithinOneChannel(name: String, part: Double) throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: name))
+        let budget = Int(part * Double(structure.parameterCount(structure.widths)))
+        let plan = try PreCropping(parameters: budget).plan(for: structure)
+        #expect((plan.residual ?? 1) < 1e-9)
+        #expect(plan.after.parameters <= budget)
+        #expect(plan.architecture.parameterCount == plan.after.parameters)
+        #expect(Array(plan.architecture.widths.values) == plan.widths)
+        #expect(zip(plan.widths, structure.widths).allSatisfy { $0 >= 1 && $0 <= $1 })
+        // No width could have one more channel.
+        for index in plan.widths.indices where plan.widths[index] < structure.widths[index] {
+            var more = plan.widths
+            more[index] += 1
+            let isOrdered = structure.ascents.allSatisfy { more[$0.lower] <= more[$0.upper] }
+            #expect(structure.parameterCount(more) > budget || !isOrdered)
+        }
+    }
+
+    @Test func bothBudgetsAreKept() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "resnet20-projected"))
+        let (parameters, multiplications) = (100_000, 10_000_000)
+        let plan = try PreCropping(parameters: parameters, multiplications: multiplications).plan(for: structure)
+        #expect(plan.after.parameters <= parameters && plan.after.multiplyAccumulates <= multiplications)
+        // Parameters alone leave early layers wide, multiplications alone late ones.
+        let small = try PreCropping(parameters: 60_000).plan(for: structure)
+        let fast = try PreCropping(multiplications: 9_000_000).plan(for: structure)
+        func ratio(_ plan: CropPlan) -> Double { Double(plan.widths[0]) / Double(plan.widths[plan.widths.count - 1]) }
+        #expect(ratio(small) > ratio(fast))
+    }
+
+    @Test func sameLayersGetTheSameWidths() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "resnet56-projected"))
+        let cropping = PreCropping(parameters: 200_000)
+        let program = ChannelProgram(structure)
+        let solution = try program.program(parameters: Double(200_000), multiplications: nil).solve()
+        let inner = structure.names.indices.filter { structure.names[$0].hasPrefix("layer3.") }.dropFirst(2)
+        let points = inner.map { solution.point[$0] }
+        #expect((points.max() ?? 0) - (points.min() ?? 1) < 1e-6)
+        let widths = try cropping.plan(for: structure).widths
+        let chosen = inner.map { widths[$0] }
+        #expect((chosen.max() ?? 0) - (chosen.min() ?? 0) <= 1)
+    }
+
+    @Test func theChosenWidthsBeatOneFactorForAll() throws {
+        for name in Self.names {
+            let structure = try ChannelStructure(VisionArchitecture(named: name))
+            let cropping = PreCropping(parameters: structure.parameterCount(structure.widths) / 5)
+            let uniform = try cropping.plan(for: structure, densities: nil)
+            #expect(try cropping.plan(for: structure).logDensity >= uniform.logDensity - 1e-9, "\(name)")
+        }
+    }
+
+    @Test func roundingKeepsMultiplesAndFullWidths() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "vgg16-bn", widthMultiplier: 0.3))
+        let plan = try PreCropping(multiplications: 12_000_000, rounding: 8).plan(for: structure)
+        #expect(plan.after.multiplyAccumulates <= 12_000_000)
+        for (new, old) in zip(plan.widths, structure.widths) { #expect(new % 8 == 0 || new == old) }
+    }
+
+    @Test func layersMayGrow() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "vgg11-bn"))
+        let budget = structure.parameterCount(structure.widths)
+        let plan = try PreCropping(parameters: budget, mode: .config).plan(for: structure)
+        #expect(plan.after.parameters <= budget && plan.logDensity > 0)
+        #expect(plan.widths[0] > structure.widths[0] && plan.widths[0] <= 2 * structure.widths[0])
+        let same = try PreCropping(parameters: budget).plan(for: structure)
+        #expect(same.widths == structure.widths && same.note != nil)
+    }
+
+    @Test func shortcutsThatArePaddedStayInOrder() throws {
+        for part in [0.5, 0.1, 0.05] {
+            let structure = try ChannelStructure(VisionArchitecture(named: "resnet20"))
+            let budget = Int(part * Double(structure.parameterCount(structure.widths)))
+            for densities in [nil, PreCropping(parameters: budget).layerDensities(structure)] {
+                let plan = try PreCropping(parameters: budget).plan(for: structure, densities: densities)
+                #expect(plan.after.parameters <= budget)
+                #expect(structure.ascents.allSatisfy { plan.widths[$0.lower] <= plan.widths[$0.upper] })
+            }
+        }
+    }
+
+    @Test func densitiesOfAMaskAreFollowed() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "vgg11-bn", widthMultiplier: 0.25))
+        let architecture = structure.architecture
+        let cropping = PreCropping(parameters: structure.parameterCount(structure.widths) / 4)
+        let densities = try DensitySource.synflow.densities(
+            of: architecture, kept: cropping.keptFraction(structure), seed: 1)
+        #expect(densities.count == structure.entries.count(where: \.isWeight))
+        let total = structure.entries.filter(\.isWeight).reduce(0.0) {
+            $0 + Double($1.count(structure.widths)) * (densities[$1.name] ?? .nan)
+        }
+        let weights = structure.entries.filter(\.isWeight).reduce(0) { $0 + $1.count(structure.widths) }
+        #expect(abs(total / Double(weights) - cropping.keptFraction(structure)) < 1e-3)
+        let plan = try cropping.plan(for: structure, densities: densities)
+        #expect(plan.after.parameters <= cropping.parameters ?? 0)
+        // A layer that is denser by far stays denser.
+        let layers = plan.layers
+        let order = layers.indices.sorted {
+            densities[layers[$0].name + ".weight"]! < densities[layers[$1].name + ".weight"]!
+        }
+        let (sparsest, densest) = (layers[order[0]], layers[order[order.count - 1]])
+        #expect(sparsest.density < densest.density)
+    }
+
+    @Test func whatIsTooSmallIsSaid() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "resnet20"))
+        #expect {
+            try PreCropping(parameters: 10).plan(for: structure)
+        } throws: { error in
+            guard let error = error as? CoppiceError else { return false }
+            return error.field == "parameters" && error.description.contains("expected at least")
+        }
+        #expect(throws: CoppiceError.self) { try ChannelStructure(VisionArchitecture(named: "fastgrnn")) }
+    }
+}
