@@ -7,11 +7,13 @@ import Testing
     private func measurement(
         _ accuracies: [LayerLotteryMeasurement.Arm: Double], stages: [Int] = [2, 2, 2], saved: Double = 0.3
     ) -> LayerLotteryMeasurement {
-        let runs = [1, 2, 3].flatMap { count in
-            LayerLotteryMeasurement.Arm.allCases.filter { $0 != .shallower || count == 3 }.map { arm in
-                LayerLotteryMeasurement.Run(
-                    arm: arm, count: count, seed: 1, accuracy: accuracies[arm] ?? 0.8, parameterPart: 0.7,
-                    multiplicationPart: 1 - saved, removed: [])
+        var runs: [LayerLotteryMeasurement.Run] = []
+        for count in [1, 2, 3] {
+            for arm in LayerLotteryMeasurement.Arm.allCases where arm != .shallower || count == 3 {
+                runs.append(
+                    .init(
+                        arm: arm, count: count, seed: 1, accuracy: accuracies[arm] ?? 0.8, parameterPart: 0.7,
+                        multiplicationPart: 1 - saved, removed: []))
             }
         }
         return LayerLotteryMeasurement(

@@ -8,13 +8,15 @@ import Testing
     private func measurement(
         _ accuracies: [PrecroppingMeasurement.Arm: Double], residual: Double = 1e-12, part: Double = 0
     ) -> PrecroppingMeasurement {
-        let runs = [0.3, 0.1].flatMap { budget in
-            [1, 2].flatMap { seed in
-                PrecroppingMeasurement.Arm.allCases.map { arm in
-                    PrecroppingMeasurement.Run(
-                        arm: arm, budget: budget, seed: seed,
-                        accuracy: (accuracies[arm] ?? 0.6) + (seed == 1 ? 0.01 : -0.01),
-                        parameterPart: budget + part, multiplicationPart: 0.5)
+        var runs: [PrecroppingMeasurement.Run] = []
+        for budget in [0.3, 0.1] {
+            for seed in [1, 2] as [UInt64] {
+                for arm in PrecroppingMeasurement.Arm.allCases {
+                    let accuracy = (accuracies[arm] ?? 0.6) + (seed == 1 ? 0.01 : -0.01)
+                    runs.append(
+                        .init(
+                            arm: arm, budget: budget, seed: seed, accuracy: accuracy, parameterPart: budget + part,
+                            multiplicationPart: 0.5))
                 }
             }
         }
