@@ -33,11 +33,6 @@ public struct IterativePruning {
         self.pruneFraction = pruneFraction
     }
 
-    /// The weights kept after a level that starts with so many: ⌈p · count⌉ go.
-    public func keptCount(after count: Int) -> Int {
-        count - Int((pruneFraction * Double(count)).rounded(.up))
-    }
-
     /// Trains the dense network to the step that is rewound to.
     ///
     /// - Returns: the weights and running statistics there.
@@ -59,7 +54,8 @@ public struct IterativePruning {
             hooks: [MaskedTraining(network)])
     }
 
-    /// Runs levels until `body` has seen the given number of them; level 0 is dense.
+    /// Runs levels until `body` has seen the given number of them; level 0 is dense. Each level removes ⌈p · count⌉ of
+    /// what is left.
     ///
     /// - Parameter body: sees the trained network of a level before the next part is removed.
     public func run(
@@ -67,13 +63,23 @@ public struct IterativePruning {
         criterion: any NetworkCriterion = .magnitude, allocation: any Allocation = GlobalAllocation(),
         body: (_ level: Int) throws -> Void
     ) throws {
+        let constant = try ConstantFraction(pruneFraction, criterion: criterion, allocation: allocation)
+        try run(network, levels: levels, removing: constant, rewound: rewound, on: source, body: body)
+    }
+
+    /// Runs levels until `body` has seen the given number of them, or until nothing more goes; level 0 is dense.
+    ///
+    /// - Parameters:
+    ///   - removing: what goes after a level.
+    ///   - body: sees the trained network of a level before the next part is removed.
+    public func run(
+        _ network: PrunableNetwork, levels: Int, removing: any LevelPruning, rewound: Snapshot,
+        on source: any BatchSource, body: (_ level: Int) throws -> Void
+    ) throws {
         for level in 0...levels {
             try trainFromRewindStep(network, rewound: rewound, on: source)
             try body(level)
-            guard level < levels else { return }
-            let kept = keptCount(after: network.count - network.removedCount)
-            try network.prune(
-                by: criterion, allocation: allocation, to: Double(network.count - kept) / Double(network.count))
+            guard level < levels, try removing.removeNext(from: network) > 0 else { return }
         }
     }
 }
