@@ -3,13 +3,38 @@ import CoppiceTensors
 /// The values of a module's parameters and state at one moment, to return to.
 public struct Snapshot: Sendable {
     /// In the module's order.
-    let parameters: [Tensor]
+    public let parameters: [Tensor]
     let state: [Tensor]
 
     /// Copies all values. O(N).
     public init(of module: Module) {
         parameters = module.parameters.map { $0.parameter.wrappedValue.detached().copied() }
         state = module.stateTensors.map { $0.state.wrappedValue.copied() }
+    }
+
+    private init(parameters: [Tensor], state: [Tensor]) {
+        self.parameters = parameters
+        self.state = state
+    }
+
+    /// The values on the straight line to another snapshot of the module: (1 − α) of these and α of those, running
+    /// statistics included. Counts and other integers stay these.
+    ///
+    /// - Precondition: a snapshot of the same module.
+    public func interpolated(to other: Snapshot, at position: Double) -> Snapshot {
+        precondition(
+            parameters.map(\.shape) == other.parameters.map(\.shape) && state.count == other.state.count,
+            "snapshots of different modules")
+        func between(_ own: Tensor, _ far: Tensor) -> Tensor {
+            guard own.dataType.isFloatingPoint, position != 0 else { return own }
+            // The end is the other snapshot bit for bit.
+            return position == 1 ? far : own * (1 - position) + far * position
+        }
+        return withoutRecording {
+            Snapshot(
+                parameters: zip(parameters, other.parameters).map(between),
+                state: zip(state, other.state).map(between))
+        }
     }
 
     /// Puts the values back, bit for bit.

@@ -1,0 +1,158 @@
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// What a level of ``IterativePruning`` found: a mask, the early weights that it trains from, and the trained weights
+/// that it was cut from.
+///
+/// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019).
+public struct LotteryTicket: Sendable {
+    /// The mask of each prunable weight.
+    public var masks: [WeightMask]
+    /// W_k with the running statistics of step k.
+    public var rewound: Snapshot
+    /// W_T of the network whose smallest weights were removed last.
+    public var source: Snapshot
+
+    public init(masks: [WeightMask], rewound: Snapshot, source: Snapshot) {
+        self.masks = masks
+        self.rewound = rewound
+        self.source = source
+    }
+
+    /// Weights kept.
+    public var keptCount: Int { masks.reduce(0) { $0 + $1.keptCount } }
+
+    /// The fraction of prunable weights kept.
+    public var density: Double { Double(keptCount) / Double(masks.reduce(0) { $0 + $1.count }) }
+}
+
+/// How a ticket's sparse network is trained: by rewinding, or as a control that leaves out one part of it.
+public enum TicketBranch: Sendable {
+    /// The ticket itself: W_k under the mask, steps k to T.
+    case rewound
+    /// The mask with other initial weights, which train densely to step k first.
+    ///
+    /// The snapshot is of a network of the same distribution of weights, layer by layer.
+    case reinitialized(Snapshot)
+    /// W_k under masks of equal size in each layer, at random places.
+    case shuffled(seed: UInt64)
+    /// A mask of equal size from one pruning of a dense network's trained weights, its snapshot; W_k, steps k to T.
+    case oneShot(dense: Snapshot)
+    /// The source's weights under the mask go on at the last learning rate for as many steps (Han et al. 2015): not at
+    /// all where the schedule ends at a rate of zero.
+    case fineTuned
+    /// The source's weights under the mask take steps k to T again (Renda, Frankle and Carbin, 2020).
+    case learningRateRewound
+
+    /// A short stable name.
+    public var name: String {
+        switch self {
+        case .rewound: "rewound"
+        case .reinitialized: "reinitialized"
+        case .shuffled: "shuffled"
+        case .oneShot: "one-shot"
+        case .fineTuned: "fine-tuned"
+        case .learningRateRewound: "learning-rate-rewound"
+        }
+    }
+}
+
+extension IterativePruning {
+    /// Searches tickets: level n has (1 − p)ⁿ of the weights, rounded down at each level.
+    ///
+    /// - Parameters:
+    ///   - network: without masks.
+    ///   - levels: tickets to find, at least 1.
+    ///   - rewound: W_k; see ``trainToRewindStep(_:on:)``.
+    ///   - dense: told the trained dense network, level 0.
+    /// - Returns: a ticket for each level from 1, and the trained weights of the dense network.
+    /// - Complexity: `levels` trainings from step k on; the last ticket is found, not trained.
+    public func tickets(
+        _ network: PrunableNetwork, levels: Int, removing: (any LevelPruning)? = nil, rewound: Snapshot,
+        on source: any BatchSource, level body: (_ level: Int) throws -> Void = { _ in }
+    ) throws -> (tickets: [LotteryTicket], dense: Snapshot) {
+        let removing = try removing ?? ConstantFraction(pruneFraction)
+        var tickets: [LotteryTicket] = []
+        var dense: Snapshot?
+        for level in 0..<levels {
+            try trainFromRewindStep(network, rewound: rewound, on: source)
+            let trained = Snapshot(of: network.network)
+            if dense == nil { dense = trained }
+            try body(level)
+            guard try removing.removeNext(from: network) > 0 else { break }
+            tickets.append(LotteryTicket(masks: network.masks, rewound: rewound, source: trained))
+        }
+        return (tickets, dense ?? rewound)
+    }
+
+    /// Trains a ticket's network by a branch; the network has its masks and weights afterwards.
+    ///
+    /// - Parameter network: that of the search, with whatever masks.
+    /// - Throws: what training throws.
+    public func train(
+        _ branch: TicketBranch, of ticket: LotteryTicket, in network: PrunableNetwork, on source: any BatchSource
+    ) throws {
+        switch branch {
+        case .rewound:
+            network.setMasks(ticket.masks)
+            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
+        case .reinitialized(let initial):
+            network.setMasks(network.unpruned)
+            initial.restore(network.network)
+            let early = try trainToRewindStep(network.network, on: source)
+            network.setMasks(ticket.masks)
+            try trainFromRewindStep(network, rewound: early, on: source)
+        case .shuffled(let seed):
+            network.setMasks(
+                ticket.masks.enumerated().map { index, mask in
+                    var generator = RandomGenerator(seed: seed, stream: UInt32(truncatingIfNeeded: index))
+                    return mask.shuffled(using: &generator)
+                })
+            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
+        case .oneShot(let dense):
+            network.setMasks(network.unpruned)
+            dense.restore(network.network)
+            try network.prune(
+                by: .magnitude, to: Double(network.count - ticket.keptCount) / Double(network.count))
+            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
+        case .fineTuned:
+            network.setMasks(ticket.masks)
+            let last = training.rates.totalSteps
+            var tuning = training
+            tuning.rates.kind = .constant
+            tuning.rates.warmupSteps = 0
+            tuning.rates.peak = training.rates.rate(at: last - 1)
+            try train(network, from: ticket.source, by: tuning, steps: last..<(2 * last - rewindStep), on: source)
+        case .learningRateRewound:
+            network.setMasks(ticket.masks)
+            try train(
+                network, from: ticket.source, by: training, steps: rewindStep..<training.rates.totalSteps, on: source)
+        }
+    }
+
+    private func train(
+        _ network: PrunableNetwork, from weights: Snapshot, by training: SupervisedTraining, steps: Range<Int>,
+        on source: any BatchSource
+    ) throws {
+        weights.restore(network.network)
+        network.applyMasks()
+        var state = OptimizerState(training.optimizer, for: network.network)
+        try training.run(
+            network.network, on: source, steps: steps, state: &state, hooks: [MaskedTraining(network)])
+    }
+}
+
+extension PrunableNetwork {
+    /// Masks that keep everything.
+    var unpruned: [WeightMask] { weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) } }
+
+    /// The prunable weights of a snapshot of the network, as f32 matrices.
+    ///
+    /// - Precondition: a snapshot of this network.
+    public func values(in snapshot: Snapshot) -> [Tensor] {
+        zip(places, weights).map { place, weight in
+            snapshot.parameters[place].converted(to: .f32).contiguous().reshaped([weight.rows, weight.columns])
+        }
+    }
+}

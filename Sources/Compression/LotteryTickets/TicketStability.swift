@@ -1,0 +1,45 @@
+import CoppiceNetworks
+import CoppiceTraining
+
+/// How stable a sparse network's training is: where it ends, against the dense network's end and against a second
+/// training with its data in another order.
+///
+/// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019), section 3.
+public struct TicketStability: Sendable, Hashable {
+    /// From the dense network's trained weights to those of the sparse one trained in the same order.
+    public var toPruning: SubnetworkDistance
+    /// Between two trainings in different orders.
+    public var toDataOrder: SubnetworkDistance
+    /// From the one training in the first order to the one in the second.
+    public var path: LinearPath
+
+    /// The errors of both trainings.
+    public var ends: (Double, Double) { (path.errors[0], path.errors[path.errors.count - 1]) }
+}
+
+extension IterativePruning {
+    /// Measures the stability of a ticket's training.
+    ///
+    /// - Parameters:
+    ///   - branch: `.rewound` for the ticket itself, or a control.
+    ///   - dense: the trained dense network, in the first order.
+    ///   - network: that of the search; has the masks and weights of the second training afterwards.
+    ///   - points: networks measured on the line between both.
+    ///   - error: the error of the network as it is, such as 1 − accuracy.
+    /// - Complexity: two trainings, `points` measurements.
+    public func stability(
+        of ticket: LotteryTicket, branch: TicketBranch = .rewound, dense: Snapshot, in network: PrunableNetwork,
+        on first: any BatchSource, and second: any BatchSource, points: Int = 11,
+        error: (any SupervisedNetwork) throws -> Double
+    ) throws -> TicketStability {
+        try train(branch, of: ticket, in: network, on: first)
+        let (one, masks) = (Snapshot(of: network.network), network.masks)
+        try train(branch, of: ticket, in: network, on: second)
+        let other = Snapshot(of: network.network)
+        let trained = network.values(in: one)
+        return TicketStability(
+            toPruning: SubnetworkDistance(network.values(in: dense), trained, masks: masks),
+            toDataOrder: SubnetworkDistance(trained, network.values(in: other), masks: masks),
+            path: try LinearPath(of: network.network, from: one, to: other, points: points, error: error))
+    }
+}
