@@ -18,7 +18,7 @@ public struct Snapshot: Sendable {
     }
 
     /// The values on the straight line to another snapshot of the module: (1 − α) of these and α of those, running
-    /// statistics included. Counts and other integers stay these.
+    /// statistics included; counts and other integers are these up to the other end.
     ///
     /// - Precondition: a snapshot of the same module.
     public func interpolated(to other: Snapshot, at position: Double) -> Snapshot {
@@ -26,9 +26,9 @@ public struct Snapshot: Sendable {
             parameters.map(\.shape) == other.parameters.map(\.shape) && state.count == other.state.count,
             "snapshots of different modules")
         func between(_ own: Tensor, _ far: Tensor) -> Tensor {
-            guard own.dataType.isFloatingPoint, position != 0 else { return own }
-            // The end is the other snapshot bit for bit.
-            return position == 1 ? far : own * (1 - position) + far * position
+            // The ends are the snapshots bit for bit.
+            if position == 0 || position == 1 { return position == 0 ? own : far }
+            return own.dataType.isFloatingPoint ? own * (1 - position) + far * position : own
         }
         return withoutRecording {
             Snapshot(

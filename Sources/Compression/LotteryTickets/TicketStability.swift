@@ -13,8 +13,8 @@ public struct TicketStability: Sendable, Hashable {
     /// From the one training in the first order to the one in the second.
     public var path: LinearPath
 
-    /// The errors of both trainings.
-    public var ends: (Double, Double) { (path.errors[0], path.errors[path.errors.count - 1]) }
+    /// The mean error of both trainings.
+    public var meanError: Double { (path.errors[0] + path.errors[path.errors.count - 1]) / 2 }
 }
 
 extension IterativePruning {

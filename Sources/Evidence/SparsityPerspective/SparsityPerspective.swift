@@ -1,0 +1,69 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Whether the PQ index of a network's weights says how much can be pruned, and whether pruning by it beats pruning a
+/// constant part.
+public struct SparsityPerspective: Experiment {
+    public let identifier = "pqi-sap"
+    public let title = "Pruning Deep Neural Networks from a Sparsity Perspective"
+    public let paper =
+        "Diao, Wang, Zhan, Yang, Ding and Tarokh, Pruning Deep Neural Networks from a Sparsity Perspective (2023), "
+        + "arXiv:2302.05601"
+    public let summary =
+        "A perceptron is pruned level by level and rewound to its initial weights: by the PQ index of each layer, "
+        + "neuron or the whole network, by a constant part, and at once."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
+        let study = try size.study(in: setting)
+        let measured = try SparsityPerspectiveMeasurement(
+            study: study, size: size, seeds: setting.seeds, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "SGD with Nesterov momentum 0.9, learning rate 0.1 falling as a cosine to 0, weight decay 5e-4, gradients "
+                + "clipped to norm 1. After each training the smallest weights go and all others are rewound to "
+                + "their initial values. SAP removes ⌊d · min(γ (1 − r/d), β)⌋ of a unit's d weights, r from its PQ "
+                + "index with η = 0, β = 0.9; γ = 1 unless said. The lottery ticket removes a fifth of all weights "
+                + "(one threshold); one-shot masks come from the dense network's trained weights. Accuracies are of test "
+                + "images, after the last epoch; between densities they are interpolated over log density.",
+            facts: study.facts + [
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init("rounds of pruning", "\(size.rounds)"),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: measured.notes, data: measured.json)
+    }
+
+    /// How much is trained.
+    struct Size: Sendable {
+        var imageCount: Int?
+        var epochs: Int
+        /// Levels after the dense one.
+        var rounds: Int
+
+        static let small = Size(imageCount: 20_000, epochs: 4, rounds: 12)
+        static let paper = Size(imageCount: nil, epochs: 200, rounds: 30)
+
+        func scaled(by factor: Double) -> Size {
+            func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
+            return Size(imageCount: imageCount.map(scaled), epochs: epochs, rounds: max(2, min(rounds, scaled(rounds))))
+        }
+
+        /// The perceptron 784-128-256-10 on Fashion-MNIST.
+        func study(in setting: ExperimentSetting) throws -> ImageStudy {
+            let architecture = try VisionArchitecture(named: "lenet-300-100", widths: ["fc1": 128, "fc2": 256])
+            var study = try ImageStudy(
+                .fashion, architecture: architecture, imageCount: imageCount, epochs: epochs, in: setting)
+            study.batchSize = min(250, study.training.count)
+            study.optimizer = SGD(momentum: 0.9, weightDecay: 5e-4, looksAhead: true)
+            study.peakRate = 0.1
+            return study
+        }
+    }
+}

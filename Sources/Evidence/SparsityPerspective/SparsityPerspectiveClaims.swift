@@ -1,0 +1,166 @@
+import CoppiceCompression
+import CoppiceModels
+
+extension SparsityPerspectiveMeasurement {
+    /// What the paper says, and whether it is so here.
+    var claims: [Claim] {
+        [
+            axioms, fallsFirst, dropsWithCollapse, adaptiveMatches, adaptiveIsSparser, ratesAdapt, globalIsWorse,
+            iterativeBeatsOneShot,
+        ]
+    }
+
+    private static let figures = "Figures of accuracy and index by density, qualitatively."
+    /// Densities at which methods are compared, as far as all reach them.
+    static let densities = [0.3, 0.2, 0.1, 0.05]
+
+    private func mean(_ value: (Trial) -> Double) -> Double { SeedStatistics(trials.map(value)).mean }
+
+    /// Mean accuracy of a method at a density, NaN where a seed does not reach it.
+    private func accuracy(_ method: Method, at density: Double) -> Double {
+        mean { $0.curves[method]?.accuracy(at: density) ?? .nan }
+    }
+
+    /// A comparison of two methods' mean accuracies at each density that both reach, in points.
+    private func comparisons(_ a: Method, minus b: Method, _ relation: Comparison.Relation, _ bound: Double)
+        -> [Comparison]
+    {
+        let all = Self.densities.map { density in
+            Comparison(
+                "\(a.name) − \(b.name) at density \(MarkupText.percent(density, places: 0))",
+                (accuracy(a, at: density) - accuracy(b, at: density)) * 100, relation, bound, unit: "points")
+        }
+        let reached = all.filter { !$0.value.isNaN }
+        return reached.isEmpty ? Array(all.prefix(1)) : reached
+    }
+
+    private var axioms: Claim {
+        Claim(
+            id: "axioms", statement: "The PQ index has all six properties asked of a measure of sparsity.",
+            paper: "Theorem: Robin Hood, scaling, rising tide, cloning, Bill Gates, babies.",
+            criterion: "On the trained dense network's weights none is violated, for (1/2, 1) and (1, 2), on each seed.",
+            comparisons: trials.map { trial in
+                Comparison(
+                    "violated of \(trial.axioms.count), seed \(trial.seed)",
+                    Double(trial.axioms.count { !$0.holds }), .equal, 0)
+            },
+            remark: "Gini coefficients of the same weights: "
+                + trials.map { MarkupText.number($0.gini, digits: 3) }.joined(separator: ", ") + ".")
+    }
+
+    private var fallsFirst: Claim {
+        Claim(
+            id: "index-falls-first",
+            statement: "In the first rounds the index of retrained networks falls: redundancy goes.",
+            paper: "Abstract: decreases (the regularized phase).",
+            criterion:
+                "Over the rounds of the lottery ticket the index (1/2, 1) falls by at least 10 % before it rises for the "
+                + "first time, on each seed.",
+            comparisons: trials.map { trial in
+                Comparison(
+                    "fall, seed \(trial.seed)",
+                    (trial.curves[.lotteryTicket]?.initialFall(ofIndex: 0) ?? .nan) * 100, .atLeast, 10, unit: "%")
+            },
+            remark: "With (1, 2): "
+                + trials.map { trial in
+                    MarkupText.percent(trial.curves[.lotteryTicket]?.initialFall(ofIndex: 1) ?? .nan)
+                }.joined(separator: ", ") + ".")
+    }
+
+    private var dropsWithCollapse: Claim {
+        Claim(
+            id: "index-drops-with-collapse",
+            statement: "Pruned beyond its limit, a network collapses and its index falls again.",
+            paper: "Abstract: after rising, the index falls as the network collapses.",
+            criterion:
+                "Forced on (γ = 1.5, by layers), accuracy ends at least 10 points below its best and the index (1, 2) "
+                + "ends below its largest value since its first fall, on each seed.",
+            comparisons: trials.flatMap { trial -> [Comparison] in
+                let points = trial.curves[.forced]?.points ?? []
+                let accuracies = points.map(\.accuracy)
+                let indices = points.map { $0.indices[1] }
+                let valley = indices.indices.min { indices[$0] < indices[$1] } ?? 0
+                let largest = indices.dropFirst(min(valley, max(0, indices.count - 2))).max() ?? .nan
+                return [
+                    Comparison(
+                        "accuracy lost at the end, seed \(trial.seed)",
+                        ((accuracies.max() ?? .nan) - (accuracies.last ?? .nan)) * 100, .atLeast, 10, unit: "points"),
+                    Comparison(
+                        "last index − its largest late value, seed \(trial.seed)", (indices.last ?? .nan) - largest,
+                        .below, 0),
+                ]
+            })
+    }
+
+    private var adaptiveMatches: Claim {
+        Claim(
+            id: "sap-matches-lottery-ticket",
+            statement: "Pruning by the index of each layer is as accurate as the lottery ticket at equal density.",
+            paper: "Abstract: more efficient and more robust; figures show SAP by layers above.",
+            criterion: "The mean over seeds is at most 0.3 points below at densities of 30 % to 5 %, as far as reached.",
+            comparisons: comparisons(.layer, minus: .lotteryTicket, .atLeast, -0.3))
+    }
+
+    private var adaptiveIsSparser: Claim {
+        Claim(
+            id: "sap-is-sparser",
+            statement: "In its aggressive setting it gets sparser than the lottery ticket in as many rounds.",
+            paper: "Talk: (1, 2) prunes more than a fifth a round.",
+            criterion: "The last density of SAP (layer, (1, 2)) is at most the lottery ticket's, on each seed.",
+            comparisons: trials.map { trial in
+                Comparison(
+                    "SAP / lottery ticket, seed \(trial.seed)",
+                    (trial.curves[.layer]?.lastDensity ?? .nan) / (trial.curves[.lotteryTicket]?.lastDensity ?? .nan),
+                    .atMost, 1)
+            })
+    }
+
+    private var ratesAdapt: Claim {
+        Claim(
+            id: "rates-adapt", statement: "How much goes is not constant: less where the index is smaller.",
+            paper: "Algorithm 1.",
+            criterion:
+                "The parts that SAP (layer, (1, 2)) removes vary by at least a tenth of their mean and correlate "
+                + "positively with the index before they are removed, on each seed.",
+            comparisons: trials.flatMap { trial in
+                [
+                    Comparison(
+                        "variation, seed \(trial.seed)", trial.curves[.layer]?.variation ?? .nan, .atLeast, 0.1),
+                    Comparison(
+                        "correlation, seed \(trial.seed)", trial.curves[.layer]?.correlation(withIndex: 1) ?? .nan,
+                        .above, 0),
+                ]
+            })
+    }
+
+    private var globalIsWorse: Claim {
+        let reached = Self.densities.last { !(accuracy(.layer, at: $0) - accuracy(.global, at: $0)).isNaN }
+        let density = reached ?? 0.05
+        return Claim(
+            id: "global-is-worse-when-sparse",
+            statement: "One index for the whole network does worse than one for each layer at small densities.",
+            paper: "Talk: global SAP is worse at small densities.",
+            criterion: "At the least of the densities 30, 20, 10, 5 % that both reach the layers' mean accuracy is larger.",
+            comparisons: [
+                Comparison(
+                    "layer − global at density \(MarkupText.percent(density, places: 0))",
+                    (accuracy(.layer, at: density) - accuracy(.global, at: density)) * 100, .above, 0, unit: "points")
+            ])
+    }
+
+    private var iterativeBeatsOneShot: Claim {
+        let least = trials.first?.oneShot.lastDensity ?? .nan
+        return Claim(
+            id: "iterative-beats-one-shot", statement: "Many levels are better than one at small densities.",
+            paper: Self.figures,
+            criterion: "At the last density of the lottery ticket one-shot pruning is less accurate, mean over seeds.",
+            comparisons: [
+                Comparison(
+                    "lottery ticket − one-shot at density \(MarkupText.percent(least))",
+                    mean {
+                        ($0.curves[.lotteryTicket]?.points.last?.accuracy ?? .nan)
+                            - ($0.oneShot.points.last?.accuracy ?? .nan)
+                    } * 100, .above, 0, unit: "points")
+            ])
+    }
+}

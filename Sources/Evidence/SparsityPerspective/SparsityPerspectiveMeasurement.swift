@@ -1,0 +1,215 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// What was trained for the experiment.
+struct SparsityPerspectiveMeasurement: Sendable {
+    /// A way to prune level by level.
+    enum Method: Hashable, Sendable, CaseIterable {
+        case lotteryTicket
+        case layer, layerGentle, neuron, global
+        /// By layers, bold beyond what the bound says.
+        case forced
+
+        var name: String {
+            switch self {
+            case .lotteryTicket: "lottery ticket"
+            case .layer: "SAP, layer, (1, 2)"
+            case .layerGentle: "SAP, layer, (1/2, 1)"
+            case .neuron: "SAP, neuron, (1, 2)"
+            case .global: "SAP, global, (1, 2)"
+            case .forced: "SAP, layer, (1, 2), γ = 1.5"
+            }
+        }
+
+        func pruning() throws -> any LevelPruning {
+            switch self {
+            case .lotteryTicket: try ConstantFraction(0.2)
+            case .layer: try AdaptiveSparsity(.aggressive, scope: .layer)
+            case .layerGentle: try AdaptiveSparsity(.gentle, scope: .layer)
+            case .neuron: try AdaptiveSparsity(.aggressive, scope: .neuron)
+            case .global: try AdaptiveSparsity(.aggressive, scope: .global)
+            case .forced: try AdaptiveSparsity(.aggressive, scope: .layer, aggressiveness: 1.5)
+            }
+        }
+    }
+
+    /// One seed.
+    struct Trial: Sendable {
+        var seed: UInt64
+        var curves: [Method: DensityCurve]
+        /// Networks pruned once, to densities of the lottery ticket's.
+        var oneShot: DensityCurve
+        /// Axioms of sparsity that the trained dense weights violate, by name; all that were checked are keys.
+        var axioms: [(name: String, holds: Bool)]
+        /// The Gini coefficient of the trained dense weights.
+        var gini: Double
+    }
+
+    var size: SparsityPerspective.Size
+    var trials: [Trial]
+    var weightCount: Int
+
+    init(
+        study: ImageStudy, size: SparsityPerspective.Size, seeds: [UInt64], progress: any ProgressReporter
+    ) throws {
+        self.size = size
+        let search = try Search(study: study, size: size)
+        weightCount = try PrunableNetwork(study.makeNetwork(seed: 0)).count
+        progress.begin("dense networks", total: seeds.count, unit: "runs")
+        let starts = try sideBySide(seeds) { try search.dense(seed: $0) }
+        progress.end("done")
+
+        let jobs = seeds.indices.flatMap { place in
+            Method.allCases.map { Job(seed: place, method: $0) } + [Job(seed: place, method: nil)]
+        }
+        progress.begin("levels", total: jobs.count, unit: "runs")
+        let finished = Mutex(0)
+        let curves = try sideBySide(jobs) { job in
+            let curve = try search.curve(job.method, from: starts[job.seed], seed: seeds[job.seed])
+            finished.withLock { done in
+                done += 1
+                progress.advance(to: done, note: job.method?.name ?? "one-shot")
+            }
+            return curve
+        }
+        progress.end("done")
+        trials = try seeds.indices.map { place in
+            let own = zip(jobs, curves).filter { $0.0.seed == place }
+            let named = own.compactMap { job, curve in job.method.map { ($0, curve) } }
+            let trained = search.weights(starts[place].trained)
+            return Trial(
+                seed: seeds[place], curves: Dictionary(uniqueKeysWithValues: named),
+                oneShot: own.first { $0.0.method == nil }?.1 ?? DensityCurve(points: []),
+                axioms: try Self.axioms(of: trained), gini: try GiniIndex.value(of: trained))
+        }
+    }
+
+    private struct Job: Sendable {
+        var seed: Int
+        var method: Method?
+    }
+
+    /// The trainings of all methods.
+    private struct Search: Sendable {
+        var study: ImageStudy
+        var size: SparsityPerspective.Size
+        var pruning: IterativePruning
+
+        init(study: ImageStudy, size: SparsityPerspective.Size) throws {
+            self.study = study
+            self.size = size
+            var training = study.supervision()
+            training.clipNorm = 1
+            pruning = try IterativePruning(training: training, rewindStep: 0)
+        }
+
+        /// Initial and trained weights.
+        func dense(seed: UInt64) throws -> (initial: Snapshot, trained: Snapshot) {
+            let network = study.makeNetwork(seed: seed)
+            let initial = Snapshot(of: network)
+            try pruning.training.run(network, on: study.batches(seed: seed))
+            return (initial, Snapshot(of: network))
+        }
+
+        /// All prunable weights of a snapshot as one row.
+        func weights(_ snapshot: Snapshot) -> Tensor {
+            Tensor.concatenated(snapshot.parameters.filter { $0.rank >= 2 }.map { $0.reshaped([-1]) })
+        }
+
+        func curve(
+            _ method: Method?, from start: (initial: Snapshot, trained: Snapshot), seed: UInt64
+        ) throws -> DensityCurve {
+            let network = study.makeNetwork(seed: seed)
+            let prunable = try PrunableNetwork(network)
+            guard let method else { return try oneShot(prunable, start, seed) }
+            let removing = try method.pruning()
+            var points: [DensityCurve.Point] = []
+            for round in 0...size.rounds {
+                // The dense level is the same for all methods.
+                if round == 0 {
+                    start.trained.restore(network)
+                } else {
+                    try pruning.trainFromRewindStep(prunable, rewound: start.initial, on: study.batches(seed: seed))
+                }
+                var point = try measure(prunable)
+                let before = prunable.count - prunable.removedCount
+                let removed = round < size.rounds ? try removing.removeNext(from: prunable) : 0
+                if removed > 0 {
+                    point.removedPart = Double(removed) / Double(before)
+                    point.prunedAccuracy = study.accuracy(of: network)
+                    point.prunedIndices = try indices(prunable)
+                }
+                points.append(point)
+                if removed == 0 { break }
+            }
+            return DensityCurve(points: points)
+        }
+
+        private func oneShot(
+            _ prunable: PrunableNetwork, _ start: (initial: Snapshot, trained: Snapshot), _ seed: UInt64
+        ) throws -> DensityCurve {
+            let constant = try ConstantFraction(0.2)
+            var kept = [prunable.count]
+            for _ in 0..<size.rounds { kept.append(constant.keptCount(after: kept[kept.count - 1])) }
+            let third = max(1, size.rounds / 3)
+            let levels = [0] + stride(from: third, through: size.rounds, by: third)
+            let points = try levels.map { level in
+                start.trained.restore(prunable.network)
+                if level > 0 {
+                    // Masks of one network are nested.
+                    try prunable.prune(
+                        by: .magnitude, to: Double(prunable.count - kept[level]) / Double(prunable.count))
+                    try pruning.trainFromRewindStep(prunable, rewound: start.initial, on: study.batches(seed: seed))
+                }
+                return try measure(prunable)
+            }
+            return DensityCurve(points: points)
+        }
+
+        private func measure(_ prunable: PrunableNetwork) throws -> DensityCurve.Point {
+            DensityCurve.Point(
+                density: 1 - prunable.sparsity, accuracy: study.accuracy(of: prunable.network),
+                indices: try indices(prunable))
+        }
+
+        private func indices(_ prunable: PrunableNetwork) throws -> [Double] {
+            try [PQIndex.gentle, .aggressive].map { try $0.value(of: prunable) }
+        }
+    }
+
+    /// The six axioms of measures of sparsity on a vector's magnitudes, for both indices.
+    static func axioms(of weights: Tensor) throws -> [(name: String, holds: Bool)] {
+        try [PQIndex.gentle, .aggressive].flatMap { index in
+            let magnitudes = weights.abs()
+            let value = try index.value(of: magnitudes)
+            let count = magnitudes.count
+            let numbers = magnitudes.floats()
+            let order = numbers.indices.sorted { numbers[$0] < numbers[$1] }
+            let (poor, rich) = (order[count / 4], order[count - 1])
+            var shared = numbers
+            let gift = (numbers[rich] - numbers[poor]) * 0.4
+            (shared[rich], shared[poor]) = (numbers[rich] - gift, numbers[poor] + gift)
+            let total = numbers.reduce(0, +)
+            let fortunes = try [1, 4, 16].map { (times: Float) in
+                var own = numbers
+                own[rich] += total * times
+                return try index.value(of: Tensor(own))
+            }
+            let name = index == .gentle ? "(1/2, 1)" : "(1, 2)"
+            let doubled = try index.value(of: Tensor.concatenated([magnitudes, magnitudes]))
+            let crowd = try index.value(of: Tensor.concatenated([magnitudes, .zeros([count / 10 + 1])]))
+            return [
+                ("scaling \(name)", abs(try index.value(of: magnitudes * 37) - value) < 1e-6),
+                ("cloning \(name)", abs(doubled - value) < 1e-6),
+                ("Robin Hood \(name)", try index.value(of: Tensor(shared)) < value),
+                ("rising tide \(name)", try index.value(of: magnitudes + 0.1) < value),
+                ("Bill Gates \(name)", fortunes[0] < fortunes[1] && fortunes[1] < fortunes[2]),
+                ("babies \(name)", crowd > value),
+            ]
+        }
+    }
+}
