@@ -3,8 +3,8 @@ import CoppiceTraining
 
 /// The errors of the networks on the straight line between two trainings: how much of a barrier lies between them.
 ///
-/// Frankle, Dziugaite, Roy and Carbin, "Linear mode connectivity and the lottery ticket hypothesis" (2020): below 2 % the
-/// two lie in one basin, and the network is stable. Running statistics lie on the line too.
+/// Frankle, Dziugaite, Roy and Carbin, "Linear mode connectivity and the lottery ticket hypothesis" (2020): below 2 %
+/// the two lie in one basin, and the network is stable. Running statistics lie on the line too.
 public struct LinearPath: Sendable, Hashable {
     /// Errors from the first end to the second, at equal distances.
     public let errors: [Double]

@@ -1,5 +1,5 @@
-/// Whether a sparse network matches the dense one: as accurate, within a standard deviation of dense trainings, after no
-/// more steps.
+/// Whether a sparse network matches the dense one: as accurate, within a standard deviation of dense trainings, after
+/// no more steps.
 ///
 /// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019), section 2.
 public struct MatchingVerdict: Sendable, Hashable {

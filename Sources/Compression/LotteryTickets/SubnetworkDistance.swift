@@ -5,7 +5,8 @@ import Foundation
 /// of a ticket.
 ///
 /// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019), section 3: stability to
-/// pruning compares the ticket's training with the dense network's, stability to data order two trainings of the ticket.
+/// pruning compares the ticket's training with the dense network's, stability to data order two trainings of the
+/// ticket.
 public struct SubnetworkDistance: Sendable, Hashable {
     /// ‖a − b‖₂.
     public let euclidean: Double

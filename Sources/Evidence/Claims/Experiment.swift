@@ -26,7 +26,17 @@ public protocol Experiment: Sendable {
 public enum Experiments {
     /// In alphabetical order of their identifiers.
     public static let all: [any Experiment] = [
-        EssentialSparsity(), GrokkingTickets(), LayerLotteryExperiment(), PrecroppingExperiment(),
+        BilevelPruningExperiment(),
+        EssentialSparsity(),
+        GrokkingTickets(),
+        JourneyMatters(),
+        LayerLotteryExperiment(),
+        LotteryJackpots(),
+        MFACExperiment(),
+        StabilizingTickets(),
+        OneShotCriteria(),
+        PrecroppingExperiment(),
+        SparsityPerspective(),
     ]
 
     /// The experiment of an identifier.

@@ -3,7 +3,7 @@ import CoppiceNetworks
 import CoppiceTensors
 
 /// A way to prune a trained network at once.
-enum OneShotContestant: String, Sendable, CaseIterable {
+package enum OneShotContestant: String, Sendable, CaseIterable {
     case random
     case magnitude
     case snip = "SNIP"

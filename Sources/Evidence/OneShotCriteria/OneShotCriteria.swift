@@ -26,19 +26,19 @@ public struct OneShotCriteria: Experiment {
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
-                "Each network is trained once; every criterion prunes a copy of it. Scores are taken once, of the dense "
-                + "trained network, and one threshold is set for all weights together; nothing is trained afterwards. "
-                + "Criteria that need data see \(size.calibrationCount) training images in batches of 128; Fisher "
-                + "matrices are of \(size.gradients) gradients of \(size.gradientBatch) images, dampening 1e-5. \"with update\": "
-                + "kept weights make up for removed ones, in \(size.recomputations) sub-steps that each take gradients anew; "
-                + "\"100 rounds\": scores are taken anew 100 times. Accuracies are of test images.",
+                "Each network is trained once; every criterion prunes a copy of it. Scores are taken once, of the "
+                + "dense trained network, and one threshold is set for all weights together; nothing is trained "
+                + "afterwards. Criteria that need data see \(size.calibrationCount) training images in batches of 128; "
+                + "Fisher matrices are of \(size.gradients) gradients of \(size.gradientBatch) images, dampening 1e-5. "
+                + "\"with update\": kept weights make up for removed ones, in \(size.recomputations) sub-steps that each "
+                + "take gradients anew; \"100 rounds\": scores are taken anew 100 times. Accuracies are of test images.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", "))
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: [measured.table],
             notes: [
                 "SNIP, GraSP and SynFlow were proposed for networks before training; here they see a trained one.",
-                "No paper claims this comparison as a whole; each claim is the one that the criterion's paper makes of it.",
+                "No paper claims this comparison as a whole; each claim is one that a criterion's paper makes of it.",
             ], data: measured.json)
     }
 

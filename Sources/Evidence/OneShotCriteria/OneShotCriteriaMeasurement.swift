@@ -7,14 +7,20 @@ import OrderedCollections
 import Synchronization
 
 /// Accuracies of one trained network for each seed, pruned at once by each criterion.
-struct OneShotCriteriaMeasurement: Sendable {
-    static let sparsities = [0.5, 0.8, 0.9, 0.95, 0.98]
+package struct OneShotCriteriaMeasurement: Sendable {
+    package static let sparsities = [0.5, 0.8, 0.9, 0.95, 0.98]
 
     var seeds: [UInt64]
     /// Of the dense networks, by seed.
     var dense: [Double]
     /// Of pruned networks: by contestant, seed and sparsity.
     var accuracies: [OneShotContestant: [[Double]]]
+
+    package init(seeds: [UInt64], dense: [Double], accuracies: [OneShotContestant: [[Double]]]) {
+        self.seeds = seeds
+        self.dense = dense
+        self.accuracies = accuracies
+    }
 
     init(study: ImageStudy, size: OneShotCriteria.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
         self.seeds = seeds
@@ -86,7 +92,7 @@ struct OneShotCriteriaMeasurement: Sendable {
             gain(a, over: b, at: sparsity), relation, bound, unit: "points")
     }
 
-    var claims: [Claim] {
+    package var claims: [Claim] {
         let informed = OneShotContestant.allCases.filter { $0 != .random }
         return [
             Claim(

@@ -1,28 +1,36 @@
 import Foundation
 
 /// What was measured of a network level by level as it got sparser.
-struct DensityCurve: Sendable, Hashable {
+package struct DensityCurve: Sendable, Hashable {
     /// One level.
-    struct Point: Sendable, Hashable {
+    package struct Point: Sendable, Hashable {
         /// The part of the prunable weights that is there.
-        var density: Double
+        package var density: Double
         /// Test accuracy after training.
-        var accuracy: Double
+        package var accuracy: Double
         /// Test accuracy right after the next part is removed; NaN at the last level.
-        var prunedAccuracy = Double.nan
+        package var prunedAccuracy = Double.nan
         /// The PQ indices (1/2, 1) and (1, 2) of all weights that are there, after training.
-        var indices: [Double] = []
+        package var indices: [Double] = []
         /// The same right after the next part is removed, over the weights left.
-        var prunedIndices: [Double] = []
+        package var prunedIndices: [Double] = []
         /// The part of what was there that was removed.
-        var removedPart = Double.nan
+        package var removedPart = Double.nan
+
+        package init(density: Double, accuracy: Double, indices: [Double] = []) {
+            self.density = density
+            self.accuracy = accuracy
+            self.indices = indices
+        }
     }
 
     /// From dense to sparse.
-    var points: [Point]
+    package var points: [Point]
+
+    package init(points: [Point]) { self.points = points }
 
     /// The accuracy at a density, interpolated over its logarithm; nil beyond the measured ones.
-    func accuracy(at density: Double) -> Double? {
+    package func accuracy(at density: Double) -> Double? {
         if let exact = points.first(where: { abs($0.density - density) < 1e-9 }) { return exact.accuracy }
         for (a, b) in zip(points, points.dropFirst()) where a.density > density && density > b.density {
             let part = (log(a.density) - log(density)) / (log(a.density) - log(b.density))
@@ -32,13 +40,13 @@ struct DensityCurve: Sendable, Hashable {
     }
 
     /// The least density that was reached; NaN of nothing.
-    var lastDensity: Double { points.last?.density ?? .nan }
+    package var lastDensity: Double { points.last?.density ?? .nan }
 
     /// The parts removed between levels.
-    var removedParts: [Double] { points.map(\.removedPart).filter { !$0.isNaN } }
+    package var removedParts: [Double] { points.map(\.removedPart).filter { !$0.isNaN } }
 
     /// The standard deviation of the parts removed over their mean; NaN of fewer than two.
-    var variation: Double {
+    package var variation: Double {
         let parts = removedParts
         guard parts.count > 1 else { return .nan }
         let statistics = SeedStatistics(parts)
@@ -46,7 +54,7 @@ struct DensityCurve: Sendable, Hashable {
     }
 
     /// Pearson's correlation of the parts removed with an index before they were; NaN of fewer than two.
-    func correlation(withIndex place: Int) -> Double {
+    package func correlation(withIndex place: Int) -> Double {
         let pairs = points.filter { !$0.removedPart.isNaN }.map { ($0.indices[place], $0.removedPart) }
         let (x, y) = (SeedStatistics(pairs.map(\.0)), SeedStatistics(pairs.map(\.1)))
         guard pairs.count > 1 else { return .nan }
@@ -56,7 +64,7 @@ struct DensityCurve: Sendable, Hashable {
 
     /// By how much an index first falls: 1 − (its least value up to the one from which it only rises) / (its first),
     /// 0 where it rises at once.
-    func initialFall(ofIndex place: Int) -> Double {
+    package func initialFall(ofIndex place: Int) -> Double {
         let values = points.map { $0.indices[place] }
         guard let first = values.first, first > 0 else { return .nan }
         var least = first

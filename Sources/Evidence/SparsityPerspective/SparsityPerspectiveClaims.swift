@@ -38,7 +38,8 @@ extension SparsityPerspectiveMeasurement {
         Claim(
             id: "axioms", statement: "The PQ index has all six properties asked of a measure of sparsity.",
             paper: "Theorem: Robin Hood, scaling, rising tide, cloning, Bill Gates, babies.",
-            criterion: "On the trained dense network's weights none is violated, for (1/2, 1) and (1, 2), on each seed.",
+            criterion:
+                "On the trained dense network's weights none is violated, for (1/2, 1) and (1, 2), on each seed.",
             comparisons: trials.map { trial in
                 Comparison(
                     "violated of \(trial.axioms.count), seed \(trial.seed)",
@@ -54,8 +55,8 @@ extension SparsityPerspectiveMeasurement {
             statement: "In the first rounds the index of retrained networks falls: redundancy goes.",
             paper: "Abstract: decreases (the regularized phase).",
             criterion:
-                "Over the rounds of the lottery ticket the index (1/2, 1) falls by at least 10 % before it rises for the "
-                + "first time, on each seed.",
+                "Over the rounds of the lottery ticket the index (1/2, 1) falls by at least 10 % before it rises for "
+                + "the first time, on each seed.",
             comparisons: trials.map { trial in
                 Comparison(
                     "fall, seed \(trial.seed)",
@@ -97,7 +98,8 @@ extension SparsityPerspectiveMeasurement {
             id: "sap-matches-lottery-ticket",
             statement: "Pruning by the index of each layer is as accurate as the lottery ticket at equal density.",
             paper: "Abstract: more efficient and more robust; figures show SAP by layers above.",
-            criterion: "The mean over seeds is at most 0.3 points below at densities of 30 % to 5 %, as far as reached.",
+            criterion:
+                "The mean over seeds is at most 0.3 points below at densities of 30 % to 5 %, as far as reached.",
             comparisons: comparisons(.layer, minus: .lotteryTicket, .atLeast, -0.3))
     }
 
@@ -140,7 +142,8 @@ extension SparsityPerspectiveMeasurement {
             id: "global-is-worse-when-sparse",
             statement: "One index for the whole network does worse than one for each layer at small densities.",
             paper: "Talk: global SAP is worse at small densities.",
-            criterion: "At the least of the densities 30, 20, 10, 5 % that both reach the layers' mean accuracy is larger.",
+            criterion:
+                "At the least of the densities 30, 20, 10, 5 % that both reach the layers' mean accuracy is larger.",
             comparisons: [
                 Comparison(
                     "layer − global at density \(MarkupText.percent(density, places: 0))",

@@ -25,13 +25,13 @@ public struct StabilizingTickets: Experiment {
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
-                "A: LeNet-300-100 on Fashion-MNIST, SGD without momentum at a constant rate of 0.1, rewound to step 0. B: "
-                + "\(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate 0.1 that drops tenfold at a "
-                + "half and three quarters, weight decay 1e-4, rewound to several steps k. A level trains from step k on, "
-                + "removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
-                + "\(MarkupText.percent(size.residualFraction, places: 0)) (B) of the weights left, the smallest, one threshold for "
-                + "all, and rewinds the rest. The last layer of LeNet is not pruned. Distances are over the weights that a "
-                + "mask keeps: between the dense network's trained weights and the sparse one's (pruning), and between "
+                "A: LeNet-300-100 on Fashion-MNIST, SGD without momentum at a constant rate of 0.1, rewound to step 0. "
+                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate 0.1 that drops tenfold "
+                + "at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level trains from "
+                + "step k on, removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
+                + "\(MarkupText.percent(size.residualFraction, places: 0)) (B) of the weights left, the smallest, one "
+                + "threshold for all, and rewinds the rest. The last layer of LeNet is not pruned. Distances are over "
+                + "the weights that a mask keeps: between the dense network's trained weights and the sparse one's (pruning), and between "
                 + "two trainings in different orders of the data.",
             facts: [
                 .init("A", measured.perceptron.description), .init("B", measured.residual.description),

@@ -45,7 +45,8 @@ extension StabilizingTicketsMeasurement {
         let mean = SeedStatistics(pairs.map(\.1.ticket)).mean
         return Claim(
             id: "tickets-match",
-            statement: "On small networks tickets of a fifth of the weights reach the dense network's accuracy (k = 0).",
+            statement:
+                "On small networks tickets of a fifth of the weights reach the dense network's accuracy (k = 0).",
             paper: "Abstract: iterative pruning from initialization works on small vision tasks.",
             criterion: "The first ticket of A at a density of at most 21 % loses at most 0.3 points, mean over seeds.",
             comparisons: [
@@ -53,8 +54,9 @@ extension StabilizingTicketsMeasurement {
                     "dense − ticket at density \(MarkupText.percent(pairs.first?.1.density ?? .nan))", loss, .atMost,
                     0.3, unit: "points")
             ],
-            remark: "Within one standard deviation of the dense networks (\(MarkupText.percent(verdict.denseMean, places: 2)) "
-                + "− \(MarkupText.number(verdict.denseDeviation * 100, digits: 2)) points): "
+            remark:
+                "Within one standard deviation of the dense networks "
+                + "(\(MarkupText.percent(verdict.denseMean, places: 2)) − \(MarkupText.number(verdict.denseDeviation * 100, digits: 2)) points): "
                 + (verdict.isMatched(by: mean) ? "matching." : "not matching."))
     }
 
@@ -83,9 +85,11 @@ extension StabilizingTicketsMeasurement {
         }
         return Claim(
             id: "stability-grows",
-            statement: "The later a ticket is rewound to, the closer its trainings end to each other and to the dense one.",
+            statement:
+                "The later a ticket is rewound to, the closer its trainings end to each other and to the dense one.",
             paper: Self.figures,
-            criterion: "Both L2 distances of the ticket, means over seeds, fall from each k to the next, and at the last k "
+            criterion:
+                "Both L2 distances of the ticket, means over seeds, fall from each k to the next, and at the last k "
                 + "are at most 0.6 of those at k = 0.",
             comparisons: falls + kinds.flatMap { ratio($0.0, $0.1, $0.1, bound: 0.6) })
     }
@@ -94,7 +98,8 @@ extension StabilizingTicketsMeasurement {
         Claim(
             id: "tickets-are-stabler", statement: "Random masks of equal size are far less stable.",
             paper: Self.figures,
-            criterion: "At every k both L2 distances of the ticket are at most 0.6 of the shuffled mask's, means over seeds.",
+            criterion:
+                "At every k both L2 distances of the ticket are at most 0.6 of the shuffled mask's, means over seeds.",
             comparisons: steps.flatMap { step in
                 [
                     Comparison(
@@ -113,7 +118,8 @@ extension StabilizingTicketsMeasurement {
         Claim(
             id: "random-masks-stay-unstable", statement: "Rewinding does not make random masks stable.",
             paper: Self.figures,
-            criterion: "The shuffled mask's L2 distances at the last k are at least 0.8 of those at k = 0, means over seeds.",
+            criterion:
+                "The shuffled mask's L2 distances at the last k are at least 0.8 of those at k = 0, means over seeds.",
             comparisons: ratio(
                 "to data order", { $0.shuffled.toDataOrder.euclidean }, { $0.shuffled.toDataOrder.euclidean },
                 bound: 0.8, .atLeast)
@@ -142,7 +148,8 @@ extension StabilizingTicketsMeasurement {
             id: "rewinding-helps",
             statement: "On deeper networks tickets rewound to a step after initialization are more accurate.",
             paper: "Abstract: pruning from iteration 0 fails on deeper networks; 0.1 to 7 % of training is enough.",
-            criterion: "The tickets of B at k > 0 are at least 0.5 points above those at k = 0, mean over them and seeds.",
+            criterion:
+                "The tickets of B at k > 0 are at least 0.5 points above those at k = 0, mean over them and seeds.",
             comparisons: [
                 Comparison(
                     "k > 0 − k = 0",

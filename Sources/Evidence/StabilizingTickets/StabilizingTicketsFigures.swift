@@ -70,15 +70,18 @@ extension StabilizingTicketsMeasurement {
     }
 
     private var rewindingTable: ExperimentReport.Table {
+        func text(_ own: SeedStatistics) -> String {
+            let deviation = MarkupText.number(own.standardDeviation, digits: 2)
+            return MarkupText.number(own.mean, digits: 3) + " ± " + deviation
+        }
         func row(_ name: String, _ value: @escaping (Rewinding) -> Double, percent: Bool = false) -> [String] {
             [name]
                 + steps.map { step in
                     let own = statistics(at: step, value)
-                    return percent
-                        ? own.percent
-                        : "\(MarkupText.number(own.mean, digits: 3)) ± \(MarkupText.number(own.standardDeviation, digits: 2))"
+                    return percent ? own.percent : text(own)
                 }
         }
+        let density = MarkupText.percent(rewindings.first?.levels.last?.density ?? .nan)
         let rows = [
             row("dense, accuracy %", { $0.dense }, percent: true),
             row("ticket, accuracy %", { $0.levels.last?.ticket ?? .nan }, percent: true),
@@ -96,7 +99,7 @@ extension StabilizingTicketsMeasurement {
             row("shuffled, error barrier %", { $0.shuffled.path.barrier }, percent: true),
         ]
         return .init(
-            title: "B: the last ticket (density \(MarkupText.percent(rewindings.first?.levels.last?.density ?? .nan))) by k",
+            title: "B: the last ticket (density \(density)) by k",
             HTMLTable(
                 head: ["measured"] + steps.map { "k = \($0)" }, rows: rows,
                 numericColumns: Set(1...max(1, steps.count))))
@@ -106,8 +109,8 @@ extension StabilizingTicketsMeasurement {
         [
             "Angles are in radians. The error barrier is the largest error on the straight line between the two "
                 + "trainings less the mean error of its ends, running statistics interpolated too.",
-            "Fine-tuning goes on at the last rate for as many steps; learning-rate rewinding repeats the schedule from the "
-                + "trained weights.",
+            "Fine-tuning goes on at the last rate for as many steps; learning-rate rewinding repeats the schedule "
+                + "from the trained weights.",
         ]
     }
 
@@ -118,7 +121,8 @@ extension StabilizingTicketsMeasurement {
                 "ticket": .number(level.ticket),
                 "controls": .object(
                     OrderedDictionary(
-                        level.controls.sorted { $0.key < $1.key }.map { ($0.key, JSON.number($0.value)) }) { $1 }),
+                        level.controls.sorted { $0.key < $1.key }.map { ($0.key, JSON.number($0.value)) }
+                    ) { $1 }),
             ])
         }
         func data(_ distance: SubnetworkDistance) -> JSON {

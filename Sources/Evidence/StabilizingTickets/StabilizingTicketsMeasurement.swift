@@ -59,7 +59,8 @@ struct StabilizingTicketsMeasurement: Sendable {
         self.residual = Self.network(residual)
         let steps = size.rewindParts.map { Int((Double(residual.supervision().rates.totalSteps) * $0).rounded()) }
         // The residual networks take longest: first.
-        let jobs = seeds.flatMap { seed in steps.map { Job(seed: seed, rewindStep: $0) } }
+        let jobs =
+            seeds.flatMap { seed in steps.map { Job(seed: seed, rewindStep: $0) } }
             + seeds.map { Job(seed: $0, rewindStep: nil) }
         progress.begin("tickets", total: jobs.count, unit: "searches")
         let finished = Mutex(0)

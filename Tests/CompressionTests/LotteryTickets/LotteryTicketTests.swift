@@ -73,7 +73,8 @@ private struct Search {
         let search = try Search()
         let ticket = search.tickets[1]
         let branches: [TicketBranch] = [
-            .rewound, .reinitialized(Snapshot(of: SmallMLP(seed: 9))), .shuffled(seed: 5), .oneShot(dense: search.dense),
+            .rewound, .reinitialized(Snapshot(of: SmallMLP(seed: 9))), .shuffled(seed: 5),
+            .oneShot(dense: search.dense),
             .fineTuned, .learningRateRewound,
         ]
         #expect(Set(branches.map(\.name)).count == branches.count)

@@ -1,0 +1,80 @@
+import CoppiceEvidence
+import CoppiceModels
+import CoppiceTensors
+import Testing
+
+/// Tiny runs of the experiments about pruning on drawn images: they end, tell everything, and are repeatable.
+@Suite struct PruningExperimentTests {
+    private func report(
+        _ experiment: any Experiment, scale: Double = 0.01, data: String?, seed: UInt64 = 5
+    ) throws -> ExperimentReport {
+        var setting = ExperimentSetting(
+            languageModel: { throw CoppiceError(.internal, "no language model is asked for") }, dataFolder: data,
+            scale: scale, seed: seed)
+        setting.seedCount = 2
+        return try experiment.run(setting, progress: SilentProgress())
+    }
+
+    @Test(arguments: ["pqi-sap", "lth-rewinding", "one-shot-criteria"])
+    func tinyRunsAreCompleteAndRepeatable(identifier: String) throws {
+        let images = try DrawnImages()
+        let experiment = try Experiments.named(identifier)
+        let first = try report(experiment, data: images.path)
+        #expect(first.identifier == identifier)
+        let ids = first.claims.map(\.id)
+        #expect(Set(ids).count == ids.count && ids.count >= 5)
+        #expect(first.claims.allSatisfy { $0.verdict != .notMeasured })
+        #expect(!first.tables.isEmpty && !first.illustrations.isEmpty)
+        #expect(
+            first.tables.allSatisfy { table in
+                table.table.rows.allSatisfy { $0.count == table.table.head.count }
+            })
+        let json = first.json.serialized()
+        #expect(try report(experiment, data: images.path).json.serialized() == json)
+        #expect(try report(experiment, data: images.path, seed: 6).json.serialized() != json)
+        #expect(throws: CoppiceError.self) { try report(experiment, data: nil) }
+    }
+
+    @Test func densityCurves() {
+        var curve = DensityCurve(points: [
+            .init(density: 1, accuracy: 0.9, indices: [0.2, 0.4]),
+            .init(density: 0.5, accuracy: 0.8, indices: [0.1, 0.3]),
+            .init(density: 0.125, accuracy: 0.6, indices: [0.15, 0.2]),
+        ])
+        #expect(curve.accuracy(at: 1) == 0.9 && curve.accuracy(at: 0.5) == 0.8)
+        // Half of the way from 1/2 to 1/8 in its logarithm.
+        #expect(abs((curve.accuracy(at: 0.25) ?? 0) - 0.7) < 1e-12)
+        #expect(curve.accuracy(at: 0.1) == nil && curve.lastDensity == 0.125)
+        #expect(abs(curve.initialFall(ofIndex: 0) - 0.5) < 1e-12)
+        #expect(abs(curve.initialFall(ofIndex: 1) - 0.5) < 1e-12)
+        #expect(curve.variation.isNaN && curve.correlation(withIndex: 0).isNaN)
+        curve.points[0].removedPart = 0.5
+        curve.points[1].removedPart = 0.75
+        // Of 1/2 and 3/4: a deviation of 0.25/√2 over a mean of 0.625.
+        #expect(abs(curve.variation - 0.25 / 2.0.squareRoot() / 0.625) < 1e-12)
+        #expect(abs(curve.correlation(withIndex: 0) + 1) < 1e-9)
+        let rising = DensityCurve(points: [
+            .init(density: 1, accuracy: 0, indices: [0.2]), .init(density: 0.5, accuracy: 0, indices: [0.3]),
+            .init(density: 0.4, accuracy: 0, indices: [0.1]),
+        ])
+        #expect(rising.initialFall(ofIndex: 0) == 0)
+    }
+
+    /// Claims follow from the accuracies.
+    @Test func criteriaAreJudgedByTheirAccuracies() throws {
+        func verdicts(_ change: (OneShotContestant) -> [Double]) -> [String: Claim.Verdict] {
+            let accuracies = OneShotContestant.allCases.map { ($0, [change($0), change($0)]) }
+            let measured = OneShotCriteriaMeasurement(
+                seeds: [1, 2], dense: [0.9, 0.9], accuracies: Dictionary(uniqueKeysWithValues: accuracies))
+            return Dictionary(uniqueKeysWithValues: measured.claims.map { ($0.id, $0.verdict) })
+        }
+        // Better and better in the order of the list, and half is free.
+        let rising = verdicts { contestant in
+            let place = OneShotContestant.allCases.firstIndex(of: contestant) ?? 0
+            return [0.898, 0.5, 0.4, 0.3, 0.2].map { $0 + Double(place) * 1e-4 }
+        }
+        #expect(Set(rising.values) == [.holds])
+        let equal = verdicts { _ in [0.89, 0.5, 0.5, 0.5, 0.5] }
+        #expect(Set(equal.values) == [.doesNotHold])
+    }
+}
