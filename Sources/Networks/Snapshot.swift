@@ -32,8 +32,8 @@ public struct Snapshot: Sendable {
         }
         return withoutRecording {
             Snapshot(
-                parameters: zip(parameters, other.parameters).map(between),
-                state: zip(state, other.state).map(between))
+                parameters: zip(parameters, other.parameters).map { between($0, $1) },
+                state: zip(state, other.state).map { between($0, $1) })
         }
     }
 

@@ -10,7 +10,7 @@ import CoppiceTraining
 ///
 /// Each level sees the batches and rates of steps `rewindStep ..< end` of the training, with an optimizer that
 /// remembers nothing.
-public struct IterativePruning {
+public struct IterativePruning: Sendable {
     public var training: SupervisedTraining
     /// The step whose weights survivors go back to.
     public var rewindStep: Int

@@ -101,7 +101,7 @@ public struct PQIndex: Sendable, Hashable {
     }
 
     func sums(of values: Tensor, mask: WeightMask?) throws -> PowerSums {
-        try sums(of: values.reshaped([1, -1]), counts: [mask?.keptCount ?? values.count], mask: mask)[0]
+        try sums(of: values.reshaped([1, values.count]), counts: [mask?.keptCount ?? values.count], mask: mask)[0]
     }
 
     func rowSums(_ values: Tensor, mask: WeightMask?) throws -> [PowerSums] {

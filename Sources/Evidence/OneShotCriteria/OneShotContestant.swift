@@ -9,7 +9,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
     case snip = "SNIP"
     case grasp = "GraSP"
     case synflow = "SynFlow"
-    case synflowRounds = "SynFlow, 100 rounds"
+    case synflowRounds = "SynFlow, many rounds"
     case taylor = "Taylor"
     case diagonal = "Fisher diagonal (OBD)"
     case woodFisher = "WoodFisher"
@@ -41,11 +41,11 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
             switch self {
             case .synflowRounds:
                 let criterion = SynapticFlowCriterion(inputShape: [batches[0].inputs.count / batches[0].count])
-                for round in 1...100 {
+                for round in 1...size.rounds {
                     // The last round by the sparsity itself: an exact count.
-                    let part = Double(round) / 100
+                    let part = Double(round) / Double(size.rounds)
                     let kept = Tensor(1 - sparsity, dataType: .f64).power(part).doubles()[0]
-                    try network.prune(by: criterion, to: round == 100 ? sparsity : 1 - kept)
+                    try network.prune(by: criterion, to: round == size.rounds ? sparsity : 1 - kept)
                 }
             default:
                 try SurgeonPruning(curvature(size), recomputations: size.recomputations)

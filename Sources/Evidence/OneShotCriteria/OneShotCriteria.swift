@@ -30,8 +30,9 @@ public struct OneShotCriteria: Experiment {
                 + "dense trained network, and one threshold is set for all weights together; nothing is trained "
                 + "afterwards. Criteria that need data see \(size.calibrationCount) training images in batches of 128; "
                 + "Fisher matrices are of \(size.gradients) gradients of \(size.gradientBatch) images, dampening 1e-5. "
-                + "\"with update\": kept weights make up for removed ones, in \(size.recomputations) sub-steps that each "
-                + "take gradients anew; \"100 rounds\": scores are taken anew 100 times. Accuracies are of test images.",
+                + "\"with update\": kept weights make up for removed ones, in \(size.recomputations) sub-steps that "
+                + "each take gradients anew; \"many rounds\": scores are taken anew \(size.rounds) times. Accuracies "
+                + "are of test images.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", "))
             ],
@@ -50,6 +51,8 @@ public struct OneShotCriteria: Experiment {
         var gradients: Int
         var gradientBatch: Int
         var recomputations: Int
+        /// In which synaptic flow removes weights.
+        var rounds = 100
 
         static let small = Size(
             imageCount: 20_000, epochs: 6, calibrationCount: 1_024, gradients: 64, gradientBatch: 16, recomputations: 8)
@@ -63,6 +66,7 @@ public struct OneShotCriteria: Experiment {
             size.imageCount = imageCount.map(scaled)
             size.calibrationCount = max(128, scaled(calibrationCount))
             size.gradients = max(4, scaled(gradients))
+            size.rounds = max(2, min(rounds, scaled(rounds)))
             size.recomputations = max(1, min(recomputations, scaled(recomputations)))
             return size
         }

@@ -27,8 +27,8 @@ public struct SparsityPerspective: Experiment {
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "SGD with Nesterov momentum 0.9, learning rate 0.1 falling as a cosine to 0, weight decay 5e-4, "
-                + "gradients clipped to norm 1. After each training the smallest weights go and all others are rewound to "
-                + "their initial values. SAP removes ⌊d · min(γ (1 − r/d), β)⌋ of a unit's d weights, r from its PQ "
+                + "gradients clipped to norm 1. After each training the smallest weights go and all others are rewound "
+                + "to their initial values. SAP removes ⌊d · min(γ (1 − r/d), β)⌋ of a unit's d weights, r from its PQ "
                 + "index with η = 0, β = 0.9; γ = 1 unless said. The lottery ticket removes a fifth of all weights "
                 + "(one threshold); one-shot masks come from the dense network's trained weights. Accuracies are of "
                 + "test images, after the last epoch; between densities they are interpolated over log density.",

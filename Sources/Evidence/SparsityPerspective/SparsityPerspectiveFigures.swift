@@ -11,7 +11,8 @@ extension SparsityPerspectiveMeasurement {
     private func series(_ trial: Trial, _ value: (DensityCurve.Point) -> Double) -> [LineChart.Series] {
         Method.allCases.compactMap { method in
             trial.curves[method].map { curve in
-                .init(name: method.name, points: curve.points.map { (x: 1 - $0.density, y: value($0)) })
+                LineChart.Series(
+                    name: method.name, points: curve.points.map { (x: 1 - $0.density, y: value($0)) })
             }
         }
     }

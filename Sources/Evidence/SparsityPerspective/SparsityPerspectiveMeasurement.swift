@@ -43,10 +43,16 @@ struct SparsityPerspectiveMeasurement: Sendable {
         var curves: [Method: DensityCurve]
         /// Networks pruned once, to densities of the lottery ticket's.
         var oneShot: DensityCurve
-        /// Axioms of sparsity that the trained dense weights violate, by name; all that were checked are keys.
-        var axioms: [(name: String, holds: Bool)]
+        /// The axioms of sparsity, on the trained dense weights.
+        var axioms: [Axiom]
         /// The Gini coefficient of the trained dense weights.
         var gini: Double
+    }
+
+    /// A property that a measure of sparsity should have.
+    struct Axiom: Sendable {
+        var name: String
+        var holds: Bool
     }
 
     var size: SparsityPerspective.Size
@@ -182,8 +188,8 @@ struct SparsityPerspectiveMeasurement: Sendable {
     }
 
     /// The six axioms of measures of sparsity on a vector's magnitudes, for both indices.
-    static func axioms(of weights: Tensor) throws -> [(name: String, holds: Bool)] {
-        try [PQIndex.gentle, .aggressive].flatMap { index in
+    static func axioms(of weights: Tensor) throws -> [Axiom] {
+        try [PQIndex.gentle, .aggressive].flatMap { index -> [Axiom] in
             let magnitudes = weights.abs()
             let value = try index.value(of: magnitudes)
             let count = magnitudes.count
@@ -194,7 +200,10 @@ struct SparsityPerspectiveMeasurement: Sendable {
             let gift = (numbers[rich] - numbers[poor]) * 0.4
             (shared[rich], shared[poor]) = (numbers[rich] - gift, numbers[poor] + gift)
             let total = numbers.reduce(0, +)
-            let fortunes = try [1, 4, 16].map { (times: Float) in
+            let scaled = try index.value(of: magnitudes * 37)
+            let robbed = try index.value(of: Tensor(shared))
+            let raised = try index.value(of: magnitudes + 0.1)
+            let fortunes = try [1, 4, 16].map { (times: Float) -> Double in
                 var own = numbers
                 own[rich] += total * times
                 return try index.value(of: Tensor(own))
@@ -203,12 +212,12 @@ struct SparsityPerspectiveMeasurement: Sendable {
             let doubled = try index.value(of: Tensor.concatenated([magnitudes, magnitudes]))
             let crowd = try index.value(of: Tensor.concatenated([magnitudes, .zeros([count / 10 + 1])]))
             return [
-                ("scaling \(name)", abs(try index.value(of: magnitudes * 37) - value) < 1e-6),
-                ("cloning \(name)", abs(doubled - value) < 1e-6),
-                ("Robin Hood \(name)", try index.value(of: Tensor(shared)) < value),
-                ("rising tide \(name)", try index.value(of: magnitudes + 0.1) < value),
-                ("Bill Gates \(name)", fortunes[0] < fortunes[1] && fortunes[1] < fortunes[2]),
-                ("babies \(name)", crowd > value),
+                Axiom(name: "scaling \(name)", holds: abs(scaled - value) < 1e-6),
+                Axiom(name: "cloning \(name)", holds: abs(doubled - value) < 1e-6),
+                Axiom(name: "Robin Hood \(name)", holds: robbed < value),
+                Axiom(name: "rising tide \(name)", holds: raised < value),
+                Axiom(name: "Bill Gates \(name)", holds: fortunes[0] < fortunes[1] && fortunes[1] < fortunes[2]),
+                Axiom(name: "babies \(name)", holds: crowd > value),
             ]
         }
     }

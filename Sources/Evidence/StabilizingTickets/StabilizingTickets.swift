@@ -26,13 +26,13 @@ public struct StabilizingTickets: Experiment {
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "A: LeNet-300-100 on Fashion-MNIST, SGD without momentum at a constant rate of 0.1, rewound to step 0. "
-                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate 0.1 that drops tenfold "
-                + "at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level trains from "
-                + "step k on, removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
+                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate 0.1 that drops "
+                + "tenfold at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level "
+                + "trains from step k on, removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
                 + "\(MarkupText.percent(size.residualFraction, places: 0)) (B) of the weights left, the smallest, one "
                 + "threshold for all, and rewinds the rest. The last layer of LeNet is not pruned. Distances are over "
-                + "the weights that a mask keeps: between the dense network's trained weights and the sparse one's (pruning), and between "
-                + "two trainings in different orders of the data.",
+                + "the weights that a mask keeps: between the dense network's trained weights and the sparse one's "
+                + "(pruning), and between two trainings in different orders of the data.",
             facts: [
                 .init("A", measured.perceptron.description), .init("B", measured.residual.description),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
@@ -56,6 +56,8 @@ public struct StabilizingTickets: Experiment {
         var residualSide: Int
         var residualBlocks: Int
         var residualWidth: Int
+        /// Rounds in which synaptic flow removes weights.
+        var synflowRounds = 100
         /// k as parts of B's training, the first one 0.
         var rewindParts = [0, 0.02, 0.1]
 
@@ -74,6 +76,7 @@ public struct StabilizingTickets: Experiment {
             size.perceptronImages = perceptronImages.map(scaled)
             size.residualImages = residualImages.map(scaled)
             size.perceptronLevels = max(2, min(perceptronLevels, scaled(perceptronLevels)))
+            size.synflowRounds = max(2, min(synflowRounds, scaled(synflowRounds)))
             size.residualLevels = max(1, min(residualLevels, scaled(residualLevels)))
             return size
         }

@@ -55,8 +55,8 @@ extension StabilizingTicketsMeasurement {
                     0.3, unit: "points")
             ],
             remark:
-                "Within one standard deviation of the dense networks "
-                + "(\(MarkupText.percent(verdict.denseMean, places: 2)) − \(MarkupText.number(verdict.denseDeviation * 100, digits: 2)) points): "
+                "Within one standard deviation of the dense networks (at least "
+                + "\(MarkupText.percent(verdict.threshold, places: 2))): "
                 + (verdict.isMatched(by: mean) ? "matching." : "not matching."))
     }
 

@@ -133,7 +133,7 @@ struct StabilizingTicketsMeasurement: Sendable {
             let images = try study.training.sample(min(512, study.training.count), seed: seed)
             let criteria: [(String, any NetworkCriterion, Int)] = [
                 ("SNIP", GradientWeightCriterion(), 1),
-                ("SynFlow", SynapticFlowCriterion(inputShape: study.architecture.inputShape), 100),
+                ("SynFlow", SynapticFlowCriterion(inputShape: study.architecture.inputShape), size.synflowRounds),
             ]
             for (name, criterion, rounds) in criteria {
                 prunable.setMasks(prunable.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) })
@@ -190,7 +190,8 @@ struct StabilizingTicketsMeasurement: Sendable {
         try method.train(.reinitialized(fresh), of: ticket, in: prunable, on: batches)
         last.controls["reinitialized"] = study.accuracy(of: network)
         return Rewinding(
-            seed: seed, step: step, dense: accuracies.first ?? .nan, levels: levels.dropLast() + [last], ticket: own,
+            seed: seed, step: step, dense: accuracies.first ?? .nan, levels: Array(levels.dropLast()) + [last],
+            ticket: own,
             shuffled: shuffled)
     }
 }
