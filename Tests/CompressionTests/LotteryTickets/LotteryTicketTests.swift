@@ -179,7 +179,7 @@ private struct Search {
         _ = far.loss(images())  // moves the running statistics
         let (start, end, before) = (Snapshot(of: network), Snapshot(of: far), numbers(of: network))
         var seen: [[[Double]]] = []
-        let path = try LinearPath(of: network, from: start, to: end, points: 3) { network in
+        let path = LinearPath(of: network, from: start, to: end, points: 3) { network in
             seen.append(numbers(of: network))
             return Double(seen.count)
         }

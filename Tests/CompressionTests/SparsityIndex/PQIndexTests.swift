@@ -99,7 +99,7 @@ private let orders: [PQIndex] = [
             #expect(try index.value(of: vector(sample.map { $0 + 0.5 })) < value)
             #expect(try index.value(of: vector(sample + [0, 0, 0, 0])) > value)
             let total = sample.reduce(0, +)
-            let wealth: [Double] = try [10, 20, 40, 80].map { times in
+            let wealth = try [10, 20, 40, 80].map { (times: Float) -> Double in
                 var own = sample
                 own[rich] += total * times
                 return try index.value(of: vector(own))
