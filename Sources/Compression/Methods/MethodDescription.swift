@@ -179,5 +179,15 @@ public enum Methods {
             summary: "Sweeps sparsities and finds how much can be removed for free and where the loss breaks away.",
             recipeKey: nil, example: nil, paper: "Jaiswal et al. 2023, arXiv:2306.03805",
             evidence: "essential-sparsity"),
+        MethodDescription(
+            name: "PQ index", kind: .analysis,
+            summary: "Says by two norms how compressible weights are, and how many of them a network, layer or neuron "
+                + "can lose at a level of iterative pruning (SAP).",
+            recipeKey: nil, example: nil, paper: "Diao et al. 2023, arXiv:2302.05601", evidence: "pqi-sap"),
+        MethodDescription(
+            name: "ticket stability", kind: .analysis,
+            summary: "Tells how far trainings of a sparse network end from each other and from the dense one, and what "
+                + "barrier lies between them.",
+            recipeKey: nil, example: nil, paper: "Frankle et al. 2019, arXiv:1903.01611", evidence: "lth-rewinding"),
     ]
 }
