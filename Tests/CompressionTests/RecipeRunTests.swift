@@ -45,6 +45,27 @@ private func run(_ stages: String) throws -> RecipeRun {
         #expect(run.decisions["model.embed_tokens.weight"]?.quantization?.bits == 8)
     }
 
+    @Test(arguments: [
+        ("sparsity: 0.5, allocation: lamp", 896),
+        ("sparsity: 0.9, scope: global, floor: 40", 1612),
+        ("sparsity: 0.6, allocation: uniform+", 1075),
+        ("sparsity: 0.5, budgets: { mlp: 0.75, model.layers.0.self_attn.q_proj.weight: 0.25 }", 64 + 480 * 2 + 128),
+    ])
+    func allocationsByRecipe(options: String, removed: Int) throws {
+        var run = try run("  - prune: { method: magnitude, \(options) }")
+        try run.prune(stage: 0)
+        let masks = run.decisions.values.compactMap(\.mask)
+        #expect(masks.reduce(0) { $0 + $1.removedCount } == removed)
+        if options.contains("floor") { #expect(masks.allSatisfy { $0.keptCount >= 40 }) }
+        if options.contains("uniform+") {
+            #expect(run.decisions["model.layers.0.self_attn.q_proj.weight"]?.mask?.removedCount == 0)
+        }
+        if options.contains("budgets") {
+            #expect(run.decisions["model.layers.1.mlp.down_proj.weight"]?.mask?.removedCount == 480)
+            #expect(run.decisions["model.layers.1.self_attn.q_proj.weight"]?.mask?.removedCount == 128)
+        }
+    }
+
     @Test func theSeedDecidesRandomMasks() throws {
         func mask(_ seed: Int) throws -> WeightMask? {
             let recipe = try Recipe(yaml: "seed: \(seed)\nstages: [{prune: {method: random, sparsity: 0.5}}]")
@@ -91,6 +112,28 @@ private func run(_ stages: String) throws -> RecipeRun {
             r.yaml: stages[0].prune: wanda prunes the projections of decoder blocks, and \
             model.embed_tokens.weight is none; add it to ignore
             """
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 300 }",
+            """
+            r.yaml: stages[0].prune.floor: keeps 1112 of 1792 weights, and a sparsity of 0.5 leaves 896; expected a \
+            smaller floor or sparsity
+            """
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, budgets: { dwn_proj: 0.9 } }",
+            "r.yaml: stages[0].prune.budgets: \"dwn_proj\" matches no weight; the nearest is \"down_proj\""
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, budgets: { mlp: 0.9, layers.0: 0.1 } }",
+            """
+            r.yaml: stages[0].prune.budgets: model.layers.0.mlp.down_proj.weight is named by "mlp" and "layers.0", \
+            expected one budget
+            """
+        ),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.9, allocation: uniform+ }",
+            "r.yaml: stages[0].prune.allocation: uniform+ keeps model.layers.0.self_attn.q_proj.weight dense"
         ),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, targets: gate_proj }",

@@ -195,6 +195,70 @@ private func failure(_ yaml: String) -> String {
             """
         ),
         (
+            "stages:\n  - prune: {method: random, sparsity: 0.5, allocation: lmp}",
+            "r.yaml: line 2: stages[0].prune.allocation: unknown value \"lmp\"; did you mean \"lamp\"?"
+        ),
+        (
+            "stages:\n  - prune: {method: wanda, sparsity: 0.5, allocation: lamp}",
+            """
+            r.yaml: line 2: stages[0].prune.allocation: wanda prunes block by block, and lamp needs the scores of all; \
+            expected uniform, erk or uniform+
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, floor: 3}",
+            "r.yaml: line 2: stages[0].prune.floor: goes with scope global alone; leave it out"
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, scope: global, floor_of: model}",
+            "r.yaml: line 2: stages[0].prune.floor_of: goes with floor alone; leave it out"
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, scope: global, floor: 3, floor_of: model}",
+            """
+            r.yaml: line 2: stages[0].prune.floor_of: goes with a floor that is a share, and 3 is a count; leave it out
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, scope: global, floor: 1.5}",
+            """
+            r.yaml: line 2: stages[0].prune.floor: expected a count from 1, or a share above 0 and below 1, found 1.5
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, scope: global, floor: 0}",
+            "r.yaml: line 2: stages[0].prune.floor: expected a count from 1, or a share above 0 and below 1, found 0"
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, budgets: {mlp: 1.0}}",
+            "r.yaml: line 2: stages[0].prune.budgets.mlp: expected a number from 0.0 to below 1.0, found 1.0"
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, budgets: {}}",
+            "r.yaml: line 2: stages[0].prune.budgets: expected weight names with fractions, found none"
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, budgets: 0.5}",
+            """
+            r.yaml: line 2: stages[0].prune.budgets: expected a mapping of weight names and the fraction to remove of \
+            each, found "0.5"
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: magnitude, sparsity: 0.5, allocation: erk, budgets: {mlp: 0.5}}",
+            """
+            r.yaml: line 2: stages[0].prune.budgets: does not go with an allocation, which finds each layer's share \
+            itself; leave it out
+            """
+        ),
+        (
+            "stages:\n  - prune: {method: random, pattern: \"2:4\", budgets: {mlp: 0.5}}",
+            """
+            r.yaml: line 2: stages[0].prune.budgets: does not go with pattern 2:4, which compares within its groups; \
+            leave it out
+            """
+        ),
+        (
             "stages:\n  - prune: {method: random, sparsity: 0.5, group_size: 32}",
             """
             r.yaml: line 2: stages[0].prune.group_size: goes with pattern group alone; leave it out or set pattern \
@@ -451,9 +515,24 @@ private func failure(_ yaml: String) -> String {
                   - prune: { method: magnitude, sparsity: 0.4, scope: row, allocation: erk, targets: ["*.q_proj.*"] }
                   - prune: { method: random, sparsity: 0.3, scope: global, ignore: mlp }
                   - prune: { method: wanda, pattern: "1:4" }
+                  - prune: { method: magnitude, sparsity: 0.5, allocation: lamp }
+                  - prune: { method: magnitude, sparsity: 0.5, allocation: uniform+ }
+                  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 12 }
+                  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 0.25 }
+                  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 0.001, floor_of: model }
+                  - prune: { method: wanda, sparsity: 0.5, budgets: { "layers.0": 0.1, "*.up_proj.*": 0.7 } }
                   - quantize: { bits: 4, symmetric: false, group_size: 64, targets: mlp }
                   - quantize: { bits: 8, ignore: mlp }
                 """)
+        guard case .prune(let count) = recipe.stages[5], case .prune(let share) = recipe.stages[6],
+            case .prune(let shareOfAll) = recipe.stages[7], case .prune(let budgets) = recipe.stages[8]
+        else {
+            Issue.record("stages of other kinds")
+            return
+        }
+        #expect(count.floor == .count(12) && share.floor == .share(0.25) && shareOfAll.floor == .shareOfAll(0.001))
+        let named = budgets.budgets.map(\.pattern.text)
+        #expect(named == ["layers.0", "*.up_proj.*"])
         let described = "stages:\n" + recipe.stages.map { "  - \($0)\n" }.joined()
         #expect(try Recipe(yaml: described).stages == recipe.stages)
     }

@@ -128,13 +128,30 @@ extension Recipe.Stage: CustomStringConvertible {
                     options += ["group_size: \(length)", "group_score: \(score)"]
                 }
                 options.append("scope: \(stage.scope)")
-                if stage.scope != .global { options.append("allocation: \(stage.allocation)") }
+                if stage.scope != .global, stage.budgets.isEmpty {
+                    options.append("allocation: \(stage.allocation.rawValue)")
+                }
+                options += stage.floor?.options ?? []
+                if !stage.budgets.isEmpty {
+                    let budgets = stage.budgets.map { "\"\($0.pattern)\": \($0.amount)" }
+                    options.append("budgets: { \(budgets.joined(separator: ", ")) }")
+                }
             }
             return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"
         case .lowRank(let stage):
             return "low-rank: { \(([stage.target.description] + stage.selection.options).joined(separator: ", ")) }"
         case .quantize(let stage):
             return "quantize: { \((stage.options + stage.selection.options).joined(separator: ", ")) }"
+        }
+    }
+}
+
+extension LayerFloor {
+    fileprivate var options: [String] {
+        switch self {
+        case .count(let count): ["floor: \(count)"]
+        case .share(let share): ["floor: \(share)"]
+        case .shareOfAll(let share): ["floor: \(share)", "floor_of: model"]
         }
     }
 }

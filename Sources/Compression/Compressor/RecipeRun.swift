@@ -88,6 +88,14 @@ public struct RecipeRun {
         guard case .prune(let options) = stage else { return }
         let method = options.pruningMethod(seed: recipe.seed)
         for weight in weights { try method.granularity.check(weight) }
+        do {
+            try method.allocation.check(weights, sparsity: method.sparsity)
+        } catch let error as CoppiceError {
+            throw CoppiceError(
+                .badData, source: recipe.source,
+                field: ([field] + [error.field].compactMap { $0 }).joined(separator: "."),
+                error.message)
+        }
         guard method.criterion.needsInputNorms else { return }
         if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
             throw CoppiceError(

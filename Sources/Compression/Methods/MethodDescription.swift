@@ -98,10 +98,43 @@ public enum Methods {
             paper: "Gupta et al. 2022, arXiv:2209.14624; Jaiswal et al. 2023, arXiv:2306.03805",
             evidence: "essential-sparsity"),
         MethodDescription(
+            name: "global with a floor", kind: .allocation,
+            summary:
+                "One threshold for the whole model, but every matrix keeps a number or share of its largest weights, "
+                + "against layer collapse.",
+            recipeKey: "prune.floor: 64 | 0.01, prune.floor_of: layer | model",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.9, scope: global, floor: 0.01}}]",
+            paper: "Gupta et al. 2022, arXiv:2209.14624", evidence: nil),
+        MethodDescription(
+            name: "lamp", kind: .allocation,
+            summary: "One threshold on squared weights over the sum of what is left of their matrix, so that scales of "
+                + "matrices do not count and none is emptied.",
+            recipeKey: "prune.allocation: lamp",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: lamp}}]",
+            paper: "Lee et al. 2021, arXiv:2010.07611", evidence: nil),
+        MethodDescription(
+            name: "uniform+", kind: .allocation,
+            summary: "Every matrix loses the same fraction, but the first none and the last four fifths at most.",
+            recipeKey: "prune.allocation: uniform+",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: uniform+}}]",
+            paper: "Gale et al. 2019, arXiv:1902.09574", evidence: nil),
+        MethodDescription(
+            name: "budgets", kind: .allocation,
+            summary: "Matrices that are named lose what is said, the others the stage's sparsity.",
+            recipeKey: "prune.budgets: {name or pattern: fraction}",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.3, budgets: {mlp: 0.6}}}]",
+            paper: "set by the user, or by another program", evidence: nil),
+        MethodDescription(
+            name: "rate-distortion", kind: .allocation,
+            summary:
+                "The split that costs a network's outputs least, by a dynamic programme over measured curves of its "
+                + "layers; for networks in memory (`RateDistortionAllocation`).",
+            recipeKey: nil, example: nil, paper: "Xu et al. 2023, arXiv:2308.10438", evidence: nil),
+        MethodDescription(
             name: "erk", kind: .allocation,
             summary:
-                "Erdős–Rényi densities: a matrix keeps in proportion to its outputs plus inputs, so that small ones "
-                + "stay denser.",
+                "Erdős–Rényi densities: a weight keeps in proportion to its outputs plus inputs (plus the extents of "
+                + "its kernel), so that small ones stay denser.",
             recipeKey: "prune.allocation: erk",
             example: "stages: [{prune: {method: random, sparsity: 0.5, allocation: erk}}]",
             paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",

@@ -8,25 +8,28 @@ public struct PrunableWeight: Sendable, Hashable {
     public var rows: Int
     /// Inputs; of a convolution, input channels of a group times kernel elements.
     public var columns: Int
-    /// Elements of a kernel: 1 but for convolutions.
-    public var kernelElements: Int
+    /// Extents of a convolution's kernel, such as `[3, 3]`; empty for other weights.
+    public var kernel: [Int]
 
-    public init(name: String, rows: Int, columns: Int, kernelElements: Int = 1) {
-        precondition(kernelElements > 0 && columns % kernelElements == 0, "kernels do not fill \(columns) columns")
+    public init(name: String, rows: Int, columns: Int, kernel: [Int] = []) {
+        let elements = kernel.reduce(1, *)
+        precondition(elements > 0 && columns % elements == 0, "kernels \(kernel) do not fill \(columns) columns")
         self.name = name
         self.rows = rows
         self.columns = columns
-        self.kernelElements = kernelElements
+        self.kernel = kernel
     }
 
-    /// A parameter of two or more dimensions, outputs first: `[rows, ...]`.
+    /// A parameter of two or more dimensions, outputs first: `[rows, inputs, kernel...]`.
     public init(name: String, shape: [Int]) {
         precondition(shape.count >= 2, "\(name) of shape \(shape) is not a matrix")
-        self.init(
-            name: name, rows: shape[0], columns: shape[1...].reduce(1, *),
-            kernelElements: max(1, shape[2...].reduce(1, *)))
+        self.init(name: name, rows: shape[0], columns: shape[1...].reduce(1, *), kernel: Array(shape[2...]))
     }
 
+    /// Elements of a kernel: 1 but for convolutions.
+    public var kernelElements: Int { kernel.reduce(1, *) }
+    /// Inputs, or input channels of a group of a convolution.
+    public var inputs: Int { columns / kernelElements }
     /// Entries.
     public var count: Int { rows * columns }
 }

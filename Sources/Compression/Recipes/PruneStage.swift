@@ -35,7 +35,8 @@ public struct PruneStage: Sendable, Hashable {
 
     /// How the sparsity is shared out among matrices.
     public enum Sharing: String, Sendable, Hashable, CaseIterable {
-        case uniform, erk
+        case uniform, erk, lamp
+        case uniformPlus = "uniform+"
     }
 
     /// Lengths of groups that a recipe may name.
@@ -47,17 +48,24 @@ public struct PruneStage: Sendable, Hashable {
     public var pattern: Pattern
     public var scope: Scope
     public var allocation: Sharing
+    /// The least that each matrix keeps; with ``Scope/global``.
+    public var floor: LayerFloor?
+    /// What some matrices lose instead of ``sparsity``; with ``Sharing/uniform``.
+    public var budgets: [ExplicitAllocation.Budget]
     public var selection: WeightSelection
 
     public init(
         method: Method, sparsity: Double, pattern: Pattern = .unstructured, scope: Scope? = nil,
-        allocation: Sharing = .uniform, selection: WeightSelection = WeightSelection()
+        allocation: Sharing = .uniform, floor: LayerFloor? = nil, budgets: [ExplicitAllocation.Budget] = [],
+        selection: WeightSelection = WeightSelection()
     ) {
         self.method = method
         self.sparsity = sparsity
         self.pattern = pattern
         self.scope = scope ?? Self.defaultScope(method)
         self.allocation = allocation
+        self.floor = floor
+        self.budgets = budgets
         self.selection = selection
     }
 
@@ -82,9 +90,11 @@ public struct PruneStage: Sendable, Hashable {
             }
         let allocation: any Allocation =
             switch (scope, self.allocation) {
-            case (.global, _): GlobalAllocation()
-            case (_, .uniform): UniformAllocation()
+            case (.global, _): GlobalAllocation(floor: floor)
+            case (_, .uniform): budgets.isEmpty ? UniformAllocation() : ExplicitAllocation(budgets)
             case (_, .erk): ErdosRenyiAllocation()
+            case (_, .lamp): LAMPAllocation()
+            case (_, .uniformPlus): UniformPlusAllocation()
             }
         return PruningMethod(
             criterion: criterion, granularity: granularity, allocation: allocation, sparsity: sparsity)

@@ -50,6 +50,15 @@ package struct RecipeNode {
         return fields
     }
 
+    /// The values of a mapping whose keys the reader does not know, in order.
+    package func entries(_ expected: String) throws -> [(key: String, value: RecipeNode)] {
+        guard let mapping = node.mapping else { throw error("expected a mapping \(expected), found \(kind)") }
+        return try mapping.map { key, value in
+            guard let name = key.scalar?.string, !name.isEmpty else { throw error("expected a text as key", at: key) }
+            return (name, child(value, name))
+        }
+    }
+
     /// The elements of a sequence.
     package func elements(_ expected: String) throws -> [RecipeNode] {
         guard let sequence = node.sequence else { throw error("expected a list of \(expected), found \(kind)") }

@@ -1,0 +1,66 @@
+/// What pruning one layer alone does to a network's outputs, by how many weights are left in it.
+public struct DistortionCurve: Sendable, Hashable, Codable {
+    /// A layer pruned to so many weights.
+    public struct Point: Sendable, Hashable, Codable {
+        public var kept: Int
+        /// The error of the outputs, 0 or more.
+        public var distortion: Double
+
+        public init(kept: Int, distortion: Double) {
+            self.kept = kept
+            self.distortion = distortion
+        }
+    }
+
+    /// The weight's name.
+    public var name: String
+    /// Weights of the layer, removed ones included.
+    public var count: Int
+    /// From the layer as it was, with a distortion of zero, to the fewest weights.
+    public var points: [Point]
+
+    /// - Precondition: points with ever fewer weights.
+    public init(name: String, count: Int, points: [Point]) {
+        precondition(zip(points, points.dropFirst()).allSatisfy { $0.kept > $1.kept }, "\(name): points out of order")
+        self.name = name
+        self.count = count
+        self.points = points
+    }
+}
+
+/// The rates that distortion is measured at.
+public struct RateGrid: Sendable, Hashable {
+    /// Even steps K: rates j / K, below one.
+    public var steps: Int
+    /// Further rates above the last even one, each halving what survives: for sparsities that a coarse grid does not
+    /// resolve.
+    public var refinements: Int
+    /// Whether a layer may go as a whole, which ends a network without a path around it.
+    public var allowsRemoval: Bool
+
+    /// - Precondition: at least one step.
+    public init(steps: Int = 100, refinements: Int = 0, allowsRemoval: Bool = false) {
+        precondition(steps > 0 && refinements >= 0, "a grid of \(steps) steps")
+        self.steps = steps
+        self.refinements = refinements
+        self.allowsRemoval = allowsRemoval
+    }
+
+    /// How many weights of a layer stay at each rate: from what is left of it now, ever fewer.
+    ///
+    /// - Parameters:
+    ///   - count: weights of the layer.
+    ///   - left: those not removed yet; rates below that are left out.
+    public func keptCounts(of count: Int, left: Int) -> [Int] {
+        let even = (0..<steps).map { count - ExactSelection.removedCount(count, sparsity: Double($0) / Double(steps)) }
+        var kept = [left] + even.filter { $0 < left }
+        for _ in 0..<refinements {
+            guard let last = kept.last, last > 1 else { break }
+            kept.append(last / 2)
+        }
+        kept = kept.filter { $0 > 0 }
+        if allowsRemoval || kept.isEmpty { kept.append(0) }
+        // Small layers have several rates with one count.
+        return kept.reduce(into: []) { counts, own in if own < counts.last ?? .max { counts.append(own) } }
+    }
+}

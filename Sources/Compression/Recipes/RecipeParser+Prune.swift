@@ -1,0 +1,138 @@
+import CoppiceModels
+import CoppiceTensors
+
+extension Recipe {
+    /// Reads the options of a `prune` stage.
+    ///
+    /// - Throws: `.badData`, one line that names the line, the key and what was expected.
+    static func pruneStage(_ node: RecipeNode) throws -> PruneStage {
+        let fields = try node.fields([
+            "method", "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor", "floor_of",
+            "budgets", "targets", "ignore",
+        ])
+        guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
+            throw node.error("the key \"method\" is missing, expected one of magnitude, wanda, random")
+        }
+        let pattern = try self.pattern(fields)
+        let sparsity = try fields["sparsity"]?.number(in: 0..<1)
+        let selection = try selection(fields)
+        if case .semiStructured(let groups) = pattern {
+            for key in ["scope", "allocation", "floor", "floor_of", "budgets"] {
+                if let field = fields[key] {
+                    throw field.error(
+                        "does not go with pattern \(groups), which compares within its groups; leave it out")
+                }
+            }
+            if let sparsity, let field = fields["sparsity"], abs(sparsity - groups.sparsity) > 1e-9 {
+                throw field.error(
+                    "pattern \(groups) keeps \(groups.kept) of \(groups.groupLength), expected \(groups.sparsity) "
+                        + "or no sparsity, found \(sparsity)")
+            }
+            return PruneStage(method: method, sparsity: groups.sparsity, pattern: pattern, selection: selection)
+        }
+        guard let sparsity else {
+            throw node.error(
+                "the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1")
+        }
+        let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? PruneStage.defaultScope(method)
+        let allocation = try sharing(fields, method: method, scope: scope)
+        return PruneStage(
+            method: method, sparsity: sparsity, pattern: pattern, scope: scope, allocation: allocation,
+            floor: try floor(fields, scope: scope), budgets: try budgets(fields, scope: scope), selection: selection)
+    }
+
+    private static func sharing(
+        _ fields: [String: RecipeNode], method: PruneStage.Method, scope: PruneStage.Scope
+    ) throws -> PruneStage.Sharing {
+        if scope == .global, let field = fields["allocation"] {
+            throw field.error(
+                "does not go with scope global, which finds each layer's share by one threshold; leave it out")
+        }
+        if scope == .global, method == .wanda, let field = fields["scope"] {
+            throw field.error("wanda prunes block by block and has no global threshold, expected row or layer")
+        }
+        guard let field = fields["allocation"] else { return .uniform }
+        let allocation = try field.word(PruneStage.Sharing.self)
+        if allocation == .lamp, method == .wanda {
+            throw field.error(
+                "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk or uniform+")
+        }
+        return allocation
+    }
+
+    /// A whole number keeps so many weights of each matrix, a number below one a share.
+    private static func floor(_ fields: [String: RecipeNode], scope: PruneStage.Scope) throws -> LayerFloor? {
+        for key in ["floor", "floor_of"] where scope != .global {
+            if let field = fields[key] { throw field.error("goes with scope global alone; leave it out") }
+        }
+        let unit = try fields["floor_of"]?.word(FloorUnit.self)
+        guard let field = fields["floor"] else {
+            if let field = fields["floor_of"] { throw field.error("goes with floor alone; leave it out") }
+            return nil
+        }
+        let text = try field.string("a count from 1, or a share above 0 and below 1")
+        if let count = Int(text), count > 0 {
+            if let field = fields["floor_of"] {
+                throw field.error("goes with a floor that is a share, and \(count) is a count; leave it out")
+            }
+            return .count(try field.integer(in: 1...Int.max))
+        }
+        guard let share = Double(text), share > 0, share < 1 else {
+            throw field.error("expected a count from 1, or a share above 0 and below 1, found \(text.prefix(40))")
+        }
+        return unit == .model ? .shareOfAll(share) : .share(share)
+    }
+
+    /// What a floor's share is of.
+    private enum FloorUnit: String, CaseIterable {
+        case layer, model
+    }
+
+    private static func budgets(
+        _ fields: [String: RecipeNode], scope: PruneStage.Scope
+    ) throws -> [ExplicitAllocation.Budget] {
+        guard let field = fields["budgets"] else { return [] }
+        if scope == .global {
+            throw field.error("does not go with scope global, which finds each layer's share itself; leave it out")
+        }
+        if fields["allocation"] != nil {
+            throw field.error("does not go with an allocation, which finds each layer's share itself; leave it out")
+        }
+        let entries = try field.entries("of weight names and the fraction to remove of each")
+        guard !entries.isEmpty else { throw field.error("expected weight names with fractions, found none") }
+        return try entries.map { .init($0.key, sparsity: try $0.value.number(in: 0..<1)) }
+    }
+
+    private static func pattern(_ fields: [String: RecipeNode]) throws -> PruneStage.Pattern {
+        let pattern = try fields["pattern"].map(self.pattern) ?? .unstructured
+        for key in ["group_size", "group_score"] {
+            guard let field = fields[key] else { continue }
+            guard case .groups = pattern else {
+                throw field.error("goes with pattern group alone; leave it out or set pattern to group")
+            }
+        }
+        guard case .groups(var length, var score) = pattern else { return pattern }
+        if let field = fields["group_size"] {
+            let expected = "one of \(PruneStage.groupLengths.map(String.init).joined(separator: ", "))"
+            let text = try field.string(expected)
+            guard let size = Int(text), PruneStage.groupLengths.contains(size) else {
+                throw field.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
+            }
+            length = size
+        }
+        if let field = fields["group_score"] { score = try field.word(GroupGranularity.Score.self) }
+        return .groups(length: length, score: score)
+    }
+
+    private static func pattern(_ node: RecipeNode) throws -> PruneStage.Pattern {
+        let expected =
+            "\"unstructured\", \"group\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32"
+        let text = try node.string(expected)
+        if text == "unstructured" { return .unstructured }
+        if text == "group" { return .groups(length: 32, score: .mean) }
+        guard let pattern = SemiStructuredPattern(text) else {
+            throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
+        }
+        return .semiStructured(pattern)
+    }
+}
