@@ -78,9 +78,35 @@ import Testing
         recipe.loop.batchSize = 4
         recipe.loop.accumulation = 2
         recipe.loop.duration = .epochs(1.5)
-        #expect(recipe.totalSteps(windowsPerEpoch: 100) == 19)  // 150 windows in eights
+        #expect(recipe.denseSteps(windowsPerEpoch: 100) == 19)  // 150 windows in eights
         recipe.loop.duration = .epochs(0.001)
-        #expect(recipe.totalSteps(windowsPerEpoch: 10) == 1)
+        #expect(recipe.denseSteps(windowsPerEpoch: 10) == 1)
+    }
+
+    @Test func pruningIsReadAndMakesMoreStepsAffordable() throws {
+        let recipe = try TrainingRecipe(
+            yaml: """
+                data: { train: a.txt }
+                training: { steps: 1000 }
+                prune: { final_sparsity: 0.6, window: [0.1, 0.5], ramp: cubic, every: 7, scope: layer }
+                """)
+        let prune = try #require(recipe.prune)
+        #expect(prune.finalSparsity == 0.6 && prune.window.start == 0.1 && prune.window.end == 0.5)
+        #expect(prune.ramp == .cubic && prune.interval == 7 && prune.scope == .layer)
+        let schedule = try #require(try recipe.pruningSchedule(windowsPerEpoch: 1))
+        // 100 dense steps, 400 of mean density 0.55, 500 of density 0.4.
+        #expect(schedule.startStep == 100 && schedule.endStep == 827 && schedule.totalSteps == 2_077)
+        let defaults = try #require(try TrainingRecipe(yaml: "data: {train: a}\nprune: {final_sparsity: 0.5}").prune)
+        #expect(defaults == TrainingRecipe.Pruning(finalSparsity: 0.5))
+        #expect(defaults.window == .middle && defaults.ramp == .geometric && defaults.scope == .global)
+        #expect(try TrainingRecipe(yaml: "data: {train: a}").pruningSchedule(windowsPerEpoch: 1) == nil)
+        let short = try TrainingRecipe(
+            yaml: "data: {train: a}\ntraining: {steps: 10}\nprune: {final_sparsity: 0.5, every: 9}", source: "r.yaml")
+        #expect {
+            try short.pruningSchedule(windowsPerEpoch: 1)
+        } throws: {
+            ($0 as? CoppiceError)?.kind == .badData && "\($0)".hasPrefix("r.yaml: prune.every: 9 steps")
+        }
     }
 
     @Test func wordsOfDefaultRecipe() throws {
@@ -97,6 +123,18 @@ import Testing
         (
             "data: {train: a}\nschedule: {kind: cosin}",
             "r.yaml: line 2: schedule.kind: unknown value \"cosin\"; did you mean \"cosine\"?"
+        ),
+        (
+            "data: {train: a}\nprune: {sparsity: 0.5}",
+            "r.yaml: line 2: prune: unknown key \"sparsity\"; did you mean \"final_sparsity\"?"
+        ),
+        (
+            "data: {train: a}\nprune: {final_sparsity: 1}",
+            "r.yaml: line 2: prune.final_sparsity: expected a number from 0.0 to below 1.0, found 1"
+        ),
+        (
+            "data: {train: a}\nprune: {final_sparsity: 0.5, window: [0.7, 0.2]}",
+            "r.yaml: line 2: prune.window: expected two increasing fractions of compute, such as [0.25, 0.75]"
         ),
         ("seed: 1", "r.yaml: line 1: the key \"data\" is missing, expected train and validation text files"),
         ("data: {validation: a}", "r.yaml: line 1: data: the key \"train\" is missing, expected text files"),

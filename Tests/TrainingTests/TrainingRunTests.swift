@@ -44,7 +44,7 @@ import Testing
                             vocabularySize: 9, beginToken: nil, endToken: 8, digest: "letters", folder: "",
                             encode: { $0.utf8.map { Int($0) - 97 } })
                     },
-                    learner: { _, _ in learner },
+                    learner: { _, _, _ in learner },
                     export: { model, output in
                         let folder = try OutputFolder(at: output)
                         try AtomicFile.write(model.card, to: folder.path(for: "README.md"))

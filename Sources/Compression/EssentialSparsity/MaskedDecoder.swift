@@ -55,7 +55,12 @@ public final class MaskedDecoder {
     /// The mean loss of each shard in nats per token, under masks or dense.
     public func losses(_ masks: [WeightMask]?) -> [Double] {
         apply(masks)
-        return withoutRecording { shards.map { Double(network.loss($0.tokens, targets: $0.targets).scalar) } }
+        return lossesAsItIs()
+    }
+
+    /// The mean loss of each shard in nats per token, of the network as it is now.
+    func lossesAsItIs() -> [Double] {
+        withoutRecording { shards.map { Double(network.loss($0.tokens, targets: $0.targets).scalar) } }
     }
 
     /// Gives the network its weights back.

@@ -208,6 +208,20 @@ public enum Methods {
                 + "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
             paper: "Frantar and Alistarh 2023, arXiv:2301.00774; Sun et al. 2023, arXiv:2306.11695", evidence: nil),
         MethodDescription(
+            name: "sparse pre-training", kind: .analysis,
+            summary: "Prunes a language model by magnitude while `coppice train` trains it, between a quarter and three "
+                + "quarters of the compute: as good as a dense model of its average size.",
+            recipeKey: "in a training recipe: prune.final_sparsity, prune.window, prune.ramp", example: nil,
+            paper: "The Journey Matters: Average Parameter Count over Pre-training Unifies Sparse and Dense Scaling "
+                + "Laws, 2025",
+            evidence: "journey-matters"),
+        MethodDescription(
+            name: "scaling law", kind: .analysis,
+            summary: "Fits the loss by average size and tokens to runs, and plans size, tokens and sparsity "
+                + "(`coppice scaling`).",
+            recipeKey: nil, example: nil, paper: "Hoffmann et al. 2022, arXiv:2203.15556; average size: as above",
+            evidence: "journey-matters"),
+        MethodDescription(
             name: "essential sparsity", kind: .analysis,
             summary: "Sweeps sparsities and finds how much can be removed for free and where the loss breaks away.",
             recipeKey: nil, example: nil, paper: "Jaiswal et al. 2023, arXiv:2306.03805",

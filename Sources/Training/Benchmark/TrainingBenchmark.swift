@@ -66,7 +66,7 @@ public enum TrainingBenchmark {
         } run: { step, batch in
             _ = try learner.accumulate(batch, weight: 1, randomSeed: UInt64(step))
             let scale = min(1, 1 / (learner.gradientNorm() + 1e-6))
-            learner.update(learningRate: 1e-3, gradientScale: scale, step: step)
+            try learner.update(learningRate: 1e-3, gradientScale: scale, step: step)
         }
         return Measurement(
             precision: .f32, parameters: learner.parameterCount, batchSize: batchSize, sequenceLength: sequenceLength,

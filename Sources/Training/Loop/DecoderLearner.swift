@@ -9,23 +9,29 @@ public final class DecoderLearner: LanguageModelLearner {
     private let decay: TrainingRecipe.Optimizer.Decay
     private let dropoutRate: Double
     private let precision: OperandPrecision
-    /// By parameter, in the network's order.
-    private var moments: [AdamW.Moments]
+    private let hooks: [any StoredTrainingHook]
+    private var state: OptimizerState
     private var gradient: [Tensor]?
 
-    public init(_ network: DecoderNetwork, recipe: TrainingRecipe) {
+    /// - Parameter hooks: what acts between the parts of a step. Their penalties are not asked for.
+    public init(_ network: DecoderNetwork, recipe: TrainingRecipe, hooks: [any StoredTrainingHook] = []) {
         self.network = network
+        self.hooks = hooks
         optimizer = AdamW(
             beta1: recipe.optimizer.beta1, beta2: recipe.optimizer.beta2, epsilon: recipe.optimizer.epsilon,
             weightDecay: recipe.optimizer.weightDecay)
         decay = recipe.optimizer.decay
         dropoutRate = recipe.model.dropout
         precision = recipe.loop.precision
-        moments = network.parameters.map { AdamW.Moments(like: $0.parameter.wrappedValue) }
+        state = OptimizerState(optimizer, for: network)
     }
 
     public var vocabularySize: Int { network.configuration.vocabularySize }
     public var parameterCount: Int { network.parameterCount }
+
+    public var keptCounts: [KeptCount] { hooks.flatMap(\.keptCounts) }
+
+    public func willStep(_ step: Int) throws { for hook in hooks { try hook.willStep(step) } }
 
     public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
         let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
@@ -40,16 +46,25 @@ public final class DecoderLearner: LanguageModelLearner {
         return Double(loss.scalar)
     }
 
+    public func willUpdate(_ step: Int) throws {
+        guard var own = gradient else { return }
+        gradient = nil  // the only reference: changed in place, not in copies
+        for hook in hooks { try hook.willUpdate(step, gradients: &own) }
+        gradient = own
+    }
+
     public func gradientNorm() -> Double { globalNorm(gradient ?? []) }
 
-    public func update(learningRate: Double, gradientScale: Double, step: Int) {
+    public func update(learningRate: Double, gradientScale: Double, step: Int) throws {
         guard let gradient else { return }
         for (index, (name, parameter)) in network.parameters.enumerated() {
             optimizer.update(
-                parameter, gradient: gradient[index], moments: &moments[index], learningRate: learningRate,
+                parameter, gradient: gradient[index], slots: &state.slots[index], learningRate: learningRate,
                 step: step, gradientScale: gradientScale, decays: decays(name, parameter.wrappedValue))
         }
+        state.step = step + 1
         self.gradient = nil
+        for hook in hooks { try hook.didStep(step, state: &state) }
     }
 
     /// Whether weight decay applies to a parameter.
@@ -73,29 +88,24 @@ public final class DecoderLearner: LanguageModelLearner {
     }
 
     public func optimizerState() -> [NamedTensor] {
-        zip(network.parameters, moments).flatMap { own, moments in
-            [
-                NamedTensor(Self.firstMoment + own.name, moments.first.copied()),
-                NamedTensor(Self.secondMoment + own.name, moments.second.copied()),
-            ]
-        }
+        zip(network.parameters, state.slots).flatMap { own, slots in
+            zip(Self.slotNames, slots).map { NamedTensor($0 + own.name, $1.copied()) }
+        } + hooks.flatMap { $0.tensors() }
     }
 
     public func restore(_ tensors: [String: Tensor], source: String) throws {
         // All are checked before any is taken.
         let restored = try network.parameters.map { name, parameter in
-            let own = parameter.wrappedValue
-            let tensor = { try tensors.tensor($0, like: own, source: source) }
-            return (
-                try tensor(name),
-                AdamW.Moments(first: try tensor(Self.firstMoment + name), second: try tensor(Self.secondMoment + name))
-            )
+            try ([""] + Self.slotNames).map {
+                try tensors.tensor($0 + name, like: parameter.wrappedValue, source: source)
+            }
         }
-        for ((_, parameter), value) in zip(network.parameters, restored) { parameter.wrappedValue = value.0 }
-        moments = restored.map(\.1)
+        for hook in hooks { try hook.restore(tensors, source: source) }
+        for ((_, parameter), values) in zip(network.parameters, restored) { parameter.wrappedValue = values[0] }
+        state.slots = restored.map { Array($0.dropFirst()) }
         gradient = nil
     }
 
-    private static let firstMoment = "optimizer.first_moment."
-    private static let secondMoment = "optimizer.second_moment."
+    /// AdamW's slots in checkpoints: what stands before a parameter's name.
+    private static let slotNames = ["optimizer.first_moment.", "optimizer.second_moment."]
 }

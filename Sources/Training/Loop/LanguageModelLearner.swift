@@ -10,11 +10,19 @@ public protocol LanguageModelLearner: AnyObject {
     /// Number of trainable numbers.
     var parameterCount: Int { get }
 
+    /// Before the passes of a step: what acts on training between its parts, such as pruning, acts now.
+    ///
+    /// - Parameter step: optimizer steps taken before this one.
+    func willStep(_ step: Int) throws
+
     /// Adds `weight` times the gradient of a batch's mean loss to the gradient being accumulated.
     ///
     /// - Parameter randomSeed: everything random in this pass (dropout) follows from it.
     /// - Returns: the mean loss of the batch's targets in nats a token, unweighted.
     func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double
+
+    /// After the passes of a step: the accumulated gradient may be changed.
+    func willUpdate(_ step: Int) throws
 
     /// The norm of the accumulated gradient over all parameters.
     func gradientNorm() -> Double
@@ -22,7 +30,7 @@ public protocol LanguageModelLearner: AnyObject {
     /// Takes one optimizer step with the accumulated gradient times `gradientScale`, and forgets the gradient.
     ///
     /// - Parameter step: optimizer steps taken before this one, for bias corrections.
-    func update(learningRate: Double, gradientScale: Double, step: Int)
+    func update(learningRate: Double, gradientScale: Double, step: Int) throws
 
     /// The mean loss of a batch's targets in nats a token, without dropout.
     func loss(_ batch: TokenBatch) throws -> Double
@@ -30,7 +38,7 @@ public protocol LanguageModelLearner: AnyObject {
     /// The parameters by name, in an order of the learner's choice. Not changed by later updates.
     func parameters() -> [NamedTensor]
 
-    /// What the optimizer remembers, by name. Not changed by later updates.
+    /// What the optimizer and hooks remember, by name. Not changed by later updates.
     func optimizerState() -> [NamedTensor]
 
     /// Puts values back that ``parameters()`` and ``optimizerState()`` gave.
@@ -38,6 +46,15 @@ public protocol LanguageModelLearner: AnyObject {
     /// - Parameter source: the file they were read from, for error messages.
     /// - Throws: `.badData` naming the tensor that is missing or has another shape.
     func restore(_ tensors: [String: Tensor], source: String) throws
+
+    /// How many entries of which weights are kept; empty for a model that is not pruned.
+    var keptCounts: [KeptCount] { get }
+}
+
+extension LanguageModelLearner {
+    public func willStep(_ step: Int) throws {}
+    public func willUpdate(_ step: Int) throws {}
+    public var keptCounts: [KeptCount] { [] }
 }
 
 /// A tensor and its name.

@@ -19,6 +19,8 @@ public struct Trainer: ~Copyable {
 
     public let recipe: TrainingRecipe
     public let totalSteps: Int
+    /// How the recipe's `prune` section removes weights; nil for a dense run. A learner with such hooks does it.
+    public let pruning: ComputePhaseSchedule?
     public private(set) var state: TrainingState
     /// Windows that one pass over the training text has.
     public var windowsPerEpoch: Int { order.windowsPerEpoch }
@@ -38,7 +40,8 @@ public struct Trainer: ~Copyable {
     /// - Parameters:
     ///   - state: where to start; with the learner that belongs to it.
     ///   - store: nil keeps nothing.
-    /// - Throws: `.badData` when a text is too short or has tokens that the model does not know.
+    /// - Throws: `.badData` when a text is too short or has tokens that the model does not know, or the run is too short
+    ///   for its pruning.
     public init(
         _ learner: any LanguageModelLearner, recipe: TrainingRecipe, train: TokenStream, validation: TokenStream? = nil,
         state: TrainingState? = nil, store: (any CheckpointStore)? = nil, observers: [any TrainingObserver] = [],
@@ -54,11 +57,14 @@ public struct Trainer: ~Copyable {
                 length: 1, vocabularySize: learner.vocabularySize,
                 source: recipe.data.validation.first ?? "the validation text")
         }
+        let order = WindowOrder(tokenCount: train.tokens.count, length: length, seed: recipe.seed)
+        let pruning = try recipe.pruningSchedule(windowsPerEpoch: order.windowsPerEpoch)
         self.learner = learner
         self.recipe = recipe
         self.train = train
-        order = WindowOrder(tokenCount: train.tokens.count, length: length, seed: recipe.seed)
-        totalSteps = recipe.totalSteps(windowsPerEpoch: order.windowsPerEpoch)
+        self.order = order
+        self.pruning = pruning
+        totalSteps = pruning?.totalSteps ?? recipe.denseSteps(windowsPerEpoch: order.windowsPerEpoch)
         rates = recipe.learningRates(totalSteps: totalSteps)
         self.validation =
             validation.map { TokenBatch.covering($0, batchSize: recipe.loop.batchSize, length: length) } ?? []
@@ -122,17 +128,19 @@ public struct Trainer: ~Copyable {
             accumulation: recipe.loop.accumulation)
         let weight = 1 / Double(batches.count)
         var loss = 0.0
+        try learner.willStep(state.step)
         for (part, batch) in batches.enumerated() {
             let seed = EpochOrder.mix(recipe.seed ^ EpochOrder.mix(UInt64(state.step * batches.count + part)))
             loss += weight * (try learner.accumulate(batch, weight: weight, randomSeed: seed))
         }
         try checkFinite(loss, "loss")
+        try learner.willUpdate(state.step)
         let norm = learner.gradientNorm()
         try checkFinite(norm, "gradient norm")
         let rate = rates.rate(at: state.step)
         // The small constant keeps a gradient of zero from becoming NaN.
         let scale = recipe.optimizer.clipNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
-        learner.update(learningRate: rate, gradientScale: scale, step: state.step)
+        try learner.update(learningRate: rate, gradientScale: scale, step: state.step)
         state.step += 1
         state.tokens += recipe.tokensPerStep
         state.lossSinceLog.add(loss)
@@ -148,7 +156,16 @@ public struct Trainer: ~Copyable {
                 .progress(
                     TrainingProgress(
                         step: state.step, tokens: state.tokens, loss: state.lossSinceLog.take(), gradientNorm: norm,
-                        learningRate: rate, tokensPerSecond: speed)))
+                        learningRate: rate, tokensPerSecond: speed, sparsity: sparsity)))
+        }
+    }
+
+    /// How sparse the last step's model was, and all steps' on average; nil for a dense run.
+    private var sparsity: TrainingProgress.Sparsity? {
+        pruning.map { schedule in
+            TrainingProgress.Sparsity(
+                density: schedule.density(at: state.step - 1),
+                averageDensity: schedule.compute(before: state.step) / Double(state.step))
         }
     }
 
@@ -185,7 +202,9 @@ public struct Trainer: ~Copyable {
                 step: state.step, tokens: state.tokens, trainingLoss: state.lossSincePoint.take(),
                 validationLoss: validationLoss))
         guard let validationLoss else { return true }
-        let isBest = state.stopping.record(validationLoss, step: state.step)
+        // A model that has more weights than the last one is not the one that was asked for, however good.
+        let isCandidate = pruning.map { state.step > $0.endStep || $0.finalSparsity == 0 } ?? true
+        let isBest = isCandidate && state.stopping.record(validationLoss, step: state.step)
         if isBest { try store?.saveBest(state, learner) }
         try notify(
             .validation(

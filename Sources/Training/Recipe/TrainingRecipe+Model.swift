@@ -13,11 +13,16 @@ extension TrainingRecipe {
     }
 }
 
+extension DecoderNetwork {
+    /// An untrained model of a recipe.
+    public convenience init(_ recipe: TrainingRecipe, configuration: DecoderConfiguration) {
+        self.init(configuration, seed: recipe.seed, initialDeviation: recipe.model.initialDeviation)
+    }
+}
+
 extension DecoderLearner {
     /// An untrained model of a recipe.
     public convenience init(_ recipe: TrainingRecipe, configuration: DecoderConfiguration) {
-        self.init(
-            DecoderNetwork(configuration, seed: recipe.seed, initialDeviation: recipe.model.initialDeviation),
-            recipe: recipe)
+        self.init(DecoderNetwork(recipe, configuration: configuration), recipe: recipe)
     }
 }

@@ -9,7 +9,7 @@ extension TrainingRecipe {
     public init(yaml text: String, source: String = "recipe") throws {
         let root = try RecipeText.parse(text, source: source, expected: "a training recipe with \"model\" and \"data\"")
         let fields = try root.fields([
-            "name", "seed", "model", "tokenizer", "data", "optimizer", "schedule", "training",
+            "name", "seed", "model", "tokenizer", "data", "optimizer", "schedule", "training", "prune",
         ])
         self.init(text: text, source: source)
         name = try fields["name"]?.string()
@@ -23,6 +23,7 @@ extension TrainingRecipe {
         if let field = fields["optimizer"] { optimizer = try Self.optimizer(field) }
         if let field = fields["schedule"] { schedule = try Self.schedule(field) }
         if let field = fields["training"] { loop = try Self.loop(field) }
+        prune = try fields["prune"].map(Self.pruning)
         if loop.sequenceLength > model.context {
             throw (fields["training"] ?? root).error(
                 "sequence_length \(loop.sequenceLength) is longer than the model's context of \(model.context)")

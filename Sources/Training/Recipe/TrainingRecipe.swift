@@ -120,6 +120,8 @@ public struct TrainingRecipe: Sendable, Hashable {
     public var optimizer = Optimizer()
     public var schedule = Schedule()
     public var loop = Loop()
+    /// Pruning while the model is trained; nil: it stays dense.
+    public var prune: Pruning?
     /// The YAML that the recipe was read from; empty for one made in code.
     public private(set) var text: String
     /// Where it was read from, for error messages.
@@ -150,8 +152,9 @@ public struct TrainingRecipe: Sendable, Hashable {
     /// Tokens of one optimizer step.
     public var tokensPerStep: Int { loop.batchSize * loop.sequenceLength * loop.accumulation }
 
-    /// Steps of the run on a text of this many windows.
-    public func totalSteps(windowsPerEpoch: Int) -> Int {
+    /// The compute of the run on a text of this many windows, in steps of the dense model: its steps, unless it is
+    /// pruned, which makes more of them affordable (``pruningSchedule(windowsPerEpoch:)``).
+    public func denseSteps(windowsPerEpoch: Int) -> Int {
         switch loop.duration {
         case .steps(let steps): return steps
         case .epochs(let epochs):

@@ -27,10 +27,12 @@ public struct RunRecorder: TrainingObserver {
     private func record(_ event: TrainingEvent) throws {
         switch event {
         case .progress(let now):
-            let metrics = [
+            var metrics = [
                 "loss": now.loss, "learning_rate": now.learningRate, "gradient_norm": now.gradientNorm,
                 "tokens_per_second": now.tokensPerSecond,
             ]
+            metrics["density"] = now.sparsity?.density
+            metrics["average_density"] = now.sparsity?.averageDensity
             try history.update(run, metrics: metrics) { ($0.step, $0.tokens) = (now.step, now.tokens) }
         case .validation(let step, let tokens, let loss, let isBest, _):
             try history.update(run, metrics: ["validation_loss": loss]) { run in

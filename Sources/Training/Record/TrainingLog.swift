@@ -23,13 +23,18 @@ public final class TrainingLog: TrainingObserver {
         public var imagesPerSecond: Double?
         /// The part of validation images that is classified right, in a run on images.
         public var accuracy: Double?
+        /// The part of the prunable weights that the last step used, in a run that prunes.
+        public var density: Double?
+        /// The mean of that over all steps so far.
+        public var averageDensity: Double?
         public var isBest: Bool?
         public var outcome: TrainingOutcome?
         /// Seconds since 1970.
         public var time: Double?
 
         enum CodingKeys: String, CodingKey {
-            case event, step, tokens, loss, perplexity, accuracy, outcome, time
+            case event, step, tokens, loss, perplexity, accuracy, outcome, time, density
+            case averageDensity = "average_density"
             case learningRate = "learning_rate"
             case gradientNorm = "gradient_norm"
             case tokensPerSecond = "tokens_per_second"
@@ -75,6 +80,8 @@ public final class TrainingLog: TrainingObserver {
             line.learningRate = progress.learningRate
             line.gradientNorm = progress.gradientNorm
             line.tokensPerSecond = progress.tokensPerSecond
+            line.density = progress.sparsity?.density
+            line.averageDensity = progress.sparsity?.averageDensity
         case .validation(let step, let tokens, let loss, let isBest, _):
             line = Line(event: "validation", step: step)
             line.tokens = tokens

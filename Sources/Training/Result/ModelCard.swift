@@ -90,6 +90,18 @@ public enum ModelCard {
             ("Gradient clipping", optimizer.clipNorm.map { "global norm \(number($0))" } ?? "none"),
             ("Seed", "\(recipe.seed)"),
         ]
+        if let pruning = result.pruning {
+            let (schedule, window) = (pruning.schedule, pruning.schedule.window)
+            rows.append(
+                (
+                    "Pruning",
+                    "\(number(100 * pruning.sparsity)) % of the projections' \(grouped(pruning.prunableCount)) weights, "
+                        + "by magnitude, \(schedule.ramp.rawValue) ramp from \(number(window.start)) to "
+                        + "\(number(window.end)) of the compute of \(grouped(schedule.denseSteps)) dense steps "
+                        + "(steps \(grouped(schedule.startStep)) to \(grouped(schedule.endStep))); "
+                        + "\(grouped(Int(pruning.averageCount.rounded()))) weights in use on average"
+                ))
+        }
         if recipe.model.dropout > 0 { rows.insert(("Dropout", number(recipe.model.dropout)), at: 6) }
         return rows
     }

@@ -59,6 +59,8 @@ public struct TrainingResult: Sendable, Hashable {
     public var training: TextFacts
     public var validationText: TextFacts?
     public var validation: Validation?
+    /// What pruning during training came to; nil for a dense run.
+    public var pruning: Pruning?
 
     public init(
         outcome: TrainingOutcome, output: String, runFolder: String, parameters: Int, vocabularySize: Int,
@@ -97,6 +99,7 @@ extension TrainingResult {
                 ("bits_per_byte", .number(validation.bitsPerByte)), ("best_step", .integer(validation.step)),
             ]
         }
+        if let pruning { members.append(("pruning", pruning.json)) }
         return .object(.init(uniqueKeysWithValues: members))
     }
 }
@@ -120,6 +123,13 @@ extension TrainingResult: CustomStringConvertible {
                 String(
                     format: "validation: loss %.4f, perplexity %.2f, %.4f bits per byte (step %d)", validation.loss,
                     validation.perplexity, validation.bitsPerByte, validation.step))
+        }
+        if let pruning {
+            lines.append(
+                String(
+                    format: "pruned: %.2f %% of %d weights removed, %.0f in use on average (%.2f of them)",
+                    100 * pruning.sparsity, pruning.prunableCount, pruning.averageCount,
+                    pruning.averageCount / Double(max(1, pruning.prunableCount))))
         }
         return lines.joined(separator: "\n")
     }

@@ -4,17 +4,32 @@ import CoppiceTensors
 extension TrainingRun {
     /// A run that trains a decoder language model and writes it as a Hugging Face folder: `config.json`,
     /// `model.safetensors` (bfloat16), the tokenizer, `README.md` (the model card) and `recipe.yaml`.
-    public init(recipe: TrainingRecipe, options: Options) {
-        self.init(recipe: recipe, options: options, parts: .decoder)
+    ///
+    /// - Parameter pruning: makes the hook that prunes the model, for recipes with a `prune` section.
+    public init(recipe: TrainingRecipe, options: Options, pruning: @escaping PruningHook = noPruning) {
+        self.init(recipe: recipe, options: options, parts: .decoder(pruning))
+    }
+
+    /// Makes the hook that prunes a model by a schedule while it is trained.
+    public typealias PruningHook =
+        (DecoderNetwork, TrainingRecipe.Pruning, ComputePhaseSchedule) throws -> any StoredTrainingHook
+
+    /// - Throws: always: training alone does not prune.
+    public static func noPruning(
+        _ network: DecoderNetwork, _ pruning: TrainingRecipe.Pruning, _ schedule: ComputePhaseSchedule
+    ) throws -> any StoredTrainingHook {
+        throw CoppiceError(.usage, field: "prune", "this run was made without a method that prunes")
     }
 }
 
 extension TrainingRun.Parts {
-    package static var decoder: Self {
+    package static func decoder(_ pruning: @escaping TrainingRun.PruningHook) -> Self {
         Self(
             tokenizer: { try TrainingTokenizer.make($0, text: $1, folder: $2, progress: $3) },
-            learner: { recipe, tokenizer in
-                DecoderLearner(recipe, configuration: recipe.configuration(tokenizer))
+            learner: { recipe, tokenizer, schedule in
+                let network = DecoderNetwork(recipe, configuration: recipe.configuration(tokenizer))
+                guard let section = recipe.prune, let schedule else { return DecoderLearner(network, recipe: recipe) }
+                return DecoderLearner(network, recipe: recipe, hooks: [try pruning(network, section, schedule)])
             },
             export: { model, output in
                 let writer = try CheckpointWriter(

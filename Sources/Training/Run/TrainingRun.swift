@@ -34,8 +34,9 @@ public struct TrainingRun {
         /// The recipe's tokenizer; a new one is trained into the given folder, or taken from there when it exists.
         package var tokenizer:
             (TrainingRecipe, TrainingText, _ folder: String, any ProgressReporter) throws -> TrainingTokenizer
-        /// An untrained model and its optimizer.
-        package var learner: (TrainingRecipe, TrainingTokenizer) throws -> any LanguageModelLearner
+        /// An untrained model and its optimizer, with what prunes it by a schedule.
+        package var learner:
+            (TrainingRecipe, TrainingTokenizer, ComputePhaseSchedule?) throws -> any LanguageModelLearner
         /// Writes the model's folder.
         package var export: (TrainedModel, _ output: String) throws -> Void
 
@@ -43,7 +44,9 @@ public struct TrainingRun {
             tokenizer:
                 @escaping (TrainingRecipe, TrainingText, _ folder: String, any ProgressReporter) throws ->
                 TrainingTokenizer,
-            learner: @escaping (TrainingRecipe, TrainingTokenizer) throws -> any LanguageModelLearner,
+            learner:
+                @escaping (TrainingRecipe, TrainingTokenizer, ComputePhaseSchedule?) throws ->
+                any LanguageModelLearner,
             export: @escaping (TrainedModel, _ output: String) throws -> Void
         ) {
             self.tokenizer = tokenizer
@@ -90,7 +93,7 @@ public struct TrainingRun {
         let tokenizer = try parts.tokenizer(recipe, training, folder.path + "/tokenizer", progress)
         let trainStream = try tokens(training, "training", tokenizer, folder, progress)
         let validationStream = try validation.map { try tokens($0, "validation", tokenizer, folder, progress) }
-        let learner = try parts.learner(recipe, tokenizer)
+        let learner = try parts.learner(recipe, tokenizer, pruningSchedule(trainStream))
         let state = try folder.restoreLatest(learner)
         let startStep = state?.step ?? 0
         if folder.isResumed { progress.report("resuming at step \(startStep)") }
@@ -111,7 +114,7 @@ public struct TrainingRun {
         do {
             let outcome = try trainer.run()
             let result = summarize(
-                outcome, trainer.state, trainer.totalSteps, trainer.windowsPerEpoch, folder, learner, tokenizer,
+                outcome, trainer, folder, learner, tokenizer,
                 TrainingResult.TextFacts(training, trainStream),
                 validation.flatMap { text in validationStream.map { TrainingResult.TextFacts(text, $0) } })
             if outcome != .interrupted { try export(result, folder, learner, tokenizer) }
@@ -120,6 +123,14 @@ public struct TrainingRun {
             recorder?.fail()
             throw error
         }
+    }
+
+    /// nil for a text that is too short, which the trainer says.
+    private func pruningSchedule(_ stream: TokenStream) throws -> ComputePhaseSchedule? {
+        guard stream.tokens.count > recipe.loop.sequenceLength else { return nil }
+        let order = WindowOrder(
+            tokenCount: stream.tokens.count, length: recipe.loop.sequenceLength, seed: recipe.seed)
+        return try recipe.pruningSchedule(windowsPerEpoch: order.windowsPerEpoch)
     }
 
     private func load(_ paths: [String]) throws -> TrainingText {
@@ -144,18 +155,24 @@ public struct TrainingRun {
     }
 
     private func summarize(
-        _ outcome: TrainingOutcome, _ state: TrainingState, _ totalSteps: Int, _ windowsPerEpoch: Int,
-        _ folder: RunFolder, _ learner: any LanguageModelLearner, _ tokenizer: TrainingTokenizer,
+        _ outcome: TrainingOutcome, _ trainer: borrowing Trainer, _ folder: RunFolder,
+        _ learner: any LanguageModelLearner, _ tokenizer: TrainingTokenizer,
         _ training: TrainingResult.TextFacts, _ validation: TrainingResult.TextFacts?
     ) -> TrainingResult {
+        let state = trainer.state
         var best: TrainingResult.Validation?
         if let validation, let loss = state.stopping.bestLoss, let step = state.stopping.bestStep {
             best = TrainingResult.Validation(step: step, loss: loss, text: validation)
         }
-        return TrainingResult(
+        var result = TrainingResult(
             outcome: outcome, output: options.output, runFolder: folder.path, parameters: learner.parameterCount,
-            vocabularySize: tokenizer.vocabularySize, state: state, totalSteps: totalSteps,
-            windowsPerEpoch: windowsPerEpoch, training: training, validationText: validation, validation: best)
+            vocabularySize: tokenizer.vocabularySize, state: state, totalSteps: trainer.totalSteps,
+            windowsPerEpoch: trainer.windowsPerEpoch, training: training, validationText: validation, validation: best)
+        result.pruning = trainer.pruning.map { schedule in
+            TrainingResult.Pruning(
+                schedule: schedule, steps: state.step, tokens: state.tokens, weights: learner.keptCounts)
+        }
+        return result
     }
 
     private func export(

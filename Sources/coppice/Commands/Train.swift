@@ -1,4 +1,5 @@
 import ArgumentParser
+import CoppiceCompression
 import CoppiceModels
 import CoppiceTraining
 import Foundation
@@ -33,8 +34,8 @@ struct Train: ParsableCommand {
         let (json, text) = try interruption.listeningToSignals {
             switch try AnyTrainingRecipe.load(recipe) {
             case .languageModel(let recipe):
-                let result = try TrainingRun(recipe: recipe, options: options).execute(
-                    progress: progress, interruption: interruption)
+                let run = TrainingRun(recipe: recipe, options: options, pruning: SparsePretraining.of)
+                let result = try run.execute(progress: progress, interruption: interruption)
                 return (result.json, result.description)
             case .classification(let recipe):
                 let result = try ClassificationRun(recipe: recipe, options: options).execute(

@@ -1,0 +1,129 @@
+import CoppiceModels
+import CoppiceTensors
+import CoppiceTraining
+
+/// How far a decoder can be pruned by magnitude in one shot, where the cliff is, and which weights are gone there.
+///
+/// ```swift
+/// let analysis = try SparsityAnalysis().run(network, windows: windows)
+/// analysis.sweep.series[0].tolerancePoint     // removed for free
+/// ```
+///
+/// Source: Jaiswal et al., "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that Matter"
+/// (2023).
+public struct SparsityAnalysis {
+    /// The shape in which entries are removed.
+    public enum Pattern: Sendable, Hashable {
+        /// Anywhere.
+        case unstructured
+        /// So many of each run of this length, from all but one kept down to one: N:M.
+        case groups(length: Int)
+    }
+
+    /// Whose weights are compared with each other.
+    public enum Scope: String, Sendable, Hashable, CaseIterable {
+        case global, layer
+    }
+
+    /// What is trained between pruning and measuring.
+    public struct FineTuning {
+        public var training: SupervisedTraining
+        public var source: any BatchSource
+
+        public init(_ training: SupervisedTraining, on source: any BatchSource) {
+            self.training = training
+            self.source = source
+        }
+    }
+
+    public var pattern = Pattern.unstructured
+    public var scope = Scope.global
+    public var sparsities = (1...9).map { Double($0) / 10 }
+    /// Whether to halve the grid's steps around the knee.
+    public var refinesKnee = true
+    /// Whether random masks of the same sizes are measured as well.
+    public var comparesRandom = false
+    public var tolerance = 0.01
+    public var seed: UInt64 = 42
+    /// nil: the zero-shot protocol.
+    public var fineTuning: FineTuning?
+
+    public init() {}
+
+    /// Thresholds in units of a matrix's root mean square.
+    public static let nearZeroThresholds = [1e-3, 1e-2, 1e-1]
+
+    /// Prunes, measures and puts the weights back.
+    ///
+    /// - Parameter windows: evaluation windows of one length.
+    /// - Throws: `.badData` for weights that are not finite, a pattern that does not divide a matrix's columns, and a
+    ///   text without windows.
+    public func run(
+        _ network: DecoderNetwork, windows: [[Int]], progress: (SparsitySweep.Progress) -> Void = { _ in }
+    ) throws -> Result {
+        let decoder = try MaskedDecoder(network, windows: windows)
+        var sweep = SparsitySweep(variants: variants, chanceLoss: decoder.chanceLoss)
+        (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
+        // Of each number of removed weights the first masks, which are those by magnitude.
+        var masksBySize: [Int: [WeightMask]] = [:]
+        func measuring(_ losses: @escaping ([WeightMask]?) throws -> [Double]) -> ([WeightMask]?) throws -> [Double] {
+            { masks in
+                if let masks {
+                    let removed = masks.reduce(0) { $0 + $1.removedCount }
+                    if masksBySize[removed] == nil { masksBySize[removed] = masks }
+                }
+                return try losses(masks)
+            }
+        }
+        let report: SparsityReport
+        if let fineTuning {
+            let tuned = try FineTunedDecoder(
+                network, windows: windows, training: fineTuning.training, source: fineTuning.source)
+            defer { tuned.restore() }
+            report = try sweep.run(
+                tuned.weights, values: tuned.values, evaluate: measuring(tuned.losses), progress: progress)
+        } else {
+            defer { decoder.restore() }
+            report = try sweep.run(
+                decoder.weights, values: decoder.values, evaluate: measuring(decoder.losses), progress: progress)
+        }
+        let nearZero = decoder.weights.indices.map {
+            NearZeroCounts(decoder.values($0), relativeThresholds: Self.nearZeroThresholds)
+        }
+        var hash = SHA256()
+        for index in decoder.weights.indices {
+            decoder.values(index).withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
+        }
+        var result = Result(sweep: report, nearZero: nearZero, knee: nil, modelDigest: hash.finish())
+        let points = report.series[0].points.filter { $0.sparsity > 0 }
+        if let place = report.series[0].knee?.breakpoint,
+            let point = points.min(by: { abs($0.sparsity - place) < abs($1.sparsity - place) })
+        {
+            let total = decoder.weights.reduce(0) { $0 + $1.count }
+            result.knee = masksBySize[Int((point.sparsity * Double(total)).rounded())].map { (point, $0) }
+        }
+        return result
+    }
+
+    private var allocation: any Allocation {
+        switch scope {
+        case .global: GlobalAllocation()
+        case .layer: UniformAllocation()
+        }
+    }
+
+    private var variants: [SparsityVariant] {
+        func variant(_ name: String, _ criterion: any Criterion) -> SparsityVariant {
+            switch pattern {
+            case .unstructured:
+                SparsityVariant(
+                    label: "\(name)-\(scope.rawValue)", criterion: criterion, allocation: allocation,
+                    sparsities: sparsities)
+            case .groups(let length):
+                SparsityVariant(label: "\(name)-n:\(length)", criterion: criterion, groupLength: length)
+            }
+        }
+        let magnitude = variant("magnitude", MagnitudeCriterion())
+        return comparesRandom ? [magnitude, variant("random", RandomCriterion(seed: seed))] : [magnitude]
+    }
+}

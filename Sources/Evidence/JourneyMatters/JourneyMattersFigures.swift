@@ -1,0 +1,138 @@
+import CoppiceModels
+import CoppiceTraining
+
+extension JourneyMattersMeasurement {
+    var illustrations: [ExperimentReport.Illustration] { [densities, lossesBySize].compactMap { $0 } }
+
+    private var densities: ExperimentReport.Illustration? {
+        let sparsity = size.sparsities.last ?? 0
+        let series = JourneyArm.Window.allCases.compactMap { window -> LineChart.Series? in
+            guard
+                let schedule = try? ComputePhaseSchedule(
+                    denseSteps: size.denseSteps, finalSparsity: sparsity, window: window.fractions)
+            else { return nil }
+            let steps = stride(from: 0, to: schedule.totalSteps, by: max(1, schedule.totalSteps / 100))
+            return .init(
+                name: "\(window.rawValue) %", points: steps.map { (x: Double($0), y: schedule.density(at: $0)) })
+        }
+        return .init(
+            id: "density",
+            LineChart(
+                title: "Density while training",
+                summary: "The part of the prunable weights in use by step, for three windows of equal compute.",
+                horizontalTitle: "step", verticalTitle: "density", series: series),
+            caption: "\(MarkupText.percent(sparsity, places: 0)) final sparsity. The areas under the curves are equal.")
+    }
+
+    private var lossesBySize: ExperimentReport.Illustration? {
+        guard let sparsity = size.sparsities.first, let seed = seeds.first,
+            let middle = sparse(sparsity, .middle, seed: seed)
+        else { return nil }
+        let tokens = middle.tokens
+        func points(_ runs: [JourneyRun], _ x: (JourneyRun) -> Double) -> [(x: Double, y: Double)] {
+            runs.filter { $0.tokens == tokens }.map { (x: x($0), y: $0.loss) }.sorted { $0.x < $1.x }
+        }
+        let dense = runs.filter { if case .dense = $0.arm.kind { true } else { false } }
+        var series = [
+            LineChart.Series(name: "dense", points: points(dense, \.averageCount), isJoined: false),
+            LineChart.Series(
+                name: "sparse, by average size", points: points(sparseRuns(.middle), \.averageCount), isJoined: false),
+            LineChart.Series(
+                name: "sparse, by final size", points: points(sparseRuns(.middle)) { Double($0.finalCount) },
+                isJoined: false),
+        ]
+        if let law = fit?.law, let low = dense.map(\.averageCount).min(), let high = dense.map(\.averageCount).max() {
+            let sizes = (0...20).map { low + (high - low) * Double($0) / 20 }
+            series.append(
+                .init(name: "law", points: sizes.map { (x: $0, y: law.loss(parameters: $0, tokens: Double(tokens))) }))
+        }
+        return .init(
+            id: "loss-by-size",
+            LineChart(
+                title: "Loss by number of weights",
+                summary: "Held-out loss of dense and sparse runs of equal tokens by their prunable weights.",
+                horizontalTitle: "prunable weights", verticalTitle: "nats a character", series: series),
+            caption: "All runs on \(tokens) tokens, every seed; the law is fitted to dense runs of all lengths.")
+    }
+
+    var tables: [ExperimentReport.Table] {
+        let rows = size.sparsities.flatMap { sparsity in
+            seeds.map { seed -> [String] in
+                let middle = sparse(sparsity, .middle, seed: seed)
+                let others = [
+                    matchingAverage(sparsity, seed: seed), matchingFinal(sparsity, seed: seed),
+                    sparse(sparsity, .early, seed: seed), sparse(sparsity, .late, seed: seed),
+                ]
+                return [
+                    MarkupText.percent(sparsity, places: 0), "\(seed)", "\(middle?.steps ?? 0)",
+                    MarkupText.number((middle?.averageCount ?? .nan) / Double(size.shape.prunableCount)),
+                ] + ([middle] + others).map { MarkupText.number($0?.loss ?? .nan) }
+            }
+        }
+        var tables = [
+            ExperimentReport.Table(
+                title: "Losses, nats a character",
+                HTMLTable(
+                    head: [
+                        "sparsity", "seed", "steps", "N̄ / N₀", "sparse, 25–75", "dense, average size",
+                        "dense, final size", "sparse, 2–25", "sparse, 70–97",
+                    ], rows: rows, numericColumns: Set(0...8)))
+        ]
+        if let law = fit?.law {
+            let numbers = [
+                law.irreducibleLoss, law.parameterScale, law.tokenScale, law.parameterExponent, law.tokenExponent,
+            ]
+            tables.append(
+                .init(
+                    title: "The law of the dense runs",
+                    HTMLTable(
+                        head: ["E", "A", "B", "α", "β"], rows: [numbers.map { MarkupText.number($0) }],
+                        numericColumns: Set(0...4))))
+            let windows: [(String, JourneyArm.Window?)] =
+                JourneyArm.Window.allCases.map { ($0.rawValue, $0) } + [("all", nil)]
+            tables.append(
+                .init(
+                    title: "Mean error of the law on sparse runs",
+                    HTMLTable(
+                        head: ["window, % of compute", "by average size", "by final size"],
+                        rows: windows.map { name, window in
+                            [
+                                name, MarkupText.percent(lawError(window), places: 2),
+                                MarkupText.percent(lawError(window, byFinalSize: true), places: 2),
+                            ]
+                        }, numericColumns: [1, 2])))
+        }
+        return tables
+    }
+
+    var notes: [String] {
+        let distinct = Set(
+            runs.compactMap { run -> ModelShape? in
+                if case .dense(let shape, _) = run.arm.kind { shape } else { nil }
+            }
+        ).sorted { $0.prunableCount > $1.prunableCount }
+        let shapes = distinct.map {
+            "\($0.width) wide, \($0.intermediate) in the feed-forward part: \($0.prunableCount)"
+        }
+        return [
+            "Prunable weights of the dense models: \(shapes.joined(separator: "; ")). The average size of the sparse ones "
+                + "is matched to within half a percent of N₀.",
+            "Operations are counted where zeros cost nothing. Training here multiplies dense matrices: a sparse step "
+                + "takes as long as a dense one.",
+        ]
+    }
+
+    var json: JSON {
+        .object([
+            "runs": .array(
+                runs.map { run in
+                    .object([
+                        "name": .string(run.arm.name), "seed": .integer(Int(run.arm.seed)),
+                        "steps": .integer(run.steps),
+                        "tokens": .integer(run.tokens), "average_parameters": .number(run.averageCount),
+                        "final_parameters": .integer(run.finalCount), "loss": .number(run.loss),
+                    ])
+                })
+        ])
+    }
+}

@@ -1,0 +1,121 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// What was trained for the experiment, and the law that was fitted to its dense runs.
+struct JourneyMattersMeasurement: Sendable {
+    var size: JourneyMatters.Size
+    var seeds: [UInt64]
+    var runs: [JourneyRun]
+    /// Fitted to the dense runs of all seeds; nil where they do not suffice.
+    var fit: ScalingLawFit?
+
+    init(size: JourneyMatters.Size, seeds: [UInt64], runs: [JourneyRun]) {
+        self.size = size
+        self.seeds = seeds
+        self.runs = runs
+        var options = ScalingLawFit.Options()
+        options.bootstrapCount = 0
+        fit = try? ScalingLawFit(runs.map(\.scalingRun).filter(\.isDense), options: options)
+    }
+
+    init(text: CharacterText, size: JourneyMatters.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
+        // The longest first, so that no thread is left alone with one.
+        let arms = try seeds.flatMap { try Self.arms(size, seed: $0) }.sorted { $0.steps > $1.steps }.map(\.arm)
+        progress.begin("train", total: arms.count, unit: "models")
+        let finished = Mutex(0)
+        let runs = try sideBySide(arms) { arm in
+            let run = try JourneyRun(arm, on: text, size: size)
+            finished.withLock { done in
+                done += 1
+                progress.report("\(arm.name), seed \(arm.seed): loss \(MarkupText.number(run.loss))")
+                progress.advance(to: done, note: "")
+            }
+            return run
+        }
+        progress.end("\(arms.count) models")
+        self.init(size: size, seeds: seeds, runs: runs)
+    }
+
+    /// The sparse models, and dense ones of each average and final size on as many tokens as each sparsity has: a grid
+    /// that a law can be fitted to.
+    private static func arms(_ size: JourneyMatters.Size, seed: UInt64) throws -> [(arm: JourneyArm, steps: Int)] {
+        var arms: [(JourneyArm, Int)] = []
+        var shapes: [ModelShape] = []
+        var lengths: [Int] = []
+        for sparsity in size.sparsities {
+            for window in JourneyArm.Window.allCases {
+                let schedule = try ComputePhaseSchedule(
+                    denseSteps: size.denseSteps, finalSparsity: sparsity, window: window.fractions)
+                arms.append((JourneyArm(kind: .sparse(sparsity: sparsity, window), seed: seed), schedule.totalSteps))
+                guard window == .middle else { continue }
+                shapes += [averageShape(sparsity, size), finalShape(sparsity, size)]
+                lengths.append(schedule.totalSteps)
+            }
+        }
+        for shape in Set(shapes) {
+            for steps in Set(lengths) {
+                arms.append((JourneyArm(kind: .dense(shape, steps: steps), seed: seed), steps))
+            }
+        }
+        return arms
+    }
+
+    /// The dense model of a sparse one's average size.
+    private static func averageShape(_ sparsity: Double, _ size: JourneyMatters.Size) -> ModelShape {
+        let density = ComputePhaseSchedule.averageDensity(finalSparsity: sparsity)
+        return shape(density, size)
+    }
+
+    /// The dense model of a sparse one's final size.
+    private static func finalShape(_ sparsity: Double, _ size: JourneyMatters.Size) -> ModelShape {
+        shape(1 - sparsity, size)
+    }
+
+    /// Densities are rounded to whole percents, so that 40 % final and 40 % average are one model.
+    private static func shape(_ density: Double, _ size: JourneyMatters.Size) -> ModelShape {
+        ModelShape(
+            prunableCount: (density * 100).rounded() / 100 * Double(size.shape.prunableCount), like: size.shape)
+    }
+
+    // MARK: - Runs
+
+    func sparse(_ sparsity: Double, _ window: JourneyArm.Window, seed: UInt64) -> JourneyRun? {
+        runs.first { $0.arm == JourneyArm(kind: .sparse(sparsity: sparsity, window), seed: seed) }
+    }
+
+    private func dense(_ shape: ModelShape, _ sparsity: Double, seed: UInt64) -> JourneyRun? {
+        guard let steps = sparse(sparsity, .middle, seed: seed)?.steps else { return nil }
+        return runs.first { $0.arm == JourneyArm(kind: .dense(shape, steps: steps), seed: seed) }
+    }
+
+    /// The dense run of a sparse one's average size and tokens.
+    func matchingAverage(_ sparsity: Double, seed: UInt64) -> JourneyRun? {
+        dense(Self.averageShape(sparsity, size), sparsity, seed: seed)
+    }
+
+    /// The dense run of a sparse one's final size and tokens.
+    func matchingFinal(_ sparsity: Double, seed: UInt64) -> JourneyRun? {
+        dense(Self.finalShape(sparsity, size), sparsity, seed: seed)
+    }
+
+    /// Sparse runs of a window, or of all.
+    func sparseRuns(_ window: JourneyArm.Window? = nil) -> [JourneyRun] {
+        runs.filter { run in
+            if case .sparse(_, let own) = run.arm.kind { window == nil || own == window } else { false }
+        }
+    }
+
+    /// The law's mean relative error on sparse runs of a window, by the average or by the final size; NaN without a law.
+    func lawError(_ window: JourneyArm.Window?, byFinalSize: Bool = false) -> Double {
+        let sparse = sparseRuns(window)
+        guard let law = fit?.law, !sparse.isEmpty else { return .nan }
+        let errors = sparse.map { run in
+            let parameters = byFinalSize ? Double(run.finalCount) : run.averageCount
+            return abs(law.loss(parameters: parameters, tokens: Double(run.tokens)) - run.loss) / run.loss
+        }
+        return errors.reduce(0, +) / Double(errors.count)
+    }
+}

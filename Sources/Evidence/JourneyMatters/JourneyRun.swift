@@ -1,0 +1,106 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+import CoppiceTraining
+
+/// A model that is trained for the experiment, dense or pruned on the way.
+struct JourneyArm: Sendable, Hashable {
+    /// Which phases of compute a sparse model is pruned in.
+    enum Window: String, Sendable, Hashable, CaseIterable {
+        case middle = "25–75"
+        case early = "2–25"
+        case late = "70–97"
+
+        var fractions: ComputePhaseSchedule.Window {
+            switch self {
+            case .middle: .init(start: 0.25, end: 0.75)
+            case .early: .init(start: 0.02, end: 0.25)
+            case .late: .init(start: 0.7, end: 0.97)
+            }
+        }
+    }
+
+    enum Kind: Sendable, Hashable {
+        case dense(ModelShape, steps: Int)
+        case sparse(sparsity: Double, Window)
+    }
+
+    var kind: Kind
+    var seed: UInt64
+
+    var name: String {
+        switch kind {
+        case .dense(let shape, let steps): "dense, \(shape.prunableCount) weights, \(steps) steps"
+        case .sparse(let sparsity, let window): "\(MarkupText.percent(sparsity, places: 0)), \(window.rawValue) %"
+        }
+    }
+}
+
+/// What training an arm came to.
+struct JourneyRun: Sendable, Hashable {
+    var arm: JourneyArm
+    /// Steps that were taken.
+    var steps: Int
+    var tokens: Int
+    /// N̄: prunable weights in use, averaged over the steps.
+    var averageCount: Double
+    /// Prunable weights that are left.
+    var finalCount: Int
+    /// On held-out text, in nats a character.
+    var loss: Double
+
+    /// Trains an arm and measures its last state.
+    init(_ arm: JourneyArm, on text: CharacterText, size: JourneyMatters.Size) throws {
+        self.arm = arm
+        var (shape, steps) = (size.shape, size.denseSteps)
+        var recipe = TrainingRecipe()
+        switch arm.kind {
+        case .dense(let own, let length): (shape, steps) = (own, length)
+        case .sparse(let sparsity, let window):
+            var section = TrainingRecipe.Pruning(finalSparsity: sparsity)
+            section.window = window.fractions
+            recipe.prune = section
+        }
+        Self.fill(&recipe, shape, size)
+        recipe.seed = arm.seed
+        recipe.loop.duration = .steps(steps)
+        recipe.schedule.warmupSteps = size.denseSteps / 20
+        let configuration = recipe.configuration(vocabularySize: text.vocabularySize, beginToken: nil, endToken: 0)
+        let network = DecoderNetwork(recipe, configuration: configuration)
+        let schedule = try recipe.pruningSchedule(windowsPerEpoch: 1)
+        var hooks: [any StoredTrainingHook] = []
+        if let section = recipe.prune, let schedule {
+            hooks = [try SparsePretraining.of(network, section, schedule)]
+        }
+        let learner = DecoderLearner(network, recipe: recipe, hooks: hooks)
+        var trainer = try Trainer(learner, recipe: recipe, train: text.train)
+        _ = try trainer.run()
+        self.steps = trainer.state.step
+        tokens = trainer.state.tokens
+        averageCount = schedule?.averageCount(of: shape.prunableCount) ?? Double(shape.prunableCount)
+        finalCount = hooks.isEmpty ? shape.prunableCount : learner.keptCounts.reduce(0) { $0 + $1.kept }
+        let batches = TokenBatch.covering(text.heldOut, batchSize: 64, length: size.context)
+        loss = try Trainer.meanLoss(of: batches, learner) ?? .nan
+    }
+
+    private static func fill(_ recipe: inout TrainingRecipe, _ shape: ModelShape, _ size: JourneyMatters.Size) {
+        recipe.model.hiddenSize = shape.width
+        recipe.model.intermediateSize = shape.intermediate
+        recipe.model.layers = shape.layers
+        (recipe.model.heads, recipe.model.keyValueHeads) = (ModelShape.heads, ModelShape.heads)
+        recipe.model.headSize = shape.width / ModelShape.heads
+        recipe.model.context = size.context
+        (recipe.loop.batchSize, recipe.loop.sequenceLength) = (size.batch, size.context)
+        // Narrower models take larger steps (Yang et al., "Tensor programs V", 2022: in inverse proportion).
+        recipe.optimizer.learningRate = size.peakRate * Double(size.width) / Double(shape.width)
+        recipe.optimizer.weightDecay = 0.05
+        recipe.loop.validateEvery = 1_000_000
+    }
+
+    /// As a point of a scaling law by the average size.
+    var scalingRun: ScalingRun {
+        let sparsity: Double = if case .sparse(let sparsity, _) = arm.kind { sparsity } else { 0 }
+        return ScalingRun(
+            averageParameters: averageCount, tokens: Double(tokens), loss: loss, finalSparsity: sparsity)
+    }
+}

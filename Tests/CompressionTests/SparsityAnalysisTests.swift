@@ -1,0 +1,115 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+import Testing
+
+@Suite struct SparsityAnalysisTests {
+    /// A tiny decoder that has learned to count in threes modulo 11, and windows of that.
+    private static let stream = TokenStream(tokens: (0..<600).map { Int32(($0 * 3) % 11) }, byteCount: 600)
+    private static let configuration = DecoderConfiguration(
+        family: .llama, vocabularySize: 11, hiddenSize: 16, intermediateSize: 24, layerCount: 2, headCount: 4,
+        keyValueHeadCount: 2, maximumPositions: 32)
+
+    private static func trained() throws -> DecoderNetwork {
+        let network = DecoderNetwork(configuration, seed: 3, initialDeviation: 0.1)
+        let training = FineTunedDecoder.training(steps: 120, learningRate: 1e-2)
+        try training.run(network, on: TokenWindows(stream, length: 16, batchSize: 8, seed: 1))
+        return network
+    }
+
+    private func windows() throws -> [[Int]] {
+        try SparsityAnalysis.windows(
+            of: Self.stream.tokens.map { Int($0) }, count: 12, length: 16, source: "text")
+    }
+
+    private func bits(_ network: DecoderNetwork) -> [[UInt32]] {
+        network.parameters.map { $0.parameter.wrappedValue.floats().map(\.bitPattern) }
+    }
+
+    @Test func zeroShotFindsTheCliffAndTheMasksThere() throws {
+        let network = try Self.trained()
+        let before = bits(network)
+        var analysis = SparsityAnalysis()
+        analysis.comparesRandom = true
+        let result = try analysis.run(network, windows: windows())
+        #expect(bits(network) == before)
+        #expect(result.sweep.series.map(\.label) == ["magnitude-global", "random-global"])
+        let (magnitude, random) = (result.sweep.series[0], result.sweep.series[1])
+        #expect(magnitude.points.count > 10)
+        #expect(magnitude.points[0].loss < 0.5 && magnitude.points[magnitude.points.count - 1].loss > 1)
+        #expect(magnitude.tolerancePoint >= random.tolerancePoint)
+        let knee = try #require(result.knee)
+        let total = knee.masks.reduce(0) { $0 + $1.count }
+        let removed = knee.masks.reduce(0) { $0 + $1.removedCount }
+        #expect(removed == Int((knee.point.sparsity * Double(total)).rounded()) && removed > 0)
+        for (mask, sparsity) in zip(knee.masks, knee.point.layerSparsities) { #expect(mask.sparsity == sparsity) }
+        #expect(result.json["series"]?[0]?["knee"]?.doubleValue == magnitude.knee?.breakpoint)
+        #expect(result.json["weights"]?.arrayValue?.count == 14 && result.modelDigest.count == 64)
+        // Another model, another digest.
+        let other = DecoderNetwork(Self.configuration, seed: 4)
+        #expect(try SparsityAnalysis().run(other, windows: windows()).modelDigest != result.modelDigest)
+    }
+
+    @Test func patternsKeepAllOfTheirGroups() throws {
+        let network = try Self.trained()
+        var analysis = SparsityAnalysis()
+        analysis.pattern = .groups(length: 4)
+        let result = try analysis.run(network, windows: windows())
+        #expect(result.sweep.series.map(\.label) == ["magnitude-n:4"])
+        #expect(result.sweep.series[0].points.map(\.sparsity) == [0, 0.25, 0.5, 0.75])
+        let knee = try #require(result.knee)
+        let kept = Int((4 * (1 - knee.point.sparsity)).rounded())
+        let pattern = SemiStructuredPattern(kept: kept, of: 4)
+        #expect(knee.masks.allSatisfy { $0.satisfies(pattern) })
+    }
+
+    @Test func fineTuningRecoversAndLeavesTheModelAsItWas() throws {
+        let network = try Self.trained()
+        let before = bits(network)
+        var analysis = SparsityAnalysis()
+        (analysis.sparsities, analysis.refinesKnee) = ([0.3, 0.6, 0.8], false)
+        let plain = try analysis.run(network, windows: windows()).sweep.series[0]
+        let source = TokenWindows(Self.stream, length: 16, batchSize: 8, seed: 2)
+        analysis.fineTuning = .init(FineTunedDecoder.training(steps: 60, learningRate: 5e-3), on: source)
+        let tuned = try analysis.run(network, windows: windows()).sweep.series[0]
+        #expect(bits(network) == before)
+        #expect(tuned.points.map(\.sparsity) == plain.points.map(\.sparsity))
+        #expect(tuned.points[3].loss < plain.points[3].loss - 0.2)
+        // Twice the same.
+        #expect(
+            try analysis.run(network, windows: windows()).sweep.series[0].points.map(\.loss) == tuned.points.map(\.loss)
+        )
+    }
+
+    /// The masks hold while the decoder is trained.
+    @Test func fineTunedWeightsStayRemoved() throws {
+        let network = try Self.trained()
+        let source = TokenWindows(Self.stream, length: 16, batchSize: 8, seed: 2)
+        let decoder = try FineTunedDecoder(
+            network, windows: windows(), training: FineTunedDecoder.training(steps: 5, learningRate: 1e-3),
+            source: source)
+        let method = PruningMethod(
+            criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
+            sparsity: 0.5)
+        let masks = try method.masks(of: decoder.weights, values: decoder.values)
+        let dense = network.parameters[1].parameter.wrappedValue.floats()
+        _ = try decoder.losses(masks)
+        let named = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter.wrappedValue) })
+        for (weight, mask) in zip(decoder.weights, masks) {
+            let values = try #require(named[weight.name]).floats()
+            for (value, kept) in zip(values, mask.indicator.floats()) { #expect((value == 0) == (kept == 0)) }
+        }
+        #expect(network.parameters[1].parameter.wrappedValue.floats() != dense)
+        decoder.restore()
+        #expect(network.parameters[1].parameter.wrappedValue.floats() == dense)
+    }
+
+    @Test func shortTextsAreRefused() {
+        #expect {
+            try SparsityAnalysis.windows(of: Array(0..<60), count: 4, length: 16, source: "text.txt")
+        } throws: { "\($0)".hasPrefix("text.txt: the evaluation text has 60 tokens") }
+    }
+}

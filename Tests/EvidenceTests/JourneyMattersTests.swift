@@ -1,0 +1,61 @@
+import CoppiceEvidence
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+import Testing
+
+@Suite struct JourneyMattersTests {
+    private struct NoModel: Error {}
+
+    private func setting(_ folder: String?) -> ExperimentSetting {
+        var setting = ExperimentSetting(languageModel: { throw NoModel() }, dataFolder: folder, scale: 0.05, seed: 7)
+        setting.seedCount = 1
+        return setting
+    }
+
+    /// A few steps on a text of its own: every claim is judged, from the runs that it names.
+    @Test func aSmallRunJudgesItsClaims() throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/journey-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder + "/text", withIntermediateDirectories: true)
+        let text = (0..<600).map { "A hen met \($0 % 7) owls and \($0 % 5) hares.\n" }.joined()
+        try text.write(toFile: folder + "/text/tinyshakespeare.txt", atomically: true, encoding: .utf8)
+        let report = try JourneyMatters().run(setting(folder), progress: SilentProgress())
+        #expect(
+            report.claims.map(\.id) == [
+                "same-loss-as-average", "better-than-final-size", "late-is-worse", "middle-is-near-optimal", "one-law",
+                "published-schedules", "large-models",
+            ])
+        let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
+        // Three windows for each of two sparsities, and three dense sizes at two lengths.
+        #expect(runs.count == 12)
+        func loss(_ name: String) throws -> Double {
+            try #require(runs.first { $0["name"]?.stringValue?.hasPrefix(name) == true }?["loss"]?.doubleValue)
+        }
+        // Trained: below guessing among all characters of the text.
+        #expect(try loss("60 %, 25–75") < log(26))
+        let late = try #require(report.claims.first { $0.id == "late-is-worse" })
+        #expect(late.comparisons.count == 2)
+        let difference = try loss("60 %, 70–97") - loss("60 %, 25–75")
+        #expect(abs(late.comparisons[0].value - difference) < 1e-12)
+        #expect((late.verdict == .holds) == late.comparisons.allSatisfy { $0.value >= 0.05 })
+        let near = try #require(report.claims.first { $0.id == "middle-is-near-optimal" })
+        #expect(near.comparisons.allSatisfy { $0.value >= 0 })
+        #expect(report.claims.first { $0.id == "published-schedules" }?.verdict == .holds)
+        #expect(report.claims.first { $0.id == "large-models" }?.verdict == .notMeasured)
+        let sizes = Set(runs.compactMap { $0["final_parameters"]?.intValue })
+        // 61, 40 and 20 % dense, and what is left of the sparse ones.
+        #expect(sizes.count >= 3 && sizes.max().map { $0 < 98_816 } == true)
+        for run in runs where run["name"]?.stringValue?.hasPrefix("80 %") == true {
+            #expect(run["final_parameters"]?.intValue == 98_816 - 98_816 * 8 / 10)
+        }
+    }
+
+    @Test func withoutDataItSaysWhatIsMissing() {
+        #expect {
+            try JourneyMatters().run(setting(nil), progress: SilentProgress())
+        } throws: {
+            ($0 as? CoppiceError)?.kind == .usage && "\($0)".contains("tinyshakespeare")
+        }
+    }
+}
