@@ -28,7 +28,9 @@ import Testing
     /// The minimum of ½ xᵀ A x − bᵀ x is A⁻¹ b, with condition number 10⁴.
     @Test func solvesAnIllConditionedQuadraticForm() {
         let scales = (0..<20).map { pow(10, 4 * Double($0) / 19) }
-        let result = LBFGS().minimize(from: .init(repeating: 0, count: 20)) { x in
+        var method = LBFGS()
+        method.maximumIterations = 2_000
+        let result = method.minimize(from: .init(repeating: 0, count: 20)) { x in
             let products = zip(scales, x).map { $0 * $1 }
             let value = zip(products, x).reduce(0) { $0 + $1.0 * $1.1 / 2 - $1.1 }
             return (value, products.map { $0 - 1 })

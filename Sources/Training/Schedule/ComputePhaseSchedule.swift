@@ -60,7 +60,7 @@ public struct ComputePhaseSchedule: Sendable, Hashable, Codable {
     public let ramp: Ramp
     /// Steps from one removal to the next.
     public let interval: Int
-    /// Steps before the first removal may happen.
+    /// The step before which the first weights are removed.
     public let startStep: Int
     /// The step before which the last weights are removed.
     public let endStep: Int
@@ -154,15 +154,19 @@ public struct ComputePhaseSchedule: Sendable, Hashable, Codable {
 
     /// The sparsity to prune to before a step; nil where nothing is removed. O(1).
     public func sparsity(at step: Int) -> Double? {
-        guard finalSparsity > 0, step > startStep, step <= endStep else { return nil }
+        guard finalSparsity > 0, step >= startStep, step <= endStep else { return nil }
         // Exactly what was asked for, not what is left of it after rounding.
         if step == endStep { return finalSparsity }
         guard (step - startStep) % interval == 0 else { return nil }
         return 1 - density(ofEvent: (step - startStep) / interval)
     }
 
+    /// The ramp's density in the middle of the steps that it stands for, so that removing in jumps takes as much compute
+    /// as the ramp itself.
     private func density(ofEvent event: Int) -> Double {
-        ramp.density(at: Double(event * interval) / Double(endStep - startStep), final: 1 - finalSparsity)
+        let length = endStep - startStep
+        let middle = Double(event * interval + min((event + 1) * interval, length)) / 2
+        return ramp.density(at: middle / Double(length), final: 1 - finalSparsity)
     }
 
     /// The compute of the steps before one, in dense steps: the sum of their densities.
