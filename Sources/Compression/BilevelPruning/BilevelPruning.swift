@@ -20,6 +20,8 @@ public final class BilevelPruning {
     public enum ImplicitGradient: String, Sendable, Hashable, CaseIterable {
         /// θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
         case formula
+        /// θ ⊙ g − 10⁻⁴ (θ ⊙ g)², which the code released with the paper uses.
+        case code
         /// θ ⊙ g: alternating optimization.
         case none
     }
@@ -100,7 +102,11 @@ public final class BilevelPruning {
         weights: Tensor, slope: Tensor, mask: Tensor, regularization: Double, _ kind: ImplicitGradient
     ) -> Tensor {
         let direct = weights * slope
-        return kind == .none ? direct : direct - mask * slope.square() / regularization
+        return switch kind {
+        case .formula: direct - mask * slope.square() / regularization
+        case .code: direct - direct.square() * 1e-4
+        case .none: direct
+        }
     }
 
     /// Runs all steps and leaves the network masked, its kept weights retrained.

@@ -7,7 +7,7 @@ import CoppiceTensors
 /// v ← μv + (1 − μ) F⁻¹g, and weights move by −rate · v. Unlike ``SGD`` and ``AdamW`` it looks at all parameters
 /// together. Products are about 1 / (λ + ‖g‖²/m) times the gradient: rates are like 1e-3, not 0.1.
 ///
-/// Memory: 4 m d bytes. Time of a step: two readings of the window for the products and one for its update, and O(m³).
+/// Memory: 4 m d bytes. Time of a step: two readings of the window, and O(m³).
 public struct MFAC: Sendable {
     /// m.
     public var window: Int
@@ -85,8 +85,9 @@ public struct MFAC: Sendable {
         try withoutRecording {
             var slope = state.layout.row(gradients)
             if weightDecay > 0 { slope += state.layout.row(parameters) * weightDecay }
+            let row = state.inverse.nextRow
             try state.inverse.push(slope)
-            var direction = try state.inverse.product(slope)
+            var direction = try state.inverse.product(ofGradient: row)
             if momentum > 0 {
                 direction = state.velocity * momentum + direction * (1 - momentum)
                 state.velocity = direction

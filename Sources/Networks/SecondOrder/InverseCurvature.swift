@@ -23,18 +23,30 @@ extension Tensor {
     ///
     /// - Throws: `.badData` naming the gradient and the element.
     func asGradients() throws -> Tensor {
+        let own = try asRowsOfGradients()
+        try own.checkGradients()
+        return own
+    }
+
+    /// The gradients of a curvature, whose elements are not looked at.
+    ///
+    /// - Throws: `.badData` for another shape or type.
+    func asRowsOfGradients() throws -> Tensor {
         guard rank == 2, shape[0] > 0, shape[1] > 0, dataType.isFloatingPoint else {
             throw CoppiceError(
                 .badData, field: "gradients",
                 "\(dataType) of shape \(shape), expected floating point [gradients, weights], at least one of each")
         }
-        let own = detached().converted(to: dataType == .f64 ? .f64 : .f32).contiguous()
-        if let place = own.firstNotFinite {
+        return detached().converted(to: dataType == .f64 ? .f64 : .f32).contiguous()
+    }
+
+    /// - Throws: `.badData` naming the first element of rows of gradients that is not finite.
+    func checkGradients() throws {
+        if let place = firstNotFinite {
             throw CoppiceError(
                 .badData, field: "gradient \(place / shape[1])",
                 "element \(place % shape[1]) is not finite, expected finite numbers")
         }
-        return own
     }
 
     /// Vectors that a curvature is applied to, as `[n, d]` of a precision.

@@ -41,7 +41,7 @@ public struct InverseFisher: InverseCurvature {
     ///   elements that are not finite and for a λ too small for the gradients' size.
     public init(gradients: Tensor, dampening: Double, nextRow: Int = 0) throws {
         try checkDampening(dampening)
-        let own = try gradients.asGradients()
+        let own = try gradients.asRowsOfGradients()
         guard (0..<own.shape[0]).contains(nextRow) else {
             throw CoppiceError(
                 .usage, field: "next row", "\(nextRow), expected a row of the window, from 0 to \(own.shape[0] - 1)")
@@ -50,6 +50,8 @@ public struct InverseFisher: InverseCurvature {
         self.gradients = own
         self.nextRow = nextRow
         gram = own.gramMatrix()
+        // The squared norms are finite only where the elements are: no reading of them all before.
+        if !(0..<own.shape[0]).allSatisfy({ gram[$0].doubles()[$0].isFinite }) { try own.checkGradients() }
         factor = try Self.factor(gram, dampening)
     }
 
@@ -108,6 +110,14 @@ public struct InverseFisher: InverseCurvature {
             return remainder(try solved(dots(vector)), from: vector)
         }
         return Tensor.concatenated(results).reshaped(vectors.shape)
+    }
+
+    /// F⁻¹ of a gradient of the window, `[d]`: G is read once, since its products with the gradient are known. O(m d + m²).
+    ///
+    /// - Precondition: a row of the window.
+    public func product(ofGradient row: Int) throws -> Tensor {
+        precondition((0..<window).contains(row), "gradient \(row) of \(window)")
+        return remainder(try solved(gram[row].doubles()), from: gradients[row])
     }
 
     /// F x = λx + Gᵀ(Gx)/m. O(m d).

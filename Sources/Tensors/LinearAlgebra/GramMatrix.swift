@@ -1,19 +1,38 @@
+import CKernels
 import CSystemBLAS
 
 extension Tensor {
     /// The Gram matrix X Xᵀ of the rows of a matrix, in f64: products of f32 are exact, their sums are not rounded to
     /// f32.
     ///
-    /// The columns go through in panels that are spread to f64, so no f64 copy of the matrix exists. Not recorded for
-    /// differentiation. O(m² d) by BLAS's `syrk`, in parallel; the result does not depend on the number of threads.
+    /// The columns go through in panels, so no f64 copy of an f32 matrix exists. Not recorded for differentiation.
+    /// O(m² d), of which symmetry saves half, in parallel; the result does not depend on the number of threads.
     ///
     /// - Returns: f64 `[m, m]`, both triangles.
     /// - Precondition: `[m, d]`, floating point.
     public func gramMatrix() -> Tensor {
+        precondition(rank == 2 && dataType.isFloatingPoint, "a matrix of shape \(shape) and type \(dataType)")
+        let (m, d) = (shape[0], shape[1])
+        let result = Tensor.zeros([m, m], dataType: .f64)
+        guard m > 0, d > 0 else { return result }
+        let total = result.pointer(Double.self)
+        if dataType == .f64 {
+            addProducts(to: total)
+        } else {
+            converted(to: .f32).contiguous().withElements(Float.self) { entries in
+                coppice_wide_gram(m, d, entries.baseAddress, total)
+            }
+        }
+        for row in 0..<m {
+            for column in 0..<row { total[column * m + row] = total[row * m + column] }
+        }
+        return result
+    }
+
+    /// Adds the lower triangle of X Xᵀ of an f64 matrix by BLAS's `syrk`.
+    private func addProducts(to total: UnsafeMutablePointer<Double>) {
         let panels = WidePanels(self)
         let m = panels.rows
-        let result = Tensor.zeros([m, m], dataType: .f64)
-        guard m > 0, panels.columns > 0 else { return result }
         // Each part adds up its own panels; parts are as many as the sizes say, and are added in order.
         let parts = Swift.max(1, Swift.min(panels.count, 16, (1 << 22) / (m * m)))
         let sums = Tensor.zeros([parts, m, m], dataType: .f64)
@@ -26,17 +45,12 @@ extension Tensor {
                     Int32(m))
             }
         }
-        let total = result.pointer(Double.self)
         for part in 0..<parts {
             let sum = sums.pointer(Double.self, at: part * m * m)
             for row in 0..<m {
                 for column in 0...row { total[row * m + column] += sum[row * m + column] }
             }
         }
-        for row in 0..<m {
-            for column in 0..<row { total[column * m + row] = total[row * m + column] }
-        }
-        return result
     }
 
     /// The squared norm of each column of L⁻¹ X, where this tensor is a Cholesky factor L: the diagonal of

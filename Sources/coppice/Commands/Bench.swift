@@ -26,6 +26,12 @@ struct Bench: ParsableCommand {
     var precision = OperandPrecision.f32
     @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
     var steps = 5
+    @Flag(help: "Measure the inverse Fisher matrix of M-FAC on random gradients instead.")
+    var inverseFisher = false
+    @Option(help: ArgumentHelp("With --inverse-fisher: weights.", valueName: "d"))
+    var weights = 1_000_000
+    @Option(help: ArgumentHelp("With --inverse-fisher: gradients.", valueName: "m"))
+    var gradients = 64
     @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
@@ -34,6 +40,7 @@ struct Bench: ParsableCommand {
         common.apply()
         let options = try execution.apply()
         if train { return try measureTraining() }
+        if inverseFisher { return try measureInverseFisher() }
         let model = try LanguageModel(Checkpoint.open(model.path), execution: options)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
@@ -66,7 +73,26 @@ struct Bench: ParsableCommand {
     }
 
     func validate() throws {
-        guard steps > 0 else { throw ValidationError("--steps: expected a positive number, found \(steps)") }
+        let counts = [
+            ("steps", steps), ("weights", weights), ("gradients", gradients), ("repetitions", repetitions),
+        ]
+        for (name, count) in counts where count <= 0 {
+            throw ValidationError("--\(name): expected a positive number, found \(count)")
+        }
+    }
+
+    private func measureInverseFisher() throws {
+        let result = try CurvatureBenchmark.measure(weights: weights, gradients: gradients, rounds: repetitions)
+        if common.json { return try Output.json(result.json) }
+        let share = result.precomputeRate / result.matrixProductRate
+        try Output.line(
+            "\(gradients) gradients of \(weights) weights: precomputed in "
+                + "\(Output.number(result.precomputeSeconds * 1e3, digits: 1)) ms "
+                + "(\(Output.number(result.precomputeRate / 1e9, digits: 1)) GFLOP/s, "
+                + "\(Output.number(share * 100, digits: 0)) % of a matrix product's "
+                + "\(Output.number(result.matrixProductRate / 1e9, digits: 1))), diagonal in "
+                + "\(Output.number(result.diagonalSeconds * 1e3, digits: 1)) ms, product in "
+                + "\(Output.number(result.productSeconds * 1e3, digits: 1)) ms")
     }
 
     private func measureTraining() throws {

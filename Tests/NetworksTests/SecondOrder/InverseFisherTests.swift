@@ -154,6 +154,15 @@ import Testing
         #expect(distance(gram.doubles(), expected.doubles()) < 1e-13)
     }
 
+    @Test(arguments: [DataType.f32, .f64]) func productsOfGradientsOfTheWindowNeedNoDots(_ type: DataType) throws {
+        var inverse = try InverseFisher(gradients: gradients(5, 3_000, type), dampening: 1e-3)
+        try inverse.push(vector(3_000, type))
+        for row in 0..<5 {
+            let expected = try inverse.product(inverse.gradients[row]).doubles()
+            #expect(distance(try inverse.product(ofGradient: row).doubles(), expected) < (type == .f32 ? 1e-6 : 1e-11))
+        }
+    }
+
     @Test func badInputIsNamed() throws {
         func message(_ body: () throws -> Void) -> String {
             do {

@@ -1,0 +1,70 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+
+/// Whether masks that are learned while weights retrain reach in one run what iterative pruning reaches in many.
+public struct BilevelPruningExperiment: Experiment {
+    public let identifier = "bip"
+    public let title = "Advancing Model Pruning via Bi-level Optimization"
+    public let paper =
+        "Zhang, Yao, Ram, Zhao, Chen, Hong, Wang and Liu, Advancing Model Pruning via Bi-level Optimization (NeurIPS "
+        + "2022), arXiv:2210.04092"
+    public let summary =
+        "A trained network is pruned to a few per cent of its weights by bi-level optimization, by learned scores with "
+        + "frozen weights, by magnitude once and in many rounds, and at random; accuracies and costs are compared."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
+        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        let measured = try BilevelPruningMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "Each seed trains a dense network; all arms but iterative pruning start from it and train "
+                + "\(size.retrainingEpochs) epochs more (learned scores with frozen weights: as many for the scores "
+                + "first). SGD with momentum 0.9, rates fall from \(MarkupText.number(size.rate)) as a cosine. One "
+                + "threshold over all weights. Bi-level pruning: a step of weights, then one of scores on another batch "
+                + "(rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the steps, a hundredth from three "
+                + "quarters), γ = 1, scores start as the weights. Iterative pruning: levels of about a fifth, each "
+                + "trained from the initial weights for as many epochs as the dense network. Cost is counted in "
+                + "batches that went forwards and backwards, the dense network's training included.",
+            facts: study.facts + [
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init("epochs of retraining", "\(size.retrainingEpochs)"),
+                .init("kept", Size.kept.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: measured.notes, data: measured.json)
+    }
+
+    /// How much is trained.
+    struct Size: Sendable {
+        /// Parts of the weights that are kept.
+        static let kept = [0.05, 0.02, 0.01]
+
+        /// Training images; nil for all.
+        var images: Int?
+        var epochs: Int
+        var retrainingEpochs: Int
+        /// α, of all weights' training after the dense network's.
+        var rate = 0.1
+        /// β.
+        var maskRate = 1.0
+
+        static let small = Size(images: 20_000, epochs: 6, retrainingEpochs: 6)
+        /// The paper's epochs, on all images.
+        static let paper = Size(images: nil, epochs: 200, retrainingEpochs: 100)
+
+        /// Epochs multiplied, one at least; images too where that makes them fewer.
+        func scaled(by factor: Double) -> Size {
+            func times(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
+            var size = self
+            size.epochs = times(epochs)
+            size.retrainingEpochs = times(retrainingEpochs)
+            if factor < 1 { size.images = images.map { max(1_000, times($0)) } }
+            return size
+        }
+    }
+}

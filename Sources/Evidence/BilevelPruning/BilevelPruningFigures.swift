@@ -1,0 +1,52 @@
+import CoppiceModels
+
+extension BilevelPruningMeasurement {
+    private typealias Size = BilevelPruningExperiment.Size
+
+    var illustrations: [ExperimentReport.Illustration] {
+        let series = Arm.compared.map { arm in
+            LineChart.Series(
+                name: arm.name, points: Size.kept.map { (x: 100 * $0, y: accuracies.mean(arm, at: $0)) })
+        }
+        let dense = LineChart.Series(
+            name: "dense", points: Size.kept.map { (x: 100 * $0, y: SeedStatistics(self.dense).mean) })
+        return [
+            .init(
+                id: "accuracy",
+                LineChart(
+                    title: "Accuracy by weights kept", summary: "Mean test accuracy of each way by the part kept.",
+                    horizontalTitle: "weights kept, %", verticalTitle: "test accuracy", series: series + [dense]),
+                caption: "Means over \(self.dense.count) seeds.")
+        ]
+    }
+
+    var tables: [ExperimentReport.Table] {
+        let settings = Size.kept.map { (value: $0, name: MarkupText.percent($0, places: 0) + " kept") }
+        let arms = Arm.allCases.map { (arm: $0, name: $0.name) }
+        let costs = Arm.allCases.compactMap { arm in
+            passes[arm].map { [arm.name, "\($0)", swaps[arm].map { MarkupText.number($0, digits: 3) } ?? ""] }
+        }
+        return [
+            accuracies.table("Test accuracy in percent", arms: arms, settings: settings),
+            .init(
+                title: "Cost at 2 % kept",
+                HTMLTable(
+                    head: ["", "batches forwards and backwards", "weights that entered the mask / kept"], rows: costs,
+                    numericColumns: [1, 2])),
+        ]
+    }
+
+    var notes: [String] { ["Dense networks: \(SeedStatistics(dense).percent) % of test images right."] }
+
+    var json: JSON {
+        .object([
+            "dense": .array(dense.map { .number($0) }),
+            "accuracies": accuracies.json(
+                arms: Arm.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.kept),
+            "passes": .array(
+                Arm.allCases.compactMap { arm in
+                    passes[arm].map { .object(["arm": .string(arm.rawValue), "batches": .integer($0)]) }
+                }),
+        ])
+    }
+}

@@ -1,0 +1,117 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// What bi-level pruning and what it is compared with reach, seed by seed.
+package struct BilevelPruningMeasurement: Sendable {
+    /// A way to a pruned network.
+    package enum Arm: String, Sendable, Hashable, CaseIterable {
+        case bilevel, learnedScores, magnitude, iterative, random
+        /// Bi-level pruning without its implicit term, with one batch for both levels, and with scores that move at a
+        /// tenth of the rate: at one part kept.
+        case alternating, sameBatches, slowMasks
+
+        var name: String {
+            switch self {
+            case .bilevel: "BiP"
+            case .learnedScores: "HYDRA + retraining"
+            case .magnitude: "magnitude once + retraining"
+            case .iterative: "iterative magnitude pruning"
+            case .random: "random + retraining"
+            case .alternating: "BiP without the implicit term"
+            case .sameBatches: "BiP, one batch for both levels"
+            case .slowMasks: "BiP, a tenth of the scores' rate"
+            }
+        }
+
+        static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude, .iterative, .random]
+        static let ablations: [Arm] = [.alternating, .sameBatches, .slowMasks]
+    }
+
+    /// The part kept at which ablations and costs are measured.
+    package static let middle = 0.02
+
+    /// Test accuracies of the dense networks.
+    package var dense: [Double]
+    /// By the part of weights kept.
+    package var accuracies: ArmAccuracies<Arm>
+    /// Batches that went forwards and backwards until an arm had pruned to ``middle``.
+    package var passes: [Arm: Int]
+    /// Weights that entered the mask over a run at ``middle``, as a part of those kept: the mean over seeds.
+    package var swaps: [Arm: Double]
+
+    package init(
+        dense: [Double], accuracies: ArmAccuracies<Arm>, passes: [Arm: Int], swaps: [Arm: Double] = [:]
+    ) {
+        self.dense = dense
+        self.accuracies = accuracies
+        self.passes = passes
+        self.swaps = swaps
+    }
+
+    init(
+        _ study: ImageStudy, size: BilevelPruningExperiment.Size, seeds: [UInt64], progress: any ProgressReporter
+    ) throws {
+        progress.begin("dense networks", total: seeds.count, unit: "networks")
+        let trained = try sideBySide(seeds) { seed in
+            let network = try study.trained(seed: seed)
+            return Dense(seed: seed, weights: Snapshot(of: network), accuracy: study.accuracy(of: network))
+        }
+        progress.end("done")
+
+        let kept = BilevelPruningExperiment.Size.kept
+        let arms =
+            [(Arm.iterative, kept)]
+            + Arm.compared.filter { $0 != .iterative }.flatMap { arm in
+                kept.map { (arm, [$0]) }
+            } + Arm.ablations.map { ($0, [Self.middle]) }
+        let jobs = arms.flatMap { arm, kept in
+            trained.map { PruningJob(study: study, size: size, dense: $0, arm: arm, kept: kept) }
+        }
+        progress.begin("arms", total: jobs.count, unit: "runs")
+        let finished = Mutex(0)
+        let outcomes = try sideBySide(jobs) { job in
+            let found = try job.run()
+            finished.withLock { count in
+                count += 1
+                progress.report("seed \(job.dense.seed): \(found.map(\.description).joined(separator: "; "))")
+                progress.advance(to: count, note: job.arm.name)
+            }
+            return found
+        }
+        progress.end("done")
+
+        dense = trained.map(\.accuracy)
+        (accuracies, passes, swaps) = (ArmAccuracies(), [:], [:])
+        // In the order of jobs, so of seeds.
+        for outcome in outcomes.joined() {
+            accuracies.add(outcome.accuracy, of: outcome.arm, at: outcome.kept)
+            guard outcome.kept == Self.middle else { continue }
+            passes[outcome.arm] = outcome.passes
+            if let own = outcome.swaps { swaps[outcome.arm, default: 0] += own / Double(seeds.count) }
+        }
+    }
+
+    /// A trained network that arms start from.
+    struct Dense: Sendable {
+        var seed: UInt64
+        var weights: Snapshot
+        var accuracy: Double
+    }
+
+    /// What an arm reached at one part kept.
+    struct Outcome: Sendable, CustomStringConvertible {
+        var arm: Arm
+        var kept: Double
+        var accuracy: Double
+        var passes: Int
+        var swaps: Double?
+
+        var description: String {
+            "\(arm.name), \(MarkupText.percent(kept, places: 0)) kept: \(MarkupText.percent(accuracy, places: 2))"
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// One arm of the experiment on bi-level pruning, on one seed.
+struct PruningJob: Sendable {
+    typealias Outcome = BilevelPruningMeasurement.Outcome
+
+    var study: ImageStudy
+    var size: BilevelPruningExperiment.Size
+    var dense: BilevelPruningMeasurement.Dense
+    var arm: BilevelPruningMeasurement.Arm
+    /// Parts kept, decreasing: one, but for iterative pruning, which passes through them.
+    var kept: [Double]
+
+    func run() throws -> [Outcome] {
+        if arm == .iterative { return try iterate() }
+        return try kept.map { kept -> Outcome in
+            let network = try PrunableNetwork(study.makeNetwork(seed: dense.seed))
+            dense.weights.restore(network.network)
+            var passes = study.supervision().rates.totalSteps
+            var swaps: Double?
+            switch arm {
+            case .magnitude, .iterative: try network.prune(by: .magnitude, to: 1 - kept)
+            case .random: try network.prune(by: .random(seed: dense.seed), to: 1 - kept)
+            case .learnedScores:
+                swaps = try learn(network, options(kept: kept, lowerSteps: 0))
+                passes += steps
+            case .bilevel, .alternating, .sameBatches, .slowMasks:
+                swaps = try learn(network, options(kept: kept, lowerSteps: 1))
+                passes += 2 * steps
+            }
+            if [.magnitude, .random, .learnedScores].contains(arm) {
+                try FineTuning(retraining).recover(network, on: study.batches(seed: dense.seed))
+                passes += steps
+            }
+            return Outcome(
+                arm: arm, kept: kept, accuracy: study.accuracy(of: network.network), passes: passes, swaps: swaps)
+        }
+    }
+
+    /// Steps of retraining.
+    private var steps: Int { size.retrainingEpochs * study.stepsPerEpoch }
+
+    private var retraining: SupervisedTraining {
+        var training = study.supervision(epochs: Double(size.retrainingEpochs), peakRate: size.rate)
+        training.optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
+        return training
+    }
+
+    private func options(kept: Double, lowerSteps: Int) -> BilevelPruning.Options {
+        var options = BilevelPruning.Options(kept: kept, steps: steps)
+        options.lowerSteps = lowerSteps
+        options.learningRate = size.rate
+        options.maskRate = arm == .slowMasks ? size.maskRate / 10 : size.maskRate
+        options.implicitGradient = arm == .alternating || lowerSteps == 0 ? .none : .formula
+        return options
+    }
+
+    /// - Returns: weights that entered the mask, over those kept.
+    private func learn(_ network: PrunableNetwork, _ options: BilevelPruning.Options) throws -> Double {
+        let pruning = try BilevelPruning(network, options: options)
+        let upper = arm == .sameBatches ? dense.seed : dense.seed &+ 1 << 32
+        try pruning.run(lower: study.batches(seed: dense.seed), upper: study.batches(seed: upper))
+        return Double(pruning.swapCounts.reduce(0, +)) / Double(pruning.keptCount)
+    }
+
+    /// Levels of equal ratio of kept weights, about a fifth less each, that meet every part kept.
+    private func iterate() throws -> [Outcome] {
+        let network = try PrunableNetwork(study.makeNetwork(seed: dense.seed))
+        let training = study.supervision()
+        let rounds = try IterativePruning(training: training, rewindStep: 0)
+        let initial = Snapshot(of: network.network)
+        // Level 0 is the dense network.
+        dense.weights.restore(network.network)
+        var outcomes: [Outcome] = []
+        var (before, passes) = (1.0, training.rates.totalSteps)
+        for goal in kept {
+            for level in Self.levels(from: before, to: goal) {
+                try network.prune(by: .magnitude, to: 1 - level)
+                try rounds.trainFromRewindStep(network, rewound: initial, on: study.batches(seed: dense.seed))
+                passes += training.rates.totalSteps
+            }
+            outcomes.append(
+                Outcome(arm: arm, kept: goal, accuracy: study.accuracy(of: network.network), passes: passes))
+            before = goal
+        }
+        return outcomes
+    }
+
+    /// Parts kept after each level: the fewest of equal ratio that is at least 0.79.
+    static func levels(from start: Double, to end: Double) -> [Double] {
+        func power(_ x: Double, _ exponent: Double) -> Double {
+            Tensor(x, dataType: .f64).power(exponent).doubles()[0]
+        }
+        var count = 1
+        while power(end / start, 1 / Double(count)) < 0.79 { count += 1 }
+        return (1...count).map { $0 == count ? end : start * power(end / start, Double($0) / Double(count)) }
+    }
+}

@@ -1,0 +1,127 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// A trained network of one seed, and what is done with it.
+struct JackpotTrial: Sendable {
+    enum Kind: String, Sendable {
+        case restricted, unrestricted, randomStart, fineTuned
+    }
+
+    struct Outcome: Sendable, CustomStringConvertible {
+        var accuracies: [(arm: LotteryJackpotsMeasurement.Arm, accuracy: Double)] = []
+        var overlaps: [(reference: LotteryJackpotsMeasurement.Reference, overlap: Double)] = []
+        var changedWeights = 0
+        var risingEpochs = 0
+        var swaps = 0
+        var wholeSparsity = 0.0
+
+        var description: String {
+            accuracies.map { "\($0.arm.name) \(MarkupText.percent($0.accuracy, places: 2))" }.joined(separator: ", ")
+                + (swaps > 0 ? ", \(swaps) pairs swapped" : "")
+        }
+    }
+
+    var study: ImageStudy
+    var size: LotteryJackpots.Size
+    var seed: UInt64
+    var weights: Snapshot
+    var accuracy: Double
+
+    func run(_ kind: Kind, sparsity: Double) throws -> Outcome {
+        let network = try makeNetwork()
+        let originals = network.weights.indices.map { network.values($0).copied() }
+        try network.prune(by: .magnitude, to: sparsity)
+        let first = network.masks
+        var outcome = Outcome()
+        let total = network.network.parameters.reduce(0) {
+            $0 + ($1.parameter.wrappedValue.rank > 1 ? $1.parameter.wrappedValue.count : 0)
+        }
+        outcome.wholeSparsity = Double(network.removedCount) / Double(total)
+        switch kind {
+        case .fineTuned:
+            outcome.accuracies.append((.magnitude, study.accuracy(of: network.network)))
+            let training = study.supervision(epochs: Double(size.searchEpochs))
+            try FineTuning(training).recover(network, on: study.batches(seed: seed))
+            outcome.accuracies.append((.fineTuned, study.accuracy(of: network.network)))
+        case .restricted:
+            let early = try search(network, originals, epochs: size.searchEpochs, &outcome)
+            outcome.accuracies += [(.firstEpoch, early), (.jackpot, study.accuracy(of: network.network))]
+            outcome.changedWeights = changes(of: network, from: originals)
+            outcome.overlaps = try overlaps(of: network.masks, magnitude: first)
+        case .unrestricted:
+            _ = try search(network, originals, epochs: size.searchEpochs, restriction: .none, &outcome)
+            outcome.accuracies.append((.unrestricted, study.accuracy(of: network.network)))
+        case .randomStart:
+            let early = try search(
+                network, originals, epochs: size.randomSearchEpochs, scores: .random(seed: seed), &outcome)
+            outcome.accuracies += [
+                (.randomFirstEpoch, early), (.randomStart, study.accuracy(of: network.network)),
+            ]
+        }
+        return outcome
+    }
+
+    /// The trained network; its last layer is not pruned.
+    private func makeNetwork() throws -> PrunableNetwork {
+        let network = study.makeNetwork(seed: seed)
+        weights.restore(network)
+        let last = network.parameters.last { $0.parameter.wrappedValue.rank > 1 }
+        return try PrunableNetwork(network, ignore: last.map { [WeightPattern($0.name)] } ?? [])
+    }
+
+    /// - Returns: the accuracy after the first epoch.
+    private func search(
+        _ network: PrunableNetwork, _ originals: [Tensor], epochs: Int,
+        scores: MaskSearch.InitialScores = .masks, restriction: MaskSearch.Restriction = .poly4,
+        _ outcome: inout Outcome
+    ) throws -> Double {
+        let epoch = study.stepsPerEpoch
+        let search = MaskSearch(
+            network, originals: originals, steps: epochs * epoch, initialScores: scores, restriction: restriction)
+        var early = Double.nan
+        var (sum, before, rising) = (0.0, Double.infinity, 0)
+        try search.run(on: study.batches(seed: seed)) { step, loss in
+            sum += loss
+            guard (step + 1) % epoch == 0 else { return }
+            if step + 1 == epoch { early = study.accuracy(of: network.network) }
+            if sum > before { rising += 1 }
+            (before, sum) = (sum, 0)
+        }
+        outcome.risingEpochs = rising
+        outcome.swaps = search.swapCounts.reduce(0, +)
+        return early
+    }
+
+    /// Kept weights whose bits are not those of the trained network.
+    private func changes(of network: PrunableNetwork, from originals: [Tensor]) -> Int {
+        originals.indices.reduce(0) { count, index in
+            let (now, then) = (network.values(index).floats(), originals[index].floats())
+            let kept = network.masks[index].indicator.floats()
+            return count + now.indices.count { kept[$0] > 0 && now[$0].bitPattern != then[$0].bitPattern }
+        }
+    }
+
+    /// The part of some masks' weights that other criteria's masks of as many weights in each layer keep too.
+    private func overlaps(
+        of masks: [WeightMask], magnitude: [WeightMask]
+    ) throws -> [(reference: LotteryJackpotsMeasurement.Reference, overlap: Double)] {
+        let dense = try makeNetwork()
+        let source = study.batches(seed: seed)
+        let batches = (0..<8).map { source.batch(at: $0) }
+        func best(_ scores: [Tensor]) -> [WeightMask] {
+            zip(scores, masks).map { ExactSelection.mask($0, removing: $1.removedCount) }
+        }
+        let references: [(LotteryJackpotsMeasurement.Reference, [WeightMask])] = [
+            (.magnitude, magnitude),
+            (.snip, best(try dense.scores(by: GradientWeightCriterion(), batches: batches))),
+            (.random, best(try dense.scores(by: .random(seed: seed &+ 1)))),
+        ]
+        return references.map { reference, other in
+            let agreement = zip(masks, other).reduce(MaskAgreement.zero) { $0 + MaskAgreement($1.0, $1.1) }
+            return (reference, Double(agreement.keptByBoth) / Double(agreement.keptByFirst))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+
+/// Whether a trained network holds a sparse one that is as good with its weights as they are.
+public struct LotteryJackpots: Experiment {
+    public let identifier = "lottery-jackpots"
+    public let title = "Lottery Jackpots Exist in Pre-trained Models"
+    public let paper =
+        "Zhang, Lin, Lin, Chao, Tian and Ji, Lottery Jackpots Exist in Pre-trained Models (2021), arXiv:2104.08700"
+    public let summary =
+        "Masks of a trained network are searched while its weights stay bit for bit, from magnitude masks and from random "
+        + "ones, with and without fewer swaps towards the end; training the weights under the magnitude mask is compared."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
+        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        let measured = try LotteryJackpotsMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "Each seed trains a dense network. One threshold of magnitude over all layers but the last gives each "
+                + "layer's rate, which stays; the last layer is not pruned, and sparsities are those of the others. Scores "
+                + "start at 1 for kept and 0.99 for removed weights (or at random), and learn by SGD with momentum 0.9 at a "
+                + "rate of 0.1 that falls as a cosine, decay 5 · 10⁻⁴, over \(size.searchEpochs) epochs; of the pairs that "
+                + "would be swapped at a step the part (1 − t/T)⁴ is. Weights and biases stay as they are. Training the "
+                + "weights instead takes the same epochs, at the dense network's rates.",
+            facts: study.facts + [
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init("epochs of search", "\(size.searchEpochs), from random scores \(size.randomSearchEpochs)"),
+                .init(
+                    "sparsities", Size.sparsities.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
+                .init(
+                    "of all weights",
+                    measured.wholeSparsities.map { MarkupText.percent($0, places: 2) }.joined(separator: ", ")),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: measured.notes, data: measured.json)
+    }
+
+    /// How much is trained.
+    struct Size: Sendable {
+        /// Of all layers but the last.
+        static let sparsities = [0.9, 0.95]
+        /// The one at which searches from random scores are made.
+        static let highest = 0.95
+
+        /// Training images; nil for all.
+        var images: Int?
+        var epochs: Int
+        var searchEpochs: Int
+        /// Three times as many.
+        var randomSearchEpochs: Int { 3 * searchEpochs }
+
+        static let small = Size(images: 20_000, epochs: 6, searchEpochs: 5)
+        /// The paper's epochs for CIFAR, on all images.
+        static let paper = Size(images: nil, epochs: 160, searchEpochs: 30)
+
+        /// Epochs multiplied, one at least; images too where that makes them fewer.
+        func scaled(by factor: Double) -> Size {
+            func times(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
+            var size = self
+            size.epochs = times(epochs)
+            size.searchEpochs = times(searchEpochs)
+            if factor < 1 { size.images = images.map { max(1_000, times($0)) } }
+            return size
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// What masks of trained networks reach, seed by seed.
+package struct LotteryJackpotsMeasurement: Sendable {
+    /// A way to a sparse network.
+    package enum Arm: String, Sendable, Hashable, CaseIterable {
+        /// The magnitude mask as it is.
+        case magnitude
+        /// The mask searched from it, after the first epoch and at the end; with all swaps made.
+        case firstEpoch, jackpot, unrestricted
+        /// Searched from random scores for three times as long, after the first epoch and at the end.
+        case randomFirstEpoch, randomStart
+        /// The weights trained under the magnitude mask.
+        case fineTuned
+
+        var name: String {
+            switch self {
+            case .magnitude: "magnitude mask, nothing trained"
+            case .firstEpoch: "jackpot after its first epoch"
+            case .jackpot: "jackpot"
+            case .unrestricted: "jackpot, all swaps made"
+            case .randomFirstEpoch: "from random scores, first epoch"
+            case .randomStart: "from random scores, three times as long"
+            case .fineTuned: "magnitude mask, weights trained"
+            }
+        }
+    }
+
+    /// Which masks a jackpot's is compared with; all keep as many weights of each layer.
+    package enum Reference: String, Sendable, Hashable, CaseIterable {
+        case magnitude, snip, random
+    }
+
+    /// Test accuracies of the dense networks.
+    package var dense: [Double]
+    /// By sparsity.
+    package var accuracies: ArmAccuracies<Arm>
+    /// The part of a jackpot's weights that a reference keeps too, as fractions, by sparsity.
+    package var overlaps: ArmAccuracies<Reference>
+    /// Kept weights of jackpots that differ from the trained ones, over all seeds and sparsities.
+    package var changedWeights: Int
+    /// Epochs of searches (from magnitude masks) whose mean loss was above that of the epoch before, over all seeds and
+    /// sparsities: with fewer swaps towards the end, and with all.
+    package var risingEpochs: (restricted: Int, unrestricted: Int)
+    /// The sparsities of all weights, the last layer's included.
+    package var wholeSparsities: [Double]
+
+    package init(
+        dense: [Double], accuracies: ArmAccuracies<Arm>, overlaps: ArmAccuracies<Reference>, changedWeights: Int = 0,
+        risingEpochs: (restricted: Int, unrestricted: Int) = (0, 0), wholeSparsities: [Double] = []
+    ) {
+        self.dense = dense
+        self.accuracies = accuracies
+        self.overlaps = overlaps
+        self.changedWeights = changedWeights
+        self.risingEpochs = risingEpochs
+        self.wholeSparsities = wholeSparsities
+    }
+
+    init(
+        _ study: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64], progress: any ProgressReporter
+    ) throws {
+        progress.begin("dense networks", total: seeds.count, unit: "networks")
+        let trained = try sideBySide(seeds) { seed in
+            let network = try study.trained(seed: seed)
+            return JackpotTrial(
+                study: study, size: size, seed: seed, weights: Snapshot(of: network),
+                accuracy: study.accuracy(of: network))
+        }
+        progress.end("done")
+
+        let sparsities = LotteryJackpots.Size.sparsities
+        let jobs = [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned].flatMap { kind in
+            sparsities.flatMap { sparsity in
+                kind == .randomStart && sparsity != LotteryJackpots.Size.highest
+                    ? [] : trained.map { (trial: $0, kind: kind, sparsity: sparsity) }
+            }
+        }
+        progress.begin("searches", total: jobs.count, unit: "runs")
+        let finished = Mutex(0)
+        let outcomes = try sideBySide(jobs) { job in
+            let found = try job.trial.run(job.kind, sparsity: job.sparsity)
+            finished.withLock { count in
+                count += 1
+                progress.report("seed \(job.trial.seed), \(MarkupText.percent(job.sparsity, places: 0)): \(found)")
+                progress.advance(to: count, note: job.kind.rawValue)
+            }
+            return found
+        }
+        progress.end("done")
+
+        dense = trained.map(\.accuracy)
+        (accuracies, overlaps, changedWeights, risingEpochs) = (ArmAccuracies(), ArmAccuracies(), 0, (0, 0))
+        wholeSparsities = []
+        for (job, outcome) in zip(jobs, outcomes) {
+            for (arm, accuracy) in outcome.accuracies { accuracies.add(accuracy, of: arm, at: job.sparsity) }
+            for (reference, overlap) in outcome.overlaps { overlaps.add(overlap, of: reference, at: job.sparsity) }
+            changedWeights += outcome.changedWeights
+            if job.kind == .restricted { risingEpochs.restricted += outcome.risingEpochs }
+            if job.kind == .unrestricted { risingEpochs.unrestricted += outcome.risingEpochs }
+        }
+        wholeSparsities = sparsities.map { sparsity in
+            zip(jobs, outcomes).first { $0.0.sparsity == sparsity }?.1.wholeSparsity ?? .nan
+        }
+    }
+}
