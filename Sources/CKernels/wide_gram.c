@@ -1,4 +1,4 @@
-#include "wide_gram.h"
+#include "wide_sums.h"
 #include "thread_pool.h"
 
 #include <stdlib.h>

@@ -2,15 +2,17 @@
 """Times products with an inverse Fisher matrix as straightforward, vectorised PyTorch computes them.
 
 Two forms, both in f32: the recursion of M-FAC's static algorithm with one matrix-vector pair a gradient, and the Gram
-form (Cholesky of m * lambda * I + G G^T, one triangular solve for the diagonal). Compare with the times that Coppice
-takes for the same sizes. Also prints the machine's matrix product rate in the same run, and the error of each diagonal
-against f64. Prints one JSON object a size.
+form (Cholesky of m * lambda * I + G G^T, one triangular solve for the diagonal). With --coppice its times for the same
+sizes are measured in the same run. Also prints the machine's matrix product rate, and the error of each diagonal against
+f64. Prints one JSON object a size.
 
-    python3 Tools/peers/inverse_fisher.py [--weights 1000000] [--gradients 64 128 256] [--rounds 5]
+    python3 Tools/peers/inverse_fisher.py [--weights 1000000] [--gradients 64 128 256] [--rounds 5] [--threads 1]
+        [--coppice .build/release/coppice]
 """
 
 import argparse
 import json
+import subprocess
 import time
 
 import torch
@@ -62,12 +64,19 @@ def best(rounds, body):
     return min(times), result
 
 
+def coppice(program, weights, gradients, rounds, threads):
+    command = [program, "bench", "--inverse-fisher", "--json", "--weights", str(weights), "--gradients", str(gradients)]
+    command += ["--repetitions", str(rounds), "--threads", str(threads)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=int, default=1_000_000)
     parser.add_argument("--gradients", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--coppice", metavar="PROGRAM")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -94,6 +103,9 @@ def main():
         result["gram diagonal ms"] = seconds * 1e3
         result["gram product ms"] = best(options.rounds, lambda: gram_product(g, factor, x))[0] * 1e3
         result["gram diagonal error"] = float((diagonal[:4096] / exact - 1).abs().max())
+        if options.coppice:
+            result["coppice"] = coppice(
+                options.coppice, options.weights, m, options.rounds, torch.get_num_threads())
         print(json.dumps(result), flush=True)
 
 

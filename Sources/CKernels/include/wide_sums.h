@@ -1,4 +1,4 @@
-// Products of f32 matrices with vectors whose sums are in f64: what the inverse of a nearly singular matrix needs.
+// Products of f32 matrices whose sums are in f64: what the inverse of a nearly singular matrix needs.
 #pragma once
 
 #ifdef __cplusplus
@@ -16,6 +16,14 @@ void coppice_wide_dots(long rows, long columns, const float *x, const float *v, 
 /// `x` is rows * columns, row-major; `base` may be null (zeros) and may be `out`. Reads `x` once; threaded.
 void coppice_wide_remainder(
     long rows, long columns, const float *x, const double *z, const float *base, double scale, float *out);
+
+/// The lower triangle, diagonal included, of gram = X Xᵀ, with products of f32 and their sums in f64. The upper triangle
+/// is not touched.
+///
+/// `x` is rows * columns, row-major; `gram` is rows * rows and may not overlap it. Reads `x` once; threaded over runs of
+/// columns whose number and length do not depend on the number of threads. Needs some 0.5 MB a thread and, for the sums
+/// of runs, 32 MB at most or 8 rows * rows bytes, whichever is more.
+void coppice_wide_gram(long rows, long columns, const float *x, double *gram);
 
 #ifdef __cplusplus
 }

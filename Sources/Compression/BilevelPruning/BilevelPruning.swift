@@ -11,8 +11,8 @@ import Foundation
 ///
 /// dℓ/dm = θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
 ///
-/// It moves real scores s; the mask keeps the largest |s|. Each round takes a step of θ on one batch, then a step of s
-/// on another, and thresholds again.
+/// It moves real scores s; the mask keeps the largest |s|, or the filters or channels with the largest norm of s. Each
+/// round takes a step of θ on one batch, then a step of s on another, and thresholds again.
 ///
 /// Weights that are removed keep their value of θ and their momentum, since they may return; the network holds m ⊙ θ.
 public final class BilevelPruning {
@@ -43,6 +43,10 @@ public final class BilevelPruning {
         /// γ.
         public var regularization = 1.0
         public var implicitGradient = ImplicitGradient.formula
+        /// What is removed at once. ``kept`` is the part of all weights, or of each convolution's units (one at least):
+        /// leave convolutions that must stay whole, such as those whose channels are an image's, out of the network's
+        /// prunable weights.
+        public var unit = MaskUnit.weight
 
         public init(kept: Double, steps: Int) {
             self.kept = kept
@@ -73,16 +77,24 @@ public final class BilevelPruning {
     /// Weights that entered the mask at each upper step.
     public private(set) var swapCounts: [Int] = []
 
+    /// Of each weight, whether it is pruned; it stays whole otherwise.
+    private let hasUnits: [Bool]
     private var scoreVelocities: [Tensor]
     private var state: OptimizerState
     private let optimizer: SGD
 
     /// - Parameter network: trained. Masks that it has are forgotten.
-    /// - Throws: `.usage` for options out of range.
+    /// - Throws: `.usage` for options out of range, and for units of convolutions where there are none.
     public init(_ network: PrunableNetwork, options: Options) throws {
         try options.check()
         self.network = network
         self.options = options
+        let convolutions = network.parameters.map { $0.wrappedValue.rank > 2 }
+        guard options.unit == .weight || convolutions.contains(true) else {
+            throw CoppiceError(
+                .usage, field: "unit", "\(options.unit.rawValue), but no prunable weight is a convolution's")
+        }
+        hasUnits = convolutions.map { options.unit == .weight || $0 }
         weights = network.weights.indices.map { network.values($0).copied() }
         scores = weights
         scoreVelocities = weights.map { .zeros($0.shape) }
@@ -92,9 +104,26 @@ public final class BilevelPruning {
         show()
     }
 
-    /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one.
+    /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one; of units ⌈keep · n⌉ of each
+    /// convolution's n, and all of what is no convolution.
     public var keptCount: Int {
-        max(1, ExactSelection.removedCount(network.count, sparsity: options.kept))
+        guard options.unit != .weight else {
+            return max(1, ExactSelection.removedCount(network.count, sparsity: options.kept))
+        }
+        return network.weights.indices.reduce(0) { sum, index in
+            let layout = layout(index)
+            return sum + (hasUnits[index] ? keptUnits(of: layout[1]) * layout[0] * layout[2] : layout.reduce(1, *))
+        }
+    }
+
+    private func layout(_ index: Int) -> [Int] {
+        let weight = network.weights[index]
+        return options.unit.layout(rows: weight.rows, columns: weight.columns, kernelElements: weight.kernelElements)
+    }
+
+    /// ⌈keep · n⌉ of a layer's n units; the small constant takes back what rounding adds to keep · n.
+    private func keptUnits(of count: Int) -> Int {
+        min(count, max(1, Int((options.kept * Double(count) - 1e-9).rounded(.up))))
     }
 
     /// dℓ/dm of some weights (θ), given ∂ℓ/∂z (g) and the mask's indicator (m).
@@ -165,12 +194,12 @@ public final class BilevelPruning {
         withoutRecording {
             let time = Double(step) / Double(options.steps)
             let rate = options.maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
-            for index in weights.indices {
+            for index in weights.indices where hasUnits[index] {
                 let slope = Self.maskGradient(
                     weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
                     regularization: options.regularization, options.implicitGradient)
-                // The mask follows |s|: the chain rule's sign.
-                let signed = slope * scores[index].sign() + scores[index] * options.weightDecay
+                // The mask follows |s|, or the norm of a unit's s: the chain rule.
+                let signed = chained(slope, index) + scores[index] * options.weightDecay
                 scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
                 scores[index] = scores[index] - scoreVelocities[index] * rate
             }
@@ -182,8 +211,29 @@ public final class BilevelPruning {
         }
     }
 
-    /// One threshold over all |s|.
+    /// What the gradient by a weight's mask is to its scores.
+    private func chained(_ slope: Tensor, _ index: Int) -> Tensor {
+        guard options.unit != .weight else { return slope * scores[index].sign() }
+        let layout = layout(index)
+        return MaskUnit.scoreGradient(
+            maskGradient: slope.reshaped(layout), scores: scores[index].reshaped(layout)
+        ).reshaped(slope.shape)
+    }
+
+    /// The units of largest norm of each layer.
+    private func unitMask(_ index: Int) -> WeightMask {
+        let weight = network.weights[index]
+        guard hasUnits[index] else { return WeightMask(keepingAllOf: weight.rows, weight.columns) }
+        let layout = layout(index)
+        let norms = MaskUnit.norms(scores[index].reshaped(layout)).reshaped([1, layout[1]]).contiguous()
+        let best = ExactSelection.mask(norms, removing: layout[1] - keptUnits(of: layout[1]))
+        let kept = (0..<weight.count).map { best[0, $0 / layout[2] % layout[1]] }
+        return WeightMask(rows: weight.rows, columns: weight.columns, kept: kept)
+    }
+
+    /// One threshold over all |s|, or the best units of each layer.
     private func setMasks(from scores: [Tensor]) {
+        guard options.unit == .weight else { return network.setMasks(network.weights.indices.map(unitMask)) }
         let sizes = scores.map { $0.abs().contiguous() }
         let threshold = ExactSelection.threshold(removing: network.count - keptCount) { visit in
             for size in sizes { size.withElements(Float.self) { visit($0) } }

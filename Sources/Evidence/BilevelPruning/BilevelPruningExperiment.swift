@@ -53,7 +53,7 @@ public struct BilevelPruningExperiment: Experiment {
         /// β.
         var maskRate = 1.0
 
-        static let small = Size(images: 20_000, epochs: 6, retrainingEpochs: 6)
+        static let small = Size(images: 10_000, epochs: 6, retrainingEpochs: 6)
         /// The paper's epochs, on all images.
         static let paper = Size(images: nil, epochs: 200, retrainingEpochs: 100)
 

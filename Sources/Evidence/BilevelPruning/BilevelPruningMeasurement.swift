@@ -63,13 +63,12 @@ package struct BilevelPruningMeasurement: Sendable {
         progress.end("done")
 
         let kept = BilevelPruningExperiment.Size.kept
-        let arms =
-            [(Arm.iterative, kept)]
-            + Arm.compared.filter { $0 != .iterative }.flatMap { arm in
-                kept.map { (arm, [$0]) }
-            } + Arm.ablations.map { ($0, [Self.middle]) }
-        let jobs = arms.flatMap { arm, kept in
-            trained.map { PruningJob(study: study, size: size, dense: $0, arm: arm, kept: kept) }
+        // The longest first.
+        var arms: [(arm: Arm, kept: [Double])] = [(.iterative, kept)]
+        for arm in Arm.compared where arm != .iterative { for part in kept { arms.append((arm, [part])) } }
+        for arm in Arm.ablations { arms.append((arm, [Self.middle])) }
+        let jobs = arms.flatMap { own in
+            trained.map { PruningJob(study: study, size: size, dense: $0, arm: own.arm, kept: own.kept) }
         }
         progress.begin("arms", total: jobs.count, unit: "runs")
         let finished = Mutex(0)

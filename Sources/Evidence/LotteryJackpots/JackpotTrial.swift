@@ -114,13 +114,14 @@ struct JackpotTrial: Sendable {
         func best(_ scores: [Tensor]) -> [WeightMask] {
             zip(scores, masks).map { ExactSelection.mask($0, removing: $1.removedCount) }
         }
+        let other: UInt64 = seed &+ 1
         let references: [(LotteryJackpotsMeasurement.Reference, [WeightMask])] = [
             (.magnitude, magnitude),
             (.snip, best(try dense.scores(by: GradientWeightCriterion(), batches: batches))),
-            (.random, best(try dense.scores(by: .random(seed: seed &+ 1)))),
+            (.random, best(try dense.scores(by: .random(seed: other)))),
         ]
-        return references.map { reference, other in
-            let agreement = zip(masks, other).reduce(MaskAgreement.zero) { $0 + MaskAgreement($1.0, $1.1) }
+        return references.map { reference, kept in
+            let agreement = zip(masks, kept).reduce(MaskAgreement.zero) { $0 + MaskAgreement($1.0, $1.1) }
             return (reference, Double(agreement.keptByBoth) / Double(agreement.keptByFirst))
         }
     }

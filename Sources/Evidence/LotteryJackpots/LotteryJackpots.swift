@@ -54,7 +54,7 @@ public struct LotteryJackpots: Experiment {
         /// Three times as many.
         var randomSearchEpochs: Int { 3 * searchEpochs }
 
-        static let small = Size(images: 20_000, epochs: 6, searchEpochs: 5)
+        static let small = Size(images: 10_000, epochs: 6, searchEpochs: 5)
         /// The paper's epochs for CIFAR, on all images.
         static let paper = Size(images: nil, epochs: 160, searchEpochs: 30)
 

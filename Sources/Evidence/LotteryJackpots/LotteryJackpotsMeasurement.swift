@@ -75,10 +75,10 @@ package struct LotteryJackpotsMeasurement: Sendable {
         progress.end("done")
 
         let sparsities = LotteryJackpots.Size.sparsities
-        let jobs = [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned].flatMap { kind in
-            sparsities.flatMap { sparsity in
-                kind == .randomStart && sparsity != LotteryJackpots.Size.highest
-                    ? [] : trained.map { (trial: $0, kind: kind, sparsity: sparsity) }
+        var jobs: [(trial: JackpotTrial, kind: JackpotTrial.Kind, sparsity: Double)] = []
+        for kind in [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned] {
+            for sparsity in sparsities where kind != .randomStart || sparsity == LotteryJackpots.Size.highest {
+                for trial in trained { jobs.append((trial, kind, sparsity)) }
             }
         }
         progress.begin("searches", total: jobs.count, unit: "runs")

@@ -49,10 +49,12 @@ public struct InverseFisher: InverseCurvature {
         self.dampening = dampening
         self.gradients = own
         self.nextRow = nextRow
-        gram = own.gramMatrix()
+        let products = own.gramMatrix()
         // The squared norms are finite only where the elements are: no reading of them all before.
-        if !(0..<own.shape[0]).allSatisfy({ gram[$0].doubles()[$0].isFinite }) { try own.checkGradients() }
-        factor = try Self.factor(gram, dampening)
+        let diagonal = products.doubles().enumerated().filter { $0.offset % (own.shape[0] + 1) == 0 }
+        if !diagonal.allSatisfy(\.element.isFinite) { try own.checkGradients() }
+        gram = products
+        factor = try Self.factor(products, dampening)
     }
 
     /// An empty window of m gradients, whose F is λI.

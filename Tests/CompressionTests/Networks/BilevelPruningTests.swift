@@ -107,6 +107,67 @@ import Testing
                 < Classification(of: oneShot.network, on: [batch]).loss * 0.7)
     }
 
+    /// Whole filters, or whole input channels, go; of each convolution as many; linear layers stay.
+    @Test(arguments: [(MaskUnit.filter, 0.5, 3), (.filter, 0.4, 3), (.filter, 0.01, 1), (.channel, 0.5, 1)])
+    func unitsGoWhole(unit: MaskUnit, kept: Double, expected: Int) throws {
+        var generator = RandomGenerator(seed: 4)
+        let inputs = Tensor.normal([48, 2, 6, 6], using: &generator)
+        let targets = Tensor((0..<48).map { $0 % 3 })
+        let source = TensorBatches(inputs: inputs, targets: targets, batchSize: 16, seed: 3)
+        let network = try PrunableNetwork(SmallConvolutionNetwork())
+        var options = BilevelPruning.Options(kept: kept, steps: 12)
+        (options.unit, options.maskRate) = (unit, 1)
+        let pruning = try BilevelPruning(network, options: options)
+        try pruning.run(lower: source, upper: source) { _, _ in
+            let mask = network.masks[0]
+            let units = unit == .filter ? 6 : 2
+            let flags = (0..<units).map { own -> Set<Bool> in
+                let places = (0..<mask.count).filter {
+                    (unit == .filter ? $0 / mask.columns : $0 % mask.columns / 9) == own
+                }
+                return Set(places.map { mask[$0 / mask.columns, $0 % mask.columns] })
+            }
+            #expect(flags.allSatisfy { $0.count == 1 })
+            #expect(flags.count { $0 == [true] } == expected)
+            #expect(network.masks[1].removedCount == 0)
+            #expect(network.count - network.removedCount == pruning.keptCount)
+        }
+    }
+
+    /// The score's gradient is that of Σ_u G_u ‖s_u‖ with G_u the sum of the mask's gradient over the unit.
+    @Test(arguments: MaskUnit.allCases) func scoresFollowTheNormOfTheirUnit(unit: MaskUnit) throws {
+        var generator = RandomGenerator(seed: 8)
+        let shape = unit.layout(rows: 3, columns: 8, kernelElements: 4)
+        let slope = Tensor.normal(shape, dataType: .f64, using: &generator)
+        let scores = Tensor.normal(shape, dataType: .f64, using: &generator)
+        let found = MaskUnit.scoreGradient(maskGradient: slope, scores: scores).doubles()
+        func objective(_ values: [Double]) -> Double {
+            let norms = MaskUnit.norms(Tensor(values, shape: shape))
+            return (slope.sum(axes: [0, 2]) * norms).sum().doubles()[0]
+        }
+        for place in found.indices {
+            var (high, low) = (scores.doubles(), scores.doubles())
+            high[place] += 1e-6
+            low[place] -= 1e-6
+            let expected: Double = (objective(high) - objective(low)) / 2e-6
+            #expect(abs(found[place] - expected) < 1e-6)
+        }
+        if unit == .weight {
+            let signed = (slope * scores.sign()).doubles()
+            #expect(zip(found, signed).allSatisfy { abs($0 - $1) < 1e-12 })
+        }
+        let still = MaskUnit.scoreGradient(maskGradient: slope, scores: .zeros(shape, dataType: .f64))
+        #expect(still.doubles().allSatisfy { $0 == 0 })
+    }
+
+    @Test func unitsNeedConvolutions() throws {
+        var options = BilevelPruning.Options(kept: 0.5, steps: 3)
+        options.unit = .filter
+        let network = try trained()
+        let error = #expect(throws: CoppiceError.self) { try BilevelPruning(network, options: options) }
+        #expect(error?.description.contains("convolution") == true)
+    }
+
     @Test func optionsOutOfRangeAreNamed() throws {
         let network = try trained()
         for kept in [0, -0.1, 1.5, .nan] {

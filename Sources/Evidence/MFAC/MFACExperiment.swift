@@ -1,0 +1,77 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+
+/// Whether products with the inverse of a whole Fisher matrix, computed without the matrix, prune and train better than
+/// what looks at less of it.
+public struct MFACExperiment: Experiment {
+    public let identifier = "m-fac"
+    public let title = "M-FAC: Efficient Matrix-Free Approximations of Second-Order Information"
+    public let paper =
+        "Frantar, Kurtic and Alistarh, M-FAC: Efficient Matrix-Free Approximations of Second-Order Information (NeurIPS "
+        + "2021), arXiv:2107.03356"
+    public let summary =
+        "A trained network is pruned once, without training, by magnitude and by inverse Fisher matrices that are "
+        + "diagonal, in blocks and whole; one epoch is trained with M-FAC, SGD and AdamW; products are held against "
+        + "explicit inverses."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
+        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        let measured = try MFACMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "Pruning: one threshold of saliency over all weights of a trained network, λ = 10⁻⁵, \(size.gradients) "
+                + "gradients of the mean loss of 16 training images each, \(size.recomputations) recomputations in steps of "
+                + "equal ratio; nothing is trained afterwards. Optimizers: one epoch from the initial weights; the loss is "
+                + "the mean of the last tenth of its steps, at the best of four rates for each optimizer (by the mean over "
+                + "seeds). Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
+            facts: study.facts + [
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init(
+                    "sparsities", Size.sparsities.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
+                .init("gradients", "\(size.gradients), and \(size.fewGradients)"),
+                .init("window of the optimizer", "\(size.window) gradients"),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: measured.notes, data: measured.json)
+    }
+
+    /// How much is measured.
+    struct Size: Sendable {
+        static let sparsities = [0.9, 0.95, 0.98]
+
+        /// Training images; nil for all.
+        var images: Int?
+        var epochs: Int
+        /// m of pruning.
+        var gradients = 256
+        /// The smaller m.
+        var fewGradients = 64
+        /// R.
+        var recomputations = 8
+        /// m of the optimizer.
+        var window = 64
+
+        static let small = Size(images: 10_000, epochs: 6)
+        /// All images, and the paper's number of recomputations and window.
+        static let paper = Size(images: nil, epochs: 100, recomputations: 16, window: 512)
+
+        /// Epochs, gradients and images multiplied where that makes them fewer.
+        func scaled(by factor: Double) -> Size {
+            guard factor < 1 else { return self }
+            func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
+            var size = self
+            size.images = images.map { times($0, 1_000) }
+            size.epochs = times(epochs, 1)
+            size.gradients = times(gradients, 8)
+            size.fewGradients = times(fewGradients, 4)
+            size.recomputations = times(recomputations, 2)
+            size.window = times(window, 4)
+            return size
+        }
+    }
+}

@@ -1,0 +1,166 @@
+import CoppiceEvidence
+import CoppiceModels
+import CoppiceTensors
+import Testing
+
+/// Accuracies of three seeds around a mean.
+private func spread<Arm: Hashable & Sendable>(
+    _ means: [(arm: Arm, setting: Double, mean: Double)]
+) -> ArmAccuracies<Arm> {
+    var result = ArmAccuracies<Arm>()
+    for own in means {
+        for shift in [-0.001, 0, 0.001] { result.add(own.mean + shift, of: own.arm, at: own.setting) }
+    }
+    return result
+}
+
+private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims.first { $0.id == id }?.verdict }
+
+@Suite struct ArmAccuraciesTests {
+    @Test func leadsAreOfMeansInPoints() {
+        let found = spread([(arm: "a", setting: 1, mean: 0.8), (arm: "b", setting: 1, mean: 0.75)])
+        #expect(abs(found.lead(of: "a", over: "b", at: 1) - 5) < 1e-9)
+        #expect(found.lead(of: "a", over: "c", at: 1).isNaN && found.mean("a", at: 2).isNaN)
+        #expect(found.accuracies(of: "b", at: 1).count == 3 && found.accuracies(of: "b", at: 3).isEmpty)
+    }
+}
+
+@Suite struct BilevelPruningEvidenceTests {
+    typealias Measurement = BilevelPruningMeasurement
+
+    private func measurement(
+        bilevel: Double = 0.86, iterative: Double = 0.86, learned: Double = 0.85, magnitude: Double = 0.8,
+        alternating: Double = 0.859, passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100]
+    ) -> Measurement {
+        let kept: [Double] = [0.05, 0.02, 0.01]
+        let arms: [(Measurement.Arm, Double)] = [
+            (.bilevel, bilevel), (.iterative, iterative), (.learnedScores, learned), (.magnitude, magnitude),
+            (.random, 0.6),
+        ]
+        var means = arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: mean) } }
+        means.append((arm: .alternating, setting: 0.02, mean: alternating))
+        means.append((arm: .sameBatches, setting: 0.02, mean: 0.855))
+        return Measurement(dense: [0.87, 0.872, 0.871], accuracies: spread(means), passes: passes)
+    }
+
+    @Test func claimsFollowFromTheNumbers() {
+        let good = measurement().claims
+        let measured = good.filter { $0.verdict != .notMeasured }
+        #expect(measured.allSatisfy { $0.verdict == .holds } && measured.count == 6)
+        #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8629).claims) == .holds)
+        #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8631).claims) == .doesNotHold)
+        #expect(verdict("above-learned-scores", measurement(learned: 0.856).claims) == .doesNotHold)
+        #expect(verdict("above-one-shot-magnitude", measurement(magnitude: 0.82).claims) == .doesNotHold)
+        #expect(verdict("near-dense", measurement(bilevel: 0.85).claims) == .doesNotHold)
+        #expect(verdict("implicit-term", measurement(alternating: 0.861).claims) == .doesNotHold)
+        let costly: [Measurement.Arm: Int] = [.bilevel: 21, .iterative: 100]
+        #expect(verdict("cheaper-than-iterative", measurement(passes: costly).claims) == .doesNotHold)
+    }
+
+    @Test func whatIsMissingDoesNotHold() {
+        let empty = Measurement(dense: [], accuracies: ArmAccuracies(), passes: [:])
+        #expect(empty.claims.allSatisfy { $0.verdict != .holds })
+    }
+
+    @Test func itNeedsAFolderOfData() {
+        let setting = ExperimentSetting(languageModel: { throw CoppiceError(.internal, "not asked for") })
+        for experiment in [BilevelPruningExperiment() as any Experiment, LotteryJackpots(), MFACExperiment()] {
+            let error = #expect(throws: CoppiceError.self) { try experiment.run(setting, progress: SilentProgress()) }
+            #expect(error?.description.contains("--data") == true)
+        }
+    }
+}
+
+@Suite struct LotteryJackpotsEvidenceTests {
+    typealias Measurement = LotteryJackpotsMeasurement
+
+    private func measurement(
+        magnitude: Double = 0.6, jackpot: Double = 0.85, trained: Double = 0.86, random: Double = 0.84,
+        shared: Double = 0.8, snip: Double = 0.5, changed: Int = 0
+    ) -> Measurement {
+        let arms: [(Measurement.Arm, Double)] = [
+            (.magnitude, magnitude), (.firstEpoch, 0.82), (.jackpot, jackpot), (.unrestricted, 0.85),
+            (.randomFirstEpoch, 0.7), (.randomStart, random), (.fineTuned, trained),
+        ]
+        let overlaps: [(Measurement.Reference, Double)] = [(.magnitude, shared), (.snip, snip), (.random, 0.1)]
+        let sparsities: [Double] = [0.9, 0.95]
+        return Measurement(
+            dense: [0.87, 0.87, 0.87],
+            accuracies: spread(arms.flatMap { arm, mean in sparsities.map { (arm: arm, setting: $0, mean: mean) } }),
+            overlaps: spread(
+                overlaps.flatMap { other, mean in sparsities.map { (arm: other, setting: $0, mean: mean) } }),
+            changedWeights: changed)
+    }
+
+    @Test func claimsFollowFromTheNumbers() {
+        let measured = measurement().claims.filter { $0.verdict != .notMeasured }
+        #expect(measured.allSatisfy { $0.verdict == .holds } && measured.count == 7)
+        #expect(verdict("jackpots-exist", measurement(magnitude: 0.76).claims) == .doesNotHold)
+        #expect(verdict("jackpots-exist", measurement(magnitude: 0.78).claims) == .notMeasured)
+        #expect(verdict("as-good-as-training", measurement(trained: 0.866).claims) == .doesNotHold)
+        #expect(verdict("cheaper-from-magnitude", measurement(random: 0.851).claims) == .doesNotHold)
+        #expect(verdict("restriction", measurement(jackpot: 0.844).claims) == .doesNotHold)
+        #expect(verdict("like-magnitude", measurement(shared: 0.55).claims) == .doesNotHold)
+        #expect(verdict("like-magnitude", measurement(snip: 0.81).claims) == .doesNotHold)
+        #expect(verdict("weights-stay", measurement(changed: 1).claims) == .doesNotHold)
+    }
+
+    @Test func whatIsMissingDoesNotHold() {
+        let empty = Measurement(dense: [], accuracies: ArmAccuracies(), overlaps: ArmAccuracies())
+        let open = empty.claims.filter { $0.id != "weights-stay" }
+        #expect(open.allSatisfy { $0.verdict != .holds })
+    }
+}
+
+@Suite struct MFACEvidenceTests {
+    typealias Measurement = MFACMeasurement
+
+    private func measurement(
+        magnitude: Double = 0.6, whole: Double = 0.85, blocks: Double = 0.84, few: Double = 0.83,
+        mfac: Double = 0.4, exactness: InverseExactness = InverseExactness()
+    ) -> Measurement {
+        let arms: [(Measurement.Arm, Double)] = [
+            (.magnitude, magnitude), (.diagonal, 0.8), (.blocks, blocks), (.whole, whole), (.fewGradients, few),
+            (.withoutUpdate, 0.7), (.once, 0.65),
+        ]
+        let sparsities: [Double] = [0.9, 0.95]
+        var losses = ArmAccuracies<Measurement.Descent>()
+        for (descent, loss) in [(Measurement.Descent.sgd, 0.45), (.adamW, 0.44), (.mfac, mfac)] {
+            losses.add(loss, of: descent, at: descent.rates[1])
+            losses.add(.nan, of: descent, at: descent.rates[2])
+            losses.add(loss + 0.1, of: descent, at: descent.rates[3])
+        }
+        return Measurement(
+            dense: [0.87],
+            accuracies: spread(arms.flatMap { arm, mean in sparsities.map { (arm: arm, setting: $0, mean: mean) } }),
+            losses: losses, exactness: exactness)
+    }
+
+    @Test func claimsFollowFromTheNumbers() {
+        #expect(measurement().claims.allSatisfy { $0.verdict == .holds })
+        #expect(verdict("above-magnitude", measurement(magnitude: 0.76).claims) == .doesNotHold)
+        #expect(verdict("above-diagonal", measurement(whole: 0.805).claims) == .doesNotHold)
+        #expect(verdict("like-blocks", measurement(blocks: 0.881).claims) == .doesNotHold)
+        #expect(verdict("more-gradients", measurement(few: 0.851).claims) == .doesNotHold)
+        #expect(verdict("optimizer", measurement(mfac: 0.46).claims) == .doesNotHold)
+        #expect(verdict("optimizer-adaptive", measurement(mfac: 0.445).claims) == .doesNotHold)
+        var far = InverseExactness()
+        far.recursion = 1e-6
+        #expect(verdict("exact", measurement(exactness: far).claims) == .doesNotHold)
+    }
+
+    /// The rate with the least mean loss counts; a rate at which a seed diverged does not.
+    @Test func theBestRateIsThatOfTheLeastFiniteLoss() throws {
+        let best = try #require(measurement().best(.sgd))
+        #expect(best.rate == Measurement.Descent.sgd.rates[1] && best.loss == 0.45)
+        let none = Measurement(
+            dense: [], accuracies: ArmAccuracies(), losses: ArmAccuracies(), exactness: InverseExactness())
+        #expect(none.best(.sgd) == nil && verdict("optimizer", none.claims) == .doesNotHold)
+    }
+
+    @Test func inversesAreExact() throws {
+        let found = try InverseExactness(seed: 5, dampening: 1e-5)
+        for error in [found.product, found.window, found.block, found.recursion] { #expect(error > 0 && error < 1e-9) }
+        #expect(found.single > 0 && found.single < 1e-3 && found.saliency < 1e-6)
+    }
+}
