@@ -31,9 +31,12 @@ demo: build
 test: setup
 	swift test -c release -j $(JOBS) --no-parallel
 
-## Measures speed against peers on this machine; the results go to docs/.
+## Measures speed beside llama.cpp and PyTorch on this machine and writes the table of docs/performance.md. The first
+## run installs the peers and makes models of 3.4 GB, in BENCH; the peers need the network, or wheels in BENCH_WHEELS.
+BENCH := .build/bench
 bench: build
-	@Tools/bench.sh "$(PROGRAM)"
+	python3 Tools/peers/suite.py "$(PROGRAM)" --models $(BENCH)/models --venv $(BENCH)/peers \
+		$(if $(BENCH_WHEELS),--wheels $(BENCH_WHEELS)) $(BENCH_FLAGS)
 
 ## Formats all Swift sources.
 format:

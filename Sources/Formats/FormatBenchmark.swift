@@ -1,3 +1,4 @@
+import CKernels
 import CoppiceTensors
 
 /// Times products of weight formats against a reference, usually dense bf16, in one run.
@@ -14,12 +15,16 @@ public struct FormatBenchmark: Sendable {
     public var inputRows: [Int]
     /// Passes for each of them.
     public var passes: Int
+    /// Bytes of other memory that are read before each product. More than the caches hold make every product read its
+    /// weight from memory, as a model does that is larger than they are.
+    public var bytesBetween: Int
 
     /// - Precondition: there is at least one pass, and every product has at least one row.
-    public init(inputRows: [Int] = [1, 8, 512], passes: Int = 10) {
+    public init(inputRows: [Int] = [1, 8, 512], passes: Int = 10, bytesBetween: Int = 0) {
         precondition(passes > 0 && inputRows.allSatisfy { $0 > 0 }, "\(passes) passes of \(inputRows) rows")
         self.inputRows = inputRows
         self.passes = passes
+        self.bytesBetween = max(0, bytesBetween)
     }
 
     /// One product's speed.
@@ -41,6 +46,8 @@ public struct FormatBenchmark: Sendable {
         public let byteCount: Int
         /// `byteCount` as a share of the first weight's.
         public let bytesRatio: Double
+        /// ``WeightFormat/sparsity``.
+        public let sparsity: Double
         /// In the order of ``FormatBenchmark/inputRows``.
         public let timings: [Timing]
 
@@ -63,6 +70,7 @@ public struct FormatBenchmark: Sendable {
             return Result(
                 label: weight.label, byteCount: weight.byteCount,
                 bytesRatio: Double(weight.byteCount) / Double(max(1, reference.byteCount)),
+                sparsity: weight.sparsity,
                 timings: zip(inputRows, seconds).map { count, all in
                     Timing(
                         inputRows: count, seconds: all[index], timeRatio: all[index] / all[0],
@@ -79,6 +87,7 @@ public struct FormatBenchmark: Sendable {
         let x = Self.noise(count * columns)
         var y = [Float](repeating: 0, count: count * rows)
         let clock = ContinuousClock()
+        let other = [Float](repeating: 1, count: bytesBetween / MemoryLayout<Float>.stride)
         x.withUnsafeBufferPointer { input in
             y.withUnsafeMutableBufferPointer { output in
                 guard let from = input.baseAddress, let to = output.baseAddress else { return }
@@ -86,6 +95,10 @@ public struct FormatBenchmark: Sendable {
                 let result = OutputRows(to, rows: count, columns: rows, stride: rows)
                 for _ in 0..<passes {
                     for (index, weight) in weights.enumerated() {
+                        other.withUnsafeBufferPointer {
+                            guard let base = $0.baseAddress, !$0.isEmpty else { return }
+                            precondition(coppice_read_sum(base, $0.count) > 0)
+                        }
                         let time = clock.measure { weight.multiply(activations, into: result) }
                         let (whole, rest) = time.components
                         // A clock that did not move would make ratios of nothing.
@@ -131,33 +144,50 @@ public struct FormatBenchmark: Sendable {
         let types: [PackedValueType] = [.float(.bf16), .integer(int8), .integer(int4)]
         for (kept, length) in [(2, 4), (1, 4), (2, 8), (4, 8)]
         where SemiStructuredWeight.supports(kept: kept, of: length, columns: columns) {
-            // Places in a group that differ from group to group.
-            let pruned = Tensor(
-                values.indices.map { ($0 + $0 / length * 3) % length < kept ? values[$0] : 0 }, shape: [rows, columns])
+            let pruned = keeping(kept, of: length, matrix)
             for type in types {
                 weights.append(try SemiStructuredWeight(packing: pruned, kept: kept, of: length, values: type))
             }
         }
         for (size, bits) in [(16, 4), (32, 4), (64, 4), (32, 8)] {
-            // Every second group, by a hash of its place.
-            let chances = noise((rows * columns + size - 1) / size)
-            let pruned = Tensor(
-                values.indices.map { index in
-                    let group = index / columns * (columns / size) + index % columns / size
-                    return chances[min(group, chances.count - 1)] < 0 ? 0 : values[index]
-                }, shape: [rows, columns])
+            let pruned = keepingHalf(ofGroups: size, matrix)
             weights.append(try GroupSparseWeight(packing: pruned, IntegerQuantization(bits: bits, groupSize: size)))
         }
         for kept in [Float(0.5), 0.3, 0.1] {
-            // The entries of the largest magnitude, as noise is uniform in -1 ..< 1.
-            let pruned = Tensor(values.map { abs($0) >= 1 - kept ? $0 : 0 }, shape: [rows, columns])
+            let pruned = keeping(kept, matrix)
             for type in types { weights.append(try BitmaskSparseWeight(packing: pruned, values: type)) }
         }
         return weights
     }
 
+    /// Entries at `kept` places of each `length`, which differ from group to group; zeros elsewhere.
+    static func keeping(_ kept: Int, of length: Int, _ noise: Tensor) -> Tensor {
+        masked(noise) { index, _ in (index + index / length * 3) % length < kept }
+    }
+
+    /// The share of entries of the largest magnitude, as noise is uniform in -1 ..< 1; zeros elsewhere.
+    static func keeping(_ share: Float, _ noise: Tensor) -> Tensor {
+        masked(noise) { _, value in abs(value) >= 1 - share }
+    }
+
+    /// Every second group of a row, by a hash of its place; zeros elsewhere.
+    static func keepingHalf(ofGroups size: Int, _ noise: Tensor) -> Tensor {
+        let columns = noise.shape[1]
+        let chances = self.noise((noise.count + size - 1) / size)
+        return masked(noise) { index, _ in
+            let group = index / columns * (columns / size) + index % columns / size
+            return chances[min(group, chances.count - 1)] >= 0
+        }
+    }
+
+    private static func masked(_ matrix: Tensor, _ isKept: (_ index: Int, _ value: Float) -> Bool) -> Tensor {
+        matrix.withElements(Float.self) { values in
+            Tensor(values.indices.map { isKept($0, values[$0]) ? values[$0] : 0 }, shape: matrix.shape)
+        }
+    }
+
     /// Uniform in -1 ..< 1, the same in every run: a hash of each position.
-    private static func noise(_ count: Int) -> [Float] {
+    static func noise(_ count: Int) -> [Float] {
         (0..<count).map { index in
             var bits = UInt64(index) &* 0x9E37_79B9_7F4A_7C15
             bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9

@@ -1,8 +1,7 @@
 import CoppiceFormats
-import Foundation
 import Testing
 
-/// The benchmark's accounts. `COPPICE_BENCH_FORMATS=4096x4096` makes it print a table of that shape too.
+/// The benchmark's accounts. `coppice bench --formats 4096x4096` measures.
 @Suite(.serialized) struct FormatBenchmarkTests {
     @Test func resultsAreThoseOfTheWeights() throws {
         let weights = try FormatBenchmark.examples(rows: 36, columns: 128)
@@ -34,33 +33,31 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["COPPICE_BENCH_FORMATS"] != nil))
-    func printsATable() throws {
-        let wanted = ProcessInfo.processInfo.environment["COPPICE_BENCH_FORMATS"] ?? ""
-        let inputRows = [1, 8, 512]
-        for shape in wanted.split(separator: ",") {
-            let extents = shape.split(separator: "x").compactMap { Int($0) }
-            try #require(extents.count == 2, "expected shapes such as 4096x4096,512x192")
-            let weights = try FormatBenchmark.examples(rows: extents[0], columns: extents[1])
-            // As many entries pass for a small matrix as for a large one.
-            let passes = min(200, max(9, (1 << 27) / (extents[0] * extents[1])))
-            let results = FormatBenchmark(inputRows: inputRows, passes: passes).run(weights)
-            print("\n| \(shape) | bytes | " + inputRows.map { "\($0) rows" }.joined(separator: " | ") + " |")
-            print("|---|---|" + inputRows.map { _ in "---" }.joined(separator: "|") + "|")
-            for (result, weight) in zip(results, weights) {
-                let sparsity = Int((weight.sparsity * 100).rounded())
-                let name = result.label + (result.label.contains("sparse") ? ", \(sparsity) % zero" : "")
-                let times = result.timings.map { String(format: "%.2f", $0.timeRatio) }
-                print(
-                    "| \(name) | \(String(format: "%.3f", result.bytesRatio)) | " + times.joined(separator: " | ")
-                        + " |")
-            }
-            for timing in results[0].timings {
-                print(
-                    "bf16, \(timing.inputRows) rows: "
-                        + String(format: "%.1f GB/s, ", timing.bytesPerSecond / 1e9)
-                        + String(format: "%.0f GFLOP/s", timing.operationsPerSecond / 1e9))
-            }
+    @Test func sparseWeightsAreMeasuredAgainstTheSameBits() throws {
+        let results = try SparseDecodingBenchmark(rows: 32, columns: 256).run(passes: 2, bytesBetween: 1 << 20)
+        let references = Dictionary(uniqueKeysWithValues: results.map { ($0.name, $0.reference) })
+        #expect(
+            references == [
+                "2:4-bf16": "bf16", "2:4-int8": "int8-group32", "2:4-int4": "int4-group128", "bitmask-50-bf16": "bf16",
+                "bitmask-50-int8": "int8-group32", "bitmask-90-bf16": "bf16", "groups-of-16-50-int4": "int4-group32",
+                "groups-of-32-50-int4": "int4-group32", "groups-of-64-50-int4": "int4-group64",
+            ])
+        for result in results {
+            #expect(result.speedUp > 0 && result.speedUp.isFinite)
+            // Fewer bytes than the dense weight, by the share that is kept.
+            #expect(result.bytesRatio > 1.2 && result.bytesRatio < 10, "\(result.name)")
         }
+    }
+
+    @Test func tablesShowShares() throws {
+        let results = FormatBenchmark(inputRows: [1, 8], passes: 1).run(
+            Array(try FormatBenchmark.examples(rows: 32, columns: 128).prefix(2)))
+        let lines = FormatBenchmark.table(results, title: "32 × 128").split(separator: "\n")
+        #expect(
+            lines.count == 4 && lines[0] == "| 32 × 128 | bytes | 1 row | 8 rows |" && lines[1] == "|---|---|---|---|")
+        #expect(lines[2] == "| bf16 | 1.000 | 1.00 | 1.00 |")
+        // 8 bits and a scale of 16 for each row of 128.
+        #expect(lines[3].hasPrefix("| int8 | 0.508 | "))
+        #expect(FormatBenchmark.table([], title: "").isEmpty)
     }
 }

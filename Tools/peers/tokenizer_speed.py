@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares how fast Coppice, tiktoken and Hugging Face tokenizers encode a text, on one thread each, in one run.
 
-usage: tokenizer_speed.py GPT2_FOLDER TEXT [--package FOLDER] [--rounds 3]
+usage: tokenizer_speed.py COPPICE GPT2_FOLDER TEXT [--rounds 3]
 
 GPT2_FOLDER holds GPT-2's vocab.json and merges.txt. The three take turns; the fastest of the rounds counts (tokenizers,
 the slowest, has one round only). Of the two peers the processor time is taken, of Coppice the time on the clock, so that a
@@ -40,9 +40,9 @@ def main():
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     parser = argparse.ArgumentParser()
+    parser.add_argument("coppice")
     parser.add_argument("folder")
     parser.add_argument("text")
-    parser.add_argument("--package", default=".")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     vocabulary, merges = f"{options.folder}/vocab.json", f"{options.folder}/merges.txt"
@@ -57,12 +57,10 @@ def main():
     rates = {"coppice": 0.0, "tiktoken": 0.0, "tokenizers": 0.0}
     counts = set()
     for round_number in range(options.rounds):
-        command = ["swift", "test", "-c", "release", "--skip-build", "--filter", "TokenizerBenchmarkTests"]
-        environment = {**os.environ, "COPPICE_BENCH_TOKENIZER": f"{options.folder}:{options.text}"}
         output = subprocess.run(
-            command, cwd=options.package, env=environment, capture_output=True, text=True, check=True).stdout
-        line = next(line for line in output.splitlines() if line.startswith("TOKENIZER "))
-        result = json.loads(line.split(" ", 1)[1])
+            [options.coppice, "tokenize", options.folder, "--file", options.text, "--rate", "--json"],
+            stdout=subprocess.PIPE, text=True, check=True).stdout
+        result = json.loads(output)
         counts.add(result["tokens"])
         rates["coppice"] = max(rates["coppice"], result["bytes_per_second"])
         count, seconds = timed(lambda: len(tik.encode_ordinary(text)))

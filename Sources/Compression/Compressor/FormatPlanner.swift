@@ -32,9 +32,9 @@ public struct FormatPlanner: Sendable {
         }
     }
 
-    /// Measured by `COPPICE_BENCH_FORMATS=4096x4096,1024x4096,1024x1024,512x512 swift test -c release --filter
-    /// printsATable` on two cores of an AMD EPYC (Zen 4), and for f32 by the same products. 4-bit codes are not here:
-    /// spreading them over columns takes longer than reading all of them.
+    /// Measured by `coppice bench --formats 4096x4096,1024x4096,1024x1024,512x512` on two cores of an AMD EPYC (Zen 4),
+    /// and for f32 by the same products. 4-bit codes are not here: spreading them over columns takes longer than
+    /// reading all of them.
     public static let measuredBreakEvens = [
         BreakEven(bits: 16, sparsity: 0.45, entries: 1 << 22), BreakEven(bits: 16, sparsity: 0.8, entries: 1 << 18),
         BreakEven(bits: 8, sparsity: 0.5, entries: 1 << 22), BreakEven(bits: 8, sparsity: 0.7, entries: 1 << 20),

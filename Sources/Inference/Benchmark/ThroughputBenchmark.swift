@@ -12,6 +12,8 @@ public struct ThroughputBenchmark: Sendable {
     public var repetitions: Int
     /// Tokens of one forward pass of the prompt.
     public var chunk: Int
+    /// Bytes that are read to measure the bandwidth.
+    public var bandwidthBytes = 512 << 20
 
     public init(promptTokens: Int = 512, generatedTokens: Int = 64, repetitions: Int = 3, chunk: Int = 512) {
         self.promptTokens = promptTokens
@@ -68,7 +70,7 @@ public struct ThroughputBenchmark: Sendable {
             }
             progress(repetition + 1, repetitions + 2)
         }
-        let bandwidth = ReadBandwidth.measure()
+        let bandwidth = ReadBandwidth.measure(byteCount: bandwidthBytes)
         progress(repetitions + 2, repetitions + 2)
         let cacheBytes = cache.bytesPerPosition * (promptTokens + generatedTokens / 2)
         let bytes = model.weightBytesPerToken + cacheBytes

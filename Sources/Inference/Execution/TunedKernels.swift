@@ -49,9 +49,6 @@ public enum TunedKernels {
 
     /// What a table depends on.
     static var machine: String {
-        let cpu = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-        let model = cpu.split(separator: "\n").first { $0.hasPrefix("model name") }?.split(separator: ":").last
-        let name = model.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown processor"
-        return "\(name), level \(coppice_cpu_level_in_use().rawValue), \(coppice_thread_count()) threads"
+        "\(Machine.processor), level \(coppice_cpu_level_in_use().rawValue), \(Machine.threads) threads"
     }
 }

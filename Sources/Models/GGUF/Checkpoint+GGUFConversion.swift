@@ -75,7 +75,10 @@ extension Checkpoint {
     private func ggufType(of name: String, _ wanted: GGUFWeightType?) throws -> GGUFTensorType {
         guard let shape = shape(of: name), shape.count == 2 else { return .dense(.f32) }
         let head = configuration.tiesEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"
-        if let wanted { return wanted.type(isHead: name == head, columns: shape[1]) }
+        if let wanted {
+            return wanted.type(
+                of: name, isHead: name == head, columns: shape[1], layers: configuration.layerCount)
+        }
         guard isCompressed(name) else { return .dense(denseType(of: name)) }
         let stored = try stored(name)
         if stored.format == BlockWeight.name, let type = stored.options["type"].flatMap(BlockType.init(rawValue:)) {

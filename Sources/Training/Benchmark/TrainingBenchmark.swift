@@ -99,25 +99,32 @@ public enum TrainingBenchmark {
 
 extension TrainingBenchmark {
     /// Measures a workload.
+    ///
+    /// - Parameter batchSize: windows or images of a step; nil for the workload's own number.
     public static func measure(
-        _ workload: Workload, precision: OperandPrecision = .f32, steps: Int = 5, warmupSteps: Int = 2
+        _ workload: Workload, precision: OperandPrecision = .f32, batchSize: Int? = nil, steps: Int = 5,
+        warmupSteps: Int = 2
     ) throws -> Measurement {
+        precondition(batchSize ?? 1 > 0, "a batch of \(batchSize ?? 0)")
         var recipe = TrainingRecipe()
         recipe.loop.precision = precision
         var result: Measurement
         switch workload {
         case .llama3M:
             recipe.model.keyValueHeads = 2
-            result = try measure(recipe, vocabulary: 4096, batchSize: 16, steps: steps, warmupSteps: warmupSteps)
+            result = try measure(
+                recipe, vocabulary: 4096, batchSize: batchSize ?? 16, steps: steps, warmupSteps: warmupSteps)
         case .llama10M:
             recipe.model.hiddenSize = 256
             recipe.model.intermediateSize = 688
             recipe.model.layers = 10
             recipe.model.heads = 8
             recipe.model.keyValueHeads = 8
-            result = try measure(recipe, vocabulary: 8192, batchSize: 8, steps: steps, warmupSteps: warmupSteps)
+            result = try measure(
+                recipe, vocabulary: 8192, batchSize: batchSize ?? 8, steps: steps, warmupSteps: warmupSteps)
         case .resNet20:
-            result = measureResNet(precision, steps: steps, warmupSteps: warmupSteps)
+            result = measureResNet(
+                precision, images: batchSize ?? 128, steps: steps, warmupSteps: warmupSteps)
         }
         result.workload = workload
         result.precision = precision
@@ -133,8 +140,10 @@ extension TrainingBenchmark {
             learner, batchSize: batchSize, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
     }
 
-    private static func measureResNet(_ precision: OperandPrecision, steps: Int, warmupSteps: Int) -> Measurement {
-        let (images, network) = (128, ResNet(ResNet.Configuration(blocks: 3)))
+    private static func measureResNet(
+        _ precision: OperandPrecision, images: Int, steps: Int, warmupSteps: Int
+    ) -> Measurement {
+        let network = ResNet(ResNet.Configuration(blocks: 3))
         let optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
         let parameters = network.parameters.map(\.parameter)
         var velocities = parameters.map { Tensor.zeros($0.wrappedValue.shape) }

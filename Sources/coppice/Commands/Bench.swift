@@ -1,14 +1,16 @@
 import ArgumentParser
+import CoppiceEvidence
+import CoppiceFormats
 import CoppiceInference
 import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
 import OrderedCollections
 
-/// `coppice bench`: how fast a model reads and writes.
+/// `coppice bench`: how fast a model reads and writes, a training step is, or (`--suite`) everything that counts.
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure how fast a model reads prompts and writes answers.")
+        abstract: "Measure how fast a model reads prompts and writes answers, training goes, or all of it.")
 
     @OptionGroup var model: ModelArgument
     @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
@@ -32,6 +34,11 @@ struct Bench: ParsableCommand {
     var weights = 1_000_000
     @Option(help: ArgumentHelp("With --inverse-fisher: gradients.", valueName: "m"))
     var gradients = 64
+    @Option(
+        help: ArgumentHelp(
+            "Measure products of all weight formats on matrices of these shapes instead.", valueName: "4096x4096,…"))
+    var formats: ShapeList?
+    @OptionGroup var suite: SuiteArguments
     @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var common: CommonOptions
@@ -41,6 +48,8 @@ struct Bench: ParsableCommand {
         let options = try execution.apply()
         if train { return try measureTraining() }
         if inverseFisher { return try measureInverseFisher() }
+        if let formats { return try measureFormats(formats.shapes) }
+        if suite.suite { return try measureSuite(options) }
         let model = try LanguageModel(Checkpoint.open(model.path), execution: options)
         let benchmark = ThroughputBenchmark(
             promptTokens: promptTokens, generatedTokens: generateTokens, repetitions: repetitions)
@@ -79,6 +88,12 @@ struct Bench: ParsableCommand {
         for (name, count) in counts where count <= 0 {
             throw ValidationError("--\(name): expected a positive number, found \(count)")
         }
+        guard [train, inverseFisher, suite.suite, formats != nil].count(where: { $0 }) <= 1 else {
+            throw ValidationError("expected at most one of --train, --inverse-fisher, --formats and --suite")
+        }
+        if suite.suite, model.model != BuiltInModel.name {
+            throw ValidationError("--suite measures models of its own: expected no model, found \(model.model)")
+        }
     }
 
     private func measureInverseFisher() throws {
@@ -93,6 +108,44 @@ struct Bench: ParsableCommand {
                 + "\(Output.number(result.matrixProductRate / 1e9, digits: 1))), diagonal in "
                 + "\(Output.number(result.diagonalSeconds * 1e3, digits: 1)) ms, product in "
                 + "\(Output.number(result.productSeconds * 1e3, digits: 1)) ms")
+    }
+
+    private func measureSuite(_ options: ExecutionOptions) throws {
+        var request = try suite.request
+        request.execution = options
+        request.cacheElement = cache.type
+        let report = try request.run(models: suite.models, progress: common.progress)
+        if common.json { try Output.json(report.json) } else { try Output.line(report.text) }
+    }
+
+    private func measureFormats(_ shapes: [ShapeList.Shape]) throws {
+        var tables: [JSON] = []
+        for shape in shapes {
+            let results = try FormatBenchmark.measure(rows: shape.rows, columns: shape.columns)
+            if common.json {
+                tables.append(json(results, shape))
+            } else {
+                try Output.line(FormatBenchmark.table(results, title: "\(shape.rows) × \(shape.columns)") + "\n")
+            }
+        }
+        if common.json { try Output.json(["formats": .array(tables)]) }
+    }
+
+    private func json(_ results: [FormatBenchmark.Result], _ shape: ShapeList.Shape) -> JSON {
+        let weights = results.map { result -> JSON in
+            let timings = result.timings.map { timing -> JSON in
+                [
+                    "rows": .integer(timing.inputRows), "seconds": .number(timing.seconds),
+                    "time_ratio": .number(timing.timeRatio),
+                ]
+            }
+            return [
+                "format": .string(result.label), "sparsity": .number(result.sparsity),
+                "bytes": .integer(result.byteCount), "bytes_ratio": .number(result.bytesRatio),
+                "products": .array(timings),
+            ]
+        }
+        return ["rows": .integer(shape.rows), "columns": .integer(shape.columns), "weights": .array(weights)]
     }
 
     private func measureTraining() throws {
@@ -111,3 +164,24 @@ struct Bench: ParsableCommand {
 
 extension TrainingBenchmark.Workload: ExpressibleByArgument {}
 extension OperandPrecision: ExpressibleByArgument {}
+
+/// Shapes of matrices, separated by commas.
+struct ShapeList: ExpressibleByArgument {
+    struct Shape {
+        var rows: Int
+        var columns: Int
+    }
+
+    var shapes: [Shape] = []
+
+    /// Nil unless every shape is two positive numbers with an x between them.
+    init?(argument: String) {
+        for text in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            let extents = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+            guard extents.count == 2, let rows = extents[0], let columns = extents[1], rows > 0, columns > 0 else {
+                return nil
+            }
+            shapes.append(Shape(rows: rows, columns: columns))
+        }
+    }
+}

@@ -21,7 +21,7 @@ struct Convert: ParsableCommand {
     }
 
     enum Element: String, ExpressibleByArgument, CaseIterable {
-        case f32, bf16, f16, q4_0, q8_0, q4_k, q6_k
+        case f32, bf16, f16, q4_0, q8_0, q4_k, q4_k_m, q6_k
 
         /// Nil for blocks.
         var dataType: DataType? {
@@ -29,7 +29,7 @@ struct Convert: ParsableCommand {
             case .f32: .f32
             case .bf16: .bf16
             case .f16: .f16
-            case .q4_0, .q8_0, .q4_k, .q6_k: nil
+            case .q4_0, .q8_0, .q4_k, .q4_k_m, .q6_k: nil
             }
         }
 

@@ -21,11 +21,12 @@ struct Doctor: ParsableCommand {
         common.apply()
         if tune { try measureKernels() }
         let kernels = TunedKernels.load()
-        let available = name(coppice_cpu_level_available())
-        let used = name(coppice_cpu_level_in_use())
+        let available = Machine.bestKernels
+        let used = Machine.kernels
         let dnnl = dnnl_version().map { "\($0.pointee.major).\($0.pointee.minor).\($0.pointee.patch)" } ?? "unknown"
         let blas = String(cString: openblas_get_config())
         let bandwidth = ReadBandwidth.measure() / 1e9
+        let peaks = ArithmeticPeak.allCases.compactMap { kind in kind.measure().map { (kind.rawValue, $0 / 1e9) } }
         if common.json {
             try Output.json(
                 .object([
@@ -33,6 +34,8 @@ struct Doctor: ParsableCommand {
                     "vnni": .bool(coppice_cpu_has_vnni() == 1), "bf16": .bool(coppice_cpu_has_bf16() == 1),
                     "threads": .integer(Int(coppice_thread_count())), "onednn": .string(dnnl),
                     "openblas": .string(blas), "read_bandwidth_gb_s": .number(bandwidth),
+                    "peak_gop_s": .object(
+                        OrderedDictionary(uniqueKeysWithValues: peaks.map { ($0.0, JSON.number($0.1)) })),
                     "few_rows": .object(
                         OrderedDictionary(
                             uniqueKeysWithValues: kernels.fewRows.sorted { $0.key < $1.key }.map {
@@ -48,6 +51,8 @@ struct Doctor: ParsableCommand {
             try Output.line("oneDNN           \(dnnl)")
             try Output.line("OpenBLAS         \(blas)")
             try Output.line("read bandwidth   \(Output.number(bandwidth, digits: 1)) GB/s")
+            let rates = peaks.map { "\($0.0) \(Output.number($0.1, digits: 0)) GOP/s" }
+            try Output.line("peak arithmetic  \(rates.joined(separator: ", "))")
             if kernels == .standard {
                 try Output.line("tuned kernels    none (coppice doctor --tune measures them)")
             }
@@ -68,13 +73,5 @@ struct Doctor: ParsableCommand {
         }
         progress.end("")
         try TunedKernels.store(table)
-    }
-
-    private func name(_ level: coppice_cpu_level) -> String {
-        switch level {
-        case COPPICE_CPU_AVX512: "avx512"
-        case COPPICE_CPU_AVX2: "avx2"
-        default: "portable"
-        }
     }
 }

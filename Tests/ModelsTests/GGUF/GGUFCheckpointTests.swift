@@ -113,12 +113,13 @@ import Testing
             try original.convert(toGGUF: path, type: type)
             let file = try GGUFFile(path: path)
             let blocks = type.rawValue.hasPrefix("q")
-            #expect(file.tensors["blk.0.ffn_up.weight"]?.type.description == type.rawValue)
+            let own = type == .q4_k_m ? "q4_k" : type.rawValue
+            #expect(file.tensors["blk.0.ffn_up.weight"]?.type.description == own)
             #expect(file.tensors["blk.0.attn_norm.weight"]?.type == .dense(.f32))
             // Rows of 288 are whole blocks of 32, not of 256.
-            let down = type == .q4_k ? "q4_0" : type == .q6_k ? "q8_0" : type.rawValue
+            let down = type == .q4_k ? "q4_0" : type == .q6_k || type == .q4_k_m ? "q8_0" : type.rawValue
             #expect(file.tensors["blk.0.ffn_down.weight"]?.type.description == down)
-            let head = type == .q4_0 || type == .q4_k ? "q6_k" : type.rawValue
+            let head = type == .q4_0 || own == "q4_k" ? "q6_k" : type.rawValue
             #expect(file.tensors[ties ? "token_embd.weight" : "output.weight"]?.type.description == head)
             #expect((file.tensors["output.weight"] == nil) == ties)
 
@@ -142,6 +143,25 @@ import Testing
                 #expect(same, "\(name)")
             }
         }
+    }
+
+    /// Which layers of 24 have more bits in llama.cpp's Q4_K_M, by its own quantizer.
+    @Test func mixturesFollowLlamaCpp() {
+        func type(_ name: String, layer: Int, head: Bool = false) -> String {
+            GGUFWeightType.q4_k_m.type(
+                of: "model.layers.\(layer).\(name).weight", isHead: head, columns: 512, layers: 24
+            ).description
+        }
+        let more = [0, 1, 2, 5, 8, 11, 14, 17, 20, 21, 22, 23]
+        for name in ["self_attn.v_proj", "mlp.down_proj"] {
+            #expect((0..<24).filter { type(name, layer: $0) == "q6_k" } == more)
+        }
+        for name in ["self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"] {
+            #expect((0..<24).allSatisfy { type(name, layer: $0) == "q4_k" })
+        }
+        let embedding = GGUFWeightType.q4_k_m.type(
+            of: "model.embed_tokens.weight", isHead: false, columns: 512, layers: 24)
+        #expect(embedding.description == "q4_k")
     }
 
     @Test func aFolderHoldsBlocks() throws {

@@ -1,23 +1,17 @@
 #!/usr/bin/env python3
-"""Compares Coppice's exact threshold selection with PyTorch's, in one run on one machine.
+"""Compares Coppice's exact threshold selection with PyTorch's: global L1 pruning of several layers.
 
-Masks: global L1 pruning of several layers by torch.nn.utils.prune and by Coppice's kernels must agree, except among
-weights whose magnitude equals the threshold (PyTorch leaves their order open; Coppice takes the earliest).
-Time: from weights to mask for one large tensor, against torch.kthvalue, torch.topk and torch.nn.utils.prune.
-
-The kernels are compiled here from Sources/CKernels as the package compiles them (-O2, no machine flags).
-Needs torch, numpy and a C compiler. Prints one JSON object.
-
-    python3 Tools/peers/threshold_selection.py [--weights 100000000] [--threads 1 2]
+Masks must agree entry for entry, except among weights whose magnitude equals the threshold (PyTorch leaves their order
+open; Coppice takes the earliest). The kernels are compiled here from Sources/CKernels as the package compiles them.
+Needs torch, numpy and a C compiler. Prints one JSON object; fails where masks differ otherwise.
 """
 
-import argparse
 import ctypes
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
-import time
 
 import numpy as np
 import torch
@@ -94,74 +88,21 @@ def compare_masks(kernels, sparsity, rounded):
     magnitudes = np.abs(np.concatenate(weights))
     threshold = np.sort(magnitudes)[removed - 1]
     differing = ours != theirs
-    assert (~ours).sum() == (~theirs).sum() == removed, "the counts differ"
-    assert (magnitudes[differing] == threshold).all(), "masks differ beside ties"
+    if not (~ours).sum() == (~theirs).sum() == removed:
+        sys.exit("the counts differ")
+    if (magnitudes[differing] != threshold).any():
+        sys.exit("masks differ beside ties")
     return {
         "sparsity": sparsity, "weights": total, "removed": removed, "bf16_values": rounded,
         "at_threshold": int((magnitudes == threshold).sum()), "differing_among_ties": int(differing.sum()),
-        "differing_otherwise": int((magnitudes[differing] != threshold).sum()),
-    }
-
-
-def best(function, repeats):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def time_selection(kernels, count, threads, repeats):
-    torch.set_num_threads(threads)
-    kernels.coppice_set_thread_count(threads)
-    generator = np.random.default_rng(1)
-    weights = (generator.standard_normal(count, dtype=np.float32) * np.float32(0.02))
-    tensor = torch.from_numpy(weights)
-    removed = count // 2
-
-    def with_kthvalue():
-        magnitude = tensor.abs()
-        return magnitude > magnitude.kthvalue(removed).values
-
-    def with_topk():
-        magnitude = tensor.abs()
-        mask = torch.ones(count, dtype=torch.bool)
-        mask[magnitude.topk(removed, largest=False, sorted=False).indices] = False
-        return mask
-
-    def with_prune():
-        layer = torch.nn.Linear(1, 1, bias=False)
-        layer.weight = torch.nn.Parameter(tensor.view(1, -1), requires_grad=False)
-        prune.global_unstructured([(layer, "weight")], prune.L1Unstructured, amount=removed)
-
-    seconds = {
-        "coppice": best(lambda: magnitude_masks(kernels, [weights], removed), repeats),
-        "torch_kthvalue": best(with_kthvalue, repeats),
-        "torch_topk": best(with_topk, repeats),
-        "torch_prune_global_l1": best(with_prune, repeats),
-    }
-    return {
-        "weights": count, "threads": threads, "seconds": {name: round(value, 4) for name, value in seconds.items()},
-        "times_faster": {
-            name: round(value / seconds["coppice"], 1) for name, value in seconds.items() if name != "coppice"},
     }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=int, default=100_000_000)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=2)
-    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kernels = build_kernels(folder)
-        result = {
-            "torch": torch.__version__,
-            "masks": [compare_masks(kernels, s, rounded) for rounded in (False, True) for s in (0.1, 0.5, 0.9)],
-            "time": [time_selection(kernels, options.weights, n, options.repeats) for n in options.threads],
-        }
-    print(json.dumps(result, indent=2))
+        masks = [compare_masks(kernels, s, rounded) for rounded in (False, True) for s in (0.1, 0.5, 0.9)]
+    print(json.dumps({"torch": torch.__version__, "masks": masks}, indent=2))
 
 
 if __name__ == "__main__":
