@@ -39,7 +39,8 @@ import Testing
         #expect(result.sweep.series.map(\.label) == ["magnitude-global", "random-global"])
         let (magnitude, random) = (result.sweep.series[0], result.sweep.series[1])
         #expect(magnitude.points.count > 10)
-        #expect(magnitude.points[0].loss < 0.5 && magnitude.points[magnitude.points.count - 1].loss > 1)
+        #expect(magnitude.points[0].loss < 0.5)
+        #expect(magnitude.points[magnitude.points.count - 1].loss > 20 * magnitude.points[0].loss)
         #expect(magnitude.tolerancePoint >= random.tolerancePoint)
         let knee = try #require(result.knee)
         let total = knee.masks.reduce(0) { $0 + $1.count }
@@ -77,7 +78,7 @@ import Testing
         let tuned = try analysis.run(network, windows: windows()).sweep.series[0]
         #expect(bits(network) == before)
         #expect(tuned.points.map(\.sparsity) == plain.points.map(\.sparsity))
-        #expect(tuned.points[3].loss < plain.points[3].loss - 0.2)
+        #expect(tuned.points[3].loss < plain.points[3].loss / 2)
         // Twice the same.
         #expect(
             try analysis.run(network, windows: windows()).sweep.series[0].points.map(\.loss) == tuned.points.map(\.loss)

@@ -126,7 +126,7 @@ import Testing
         ),
         (
             "data: {train: a}\nprune: {sparsity: 0.5}",
-            "r.yaml: line 2: prune: unknown key \"sparsity\"; did you mean \"final_sparsity\"?"
+            "r.yaml: line 2: prune: unknown key \"sparsity\"; expected one of final_sparsity, window, ramp, every, scope"
         ),
         (
             "data: {train: a}\nprune: {final_sparsity: 1}",

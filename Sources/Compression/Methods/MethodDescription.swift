@@ -210,8 +210,9 @@ public enum Methods {
         MethodDescription(
             name: "sparse pre-training", kind: .analysis,
             summary: "Prunes a language model by magnitude while `coppice train` trains it, between a quarter and three "
-                + "quarters of the compute: as good as a dense model of its average size.",
-            recipeKey: "in a training recipe: prune.final_sparsity, prune.window, prune.ramp", example: nil,
+                + "quarters of the compute: as good as a dense model of its average size. The training recipe's "
+                + "prune.final_sparsity, prune.window and prune.ramp.",
+            recipeKey: nil, example: nil,
             paper: "The Journey Matters: Average Parameter Count over Pre-training Unifies Sparse and Dense Scaling "
                 + "Laws, 2025",
             evidence: "journey-matters"),

@@ -86,7 +86,7 @@ public struct GeometricProgram: Sendable {
     /// The optimum.
     ///
     /// - Throws: `.badData` for a programme without a point inside, or one that does not converge.
-    /// - Complexity: O(n³ + monomials) for each of some thirty iterations.
+    /// - Complexity: O(n³ + monomials) for each of some fifty iterations of Newton's method.
     public func solve() throws -> Solution {
         if let all = upperSolution { return all }
         // A budget for the least alone leaves no inside.

@@ -23,17 +23,19 @@ struct InteriorPoint {
     }
 
     func solve() throws -> GeometricProgram.Solution {
-        var point = try start()
-        var state = state(at: point)
-        var multipliers = state.values.map { -1 / $0 }
         let scale = program.weights.max() ?? 1
+        // Primal-dual steps from afar can end at the border; near the central path they converge in a few.
+        var (point, barrier) = try centered(gap: 1e-3 * scale)
+        var state = state(at: point)
+        var multipliers = state.values.map { -1 / (barrier * $0) }
         for iteration in 0..<200 {
             let gap = -zip(state.values, multipliers).reduce(0) { $0 + $1.0 * $1.1 }
             let dual = dualResidual(state, multipliers)
             let worst = dual.map { abs($0) }.max() ?? 0
             if worst < 1e-11 * scale, gap < 1e-11 * scale { return solution(point, state, multipliers, iteration) }
-            let barrier = 20 * Double(constraintCount) / gap
-            let (step, dualStep) = try direction(state, multipliers, barrier)
+            barrier = 20 * Double(constraintCount) / gap
+            let step = try pointStep(state, multipliers, barrier)
+            let dualStep = multiplierStep(state, multipliers, barrier, along: step)
             var length = 1.0
             for (multiplier, change) in zip(multipliers, dualStep) where change < 0 {
                 length = min(length, -multiplier / change)
@@ -58,6 +60,42 @@ struct InteriorPoint {
             if !isSettled { return solution(point, state, multipliers, iteration) }
         }
         return solution(point, state, multipliers, 200)
+    }
+
+    /// A point near the central path, by Newton's method on t Σ w_i y_i + Σ_c log(−f_c(y)) for growing t (Boyd and
+    /// Vandenberghe, section 11.3).
+    ///
+    /// - Returns: the point, and the t at which the gap of duality is below `gap`.
+    private func centered(gap: Double) throws -> (point: [Double], barrier: Double) {
+        var point = try start()
+        var state = state(at: point)
+        var barrier = 1 / (program.weights.max() ?? 1)
+        func value(_ point: [Double], _ state: State) -> Double {
+            barrier * zip(point, program.weights).reduce(0) { $0 + $1.0 * $1.1 }
+                + state.values.reduce(0) { $0 + log(-$1) }
+        }
+        while true {
+            for _ in 0..<50 {
+                let multipliers = state.values.map { -1 / (barrier * $0) }
+                let step = try pointStep(state, multipliers, barrier)
+                let slope = -barrier * zip(dualResidual(state, multipliers), step).reduce(0) { $0 + $1.0 * $1.1 }
+                if slope < 1e-6 { break }
+                let before = value(point, state)
+                var length = 1.0
+                while length > 1e-12 {
+                    let nextPoint = zip(point, step).map { $0 + length * $1 }
+                    let next = self.state(at: nextPoint)
+                    if next.values.allSatisfy({ $0 < 0 }), value(nextPoint, next) >= before + 0.1 * length * slope {
+                        (point, state) = (nextPoint, next)
+                        break
+                    }
+                    length *= 0.5
+                }
+                if length <= 1e-12 { break }
+            }
+            if Double(constraintCount) / barrier < gap { return (point, barrier) }
+            barrier *= 10
+        }
     }
 
     private func solution(
@@ -159,10 +197,8 @@ struct InteriorPoint {
         return result
     }
 
-    /// The Newton step of the point and of the multipliers.
-    private func direction(
-        _ state: State, _ multipliers: [Double], _ barrier: Double
-    ) throws -> (point: [Double], multipliers: [Double]) {
+    /// The Newton step of the point.
+    private func pointStep(_ state: State, _ multipliers: [Double], _ barrier: Double) throws -> [Double] {
         let n = count
         var matrix = [Double](repeating: 0, count: n * n)
         let ratios = zip(multipliers, state.values).map { -$0 / $1 }
@@ -190,11 +226,16 @@ struct InteriorPoint {
         let pull = combination(state, state.values.map { -1 / (barrier * $0) })
         let right = zip(program.weights, pull).map { $0 - $1 }
         let factor = try Tensor(matrix, shape: [n, n]).choleskyFactor()
-        let step = try factor.choleskySolve(Tensor(right, shape: [n])).doubles()
+        return try factor.choleskySolve(Tensor(right, shape: [n])).doubles()
+    }
+
+    /// The Newton step of the multipliers that goes with a step of the point.
+    private func multiplierStep(
+        _ state: State, _ multipliers: [Double], _ barrier: Double, along step: [Double]
+    ) -> [Double] {
         let moves = changes(state, along: step)
-        let dualStep = multipliers.indices.map { index in
+        return multipliers.indices.map { index in
             -multipliers[index] + (1 / barrier + multipliers[index] * moves[index]) / -state.values[index]
         }
-        return (step, dualStep)
     }
 }

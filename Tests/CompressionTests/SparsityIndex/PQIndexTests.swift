@@ -95,7 +95,8 @@ private let orders: [PQIndex] = [
             let (poor, rich) = (order[10], order[55])
             let gift = (sample[rich] - sample[poor]) * 0.4
             (shared[poor], shared[rich]) = (sample[poor] + gift, sample[rich] - gift)
-            #expect(try index.value(of: vector(shared)) < value)
+            // Of orders p ≤ 1 only: beyond, the gift can shrink the norm above the line more than the one below.
+            if index.p <= 1 { #expect(try index.value(of: vector(shared)) < value) }
             #expect(try index.value(of: vector(sample.map { $0 + 0.5 })) < value)
             #expect(try index.value(of: vector(sample + [0, 0, 0, 0])) > value)
             let total = sample.reduce(0, +)
