@@ -28,15 +28,17 @@ public enum Experiments {
     public static let all: [any Experiment] = [
         BilevelPruningExperiment(),
         EssentialSparsity(),
+        GlobalMagnitude(),
         GrokkingTickets(),
         JourneyMatters(),
+        RateDistortion(),
         LayerLotteryExperiment(),
         LotteryJackpots(),
-        MFACExperiment(),
         StabilizingTickets(),
+        MFACExperiment(),
         OneShotCriteria(),
-        PrecroppingExperiment(),
         SparsityPerspective(),
+        PrecroppingExperiment(),
     ]
 
     /// The experiment of an identifier.

@@ -1,0 +1,156 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Trained networks that are pruned in several ways, with the same training after it for all.
+struct PruningComparison: Sendable {
+    /// A way to prune.
+    struct Arm: Sendable {
+        /// Stable, for tables and claims.
+        var name: String
+        var criterion: any NetworkCriterion = .magnitude
+        var allocation: any Allocation
+        /// Whether sparsity rises by a cubic ramp through the first half of the training, instead of at once before it.
+        var isGradual = false
+    }
+
+    /// One network, pruned.
+    struct Outcome: Sendable {
+        var arm: String
+        var sparsity: Double
+        var seed: UInt64
+        /// Test accuracy right after pruning; that of the dense network for a gradual arm.
+        var accuracyWhenPruned: Double
+        /// Test accuracy after training.
+        var accuracy: Double
+        /// Weights kept of each layer.
+        var kept: [Int]
+
+        /// Layers that lost everything.
+        var emptiedCount: Int { kept.count { $0 == 0 } }
+    }
+
+    /// A trained network to prune, of a seed.
+    struct Dense: Sendable {
+        var seed: UInt64
+        var weights: Snapshot
+        var accuracy: Double
+    }
+
+    var study: ImageStudy
+    /// Epochs of training after pruning.
+    var epochs: Double
+    var peakRate: Double
+
+    /// Trains the networks of some seeds.
+    func denses(_ seeds: [UInt64]) throws -> [Dense] {
+        try sideBySide(seeds) { seed in
+            let network = try study.trained(seed: seed)
+            return Dense(seed: seed, weights: Snapshot(of: network), accuracy: study.accuracy(of: network))
+        }
+    }
+
+    /// Prunes a trained network and trains what is left.
+    func outcome(_ arm: Arm, at sparsity: Double, of dense: Dense) throws -> Outcome {
+        let network = study.makeNetwork(seed: dense.seed)
+        dense.weights.restore(network)
+        let prunable = try PrunableNetwork(network)
+        let training = study.supervision(epochs: epochs, peakRate: peakRate)
+        let batches = study.batches(seed: dense.seed &+ 1)
+        var accuracyWhenPruned = dense.accuracy
+        if arm.isGradual {
+            let steps = training.rates.totalSteps
+            let ramp = CubicRamp(sparsity: sparsity, length: max(1, steps / 2), interval: max(1, steps / 50))
+            let pruning = GradualPruning(
+                prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation)
+            try training.run(network, on: batches, hooks: [pruning])
+        } else {
+            try prunable.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
+            accuracyWhenPruned = study.accuracy(of: network)
+            try FineTuning(training).recover(prunable, on: batches)
+        }
+        return Outcome(
+            arm: arm.name, sparsity: sparsity, seed: dense.seed, accuracyWhenPruned: accuracyWhenPruned,
+            accuracy: study.accuracy(of: network), kept: prunable.masks.map(\.keptCount))
+    }
+
+    /// Each arm at each sparsity from each network, on as many threads as there are.
+    func outcomes(
+        _ arms: [Arm], at sparsities: [Double], of denses: [Dense], progress: any ProgressReporter
+    ) throws -> [Outcome] {
+        let jobs = sparsities.flatMap { sparsity in
+            arms.flatMap { arm in denses.map { (arm: arm, sparsity: sparsity, dense: $0) } }
+        }
+        return try sideBySide(jobs) { job in
+            let outcome = try outcome(job.arm, at: job.sparsity, of: job.dense)
+            progress.report(
+                "\(outcome.arm) at \(MarkupText.percent(outcome.sparsity)), seed \(outcome.seed): "
+                    + MarkupText.percent(outcome.accuracy))
+            return outcome
+        }
+    }
+}
+
+extension ImageStudy {
+    /// Normalizes images as trained weights expect it.
+    mutating func normalize(as normalization: ImageNormalization) {
+        training.normalization = normalization
+        test.normalization = normalization
+    }
+
+    /// The first images of a set, normalized, in batches of at most 250.
+    func inputs(of images: ImageDataSet, count: Int) -> [Tensor] {
+        images.subset(Array(0..<min(count, images.count))).batches(of: 250).map(\.inputs)
+    }
+}
+
+/// The sparsities of Zhu and Gupta, "To prune, or not to prune" (2017): s_f − s_f (1 − t / T)³ every so many steps.
+struct CubicRamp: Schedule {
+    var sparsity: Double
+    /// Steps until the sparsity is reached.
+    var length: Int
+    var interval: Int
+
+    func sparsity(at step: Int) -> Double? {
+        guard step <= length, step % interval == 0 || step == length else { return nil }
+        let left = 1 - Double(step) / Double(length)
+        return sparsity * (1 - left * left * left)
+    }
+}
+
+extension [PruningComparison.Outcome] {
+    /// Test accuracies of an arm at a sparsity, one for each seed.
+    func accuracies(_ arm: String, at sparsity: Double) -> SeedStatistics {
+        SeedStatistics(filter { $0.arm == arm && $0.sparsity == sparsity }.map(\.accuracy))
+    }
+
+    /// The best mean accuracy of some arms at a sparsity.
+    func best(of arms: [String], at sparsity: Double) -> Double {
+        arms.map { accuracies($0, at: sparsity).mean }.max() ?? .nan
+    }
+
+    /// Accuracies of arms (rows) by sparsity (columns), in percent with their deviations.
+    func table(_ title: String, arms: [String], sparsities: [Double]) -> ExperimentReport.Table {
+        let rows = arms.map { arm in [arm] + sparsities.map { accuracies(arm, at: $0).percent } }
+        return .init(
+            title: title,
+            HTMLTable(
+                head: [""] + sparsities.map { MarkupText.percent($0) }, rows: rows,
+                numericColumns: Set(1..<(sparsities.count + 1))))
+    }
+
+    /// The numbers behind a report.
+    var json: JSON {
+        .array(
+            map { own in
+                .object([
+                    "arm": .string(own.arm), "sparsity": .number(own.sparsity),
+                    "seed": .integer(Int(clamping: own.seed)), "accuracy": .number(own.accuracy),
+                    "accuracy_when_pruned": .number(own.accuracyWhenPruned),
+                    "kept": .array(own.kept.map { .integer($0) }),
+                ])
+            })
+    }
+}

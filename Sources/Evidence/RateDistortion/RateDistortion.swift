@@ -1,0 +1,89 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceTensors
+
+/// Whether distortions of layers add up, and whether the split that a dynamic programme finds on their curves is better
+/// than one threshold, equal shares or densities by shape.
+public struct RateDistortion: Experiment {
+    public let identifier = "layer-adaptive-rd"
+    public let title = "Layer-adaptive rates by rate-distortion optimization"
+    public let paper =
+        "Xu, Wang, Geng, Wu, Li and Lin, Efficient Joint Optimization of Layer-Adaptive Weight Pruning in Deep Neural "
+        + "Networks (2023), arXiv:2308.10438"
+    public let summary =
+        "Curves of output error by rate are measured layer by layer on a perceptron for Fashion-MNIST and a trained ResNet-20; "
+        + "the split by a dynamic programme is compared with global, uniform, ERK and LAMP, before and after training."
+
+    public init() {}
+
+    public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        let size = setting.isFull ? Size.full : .standard.scaled(by: setting.scale)
+        let measured = try RateDistortionMeasurement(setting, size: size, progress: progress)
+        return ExperimentReport(
+            identifier: identifier, title: title, paper: paper,
+            protocolText:
+                "A curve is the squared error of a network's logits, against those of the dense network, when one layer "
+                + "alone keeps its largest weights, at \(size.steps) even rates and halves beyond, on "
+                + "\(size.calibrationImages) training images without labels: the mean over images, the worst of them, or "
+                + "the mean on Gaussian noise. The programme's budget has 65,536 buckets. Errors of jointly pruned networks "
+                + "are means over \(size.testInputs) test images. All arms are trained alike after pruning (SGD, momentum "
+                + "0.9, cosine), one shot each.",
+            facts: measured.comparison.study.facts + [
+                .init("epochs after pruning", MarkupText.number(measured.comparison.epochs)),
+                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init(
+                    "ResNet-20",
+                    "curves of \(size.residualSteps) rates on \(size.residualCalibration) images; "
+                        + "\(size.residualImages.map(String.init) ?? "all") images, "
+                        + "\(MarkupText.number(size.residualEpochs)) epochs after pruning, seed(s) "
+                        + measured.residualSeeds.map(String.init).joined(separator: ", ")),
+            ],
+            claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
+            notes: [
+                "The paper prunes VGG-16, ResNet-32, DenseNet-121 and ResNet-50 in up to twenty rounds with new curves in each; "
+                    + "here each network is pruned once.",
+                "Measured and predicted errors are of logits, before any softmax.",
+            ], data: measured.json)
+    }
+
+    /// How much is trained and measured.
+    struct Size: Sendable {
+        var images: Int?
+        var epochs: Int
+        var epochsAfter: Double
+        /// Even rates of a curve.
+        var steps: Int
+        var calibrationImages: Int
+        var testInputs: Int
+        /// Random splits that additivity is tested on, for each seed.
+        var splits: Int
+        var residualImages: Int?
+        var residualEpochs: Double
+        var residualSteps: Int
+        var residualCalibration: Int
+        var repeatsResidual: Bool
+
+        static let standard = Size(
+            images: 20_000, epochs: 5, epochsAfter: 3, steps: 50, calibrationImages: 500, testInputs: 1_000, splits: 40,
+            residualImages: 4_000, residualEpochs: 1, residualSteps: 15, residualCalibration: 64, repeatsResidual: false
+        )
+
+        static let full = Size(
+            images: nil, epochs: 30, epochsAfter: 30, steps: 100, calibrationImages: 1_024, testInputs: 5_000,
+            splits: 40,
+            residualImages: nil, residualEpochs: 30, residualSteps: 100, residualCalibration: 1_024,
+            repeatsResidual: true)
+
+        /// Images of everything multiplied.
+        func scaled(by factor: Double) -> Size {
+            func scaled(_ count: Int, least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
+            var size = self
+            size.images = images.map { scaled($0, least: 200) }
+            size.residualImages = residualImages.map { scaled($0, least: 200) }
+            size.calibrationImages = scaled(calibrationImages, least: 20)
+            size.testInputs = scaled(testInputs, least: 20)
+            size.residualCalibration = scaled(residualCalibration, least: 4)
+            return size
+        }
+    }
+}
