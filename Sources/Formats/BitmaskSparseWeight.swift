@@ -29,13 +29,11 @@ public struct BitmaskSparseWeight: WeightFormat, RowKernelWeight {
         precondition(matrix.rank == 2, "a weight of shape \(matrix.shape)")
         let (rows, columns) = (matrix.shape[0], matrix.shape[1])
         (self.rows, self.columns) = (rows, columns)
-        var keeps = [[Int]](repeating: [], count: rows)
-        matrix.converted(to: .f32).withElements(Float.self) { all in
-            for row in 0..<rows { keeps[row] = (0..<columns).filter { all[row * columns + $0] != 0 } }
-        }
-        packed = try PackedValues(matrix, type: values) { keeps[$0] }
-        masks = ColumnMasks(rows: rows, columns: columns) { keeps[$0] }
-        starts = Self.starts(masks, nibbles: packed.elementCount == 2 * packed.values.count)
+        masks = ColumnMasks(nonZerosOf: matrix.converted(to: .f32))
+        var nibbles = false
+        if case .integer(let quantization) = values { nibbles = quantization.bits == 4 }
+        starts = Self.starts(masks, nibbles: nibbles)
+        packed = try PackedValues(matrix, type: values, masks: masks, starts: starts)
         windows = Self.windows(packed, masks, starts)
     }
 

@@ -18,6 +18,39 @@ struct ColumnMasks: Sendable {
         self.bytes = Tensor(bytes, shape: [rows, width])
     }
 
+    /// The columns of a matrix whose entries are not zero.
+    ///
+    /// - Parameter matrix: f32 `[rows, columns]`.
+    init(nonZerosOf matrix: Tensor) {
+        let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        (self.rows, self.columns) = (rows, columns)
+        let width = Self.rowBytes(columns)
+        var bytes = Tensor.zeros([rows, width], dataType: .u8).contiguous()
+        matrix.withElements(Float.self) { all in
+            bytes.withMutableElements(UInt8.self) { bytes in
+                nonisolated(unsafe) let (all, bytes) = (all, bytes)
+                let rowsInTask = max(1, (1 << 16) / max(1, columns))
+                inParallel((rows + rowsInTask - 1) / rowsInTask) { task in
+                    for row in (task * rowsInTask)..<min(rows, (task + 1) * rowsInTask) {
+                        for column in 0..<columns {
+                            let bit: UInt8 = all[row * columns + column] != 0 ? 1 : 0
+                            bytes[row * width + column / 8] |= bit << UInt8(column % 8)
+                        }
+                    }
+                }
+            }
+        }
+        self.bytes = bytes
+    }
+
+    /// The columns of a row that have a value, ascending.
+    func columns(of row: Int) -> [Int] {
+        let width = Self.rowBytes(columns)
+        return bytes.withElements(UInt8.self) { all in
+            (0..<columns).filter { all[row * width + $0 / 8] >> UInt8($0 % 8) & 1 == 1 }
+        }
+    }
+
     /// - Throws: `badData` for another size, or bits past the last column.
     init(stored: StoredWeight, rows: Int, columns: Int) throws {
         self.rows = rows

@@ -90,6 +90,45 @@ struct PackedValues: Sendable {
         }
     }
 
+    /// Packs the values of a matrix in the columns of masks, row after row.
+    ///
+    /// - Parameter starts: the element at which each row's values start, and the end, i64 `[rows + 1]`.
+    init(_ matrix: Tensor, type: PackedValueType, masks: ColumnMasks, starts: Tensor) throws {
+        guard case .float(let dataType) = type else {
+            self = try PackedValues(matrix, type: type) { masks.columns(of: $0) }
+            return
+        }
+        precondition([.f32, .bf16, .f16].contains(dataType), "\(dataType) values")
+        let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        let x = matrix.converted(to: .f32).contiguous()
+        try IntegerQuantization.requireFinite(x)
+        let places = starts.integers()
+        var packed = Tensor(uninitialized: [places[rows]])
+        x.withElements(Float.self) { all in
+            packed.withMutableElements(Float.self) { packed in
+                nonisolated(unsafe) let (all, packed) = (all, packed)
+                let rowsInTask = max(1, (1 << 16) / max(1, columns))
+                inParallel((rows + rowsInTask - 1) / rowsInTask) { task in
+                    for row in (task * rowsInTask)..<min(rows, (task + 1) * rowsInTask) {
+                        var place = places[row]
+                        for column in 0..<columns where all[row * columns + column] != 0 {
+                            packed[place] = all[row * columns + column]
+                            place += 1
+                        }
+                    }
+                }
+            }
+        }
+        self = PackedValues(type: type, columns: columns, values: packed.converted(to: dataType))
+    }
+
+    private init(type: PackedValueType, columns: Int, values: Tensor) {
+        self.type = type
+        self.columns = columns
+        self.values = values
+        (scales, zeros) = (nil, nil)
+    }
+
     /// The parts of a checkpoint: `values`, and for integers `scales` and `zeros`.
     ///
     /// - Parameter elements: how many elements there must be.

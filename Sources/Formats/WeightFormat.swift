@@ -51,15 +51,62 @@ extension WeightFormat {
 
     /// Counted row by row through ``copyRow(_:into:)``.
     public var nonZeroCount: Int {
-        var count = 0
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, columns)) { buffer in
-            guard let base = buffer.baseAddress else { return }
-            for row in 0..<rows {
-                copyRow(row, into: base)
-                for column in 0..<columns where base[column] != 0 { count += 1 }
-            }
+        let counts = eachRow { values -> Int in
+            var count = 0
+            for value in values { count &+= value != 0 ? 1 : 0 }
+            return count
         }
-        return count
+        return counts.reduce(0, +)
+    }
+
+    /// How far W is from a matrix that it stands for, in one pass over both. O(rows · columns).
+    ///
+    /// - Parameter exact: f32 `[rows, columns]`.
+    /// - Returns: entries of W that are not zero, Σ (W − exact)² and Σ exact², summed in f64.
+    package func comparison(
+        with exact: Tensor
+    ) -> (nonZeroCount: Int, squaredError: Double, squareSum: Double) {
+        precondition(exact.shape == [rows, columns], "a matrix of \(exact.shape) for \(rows) × \(columns)")
+        return exact.withElements(Float.self) { exact in
+            nonisolated(unsafe) let exact = exact
+            let parts = eachRow { values, row -> (Int, Double, Double) in
+                var (count, error, sum) = (0, 0.0, 0.0)
+                for column in values.indices {
+                    let (own, other) = (values[column], exact[row * columns + column])
+                    let difference = Double(own - other)
+                    count &+= own != 0 ? 1 : 0
+                    error += difference * difference
+                    sum += Double(other) * Double(other)
+                }
+                return (count, error, sum)
+            }
+            return parts.reduce((0, 0, 0)) { ($0.0 + $1.0, $0.1 + $1.1, $0.2 + $1.2) }
+        }
+    }
+
+    private func eachRow<Result>(_ body: (UnsafeBufferPointer<Float>) -> Result) -> [Result] {
+        eachRow { values, _ in body(values) }
+    }
+
+    /// Maps the rows of W, in their order, on the thread pool.
+    private func eachRow<Result>(_ body: (UnsafeBufferPointer<Float>, _ row: Int) -> Result) -> [Result] {
+        let (columns, rows) = (self.columns, self.rows)
+        guard rows > 0 else { return [] }
+        return [Result](unsafeUninitializedCapacity: rows) { results, count in
+            nonisolated(unsafe) let slots = results
+            let rowsInTask = max(1, (1 << 16) / max(1, columns))
+            inParallel((rows + rowsInTask - 1) / rowsInTask) { task in
+                withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, columns)) { buffer in
+                    guard let base = buffer.baseAddress, let first = slots.baseAddress else { return }
+                    for row in (task * rowsInTask)..<min(rows, (task + 1) * rowsInTask) {
+                        copyRow(row, into: base)
+                        let values = UnsafeBufferPointer(start: base, count: columns)
+                        (first + row).initialize(to: body(values, row))
+                    }
+                }
+            }
+            count = rows
+        }
     }
 
     /// Bits that one entry of W takes on average, metadata included.
@@ -77,7 +124,13 @@ extension WeightFormat {
         var result = Tensor(uninitialized: [rows, columns])
         result.withMutableElements(Float.self) { elements in
             guard let base = elements.baseAddress else { return }
-            for row in 0..<rows { copyRow(row, into: base + row * columns) }
+            nonisolated(unsafe) let start = base
+            let rowsInTask = max(1, (1 << 16) / max(1, columns))
+            inParallel((rows + rowsInTask - 1) / rowsInTask) { task in
+                for row in (task * rowsInTask)..<min(rows, (task + 1) * rowsInTask) {
+                    copyRow(row, into: start + row * columns)
+                }
+            }
         }
         return result
     }

@@ -51,13 +51,29 @@ public final class CachingAllocator: Sendable {
             return address
         }
         if let reused, let pointer = UnsafeMutableRawPointer(bitPattern: reused) { return pointer }
-        var pointer: UnsafeMutableRawPointer?
-        if posix_memalign(&pointer, 64, capacity) != 0 || pointer == nil {
-            releaseCache()
-            _ = posix_memalign(&pointer, 64, capacity)
-        }
-        guard let pointer else { fatalError("out of memory: \(capacity) bytes") }
+        if let pointer = Self.systemMemory(capacity) { return pointer }
+        releaseCache()
+        guard let pointer = Self.systemMemory(capacity) else { fatalError("out of memory: \(capacity) bytes") }
         return pointer
+    }
+
+    /// Blocks from this size on are mappings of their own, so that what is released leaves the process at once, wherever
+    /// other blocks lie.
+    private static let smallestMapping = 1 << 20
+
+    /// Uninitialized memory from the system, aligned to 64 bytes; nil where there is none.
+    private static func systemMemory(_ capacity: Int) -> UnsafeMutableRawPointer? {
+        if capacity >= smallestMapping {
+            let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            return pointer == MAP_FAILED ? nil : pointer
+        }
+        var pointer: UnsafeMutableRawPointer?
+        return posix_memalign(&pointer, 64, capacity) == 0 ? pointer : nil
+    }
+
+    /// Gives memory of ``systemMemory(_:)`` back.
+    private static func giveBack(_ pointer: UnsafeMutableRawPointer, capacity: Int) {
+        if capacity >= smallestMapping { munmap(pointer, capacity) } else { posixFree(pointer) }
     }
 
     func free(_ pointer: UnsafeMutableRawPointer, byteCount: Int) {
@@ -69,7 +85,14 @@ public final class CachingAllocator: Sendable {
             state.free[capacity, default: []].append(UInt(bitPattern: pointer))
             return true
         }
-        if !kept { posixFree(pointer) }
+        if !kept { Self.giveBack(pointer, capacity: capacity) }
+    }
+
+    /// Gives all cached blocks back to the system where they are more than a limit: for work that goes through blocks of
+    /// many sizes and is to need little memory.
+    package func releaseCache(above limit: Int) {
+        guard state.withLock({ $0.cachedBytes > limit }) else { return }
+        releaseCache()
     }
 
     /// Gives all cached blocks back to the system.
@@ -79,10 +102,16 @@ public final class CachingAllocator: Sendable {
                 state.free = [:]
                 state.cachedBytes = 0
             }
-            return state.free.values.flatMap { $0 }
+            return state.free
         }
-        for address in blocks { posixFree(UnsafeMutableRawPointer(bitPattern: address)) }
+        for (capacity, addresses) in blocks {
+            for address in addresses {
+                if let pointer = UnsafeMutableRawPointer(bitPattern: address) {
+                    Self.giveBack(pointer, capacity: capacity)
+                }
+            }
+        }
     }
 }
 
-private func posixFree(_ pointer: UnsafeMutableRawPointer?) { free(pointer) }
+private func posixFree(_ pointer: UnsafeMutableRawPointer) { free(pointer) }

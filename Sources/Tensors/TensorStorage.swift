@@ -9,7 +9,8 @@ public final class TensorStorage: @unchecked Sendable {
     public let byteCount: Int
     /// Whether the memory belongs to somebody else and must not be written.
     public let isReadOnly: Bool
-    private let owner: AnyObject?
+    /// What keeps borrowed memory alive; nil for own memory.
+    package let owner: AnyObject?
 
     /// Uninitialized memory of at least `byteCount` bytes from the caching allocator.
     public init(byteCount: Int) {

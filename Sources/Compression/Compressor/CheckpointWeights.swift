@@ -14,5 +14,9 @@ public struct CheckpointWeights: WeightSource {
         }
     }
 
-    public func values(of name: String) throws -> Tensor { try checkpoint.weight(name).dense() }
+    public func values(of name: String) throws -> Tensor {
+        // Read once each time: what is read again comes from the system's cache.
+        defer { checkpoint.releasePages(of: name) }
+        return try checkpoint.weight(name).dense()
+    }
 }

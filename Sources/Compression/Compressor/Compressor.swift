@@ -1,4 +1,3 @@
-import CKernels
 import CoppiceFormats
 import CoppiceModels
 import CoppiceTensors
@@ -18,6 +17,9 @@ public struct Compressor {
     public let recipe: Recipe
     /// Picks the formats.
     public var planner: FormatPlanner
+
+    /// Bytes of freed memory kept for the next tensor, whose size is often another.
+    private static let cacheLimit = 32 << 20
 
     private let unstarted: RecipeRun
 
@@ -54,9 +56,14 @@ public struct Compressor {
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
         let (decisions, tokenCount) = try decide(calibration, progress)
+        CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
         progress.begin("compress", total: checkpoint.weightNames.count, unit: "tensors")
         let entries = try checkpoint.weightNames.enumerated().map { index, name in
-            defer { progress.advance(to: index + 1, note: name) }
+            defer {
+                checkpoint.releasePages(of: name)
+                CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
+                progress.advance(to: index + 1, note: name)
+            }
             return try decisions[name].map { try compress(name, $0, writer) } ?? copy(name, writer)
         }
         let report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
@@ -112,10 +119,15 @@ public struct Compressor {
             throw error
         }
         try writer.add(name, format.stored())
+        // A row of a product of two matrices costs nearly what all of it does.
+        let rows: any WeightFormat = try format is LowRankWeight ? DenseWeight(format.dense()) : format
+        let (nonZeroCount, error, square) = rows.comparison(with: dense)
+        let sparsity = dense.count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(dense.count)
         return CompressionReport.Weight(
             name: name, shape: [format.rows, format.columns], formatBefore: original.label, format: format.label,
-            bytesBefore: original.byteCount, bytes: format.byteCount, sparsity: format.sparsity,
-            relativeError: Self.relativeError(of: format.dense(), to: dense))
+            bytesBefore: original.byteCount, bytes: format.byteCount, sparsity: sparsity,
+            // In the Frobenius norm; zero for a matrix of zeros that stayed one.
+            relativeError: error == 0 ? 0 : (error / square).squareRoot())
     }
 
     /// Writes a tensor that no stage works on, as it is.
@@ -135,21 +147,5 @@ public struct Compressor {
             name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: tensor.byteCount,
             bytes: tensor.byteCount, sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count),
             relativeError: nil)
-    }
-
-    /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; zero for a matrix of zeros that stayed one.
-    private static func relativeError(of approximation: Tensor, to exact: Tensor) -> Double {
-        let difference = squareSum(exact - approximation)
-        return difference == 0 ? 0 : (difference / squareSum(exact)).squareRoot()
-    }
-
-    private static func squareSum(_ values: Tensor) -> Double {
-        values.withElements(Float.self) { elements in
-            guard let base = elements.baseAddress, !elements.isEmpty else { return 0 }
-            let chunk = Int(COPPICE_STATISTICS_CHUNK)
-            var sums = [Double](repeating: 0, count: (elements.count + chunk - 1) / chunk)
-            coppice_square_sums(base, elements.count, &sums)
-            return sums.reduce(0, +)
-        }
     }
 }

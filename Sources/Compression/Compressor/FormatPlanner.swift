@@ -119,7 +119,9 @@ public struct FormatPlanner: Sendable {
             case .float(let dataType): dataType.byteCount * 8
             case .integer(let quantization): quantization.bits
             }
+        let known = breakEvens.filter { $0.bits == bits && values.count >= $0.entries }
+        guard !known.isEmpty else { return false }
         let sparsity = Double(values.zeroCount) / Double(max(1, values.count))
-        return breakEvens.contains { $0.bits == bits && sparsity >= $0.sparsity && values.count >= $0.entries }
+        return known.contains { sparsity >= $0.sparsity }
     }
 }

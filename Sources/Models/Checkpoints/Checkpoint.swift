@@ -97,6 +97,16 @@ public final class Checkpoint: Sendable {
         }
     }
 
+    /// Gives back the memory of the pages of a weight that were read from its file; they are read again when touched. For
+    /// work that goes through a checkpoint once and is to need less memory than its weights.
+    public func releasePages(of name: String) {
+        switch entries[resolved(name)] {
+        case .dense(let tensor, _), .interleaved(let tensor, _, _): tensor.releaseMappedPages()
+        case .compressed(let stored, _, _): for tensor in stored.tensors.values { tensor.releaseMappedPages() }
+        case .imported, nil: break
+        }
+    }
+
     /// A matrix as its file keeps it, for copying it into another.
     ///
     /// - Throws: `.badData` when there is no such matrix.

@@ -12,8 +12,9 @@ import OrderedCollections
 /// ```
 ///
 /// The folder appears under its name in ``finish()``, complete, or never. With dense weights only it is a Hugging Face
-/// folder, which `transformers` loads. Weights are kept until a shard is full: views of mapped files and weights
-/// that are made on demand cost nothing, others at most the size of a shard.
+/// folder, which `transformers` loads. Weights are kept until a shard is full, in memory only the first
+/// ``memoryLimit`` bytes of them: others wait in files of the hidden folder, and views of mapped files and weights that
+/// are made on demand cost nothing.
 public final class CheckpointWriter {
     /// Files that describe the tokenizer and its use, copied from the folder that a model is based on.
     static let companionFiles = [
@@ -23,6 +24,9 @@ public final class CheckpointWriter {
     /// Bytes of weights in one file, unless one weight alone is larger.
     public static let standardShardSize = 2 << 30
 
+    /// Bytes of weights that wait in memory until their shard is written.
+    static let memoryLimit = 32 << 20
+
     private let folder: OutputFolder
     private let configuration: DecoderConfiguration
     private let shardSize: Int
@@ -30,6 +34,10 @@ public final class CheckpointWriter {
     private var added: Set<String> = []
     private var shards: [Shard] = []
     private var current = Shard()
+    /// What weights that wait in memory take.
+    private var waitingBytes = 0
+    /// Files of weights that wait on disk.
+    private var spills: [String] = []
 
     /// A file of weights, with what its metadata says about the compressed ones.
     fileprivate struct Shard {
@@ -95,7 +103,10 @@ public final class CheckpointWriter {
     /// - Throws: what writing a full shard throws.
     /// - Precondition: the configuration has a weight of this name and shape, which was not added yet.
     public func add(_ name: String, _ tensor: Tensor) throws {
-        try add(name, dataType: tensor.dataType) { tensor }
+        let shape = register(name)
+        precondition(tensor.shape == shape, "\(name) has shape \(tensor.shape), not \(shape)")
+        try flush(before: tensor.byteCount)
+        current.append(name, [try waiting(name, tensor)], elementCount: tensor.count)
     }
 
     /// Adds a weight that is made when it is written.
@@ -111,10 +122,10 @@ public final class CheckpointWriter {
     public func add(_ name: String, _ stored: StoredWeight) throws {
         let shape = register(name)
         precondition(stored.shape == shape, "\(name) has shape \(stored.shape), not \(shape)")
-        let entries = stored.tensors.sorted { $0.key < $1.key }.map {
-            SafetensorsWriter.Entry($0.key.isEmpty ? name : "\(name).\($0.key)", $0.value)
+        try flush(before: stored.tensors.values.reduce(0) { $0 + $1.byteCount })
+        let entries = try stored.tensors.sorted { $0.key < $1.key }.map {
+            try waiting($0.key.isEmpty ? name : "\(name).\($0.key)", $0.value)
         }
-        try flush(before: entries.reduce(0) { $0 + $1.byteCount })
         current.append(name, entries, elementCount: shape.reduce(1, *))
         guard stored.format != DenseWeight.name else { return }
         let options = stored.options.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }
@@ -122,6 +133,24 @@ public final class CheckpointWriter {
             "format": .string(stored.format), "shape": .array(shape.map { .integer($0) }),
             "options": .object(OrderedDictionary(uniqueKeysWithValues: options)),
         ]
+    }
+
+    /// A tensor that is written with its shard: kept if it is a view of a file or there is room in memory, else in a file
+    /// until then.
+    private func waiting(_ name: String, _ tensor: Tensor) throws -> SafetensorsWriter.Entry {
+        guard tensor.storage.owner == nil, waitingBytes + tensor.byteCount > Self.memoryLimit else {
+            if tensor.storage.owner == nil { waitingBytes += tensor.byteCount }
+            return SafetensorsWriter.Entry(name, tensor)
+        }
+        let path = folder.path(for: "waiting-\(spills.count)")
+        let (dataType, shape) = (tensor.dataType, tensor.shape)
+        try tensor.contiguous().spill(to: path)
+        spills.append(path)
+        return SafetensorsWriter.Entry(name, dataType: dataType, shape: shape) {
+            let file = try MappedFile(path: path)
+            let storage = TensorStorage(borrowing: file.pointer, byteCount: file.byteCount, owner: file)
+            return Tensor(dataType: dataType, shape: shape, storage: storage)
+        }
     }
 
     /// Adds a weight as the tensors that another tool keeps it in.
@@ -197,6 +226,9 @@ public final class CheckpointWriter {
             current.entries, metadata: metadata, to: folder.path(for: Self.pendingName(shards.count)))
         current.names = current.entries.map(\.name)
         current.entries = []
+        for path in spills { unlink(path) }
+        spills = []
+        waitingBytes = 0
         shards.append(current)
         current = Shard()
     }
@@ -237,5 +269,18 @@ extension CheckpointWriter.Shard {
         names.append(name)
         byteCount += added.reduce(0) { $0 + $1.byteCount }
         self.elementCount += elementCount
+    }
+}
+
+extension Tensor {
+    /// Writes the bytes of a contiguous tensor to a new file that need not survive the process.
+    fileprivate func spill(to path: String) throws {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw CoppiceError.system(.cannotCreate, path, "cannot create", code: errno) }
+        defer { close(descriptor) }
+        try withExtendedLifetime(storage) {
+            try writeAll(
+                UnsafeRawBufferPointer(start: basePointer, count: byteCount), to: descriptor, path: path)
+        }
     }
 }

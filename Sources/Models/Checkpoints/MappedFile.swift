@@ -37,6 +37,14 @@ public final class MappedFile: @unchecked Sendable {
 
     deinit { if byteCount > 0 { munmap(UnsafeMutableRawPointer(mutating: pointer), byteCount) } }
 
+    /// Gives back the memory of pages that were read; they are read again when touched. O(1) a page.
+    func releasePages(_ bytes: Range<Int>) {
+        let page = Int(getpagesize())
+        let first = bytes.lowerBound / page * page
+        guard byteCount > 0, first < bytes.upperBound else { return }
+        _ = madvise(UnsafeMutableRawPointer(mutating: pointer + first), bytes.upperBound - first, MADV_DONTNEED)
+    }
+
     /// Calls `body` with the whole content.
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         try withExtendedLifetime(self) { try body(UnsafeRawBufferPointer(start: pointer, count: byteCount)) }
@@ -52,4 +60,13 @@ public final class MappedFile: @unchecked Sendable {
     /// Something to point at when there is nothing to map.
     nonisolated(unsafe) private static let addressOfNothing = UnsafeMutableRawPointer.allocate(
         byteCount: 8, alignment: 8)
+}
+
+extension Tensor {
+    /// Gives back the memory of the mapped file's pages that a view of one has read; nothing for other tensors.
+    func releaseMappedPages() {
+        guard let file = storage.owner as? MappedFile else { return }
+        let start = UnsafeRawPointer(storage.pointer) - file.pointer
+        file.releasePages(start..<(start + storage.byteCount))
+    }
 }

@@ -55,6 +55,7 @@ public enum SafetensorsWriter {
             try withExtendedLifetime(tensor.storage) {
                 try file.write(UnsafeRawBufferPointer(start: tensor.basePointer, count: tensor.byteCount))
             }
+            tensor.releaseMappedPages()
         }
         try file.commit()
     }

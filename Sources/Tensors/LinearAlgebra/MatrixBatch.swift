@@ -105,7 +105,7 @@ func firstFailure(_ count: Int, _ body: (Int) -> CoppiceError?) throws {
 }
 
 /// Runs `body` once for each index below `count`, on the thread pool. Different calls may run at the same time.
-func inParallel(_ count: Int, _ body: (Int) -> Void) {
+package func inParallel(_ count: Int, _ body: (Int) -> Void) {
     withoutActuallyEscaping(body) { body in
         var body = body
         withUnsafeMutablePointer(to: &body) { pointer in
