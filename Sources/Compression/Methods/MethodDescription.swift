@@ -85,6 +85,16 @@ public enum Methods {
             recipeKey: nil, example: nil, paper: "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900",
             evidence: nil),
         MethodDescription(
+            name: "bi-level pruning", kind: .criterion,
+            summary: "Learns masks of weights, filters or channels while the weights retrain; for networks in memory "
+                + "(`BilevelPruning`).",
+            recipeKey: nil, example: nil, paper: "Zhang et al. 2022, arXiv:2210.04092", evidence: "bip"),
+        MethodDescription(
+            name: "lottery jackpots", kind: .criterion,
+            summary: "Searches the mask of a trained network whose weights stay as they are; for networks in memory "
+                + "(`MaskSearch`).",
+            recipeKey: nil, example: nil, paper: "Zhang et al. 2021, arXiv:2104.08700", evidence: "lottery-jackpots"),
+        MethodDescription(
             name: "uniform", kind: .allocation,
             summary: "Every matrix loses the same fraction.",
             recipeKey: "prune.allocation: uniform",
