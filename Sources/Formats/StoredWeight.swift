@@ -30,8 +30,11 @@ public struct StoredWeight: Sendable {
 }
 
 extension StoredWeight {
+    /// Bytes that the parts take in a file.
+    public var byteCount: Int { tensors.values.reduce(0) { $0 + $1.byteCount } }
+
     /// Extents beyond this are refused, so that no product of two of them and an element size overflows.
-    static let largestExtent = 1 << 28
+    package static let largestExtent = 1 << 28
 
     /// The matrix's extents.
     ///

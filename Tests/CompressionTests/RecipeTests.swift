@@ -119,14 +119,14 @@ private func failure(_ yaml: String) -> String {
             "stages:\n  - prune: {method: best, sparsity: 0.1}",
             """
             r.yaml: line 2: stages[0].prune.method: unknown value "best"; expected one of magnitude, wanda, \
-            random
+            random, snip, grasp, synflow, taylor, obd, woodfisher, m-fac, mask
             """
         ),
         (
             "stages:\n  - prune: {sparsity: 0.1}",
             """
             r.yaml: line 2: stages[0].prune: the key "method" is missing, expected one of magnitude, wanda, \
-            random
+            random, snip, grasp, synflow, taylor, obd, woodfisher, m-fac, mask
             """
         ),
         (
@@ -267,7 +267,7 @@ private func failure(_ yaml: String) -> String {
         ),
         (
             "stages:\n  - prune: {method: random, sparsity: 0.5, pattern: group, group_size: 48}",
-            "r.yaml: line 2: stages[0].prune.group_size: expected one of 16, 32, 64, found 48"
+            "r.yaml: line 2: stages[0].prune.group_size: expected one of 4, 8, 16, 32, 64, found 48"
         ),
         (
             "stages:\n  - prune: {method: random, pattern: group}",

@@ -64,6 +64,21 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var totals: Totals
     }
 
+    /// How well a vision network classifies.
+    public struct Accuracy: Sendable, Hashable, Codable {
+        public var before: Double
+        public var after: Double
+        /// Cross-entropies in nats.
+        public var lossBefore: Double
+        public var lossAfter: Double
+        /// Images that it was measured on.
+        public var images: Int
+        /// The data set.
+        public var of: String
+        /// Which of its images.
+        public var part: CompressionImages.Evaluation
+    }
+
     /// The recipe's title.
     public var recipeName: String?
     /// SHA-256 of the recipe file.
@@ -73,6 +88,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var stages: [String]
     /// Tokens that calibration ran through the model. Nil without calibration.
     public var calibrationTokens: Int?
+    /// Nil for language models, and where there were no images.
+    public var accuracy: Accuracy?
     public var totals: Totals
     /// Sums over the tensors that some stage works on.
     public var compressed: Totals
@@ -119,7 +136,7 @@ extension Recipe.Stage: CustomStringConvertible {
     public var description: String {
         switch self {
         case .prune(let stage):
-            var options = ["method: \(stage.method)", "sparsity: \(stage.sparsity)"]
+            var options = ["method: \(stage.method.rawValue)", "sparsity: \(stage.sparsity)"]
             if case .semiStructured(let pattern) = stage.pattern {
                 options.append("pattern: \"\(pattern)\"")
             } else {
@@ -137,6 +154,8 @@ extension Recipe.Stage: CustomStringConvertible {
                     options.append("budgets: { \(budgets.joined(separator: ", ")) }")
                 }
             }
+            if stage.method == .mask { options = ["method: mask"] }
+            options += stage.networkOptions
             return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"
         case .lowRank(let stage):
             return "low-rank: { \(([stage.target.description] + stage.selection.options).joined(separator: ", ")) }"

@@ -30,6 +30,7 @@ public struct Compressor {
         self.checkpoint = checkpoint
         self.recipe = recipe
         planner = FormatPlanner(preference: recipe.preference)
+        try recipe.checkPrunesMatrices()
         unstarted = try RecipeRun(recipe, on: CheckpointWeights(checkpoint))
         let context = checkpoint.configuration.maximumPositions
         if recipe.needsCalibration, recipe.calibration.sequenceLength > context {

@@ -25,7 +25,8 @@ public struct RecipeRun {
         let names = matrices.map(\.name)
         selected = try recipe.stages.enumerated().map { index, stage in
             let field = "stages[\(index)].\(stage.name)"
-            let selected = try stage.selection.select(from: names, field: field, source: recipe.source)
+            let selected = try stage.selection.select(
+                from: names, isStandard: source.isStandardTarget, field: field, source: recipe.source)
             let weights = selected.compactMap { byName[$0] }
             try Self.check(stage, weights, field: field, recipe: recipe)
             return weights
@@ -86,17 +87,16 @@ public struct RecipeRun {
         _ stage: Recipe.Stage, _ weights: [PrunableWeight], field: String, recipe: Recipe
     ) throws {
         guard case .prune(let options) = stage else { return }
-        let method = options.pruningMethod(seed: recipe.seed)
-        for weight in weights { try method.granularity.check(weight) }
+        for weight in weights { try options.granularity.check(weight) }
         do {
-            try method.allocation.check(weights, sparsity: method.sparsity)
+            try options.sharing.check(weights, sparsity: options.sparsity)
         } catch let error as CoppiceError {
             throw CoppiceError(
                 .badData, source: recipe.source,
                 field: ([field] + [error.field].compactMap { $0 }).joined(separator: "."),
                 error.message)
         }
-        guard method.criterion.needsInputNorms else { return }
+        guard options.method == .wanda else { return }
         if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
             throw CoppiceError(
                 .badData, source: recipe.source, field: field,

@@ -12,13 +12,13 @@ public struct GroupGranularity: Granularity {
         case mean, max, l2
     }
 
-    /// Inputs in a group. 16, 32 or 64: what formats store.
+    /// Inputs in a group: 4, 8, 16, 32 or 64. From 16 on there is a format for quantized groups.
     public var groupLength: Int
     public var score: Score
     /// Whether groups are compared only within their row, so that each output loses the same number of them.
     public var isWithinRows: Bool
 
-    /// - Precondition: a length that formats store.
+    /// - Precondition: a length of ``PruneStage/groupLengths``.
     public init(groupLength: Int, score: Score = .mean, isWithinRows: Bool = false) {
         precondition(PruneStage.groupLengths.contains(groupLength), "groups of \(groupLength)")
         self.groupLength = groupLength
@@ -32,7 +32,7 @@ public struct GroupGranularity: Granularity {
         throw CoppiceError(
             .badData, field: weight.name,
             "groups of \(groupLength) need rows whose length is a multiple of it, this weight's is \(weight.columns); "
-                + (fitting.isEmpty ? "none of 16, 32, 64 divides it" : "\(fitting.joined(separator: ", ")) would do")
+                + (fitting.isEmpty ? "no length from 4 to 64 divides it" : "\(fitting.joined(separator: ", ")) would do")
                 + "; exclude the weight or choose another pattern")
     }
 

@@ -2,7 +2,7 @@
 public struct MethodDescription: Sendable, Hashable, Codable {
     /// The families of methods.
     public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
-        case criterion, granularity, allocation, quantization, factorization, calibration, analysis
+        case criterion, granularity, allocation, schedule, recovery, quantization, factorization, calibration, analysis
     }
 
     /// The method's name.
@@ -247,5 +247,5 @@ public enum Methods {
             summary: "Tells how far trainings of a sparse network end from each other and from the dense one, and what "
                 + "barrier lies between them.",
             recipeKey: nil, example: nil, paper: "Frankle et al. 2019, arXiv:1903.01611", evidence: "lth-rewinding"),
-    ]
+    ] + networks
 }

@@ -32,7 +32,7 @@ public final class PrunableNetwork {
     ///   - ignore: patterns of which none may match.
     ///   - includesEmbeddings: whether embeddings are among the weights.
     /// - Throws: `.badData` naming a pattern that matches nothing, with the nearest name; or when nothing is left.
-    public init(
+    public convenience init(
         _ network: any SupervisedNetwork, targets: [WeightPattern]? = nil, ignore: [WeightPattern] = [],
         includesEmbeddings: Bool = false
     ) throws {
@@ -40,10 +40,10 @@ public final class PrunableNetwork {
             network.modules.filter { $0.module is Embedding }.flatMap { own in
                 own.module.parameters.map { own.name.isEmpty ? $0.name : "\(own.name).\($0.name)" }
             })
-        let all = network.parameters.enumerated().filter { _, own in
-            own.parameter.wrappedValue.rank >= 2 && (includesEmbeddings || !embeddings.contains(own.name))
+        func isCandidate(_ name: String, _ parameter: Parameter) -> Bool {
+            parameter.wrappedValue.rank >= 2 && (includesEmbeddings || !embeddings.contains(name))
         }
-        let names = all.map(\.element.name)
+        let names = network.parameters.filter { isCandidate($0.name, $0.parameter) }.map(\.name)
         for (key, patterns) in [("targets", targets ?? []), ("ignore", ignore)] {
             for pattern in patterns where !names.contains(where: pattern.matches) {
                 throw CoppiceError(
@@ -51,10 +51,23 @@ public final class PrunableNetwork {
                     "\"\(pattern)\" matches no prunable weight" + Spelling.hint(pattern.text, names))
             }
         }
-        let chosen = all.filter { _, own in
-            (targets.map { $0.contains { $0.matches(own.name) } } ?? true)
-                && !ignore.contains { $0.matches(own.name) }
+        try self.init(network) { name, parameter in
+            isCandidate(name, parameter) && (targets.map { $0.contains { $0.matches(name) } } ?? true)
+                && !ignore.contains { $0.matches(name) }
         }
+    }
+
+    /// The weights of exactly these names.
+    ///
+    /// - Throws: `.badData` when there is none.
+    convenience init(_ network: any SupervisedNetwork, named names: Set<String>) throws {
+        try self.init(network) { name, parameter in names.contains(name) && parameter.wrappedValue.rank >= 2 }
+    }
+
+    private init(
+        _ network: any SupervisedNetwork, choosing isChosen: (_ name: String, _ parameter: Parameter) -> Bool
+    ) throws {
+        let chosen = network.parameters.enumerated().filter { isChosen($1.name, $1.parameter) }
         guard !chosen.isEmpty else { throw CoppiceError(.badData, "the network has no prunable weight") }
         self.network = network
         places = chosen.map(\.offset)

@@ -7,6 +7,14 @@ public protocol WeightSource {
 
     /// A matrix's values, f32 `[rows, columns]`.
     func values(of name: String) throws -> Tensor
+
+    /// Whether stages without targets work on a matrix.
+    func isStandardTarget(_ name: String) -> Bool
+}
+
+extension WeightSource {
+    /// The projections of decoder blocks.
+    public func isStandardTarget(_ name: String) -> Bool { WeightSelection.isBlockProjection(name) }
 }
 
 /// Matrices in memory.

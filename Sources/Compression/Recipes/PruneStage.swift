@@ -2,7 +2,10 @@
 public struct PruneStage: Sendable, Hashable {
     /// What makes a weight matter.
     public enum Method: String, Sendable, Hashable, CaseIterable {
-        case magnitude, wanda, random
+        case magnitude, wanda, random, snip, grasp, synflow, taylor, obd, woodfisher
+        case mfac = "m-fac"
+        /// The zeros of another network of the same architecture.
+        case mask
     }
 
     /// The shape in which entries are removed.
@@ -40,7 +43,7 @@ public struct PruneStage: Sendable, Hashable {
     }
 
     /// Lengths of groups that a recipe may name.
-    public static let groupLengths = [16, 32, 64]
+    public static let groupLengths = [4, 8, 16, 32, 64]
 
     public var method: Method
     /// The fraction of entries to remove, in `[0, 1)`.
@@ -53,6 +56,8 @@ public struct PruneStage: Sendable, Hashable {
     /// What some matrices lose instead of ``sparsity``; with ``Sharing/uniform``.
     public var budgets: [ExplicitAllocation.Budget]
     public var selection: WeightSelection
+    /// What only networks in memory are pruned with.
+    public var network = NetworkPruning()
 
     public init(
         method: Method, sparsity: Double, pattern: Pattern = .unstructured, scope: Scope? = nil,
@@ -69,34 +74,57 @@ public struct PruneStage: Sendable, Hashable {
         self.selection = selection
     }
 
-    /// Wanda compares within rows, as its paper does; the others within matrices.
-    static func defaultScope(_ method: Method) -> Scope { method == .wanda ? .row : .layer }
+    /// Wanda compares within rows, as its paper does; magnitude and random within matrices; the others within the
+    /// network, as theirs do.
+    static func defaultScope(_ method: Method) -> Scope {
+        switch method {
+        case .wanda: .row
+        case .magnitude, .random, .mask: .layer
+        case .snip, .grasp, .synflow, .taylor, .obd, .woodfisher, .mfac: .global
+        }
+    }
 
-    /// The stage as a composition of criterion, granularity and allocation.
+    /// Whether the sparsity is a number that the recipe chooses.
+    var hasFreeSparsity: Bool {
+        if case .semiStructured = pattern { return false }
+        return method != .mask
+    }
+
+    /// Who is compared with whom.
+    public var granularity: any Granularity {
+        switch (pattern, scope) {
+        case (.semiStructured(let pattern), _): SemiStructuredGranularity(pattern)
+        case (.groups(let length, let score), let scope):
+            GroupGranularity(groupLength: length, score: score, isWithinRows: scope == .row)
+        case (.unstructured, .row): RowGranularity()
+        case (.unstructured, _): UnstructuredGranularity()
+        }
+    }
+
+    /// How the sparsity is shared out.
+    public var sharing: any Allocation {
+        switch (scope, allocation) {
+        case (.global, _): GlobalAllocation(floor: floor)
+        case (_, .uniform): budgets.isEmpty ? UniformAllocation() : ExplicitAllocation(budgets)
+        case (_, .erk): ErdosRenyiAllocation()
+        case (_, .lamp): LAMPAllocation()
+        case (_, .uniformPlus): UniformPlusAllocation()
+        }
+    }
+
+    /// The stage as a composition of criterion, granularity and allocation, for matrices read one at a time.
+    ///
+    /// - Precondition: ``Method/prunesMatrices``.
     public func pruningMethod(seed: UInt64) -> PruningMethod {
-        let criterion: any Criterion =
-            switch method {
-            case .magnitude: MagnitudeCriterion()
-            case .wanda: WandaCriterion()
-            case .random: RandomCriterion(seed: seed)
-            }
-        let granularity: any Granularity =
-            switch (pattern, scope) {
-            case (.semiStructured(let pattern), _): SemiStructuredGranularity(pattern)
-            case (.groups(let length, let score), let scope):
-                GroupGranularity(groupLength: length, score: score, isWithinRows: scope == .row)
-            case (.unstructured, .row): RowGranularity()
-            case (.unstructured, _): UnstructuredGranularity()
-            }
-        let allocation: any Allocation =
-            switch (scope, self.allocation) {
-            case (.global, _): GlobalAllocation(floor: floor)
-            case (_, .uniform): budgets.isEmpty ? UniformAllocation() : ExplicitAllocation(budgets)
-            case (_, .erk): ErdosRenyiAllocation()
-            case (_, .lamp): LAMPAllocation()
-            case (_, .uniformPlus): UniformPlusAllocation()
-            }
+        let criterion: any Criterion
+        switch method {
+        case .magnitude: criterion = MagnitudeCriterion()
+        case .wanda: criterion = WandaCriterion()
+        case .random: criterion = RandomCriterion(seed: seed)
+        case .snip, .grasp, .synflow, .taylor, .obd, .woodfisher, .mfac, .mask:
+            preconditionFailure("\(method.rawValue) prunes networks in memory")
+        }
         return PruningMethod(
-            criterion: criterion, granularity: granularity, allocation: allocation, sparsity: sparsity)
+            criterion: criterion, granularity: granularity, allocation: sharing, sparsity: sparsity)
     }
 }

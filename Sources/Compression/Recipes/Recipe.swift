@@ -1,5 +1,6 @@
 import CoppiceModels
 import CoppiceTensors
+import CoppiceTraining
 
 /// A compression as a value: what is done to which weights, in which order, with which seed.
 ///
@@ -51,16 +52,33 @@ public struct Recipe: Sendable, Hashable {
         }
     }
 
+    /// How many labelled images criteria look at.
+    public struct Images: Sendable, Hashable {
+        /// Images, of each class alike.
+        public var count: Int
+        /// Images that go through the network together.
+        public var batchSize: Int
+
+        public init(count: Int = 1024, batchSize: Int = 64) {
+            self.count = count
+            self.batchSize = batchSize
+        }
+    }
+
     /// A title, for reports.
     public var name: String?
     /// Everything random follows from it.
     public var seed: UInt64
     public var calibration: Calibration
+    /// What criteria of vision networks see.
+    public var images = Images()
+    /// How vision networks are trained where a stage trains: optimizer, learning rates, loop and augmentation.
+    public var training = Recipe.standardTraining
     public var stages: [Stage]
     /// What formats are chosen for where stages leave a choice.
     public var preference: FormatPlanner.Preference
     /// The YAML that the recipe was read from.
-    public let text: String
+    public private(set) var text: String
     /// Where it was read from, for error messages.
     public let source: String
 
@@ -85,6 +103,61 @@ public struct Recipe: Sendable, Hashable {
         stages.contains { stage in
             if case .prune(let prune) = stage { return prune.method == .wanda }
             return false
+        }
+    }
+
+    /// Fine-tuning by momentum with a small rate that falls to zero.
+    static var standardTraining: ClassificationRecipe {
+        var training = ClassificationRecipe()
+        (training.optimizer.learningRate, training.optimizer.weightDecay) = (0.01, 1e-4)
+        training.loop.epochs = 3
+        return training
+    }
+
+    /// The need of labelled images of the first stage that has one, with the stage's place.
+    public var needOfImages: (stage: Int, need: String)? {
+        for (index, stage) in stages.enumerated() {
+            if case .prune(let options) = stage, let need = options.needOfImages { return (index, need) }
+        }
+        return nil
+    }
+
+    /// The same recipe with another sparsity in its prune stages.
+    ///
+    /// - Throws: `.usage` for a sparsity outside `[0, 1)`, and where no stage has a sparsity of its own.
+    public func withSparsity(_ sparsity: Double) throws -> Recipe {
+        guard sparsity >= 0, sparsity < 1 else {
+            throw CoppiceError(.usage, field: "sparsity", "\(sparsity), expected a number from 0 to below 1")
+        }
+        var recipe = self
+        var count = 0
+        for (index, stage) in stages.enumerated() {
+            guard case .prune(var options) = stage, options.hasFreeSparsity else { continue }
+            options.sparsity = sparsity
+            recipe.stages[index] = .prune(options)
+            count += 1
+        }
+        guard count > 0 else {
+            throw CoppiceError(
+                .usage, source: source, field: "sparsity",
+                "no stage of the recipe has a sparsity to change: patterns N:M and masks fix it")
+        }
+        recipe.text = "# With --sparsity \(sparsity):\n" + text
+        return recipe
+    }
+
+    /// - Throws: `.badData` for a stage that is for networks in memory only.
+    func checkPrunesMatrices() throws {
+        for (index, stage) in stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            func refusal(_ key: String, _ what: String) -> CoppiceError {
+                CoppiceError(
+                    .badData, source: source, field: "stages[\(index)].prune.\(key)",
+                    "\(what) is for vision networks; language models are pruned at once, by magnitude, wanda or random")
+            }
+            guard options.method.prunesMatrices else { throw refusal("method", options.method.rawValue) }
+            guard options.network.schedule == .oneShot(rounds: 1) else { throw refusal("schedule", "a schedule") }
+            guard options.network.recovery == .none else { throw refusal("recovery", "a recovery") }
         }
     }
 

@@ -5,17 +5,39 @@ extension Recipe {
     /// Reads the options of a `prune` stage.
     ///
     /// - Throws: `.badData`, one line that names the line, the key and what was expected.
-    static func pruneStage(_ node: RecipeNode) throws -> PruneStage {
-        let fields = try node.fields([
-            "method", "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor", "floor_of",
-            "budgets", "targets", "ignore",
-        ])
+    static func pruneStage(_ node: RecipeNode, epochs: Double) throws -> PruneStage {
+        let fields = try node.fields(
+            [
+                "method", "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor",
+                "floor_of", "budgets", "targets", "ignore",
+            ] + networkKeys)
         guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
-            throw node.error("the key \"method\" is missing, expected one of magnitude, wanda, random")
+            let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
+            throw node.error("the key \"method\" is missing, expected one of \(methods)")
         }
         let pattern = try self.pattern(fields)
-        let sparsity = try fields["sparsity"]?.number(in: 0..<1)
+        var stage = try pruneStage(node, fields, method, pattern)
+        stage.network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
+        return stage
+    }
+
+    private static func pruneStage(
+        _ node: RecipeNode, _ fields: [String: RecipeNode], _ method: PruneStage.Method, _ pattern: PruneStage.Pattern
+    ) throws -> PruneStage {
         let selection = try selection(fields)
+        if method == .mask {
+            let others = [
+                "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor", "floor_of", "budgets",
+            ]
+            if let field = others.lazy.compactMap({ fields[$0] }).first {
+                throw field.error("does not go with method mask, whose masks say what goes; leave it out")
+            }
+            guard fields["masks"] != nil else {
+                throw node.error("the key \"masks\" is missing, expected the path of a pruned network")
+            }
+            return PruneStage(method: method, sparsity: 0, selection: selection)
+        }
+        let sparsity = try fields["sparsity"]?.number(in: 0..<1)
         if case .semiStructured(let groups) = pattern {
             for key in ["scope", "allocation", "floor", "floor_of", "budgets"] {
                 if let field = fields[key] {
@@ -34,7 +56,10 @@ extension Recipe {
             throw node.error(
                 "the key \"sparsity\" is missing, expected the fraction of weights to remove, from 0 to below 1")
         }
-        let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? PruneStage.defaultScope(method)
+        // Densities of layers and one threshold for all exclude each other: who asks for densities means layers.
+        let asksForLayers = fields["allocation"] != nil || fields["budgets"] != nil
+        let standard = asksForLayers && method != .wanda ? .layer : PruneStage.defaultScope(method)
+        let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? standard
         let allocation = try sharing(fields, method: method, scope: scope)
         return PruneStage(
             method: method, sparsity: sparsity, pattern: pattern, scope: scope, allocation: allocation,

@@ -45,7 +45,7 @@ extension Recipe {
     private static func prunedGroup(_ earlier: [Stage]) -> Int? {
         var length: Int?
         for case .prune(let options) in earlier {
-            if case .groups(let found, _) = options.pattern { length = found }
+            if case .groups(let found, _) = options.pattern { length = found < 16 ? nil : found }
         }
         return length
     }

@@ -9,10 +9,11 @@ extension Recipe {
     /// - Throws: `.badData`, one line that names the line, the key and what was expected.
     public init(yaml text: String, source: String = "recipe") throws {
         let root = try RecipeText.parse(text, source: source, expected: "a recipe with \"stages\"")
-        let fields = try root.fields(["name", "seed", "calibration", "prefer", "stages"])
+        let fields = try root.fields(["name", "seed", "calibration", "training", "prefer", "stages"])
         let name = try fields["name"]?.string()
         let seed = UInt64(try fields["seed"]?.integer(in: 0...Int.max) ?? 42)
-        let calibration = try fields["calibration"].map(Self.calibration) ?? Calibration()
+        let (calibration, images) = try fields["calibration"].map(Self.calibration) ?? (Calibration(), Images())
+        let training = try fields["training"].map(Self.training) ?? Self.standardTraining
         let preference = try fields["prefer"]?.word(FormatPlanner.Preference.self) ?? .speed
         guard let stageList = fields["stages"] else {
             throw root.error("the key \"stages\" is missing, expected a list of prune and quantize stages")
@@ -21,7 +22,7 @@ extension Recipe {
         guard !elements.isEmpty else { throw stageList.error("expected at least one stage, found none") }
         var stages: [Stage] = []
         for element in elements {
-            let stage = try Self.stage(element, after: stages)
+            let stage = try Self.stage(element, after: stages, epochs: training.loop.epochs)
             if stage.name != "quantize", let before = stages.firstIndex(where: { $0.name == "quantize" }) {
                 throw element.error(
                     "a \(stage.name) stage must come before the quantize stages (stage \(before) quantizes): "
@@ -32,24 +33,29 @@ extension Recipe {
         self.init(
             name: name, seed: seed, calibration: calibration, stages: stages, preference: preference, text: text,
             source: source)
+        self.images = images
+        self.training = training
+        self.training.seed = seed
     }
 
-    private static func calibration(_ node: RecipeNode) throws -> Calibration {
-        let fields = try node.fields(["samples", "sequence_length"])
-        var calibration = Calibration()
+    private static func calibration(_ node: RecipeNode) throws -> (Calibration, Images) {
+        let fields = try node.fields(["samples", "sequence_length", "images", "batch_size"])
+        var (calibration, images) = (Calibration(), Images())
+        if let count = try fields["images"]?.integer(in: 1...1_000_000_000) { images.count = count }
+        if let size = try fields["batch_size"]?.integer(in: 1...65_536) { images.batchSize = size }
         if let samples = try fields["samples"]?.integer(in: 1...65_536) { calibration.samples = samples }
         if let length = try fields["sequence_length"]?.integer(in: 1...131_072) { calibration.sequenceLength = length }
-        return calibration
+        return (calibration, images)
     }
 
-    private static func stage(_ node: RecipeNode, after earlier: [Stage]) throws -> Stage {
+    private static func stage(_ node: RecipeNode, after earlier: [Stage], epochs: Double) throws -> Stage {
         let fields = try node.fields(["prune", "quantize", "low-rank"])
         guard fields.count == 1, let (name, options) = fields.first else {
             throw node.error(
                 "expected one of prune, quantize, low-rank, found \(fields.isEmpty ? "nothing" : "several")")
         }
         switch name {
-        case "prune": return .prune(try pruneStage(options))
+        case "prune": return .prune(try pruneStage(options, epochs: epochs))
         case "low-rank": return .lowRank(try lowRankStage(options))
         default: return .quantize(try quantizeStage(options, after: earlier))
         }

@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceTensors
 
 /// Which matrices of a model a stage works on.
@@ -24,25 +25,43 @@ public struct WeightSelection: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - matrices: names of the model's two-dimensional weights.
+    ///   - isStandard: whether a stage without targets works on a matrix.
     ///   - field: the stage, for error messages.
     /// - Throws: `.badData` for a pattern that matches nothing (a misspelt name would silently compress nothing), or
     ///   when nothing is selected.
-    public func select(from matrices: [String], field: String, source: String?) throws -> [String] {
+    public func select(
+        from matrices: [String], isStandard: (_ name: String) -> Bool = isBlockProjection, field: String,
+        source: String?
+    ) throws -> [String] {
         for (key, patterns) in [("targets", targets ?? []), ("ignore", ignore)] {
             for pattern in patterns where !matrices.contains(where: pattern.matches) {
                 throw CoppiceError(
                     .badData, source: source, field: "\(field).\(key)",
-                    "\"\(pattern)\" matches no matrix of the model; names look like "
-                        + (matrices.first(where: Self.isBlockProjection) ?? matrices.first ?? "(there are none)"))
+                    "\"\(pattern)\" matches no matrix of the model; " + Self.hint(pattern.text, matrices, isStandard))
             }
         }
         let selected = matrices.filter { name in
-            let isTarget = targets.map { $0.contains { $0.matches(name) } } ?? Self.isBlockProjection(name)
+            let isTarget = targets.map { $0.contains { $0.matches(name) } } ?? isStandard(name)
             return isTarget && !ignore.contains { $0.matches(name) }
         }
         if selected.isEmpty {
             throw CoppiceError(.badData, source: source, field: field, "selects no matrix of the model")
         }
         return selected
+    }
+
+    /// The nearest name that a pattern could have meant; an example where none is near.
+    private static func hint(_ pattern: String, _ names: [String], _ isStandard: (String) -> Bool) -> String {
+        // As patterns are written: whole names, those of modules, and their parts.
+        let modules = names.map { $0.hasSuffix(".weight") ? String($0.dropLast(7)) : $0 }
+        let parts = modules.flatMap { $0.split(separator: ".").map(String.init) }.filter { Int($0) == nil }
+        let letters = Array(pattern.lowercased().prefix(60))
+        let ranked = (modules + names + parts).map { (name: $0, distance: Spelling.distance(letters, Array($0))) }
+        if let nearest = ranked.min(by: { $0.distance < $1.distance }),
+            nearest.distance <= min(letters.count, nearest.name.count) / 3
+        {
+            return "did you mean \"\(nearest.name)\"?"
+        }
+        return "names look like " + (names.first(where: isStandard) ?? names.first ?? "(there are none)")
     }
 }

@@ -3,9 +3,6 @@ import CoppiceTensors
 import Foundation
 
 extension Checkpoint {
-    /// The key of a safetensors file's metadata that describes its compressed weights.
-    static let weightsKey = "coppice.weights"
-
     /// Opens a model.
     ///
     /// A path may be a Hugging Face folder (`config.json` with `model.safetensors` or shards; dense, or quantized as
@@ -77,36 +74,21 @@ private struct WeightMatcher {
     /// How another tool stored the matrices that it quantized.
     private let layout: (any ExchangeLayout)?
     private var rest: Set<String>
-    private var compressed: [String: (json: JSON, file: String)] = [:]
-    /// Names of parts by the name of their weight.
-    private var parts: [String: [String]] = [:]
+    private let compressed: CompressedWeights
 
     init(_ set: SafetensorsSet, _ layout: (any ExchangeLayout)?) throws {
         self.set = set
         self.layout = layout
         rest = Set(set.names)
-        for file in set.files {
-            guard let text = file.metadata[Checkpoint.weightsKey] else { continue }
-            let field = "__metadata__.\(Checkpoint.weightsKey)"
-            let json: JSON
-            do { json = try JSON(text: text, source: file.path) } catch let error as CoppiceError {
-                throw CoppiceError(.badData, source: file.path, field: field, error.message)
-            }
-            guard let weights = json.objectValue else {
-                throw CoppiceError(.badData, source: file.path, field: field, "expected an object")
-            }
-            for (name, description) in weights { compressed[name] = (description, file.path) }
-        }
-        guard !compressed.isEmpty else { return }
-        for name in rest {
-            if let dot = name.lastIndex(of: "."), compressed[String(name[..<dot])] != nil {
-                parts[String(name[..<dot]), default: []].append(name)
-            }
-        }
+        compressed = try CompressedWeights(set.files)
     }
 
     mutating func take(_ name: String, _ shape: [Int]) throws -> Checkpoint.Entry {
-        if let (json, file) = compressed[name] { return .compressed(try stored(name, shape, json, file), file: file) }
+        if let file = compressed.file(of: name) {
+            let stored = try compressed.weight(name, shape: shape) { try set.file(of: $0)?.tensor($0) }
+            rest.subtract(compressed.partNames(of: name) + [name])
+            return .compressed(stored, file: file)
+        }
         if let tensors = ModuleTensors(name, shape: shape, in: set), let weight = try layout?.weight(tensors) {
             rest.subtract(weight.tensorNames)
             return .imported(weight, shape: shape)
@@ -125,40 +107,6 @@ private struct WeightMatcher {
         }
         rest.remove(name)
         return .dense(tensor, file: file.path)
-    }
-
-    private mutating func stored(_ name: String, _ shape: [Int], _ json: JSON, _ file: String) throws -> StoredWeight {
-        func failure(_ field: String, _ message: String) -> CoppiceError {
-            CoppiceError(.badData, source: file, field: "\(name).\(field)", message)
-        }
-        guard let format = json["format"]?.stringValue else { throw failure("format", "is missing, expected a string") }
-        guard WeightFormats.all.contains(where: { $0.name == format }) else {
-            let known = WeightFormats.all.map { $0.name }.joined(separator: ", ")
-            throw failure("format", "expected one of \(known), found \"\(format.prefix(40))\"")
-        }
-        guard let found = json["shape"]?.arrayValue?.map(\.intValue), found == shape.map(Optional.some) else {
-            throw failure(
-                "shape", "is \(json["shape"]?.serialized() ?? "missing"), expected \(shape) by config.json")
-        }
-        var options: [String: String] = [:]
-        for (key, value) in json["options"]?.objectValue ?? [:] {
-            guard let text = value.stringValue else { throw failure("options.\(key)", "expected a string") }
-            options[key] = text
-        }
-        var tensors: [String: Tensor] = [:]
-        for part in parts[name] ?? [] {
-            tensors[String(part.dropFirst(name.count + 1))] = try set.file(of: part)?.tensor(part)
-            rest.remove(part)
-        }
-        if let file = set.file(of: name) {
-            tensors[""] = try file.tensor(name)
-            rest.remove(name)
-        }
-        guard !tensors.isEmpty else {
-            throw CoppiceError(
-                .badData, source: file, field: name, "is missing, expected the parts of a \(format) weight")
-        }
-        return StoredWeight(name: name, format: format, shape: shape, tensors: tensors, options: options)
     }
 
     /// Refuses tensors that the model has no place for, but for the few that are known to be redundant.

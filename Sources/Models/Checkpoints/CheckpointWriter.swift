@@ -122,17 +122,12 @@ public final class CheckpointWriter {
     public func add(_ name: String, _ stored: StoredWeight) throws {
         let shape = register(name)
         precondition(stored.shape == shape, "\(name) has shape \(stored.shape), not \(shape)")
-        try flush(before: stored.tensors.values.reduce(0) { $0 + $1.byteCount })
         let entries = try stored.tensors.sorted { $0.key < $1.key }.map {
             try waiting($0.key.isEmpty ? name : "\(name).\($0.key)", $0.value)
         }
         current.append(name, entries, elementCount: shape.reduce(1, *))
         guard stored.format != DenseWeight.name else { return }
-        let options = stored.options.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }
-        current.compressed[name] = [
-            "format": .string(stored.format), "shape": .array(shape.map { .integer($0) }),
-            "options": .object(OrderedDictionary(uniqueKeysWithValues: options)),
-        ]
+        current.compressed[name] = .object(CompressedWeights.description(of: stored))
     }
 
     /// A tensor that is written with its shard: kept if it is a view of a file or there is room in memory, else in a file
@@ -220,7 +215,7 @@ public final class CheckpointWriter {
         guard !current.names.isEmpty, byteCount > shardSize - min(current.byteCount, shardSize) else { return }
         var metadata = ["format": "pt"]
         if !current.compressed.isEmpty {
-            metadata[Checkpoint.weightsKey] = JSON.object(current.compressed).serialized()
+            metadata[CompressedWeights.metadataKey] = JSON.object(current.compressed).serialized()
         }
         try SafetensorsWriter.write(
             current.entries, metadata: metadata, to: folder.path(for: Self.pendingName(shards.count)))

@@ -4,35 +4,54 @@ import OrderedCollections
 
 /// What a model consists of: its configuration and, for every tensor, format, size and share of zeros.
 public struct ModelInventory: Sendable {
-    /// One parameter.
+    /// One tensor.
     public struct Entry: Sendable {
         public var name: String
         public var shape: [Int]
         /// `bf16`, `int4-group128`, …
         public var format: String
-        /// Bytes that it takes when used.
+        /// Bytes that it takes when used; of vision networks, whose weights are expanded then, in the file.
         public var byteCount: Int
         public var zeroCount: Int
-        /// The kernels that multiply it, for matrices.
+        /// The kernels that multiply it, for matrices of language models.
         public var kernel: KernelChoice?
+        /// Whether it is trained; running statistics are not.
+        public var isParameter = true
 
         public var elementCount: Int { shape.reduce(1, *) }
         public var bitsPerWeight: Double { elementCount == 0 ? 0 : Double(byteCount) * 8 / Double(elementCount) }
         /// The share of elements that are zero.
         public var sparsity: Double { elementCount == 0 ? 0 : Double(zeroCount) / Double(elementCount) }
+        /// Whether it is a weight that pruning looks at, not a bias, a norm or a statistic.
+        var isMatrix: Bool { isParameter && shape.count >= 2 }
     }
 
     public var path: String
-    public var configuration: DecoderConfiguration
+    /// As in `config.json`.
+    public var configuration: JSON
+    /// The family or architecture.
+    private let kind: String
+    /// What else the summary says.
+    private let details: [String]
     /// In the order of computation.
     public var entries: [Entry]
 
     /// Looks at every weight. O(weights), to count zeros.
     ///
     /// - Throws: `.badData` when the parts of a compressed weight do not fit together.
+    public init(_ checkpoint: AnyCheckpoint, kernels: KernelTable = .standard) throws {
+        switch checkpoint {
+        case .languageModel(let checkpoint): try self.init(checkpoint, kernels: kernels)
+        case .vision(let checkpoint): try self.init(checkpoint)
+        }
+    }
+
+    /// What a language model consists of.
     public init(_ checkpoint: Checkpoint, kernels: KernelTable = .standard) throws {
         path = checkpoint.path
-        configuration = checkpoint.configuration
+        configuration = checkpoint.configuration.json
+        kind = checkpoint.configuration.family.rawValue
+        details = Self.details(checkpoint.configuration)
         entries = try checkpoint.weightNames.map { name in
             if checkpoint.isCompressed(name) {
                 let weight = try checkpoint.weight(name)
@@ -48,11 +67,38 @@ public struct ModelInventory: Sendable {
         }
     }
 
-    /// All parameters taken together.
+    /// What a vision network consists of.
+    public init(_ checkpoint: VisionCheckpoint) throws {
+        path = checkpoint.path
+        let architecture = checkpoint.architecture
+        configuration = VisionCheckpoint.configuration(of: architecture, normalization: checkpoint.normalization)
+        let input = architecture.inputShape.map(String.init).joined(separator: " × ")
+        kind = architecture.description
+        details = ["input \(input)", "\(architecture.classes) classes"]
+        let names = try checkpoint.tensorNames()
+        func entry(_ name: String, _ stored: String, isParameter: Bool) throws -> Entry {
+            let tensors = checkpoint.tensors
+            let tensor = try tensors.tensor(stored)
+            var entry = Entry(
+                name: name, shape: tensor.shape, format: tensor.dataType.description, byteCount: tensor.byteCount,
+                zeroCount: tensor.zeroCount, isParameter: isParameter)
+            if let weight = try tensors.weight(stored) {
+                entry.format = weight.label
+                entry.byteCount = try tensors.stored(stored)?.byteCount ?? 0
+            }
+            return entry
+        }
+        entries =
+            try names.parameters.map { try entry($0.name, $0.stored, isParameter: true) }
+            + names.state.map { try entry($0.name, $0.stored, isParameter: false) }
+    }
+
+    /// All parameters taken together; bytes are those of all tensors.
     public var total: Entry {
-        Entry(
-            name: "total", shape: [entries.reduce(0) { $0 + $1.elementCount }], format: "",
-            byteCount: entries.reduce(0) { $0 + $1.byteCount }, zeroCount: entries.reduce(0) { $0 + $1.zeroCount })
+        let parameters = entries.filter(\.isParameter)
+        return Entry(
+            name: "total", shape: [parameters.reduce(0) { $0 + $1.elementCount }], format: "",
+            byteCount: entries.reduce(0) { $0 + $1.byteCount }, zeroCount: parameters.reduce(0) { $0 + $1.zeroCount })
     }
 
     /// `config` (as in `config.json`), `tensors` and `totals`.
@@ -75,37 +121,35 @@ public struct ModelInventory: Sendable {
             "tensors": .integer(entries.count), "parameters": .integer(total.elementCount),
         ]
         return [
-            "model": .string(path), "config": configuration.json, "tensors": .array(tensors),
+            "model": .string(path), "config": configuration, "tensors": .array(tensors),
             "totals": .object(totals.merging(numbers(total)) { $1 }),
         ]
     }
 
-    /// A summary and a table, one tensor a line, for people.
+    /// A summary and a table, one tensor a line, for people. The share of zeros of each weight is drawn as a bar.
     public var text: String {
-        let head = ["tensor", "shape", "format", "bytes", "bits/weight", "zeros", "kernel"]
+        let head: [(String, InventoryTable.Alignment)] = [
+            ("tensor", .left), ("shape", .left), ("format", .left), ("bytes", .right), ("bits/weight", .right),
+            ("zeros", .right), ("", .left), ("kernel", .left),
+        ]
         let rows = (entries + [total]).map { entry in
             [
                 entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format,
-                Self.grouped(entry.byteCount),
-                Self.rounded(entry.bitsPerWeight, 2), Self.rounded(entry.sparsity * 100, 1) + " %",
+                Self.grouped(entry.byteCount), Self.rounded(entry.bitsPerWeight, 2),
+                Self.rounded(entry.sparsity * 100, 1) + " %",
+                entry.isMatrix || entry.name == "total" ? InventoryTable.bar(entry.sparsity) : "",
                 entry.kernel?.description ?? "",
             ]
         }
-        let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
-        func line(_ cells: [String]) -> String {
-            let padded = cells.enumerated().map { column, cell in
-                let space = String(repeating: " ", count: widths[column] - cell.count)
-                return column < 3 ? cell + space : column == head.count - 1 ? cell : space + cell
-            }
-            return padded.joined(separator: "  ")
-        }
-        return ([summary, "", line(head)] + rows.map(line)).joined(separator: "\n")
+        return ([summary, ""] + InventoryTable(head: head, rows: rows).lines).joined(separator: "\n")
     }
 
     private var summary: String {
-        let model = configuration
+        (["\(kind), \(Self.grouped(total.elementCount)) parameters"] + details).joined(separator: ", ")
+    }
+
+    private static func details(_ model: DecoderConfiguration) -> [String] {
         var parts = [
-            "\(model.family.rawValue), \(Self.grouped(total.elementCount)) parameters",
             "\(model.layerCount) layers of \(model.hiddenSize)",
             "\(model.headCount) heads of \(model.headSize)"
                 + (model.keyValueHeadCount == model.headCount ? "" : " over \(model.keyValueHeadCount)"),
@@ -114,7 +158,7 @@ public struct ModelInventory: Sendable {
         ]
         if let window = model.slidingWindow { parts.append("window \(window)") }
         if model.tiesEmbeddings { parts.append("tied embeddings") }
-        return parts.joined(separator: ", ")
+        return parts
     }
 
     private static func grouped(_ number: Int) -> String {

@@ -76,7 +76,7 @@ extension ClassificationRecipe {
         case none, standard
     }
 
-    private static func augmentation(_ node: RecipeNode) throws -> ImageAugmentation {
+    package static func augmentation(_ node: RecipeNode) throws -> ImageAugmentation {
         if node.node.scalar != nil { return try node.word(AugmentationWord.self) == .none ? .none : .standard }
         let fields = try node.fields(["padding", "flips", "cutout"])
         return ImageAugmentation(
@@ -88,7 +88,7 @@ extension ClassificationRecipe {
         case all, matrices
     }
 
-    private static func optimizer(_ node: RecipeNode) throws -> Update {
+    package static func optimizer(_ node: RecipeNode) throws -> Update {
         let fields = try node.fields([
             "kind", "learning_rate", "momentum", "nesterov", "betas", "epsilon", "weight_decay", "decay", "clip_norm",
         ])
@@ -116,7 +116,7 @@ extension ClassificationRecipe {
         return update
     }
 
-    private static func schedule(_ node: RecipeNode) throws -> Schedule {
+    package static func schedule(_ node: RecipeNode) throws -> Schedule {
         let fields = try node.fields(["kind", "warmup_epochs", "minimum_ratio", "drops", "drop_factor"])
         var schedule = Schedule()
         if let kind = try fields["kind"]?.word(LearningRateSchedule.Kind.self) { schedule.kind = kind }

@@ -146,7 +146,7 @@ public struct ClassificationRecipe: Sendable, Hashable {
     }
 
     /// The settings of the loop for a number of training images.
-    func training(images: Int) -> SupervisedTraining {
+    package func training(images: Int) -> SupervisedTraining {
         let steps = { (epochs: Double) in Int((epochs * Double(images) / Double(loop.batchSize)).rounded(.up)) }
         let total = max(1, steps(loop.epochs))
         var rates = LearningRateSchedule(

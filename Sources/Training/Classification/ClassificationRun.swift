@@ -40,13 +40,14 @@ public struct ClassificationRun {
     ) throws -> ClassificationResult {
         let data = try load()
         try OutputFolder(at: options.output).discard()
-        let network = try makeNetwork(data.training)
+        let (network, sparse) = try makeNetwork(data.training)
         let folder = try RunFolder(
             output: options.output, recipeText: recipe.text, training: data.training.digest,
             validation: data.validation?.digest, resume: options.resumes
         ) { identity, path in try check(identity, path, data) }
         let trainer = try ClassificationTrainer(
-            network, recipe, training: data.training, validation: data.validation, folder: folder)
+            network, recipe, training: data.training, validation: data.validation, folder: folder,
+            held: sparse?.hook(network))
         if folder.isResumed { progress.report("resuming at step \(trainer.state.step)") }
         let log = try TrainingLog(path: folder.path + "/log.jsonl", resumingAt: trainer.state.step)
         let history = try options.historyPath.map { try RunHistory(path: $0) }
@@ -75,7 +76,7 @@ public struct ClassificationRun {
             if outcome != .interrupted {
                 try trainer.takeBest()
                 result.test = data.test.flatMap { Classification.measure(network, on: $0) }
-                try export(result, network, data.training)
+                try export(result, network, sparse, data.training)
             }
             record([:], trainer.state, outcome.rawValue)
             return result
@@ -120,7 +121,8 @@ public struct ClassificationRun {
         return data
     }
 
-    private func makeNetwork(_ images: ImageDataSet) throws -> any VisionNetwork {
+    /// - Returns: the network that training starts from, and which of its weights are sparse.
+    private func makeNetwork(_ images: ImageDataSet) throws -> (any VisionNetwork, SparseWeights?) {
         let architecture: VisionArchitecture
         do {
             architecture =
@@ -138,13 +140,11 @@ public struct ClassificationRun {
                 "\(architecture.name) takes sequences, expected a network of images")
         }
         let network = architecture.makeNetwork(seed: recipe.seed)
-        if let weights = recipe.model.weights {
-            try network.load(
-                VisionCheckpoint.open(
-                    DataPath.locate(weights, folder: options.dataFolder, expected: "a trained network")
-                ).file)
-        }
-        return network
+        guard let weights = recipe.model.weights else { return (network, nil) }
+        let checkpoint = try VisionCheckpoint.open(
+            DataPath.locate(weights, folder: options.dataFolder, expected: "a trained network"))
+        try network.load(checkpoint.tensors)
+        return (network, try SparseWeights(checkpoint))
     }
 
     /// The architecture of the network to go on from, where the recipe names no other.
@@ -183,9 +183,13 @@ public struct ClassificationRun {
             imagesPerSecond: trainer.imagesPerSecond)
     }
 
-    private func export(_ result: ClassificationResult, _ network: any VisionNetwork, _ images: ImageDataSet) throws {
+    private func export(
+        _ result: ClassificationResult, _ network: any VisionNetwork, _ sparse: SparseWeights?, _ images: ImageDataSet
+    ) throws {
         var files = [(name: "README.md", text: result.card(recipe, dataSet: images))]
         if !recipe.text.isEmpty { files.append(("recipe.yaml", recipe.text)) }
-        try VisionCheckpoint.write(network, normalization: images.normalization, folder: options.output, files: files)
+        try VisionCheckpoint.write(
+            network, normalization: images.normalization, formats: sparse?.formats(of: network) ?? [:],
+            folder: options.output, files: files)
     }
 }

@@ -28,10 +28,11 @@ final class ClassificationTrainer {
     private let hooks: [any TrainingHook]
     private var (images, seconds) = (0, 0.0)
 
+    /// - Parameter held: what keeps a sparse network sparse.
     /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network.
     init(
         _ network: any VisionNetwork, _ recipe: ClassificationRecipe, training: ImageDataSet,
-        validation: ImageDataSet?, folder: RunFolder
+        validation: ImageDataSet?, folder: RunFolder, held: HeldZeros? = nil
     ) throws {
         self.network = network
         self.recipe = recipe
@@ -45,7 +46,9 @@ final class ClassificationTrainer {
         epochSteps = Double(training.count) / Double(recipe.loop.batchSize)
         validationInterval = max(1, recipe.loop.validateEvery * epochSteps)
         optimizer = OptimizerState(self.training.optimizer, for: network)
-        hooks = [DropoutSteps(network)]
+        var hooks: [any TrainingHook] = [DropoutSteps(network)]
+        if let held { hooks.append(held) }
+        self.hooks = hooks
         if let (state, tensors) = try folder.latest(ClassificationState.self) {
             try restore(tensors)
             self.state = state
@@ -203,13 +206,4 @@ final class ClassificationTrainer {
         for (own, value) in zip(network.parameters, parameters) { own.parameter.wrappedValue = value }
         for (own, value) in zip(network.stateTensors, kept) { own.state.wrappedValue = value }
     }
-}
-
-/// Makes what dropout draws a function of the step.
-private final class DropoutSteps: TrainingHook {
-    private let layers: [DropoutLayer]
-
-    init(_ network: Module) { layers = network.modules.compactMap { $0.module as? DropoutLayer } }
-
-    func willStep(_ step: Int) { for layer in layers { layer.begin(step: step) } }
 }

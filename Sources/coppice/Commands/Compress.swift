@@ -1,10 +1,16 @@
 import ArgumentParser
 import CoppiceCompression
 import CoppiceModels
+import CoppiceTensors
 
 /// `coppice compress`: makes a model smaller by a recipe.
 struct Compress: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Make a model smaller by a recipe.")
+    static let configuration = CommandConfiguration(
+        abstract: "Make a model smaller by a recipe.",
+        discussion: """
+            Language models need a text for some methods (--calibration), vision networks images (--data). With several \
+            sparsities every one is tried: the folder then holds a model for each and a figure of what they cost.
+            """)
 
     @OptionGroup var model: ModelArgument
     @Option(help: ArgumentHelp("The recipe, a YAML file (see docs/recipes.md).", valueName: "file"))
@@ -18,6 +24,10 @@ struct Compress: ParsableCommand {
     var calibration: String?
     @Option(help: ArgumentHelp("Text to measure perplexity on, before and after.", valueName: "file"))
     var evaluate: String?
+    @Option(
+        help: ArgumentHelp(
+            "Images of a vision network: what methods learn from and accuracy is measured on.", valueName: "folder"))
+    var data: String?
     @Flag(help: "Do not measure perplexity.")
     var skipEvaluation = false
     @OptionGroup var common: CommonOptions
@@ -25,45 +35,23 @@ struct Compress: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
-        let progress = common.progress
         let recipe = try Recipe.load(recipe)
-        let checkpoint = try Checkpoint.open(model.path)
-        let compressor = try Compressor(checkpoint, recipe: recipe)
-        var tokens: CalibrationTokens?
-        if recipe.needsCalibration {
-            let file = try calibration ?? BuiltInModel.sampleText
-            tokens = CalibrationTokens(
-                try checkpoint.tokenizer().encode(TextFile.read(file), addingSpecialTokens: false), source: file)
-        }
-        let report = try compressor.run(output: output, calibration: tokens, progress: progress)
-        var perplexities: (before: Double, after: Double)?
-        if !skipEvaluation {
-            let before = try Evaluate.measure(path: model.path, text: evaluate, progress: progress).result
-            let after = try Evaluate.measure(path: output, text: evaluate, progress: progress).result
-            perplexities = (before.perplexity, after.perplexity)
-        }
-        if common.json {
-            try Output.json(
-                .object([
-                    "output": .string(output), "recipe": .string(recipe.source), "recipe_sha256": .string(recipe.hash),
-                    "bytes_before": .integer(report.totals.bytesBefore), "bytes_after": .integer(report.totals.bytes),
-                    "bits_per_weight": .number(report.totals.bitsPerWeight),
-                    "sparsity": .number(report.totals.sparsity),
-                    "perplexity_before": perplexities.map { .number($0.before) } ?? .null,
-                    "perplexity_after": perplexities.map { .number($0.after) } ?? .null,
-                    "warnings": .array(report.warnings.map { .string($0) }),
-                ]))
-        } else {
-            try Output.line(
-                "\(output): \(Output.bytes(report.totals.bytesBefore)) → \(Output.bytes(report.totals.bytes)), "
-                    + "\(Output.number(report.totals.bitsPerWeight)) bits a weight, "
-                    + "\(Output.number(report.totals.sparsity * 100, digits: 1)) % zeros")
-            for warning in report.warnings { try Output.line("warning: \(warning)") }
-            if let perplexities {
-                try Output.line(
-                    "perplexity \(Output.number(perplexities.before, digits: 3)) → "
-                        + Output.number(perplexities.after, digits: 3))
+        let result = try compression(recipe).run(output, common.progress)
+        if common.json { try Output.json(result.json) } else { try Output.line(result.text) }
+    }
+
+    /// The model and what its compression looks at.
+    private func compression(_ recipe: Recipe) throws -> any ModelCompression {
+        switch try AnyCheckpoint.open(model.path) {
+        case .languageModel(let checkpoint):
+            if data != nil { throw CoppiceError(.usage, field: "--data", "is for vision networks, this is none") }
+            return try LanguageModelCompression(
+                checkpoint, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation)
+        case .vision(let checkpoint):
+            for (name, value) in [("--calibration", calibration), ("--evaluate", evaluate)] where value != nil {
+                throw CoppiceError(.usage, field: name, "is for language models; --data names images")
             }
+            return try VisionCompression(checkpoint, recipe, folder: data)
         }
     }
 }

@@ -97,7 +97,9 @@ struct Evaluate: ParsableCommand {
         path: String, text: String?, context: Int? = nil, stride: Int? = nil,
         cacheElement: KeyValueCache.Element = .f32, visible: WindowArguments? = nil, progress: any ProgressReporter
     ) throws -> (result: PerplexityEvaluator.Result, file: String) {
-        let checkpoint = try Checkpoint.open(path)
+        guard case .languageModel(let checkpoint) = try AnyCheckpoint.open(path) else {
+            throw CoppiceError(.usage, source: path, "is a vision network, expected --images with a folder of images")
+        }
         try checkpoint.checkFinite()
         let model = try LanguageModel(checkpoint)
         let evaluator = try PerplexityEvaluator(

@@ -11,7 +11,7 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let inventory = try ModelInventory(Checkpoint.open(model.path), kernels: TunedKernels.load())
+        let inventory = try ModelInventory(AnyCheckpoint.open(model.path), kernels: TunedKernels.load())
         if common.json { try Output.json(inventory.json) } else { try Output.line(inventory.text) }
     }
 }

@@ -1,3 +1,4 @@
+import CoppiceFormats
 import CoppiceNetworks
 import CoppiceTensors
 import Foundation
@@ -16,7 +17,8 @@ public struct VisionCheckpoint: Sendable {
     public let architecture: VisionArchitecture
     /// Of each channel, as images of 0 to 1 are normalized before the network sees them; nil where it is not stored.
     public let normalization: ImageNormalization?
-    public let file: SafetensorsFile
+    /// The tensors, dense or compressed.
+    public let tensors: VisionTensors
 
     /// The key of a safetensors file's metadata that holds the configuration.
     static let metadataKey = "coppice.vision"
@@ -57,8 +59,9 @@ public struct VisionCheckpoint: Sendable {
         {
             return try VisionCheckpoint(path, file, json: json, source: beside)
         }
-        let architecture = try VisionArchitecture(recognizing: TensorShapes(file))
-        return VisionCheckpoint(path: path, architecture: architecture, normalization: nil, file: file)
+        let tensors = try VisionTensors(file)
+        let architecture = try VisionArchitecture(recognizing: TensorShapes(tensors))
+        return VisionCheckpoint(path: path, architecture: architecture, normalization: nil, tensors: tensors)
     }
 
     /// Whether a path is one that ``open(_:)`` is meant for: a folder whose configuration names an architecture, or a
@@ -68,27 +71,44 @@ public struct VisionCheckpoint: Sendable {
         return path.hasSuffix(".safetensors") && (try? open(path)) != nil
     }
 
+    /// Whether a path says that it is a vision network, damaged or not: a folder whose configuration names an
+    /// architecture, a `.safetensors` file with a vision network's metadata, with such a configuration beside it, or
+    /// without any configuration, which a language model cannot do without.
+    static func isMeant(_ path: String) -> Bool {
+        if let json = try? configurationFile(path + "/config.json") { return json["architecture"]?.stringValue != nil }
+        guard path.hasSuffix(".safetensors") else { return false }
+        if let file = try? SafetensorsFile(path: path), file.metadata[metadataKey] != nil { return true }
+        let beside = PendingOutput.split(path).folder + "config.json"
+        guard FileManager.default.fileExists(atPath: beside) else { return true }
+        if let json = try? configurationFile(beside) {
+            return json["architecture"]?.stringValue != nil
+                || json["model_type"] == nil && isVisionNetwork(path)
+        }
+        return isVisionNetwork(path)
+    }
+
     private static func configurationFile(_ path: String) throws -> JSON {
         try JSON(parsing: MappedFile.contents(path), source: path)
     }
 
     private init(
-        path: String, architecture: VisionArchitecture, normalization: ImageNormalization?, file: SafetensorsFile
+        path: String, architecture: VisionArchitecture, normalization: ImageNormalization?, tensors: VisionTensors
     ) {
         self.path = path
         self.architecture = architecture
         self.normalization = normalization
-        self.file = file
+        self.tensors = tensors
     }
 
     private init(_ path: String, _ file: SafetensorsFile, json: JSON, source: String) throws {
         let architecture = try VisionArchitecture(json: json, source: source)
+        let tensors = try VisionTensors(file)
         let renaming = type(of: architecture.configuration).canonicalNames
-        try TensorShapes(file).renamed(renaming).check(architecture.makeUnloadedNetwork(), named: architecture.name)
+        try TensorShapes(tensors).renamed(renaming).check(architecture.makeUnloadedNetwork(), named: architecture.name)
         let fields = ConfigurationFields(json: json, source: source)
         self.init(
             path: path, architecture: architecture,
-            normalization: try Self.normalization(fields, channels: architecture.inputChannels), file: file)
+            normalization: try Self.normalization(fields, channels: architecture.inputChannels), tensors: tensors)
     }
 
     private static func normalization(_ fields: ConfigurationFields, channels: Int) throws -> ImageNormalization? {
@@ -104,10 +124,22 @@ public struct VisionCheckpoint: Sendable {
             mean: try numbers("mean") { _ in true }, deviation: try numbers("deviation") { $0 > 0 })
     }
 
+    /// Names of the parameters, then of the running statistics, in the network's order, with those that the file has
+    /// for them. What the file lacks (counts of batches) is left out.
+    public func tensorNames() throws -> (parameters: [(name: String, stored: String)], state: [(name: String, stored: String)])
+    {
+        let network = architecture.makeUnloadedNetwork()
+        let names = try TensorShapes(tensors).renamed(type(of: architecture.configuration).canonicalNames)
+        func stored(_ own: [String]) -> [(name: String, stored: String)] {
+            own.compactMap { name in names.storedName(name).map { (name, $0) } }
+        }
+        return (stored(network.parameters.map(\.name)), stored(network.stateTensors.map(\.name)))
+    }
+
     /// The network with its weights, as f32, ready to be used (not in training).
     public func network() throws -> any VisionNetwork {
         let network = architecture.makeUnloadedNetwork()
-        try network.load(file)
+        try network.load(tensors)
         network.setTraining(false)
         return network
     }
@@ -128,10 +160,12 @@ public struct VisionCheckpoint: Sendable {
 
     /// Writes a network to a `.safetensors` file, its configuration in the metadata.
     ///
+    /// - Parameter formats: what weights are stored as, by their names; convolutions as matrices
+    ///   `[out, in · rows · columns]`. Others are stored dense.
     /// - Throws: `.cannotCreate`, `.inputOutput`; `.badData` for a network that does not fit the architecture.
     public static func write(
         _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: ImageNormalization? = nil,
-        file path: String
+        formats: [String: any WeightFormat] = [:], file path: String
     ) throws {
         let architecture = try architecture ?? VisionArchitecture(network.configuration)
         let json = configuration(of: architecture, normalization: normalization)
@@ -139,23 +173,26 @@ public struct VisionCheckpoint: Sendable {
         tensors += network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
         try TensorShapes(source: path, tensors.map { ($0.0, $0.1.shape) })
             .check(architecture.makeUnloadedNetwork(), named: architecture.name)
+        let (entries, metadata) = VisionTensors.entries(tensors.map { ($0.0, $0.1) }, formats: formats)
         try SafetensorsWriter.write(
-            tensors.map { .init($0.0, $0.1) }, metadata: ["format": "pt", metadataKey: json.serialized()], to: path)
+            entries, metadata: metadata.merging(["format": "pt", metadataKey: json.serialized()]) { $1 }, to: path)
     }
 
     /// Writes a network to a folder, `config.json` and `model.safetensors`, that appears when it is complete.
     ///
-    /// - Parameter files: texts that are written beside them, by name.
+    /// - Parameters:
+    ///   - formats: what weights are stored as, by their names.
+    ///   - files: texts that are written beside them, by name.
     /// - Throws: `.cannotCreate`, `.inputOutput`; `.badData` for a network that does not fit the architecture.
     public static func write(
         _ network: any VisionNetwork, architecture: VisionArchitecture? = nil, normalization: ImageNormalization? = nil,
-        folder path: String, files: [(name: String, text: String)] = []
+        formats: [String: any WeightFormat] = [:], folder path: String, files: [(name: String, text: String)] = []
     ) throws {
         let architecture = try architecture ?? VisionArchitecture(network.configuration)
         let folder = try OutputFolder(at: path)
         defer { folder.discard() }
         try write(
-            network, architecture: architecture, normalization: normalization,
+            network, architecture: architecture, normalization: normalization, formats: formats,
             file: folder.path(for: "model.safetensors"))
         let json = configuration(of: architecture, normalization: normalization)
         try AtomicFile.write(json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))

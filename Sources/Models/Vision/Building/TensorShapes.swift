@@ -22,9 +22,12 @@ public struct TensorShapes: Sendable {
             })
     }
 
-    /// The tensors of a file.
-    public init(_ file: SafetensorsFile) throws {
-        try self.init(source: file.path, file.names.map { ($0, file.description(of: $0)?.shape ?? []) })
+    /// The tensors of a file, compressed ones as what they stand for.
+    public init(_ file: SafetensorsFile) throws { try self.init(VisionTensors(file)) }
+
+    /// The tensors of a checkpoint.
+    public init(_ tensors: VisionTensors) throws {
+        try self.init(source: tensors.file.path, tensors.names.map { ($0, tensors.shape(of: $0) ?? []) })
     }
 
     private init(source: String?, entries: [(name: String, shape: [Int], stored: String)]) throws {

@@ -19,15 +19,18 @@ extension VisionNetwork {
     }
 
     /// Loads a checkpoint of this architecture, under its own names or those of checkpoints that circulate; counts of
-    /// batches may be missing.
+    /// batches may be missing, and compressed weights are expanded.
     ///
     /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
-    public func load(_ file: SafetensorsFile) throws {
-        let tensors = try TensorShapes(file).renamed(Configuration.canonicalNames)
-        try tensors.check(self, named: configuration.name)
-        try load(source: file.path) { name in
-            guard let stored = tensors.storedName(name) else { return .zeros([], dataType: .i64) }
-            return try file.tensor(stored)
+    public func load(_ file: SafetensorsFile) throws { try load(VisionTensors(file)) }
+
+    /// Loads the tensors of a checkpoint, as ``load(_:)-(SafetensorsFile)`` does.
+    public func load(_ tensors: VisionTensors) throws {
+        let names = try TensorShapes(tensors).renamed(Configuration.canonicalNames)
+        try names.check(self, named: configuration.name)
+        try load(source: tensors.file.path) { name in
+            guard let stored = names.storedName(name) else { return .zeros([], dataType: .i64) }
+            return try tensors.tensor(stored)
         }
     }
 

@@ -1,0 +1,137 @@
+/// What a `prune` stage says beyond criterion, granularity and allocation: when weights go, and how accuracy comes back.
+/// For networks in memory; all but the default needs labelled images.
+public struct NetworkPruning: Sendable, Hashable {
+    /// When weights go.
+    public enum Schedule: Sendable, Hashable {
+        /// Before any training, in so many rounds that each remove the same part of what is left, with scores anew.
+        case oneShot(rounds: Int)
+        /// While the network trains, on a cubic ramp between two epochs, every so many steps.
+        case gradual(begin: Double, end: Double, every: Int)
+        /// Level after level: train, remove a part of what is left, go back to the weights of an epoch (nil: stay),
+        /// train again.
+        case iterative(levels: Int, rewind: Double?)
+    }
+
+    /// How accuracy comes back.
+    public enum Recovery: Sendable, Hashable {
+        case none
+        /// Kept weights train on.
+        case fineTune
+        /// Kept weights make up for removed ones by the inverse Fisher matrix, without training.
+        case surgeon
+        /// Kept weights train on the answers of the network as it was.
+        case distill(temperature: Double, teacherShare: Double)
+    }
+
+    public var schedule = Schedule.oneShot(rounds: 1)
+    public var recovery = Recovery.none
+    /// How gradients are taken for criteria of curvature.
+    public var sampling = GradientSampling()
+    /// λ of the Fisher matrix, for criteria of curvature.
+    public var dampening = 1e-5
+    /// Weights of a block of the Fisher matrix, for WoodFisher.
+    public var blockSize = 128
+    /// What outputs are divided by, for gradient flow.
+    public var temperature = 200.0
+    /// The network whose zeros are the masks, for the method `mask`.
+    public var masks: String?
+
+    public init() {}
+
+    /// Whether weights are trained.
+    public var trains: Bool {
+        if case .oneShot = schedule {
+            switch recovery {
+            case .none, .surgeon: return false
+            case .fineTune, .distill: return true
+            }
+        }
+        return true
+    }
+}
+
+extension PruneStage.Method {
+    /// Whether matrices are scored one at a time, as language models are pruned.
+    public var prunesMatrices: Bool { [.magnitude, .wanda, .random].contains(self) }
+
+    /// Whether networks in memory are pruned by it.
+    public var prunesNetworks: Bool { self != .wanda }
+
+    /// Whether it looks at the inverse of a Fisher matrix.
+    public var isOfCurvature: Bool { [.obd, .woodfisher, .mfac].contains(self) }
+}
+
+extension PruneStage {
+    /// The criterion of curvature; nil for other methods.
+    var curvature: (any CurvatureCriterion)? {
+        switch method {
+        case .obd: FisherDiagonalCriterion(sampling: network.sampling, dampening: network.dampening)
+        case .woodfisher:
+            WoodFisherCriterion(
+                sampling: network.sampling, dampening: network.dampening, blockSize: network.blockSize)
+        case .mfac: MFACCriterion(sampling: network.sampling, dampening: network.dampening)
+        default: nil
+        }
+    }
+
+    /// The criterion for a network; nil for methods that score no network.
+    ///
+    /// - Parameter inputShape: of one example.
+    func networkCriterion(seed: UInt64, inputShape: [Int]) -> (any NetworkCriterion)? {
+        switch method {
+        case .magnitude: .magnitude
+        case .random: .random(seed: seed)
+        case .snip: GradientWeightCriterion()
+        case .grasp: GradientFlowCriterion(temperature: network.temperature)
+        case .synflow: SynapticFlowCriterion(inputShape: inputShape)
+        case .taylor: TaylorCriterion()
+        case .obd, .woodfisher, .mfac: curvature
+        case .wanda, .mask: nil
+        }
+    }
+
+    /// What about the stage needs labelled images; nil when nothing does.
+    public var needOfImages: String? {
+        switch network.schedule {
+        case .gradual: return "schedule gradual trains"
+        case .iterative: return "schedule iterative trains"
+        case .oneShot: break
+        }
+        switch network.recovery {
+        case .fineTune: return "recovery fine-tune trains"
+        case .distill: return "recovery distill trains"
+        case .none, .surgeon: break
+        }
+        let isBlind = networkCriterion(seed: 0, inputShape: [])?.needsData != true
+        return isBlind ? nil : "method \(method.rawValue) looks at gradients"
+    }
+
+    /// The options of networks as a recipe would have them; those that say nothing new are left out.
+    var networkOptions: [String] {
+        var options: [String] = []
+        if method.isOfCurvature {
+            options += ["gradients: \(network.sampling.count)", "gradient_batch: \(network.sampling.batchSize)"]
+            options.append("dampening: \(network.dampening)")
+        }
+        if method == .woodfisher { options.append("block_size: \(network.blockSize)") }
+        if method == .grasp { options.append("temperature: \(network.temperature)") }
+        if let masks = network.masks { options.append("masks: \"\(masks)\"") }
+        switch network.schedule {
+        case .oneShot(1): break
+        case .oneShot(let rounds): options.append("schedule: { kind: one-shot, rounds: \(rounds) }")
+        case .gradual(let begin, let end, let every):
+            options.append("schedule: { kind: gradual, begin: \(begin), end: \(end), every: \(every) }")
+        case .iterative(let levels, let rewind):
+            let epoch = rewind.map { "\($0)" } ?? "none"
+            options.append("schedule: { kind: iterative, levels: \(levels), rewind: \(epoch) }")
+        }
+        switch network.recovery {
+        case .none: break
+        case .fineTune: options.append("recovery: fine-tune")
+        case .surgeon: options.append("recovery: surgeon")
+        case .distill(let temperature, let share):
+            options.append("recovery: { kind: distill, temperature: \(temperature), teacher_share: \(share) }")
+        }
+        return options
+    }
+}

@@ -1,0 +1,191 @@
+import CoppiceModels
+import CoppiceTensors
+import CoppiceTraining
+
+/// The parts of recipes that are about networks in memory: training, schedules, recoveries, and options of criteria.
+extension Recipe {
+    /// Reads `training`: how stages that train do it.
+    static func training(_ node: RecipeNode) throws -> ClassificationRecipe {
+        let fields = try node.fields([
+            "epochs", "batch_size", "optimizer", "schedule", "augmentation", "label_smoothing", "precision",
+        ])
+        var training = Recipe.standardTraining
+        if let field = fields["optimizer"] {
+            training.optimizer = try ClassificationRecipe.optimizer(field)
+            // What is usual for training from scratch would undo a trained network.
+            if field.node.mapping?["learning_rate"] == nil, training.optimizer.kind == .sgd {
+                training.optimizer.learningRate = Recipe.standardTraining.optimizer.learningRate
+            }
+        }
+        if let field = fields["schedule"] { training.schedule = try ClassificationRecipe.schedule(field) }
+        if let field = fields["augmentation"] {
+            training.images.augmentation = try ClassificationRecipe.augmentation(field)
+        }
+        if let epochs = try fields["epochs"]?.number(in: 1e-6...1e6) { training.loop.epochs = epochs }
+        if let size = try fields["batch_size"]?.integer(in: 1...65_536) { training.loop.batchSize = size }
+        if let part = try fields["label_smoothing"]?.number(in: 0..<1) { training.loop.labelSmoothing = part }
+        if let precision = try fields["precision"]?.word(OperandPrecision.self) { training.loop.precision = precision }
+        return training
+    }
+
+    /// The keys of a `prune` stage that are read here.
+    static let networkKeys = [
+        "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
+    ]
+
+    /// Reads what a `prune` stage says about networks in memory.
+    ///
+    /// - Parameter epochs: of the recipe's training.
+    static func networkPruning(
+        _ fields: [String: RecipeNode], method: PruneStage.Method, pattern: PruneStage.Pattern, epochs: Double
+    ) throws -> NetworkPruning {
+        var options = NetworkPruning()
+        try refuse(fields, ["gradients", "gradient_batch", "dampening"], unless: method.isOfCurvature, "obd, woodfisher and m-fac")
+        try refuse(fields, ["block_size"], unless: method == .woodfisher, "woodfisher")
+        try refuse(fields, ["temperature"], unless: method == .grasp, "grasp")
+        try refuse(fields, ["masks"], unless: method == .mask, "mask")
+        if let count = try fields["gradients"]?.integer(in: 1...65_536) { options.sampling.count = count }
+        if let size = try fields["gradient_batch"]?.integer(in: 1...65_536) { options.sampling.batchSize = size }
+        if let dampening = try fields["dampening"]?.number(in: 1e-12...1e3) { options.dampening = dampening }
+        if let size = try fields["block_size"]?.integer(in: 1...8192) { options.blockSize = size }
+        if let value = try fields["temperature"]?.number(in: 1e-3...1e6) { options.temperature = value }
+        options.masks = try fields["masks"]?.string("the path of a pruned network")
+        options.schedule = try schedule(fields["schedule"], method, epochs: epochs)
+        if let field = fields["recovery"] { options.recovery = try recovery(field) }
+        try check(options, fields, method, pattern)
+        return options
+    }
+
+    private static func refuse(
+        _ fields: [String: RecipeNode], _ keys: [String], unless isAllowed: Bool, _ methods: String
+    ) throws {
+        guard !isAllowed, let field = keys.lazy.compactMap({ fields[$0] }).first else { return }
+        throw field.error("is an option of method \(methods); leave it out")
+    }
+
+    // MARK: - Schedules
+
+    private enum ScheduleKind: String, CaseIterable {
+        case oneShot = "one-shot"
+        case gradual, iterative
+    }
+
+    private static func schedule(
+        _ node: RecipeNode?, _ method: PruneStage.Method, epochs: Double
+    ) throws -> NetworkPruning.Schedule {
+        // Synaptic flow empties layers unless it is applied in many rounds (Tanaka et al. 2020: 100).
+        let rounds = method == .synflow ? 100 : 1
+        guard let node else { return .oneShot(rounds: rounds) }
+        let isWord = node.node.scalar != nil
+        let kind: ScheduleKind
+        var fields: [String: RecipeNode] = [:]
+        if isWord {
+            kind = try node.word(ScheduleKind.self)
+        } else {
+            fields = try node.fields(["kind", "rounds", "begin", "end", "every", "levels", "rewind"])
+            guard let field = fields["kind"] else {
+                throw node.error("the key \"kind\" is missing, expected one of one-shot, gradual, iterative")
+            }
+            kind = try field.word(ScheduleKind.self)
+        }
+        let known: [ScheduleKind: [String]] = [
+            .oneShot: ["rounds"], .gradual: ["begin", "end", "every"], .iterative: ["levels", "rewind"],
+        ]
+        let own = ["kind"] + (known[kind] ?? [])
+        if let other = fields.first(where: { !own.contains($0.key) }) {
+            throw other.value.error("has no meaning for schedule \(kind.rawValue); leave it out")
+        }
+        switch kind {
+        case .oneShot: return .oneShot(rounds: try fields["rounds"]?.integer(in: 1...10_000) ?? rounds)
+        case .gradual: return try gradual(node, fields, epochs: epochs)
+        case .iterative:
+            let levels = try fields["levels"]?.integer(in: 1...100) ?? 5
+            var rewind: Double? = 0
+            if let field = fields["rewind"] {
+                let isNone = (try? field.string()) == "none"
+                rewind = isNone ? nil : try field.number(in: 0...1e6)
+                if let rewind, rewind >= epochs {
+                    throw field.error("epoch \(rewind) is not before the end of training, which has \(epochs) epochs")
+                }
+            }
+            return .iterative(levels: levels, rewind: rewind)
+        }
+    }
+
+    private static func gradual(
+        _ node: RecipeNode, _ fields: [String: RecipeNode], epochs: Double
+    ) throws -> NetworkPruning.Schedule {
+        let begin = try fields["begin"]?.number(in: 0...1e6) ?? 0
+        // The last quarter trains what is left.
+        let end = try fields["end"]?.number(in: 0...1e6) ?? max(begin, 0.75 * epochs)
+        guard end > begin else {
+            throw (fields["end"] ?? fields["begin"] ?? node).error(
+                "the schedule ends at epoch \(end), before it starts at epoch \(begin)")
+        }
+        guard end <= epochs else {
+            throw (fields["end"] ?? node).error(
+                "the schedule ends at epoch \(end), after the \(epochs) epochs of training; raise training.epochs")
+        }
+        return .gradual(begin: begin, end: end, every: try fields["every"]?.integer(in: 1...1_000_000) ?? 20)
+    }
+
+    // MARK: - Recovery
+
+    private enum RecoveryKind: String, CaseIterable {
+        case none
+        case fineTune = "fine-tune"
+        case surgeon, distill
+    }
+
+    private static func recovery(_ node: RecipeNode) throws -> NetworkPruning.Recovery {
+        let kind: RecoveryKind
+        var fields: [String: RecipeNode] = [:]
+        if node.node.scalar != nil {
+            kind = try node.word(RecoveryKind.self)
+        } else {
+            fields = try node.fields(["kind", "temperature", "teacher_share"])
+            guard let field = fields["kind"] else {
+                throw node.error("the key \"kind\" is missing, expected one of none, fine-tune, surgeon, distill")
+            }
+            kind = try field.word(RecoveryKind.self)
+            if kind != .distill, let field = fields["temperature"] ?? fields["teacher_share"] {
+                throw field.error("is an option of recovery distill; leave it out")
+            }
+        }
+        switch kind {
+        case .none: return .none
+        case .fineTune: return .fineTune
+        case .surgeon: return .surgeon
+        case .distill:
+            return .distill(
+                temperature: try fields["temperature"]?.number(in: 1e-3...1e3) ?? 4,
+                teacherShare: try fields["teacher_share"]?.number(in: 0...1) ?? 0.9)
+        }
+    }
+
+    // MARK: - Combinations
+
+    private static func check(
+        _ options: NetworkPruning, _ fields: [String: RecipeNode], _ method: PruneStage.Method,
+        _ pattern: PruneStage.Pattern
+    ) throws {
+        let isPlain = options.schedule == .oneShot(rounds: 1)
+        if let field = fields["schedule"] ?? fields["method"], !isPlain {
+            if case .semiStructured(let groups) = pattern, fields["schedule"] != nil {
+                throw field.error("pattern \(groups) fixes the sparsity and is reached at once; leave the schedule out")
+            }
+            if method == .mask { throw field.error("method mask removes all that the mask removes at once") }
+        }
+        guard let field = fields["recovery"], options.recovery == .surgeon else { return }
+        guard method.isOfCurvature else {
+            throw field.error(
+                "surgeon makes up for weights by the inverse Fisher matrix, expected method obd, woodfisher or m-fac")
+        }
+        guard pattern == .unstructured else {
+            throw field.error("surgeon removes single weights, expected pattern unstructured")
+        }
+        guard case .oneShot = options.schedule else {
+            throw field.error("surgeon prunes without training, expected schedule one-shot")
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// The images that a vision network is compressed with: what criteria and training see, and, apart from them, what
+/// accuracy is measured on.
+public struct CompressionImages: Sendable {
+    /// What accuracy is measured on.
+    public enum Evaluation: String, Sendable, Hashable, Codable {
+        case test
+        /// A tenth of the training images, where there are no test images. Nothing else sees them.
+        case heldOut = "held-out"
+    }
+
+    /// Nil where the data set has none.
+    public let training: ImageDataSet?
+    public let evaluation: ImageDataSet
+    public let evaluatedOn: Evaluation
+
+    /// Images in memory. They are normalized alike.
+    public init(training: ImageDataSet?, evaluation: ImageDataSet, evaluatedOn: Evaluation = .test) {
+        self.training = training
+        self.evaluation = evaluation
+        self.evaluatedOn = evaluatedOn
+    }
+
+    /// Reads a data set and normalizes it as the network stores it, else as is usual for the set.
+    ///
+    /// - Parameter seed: decides which images are held out where there are no test images.
+    /// - Throws: `.noInput` and `.badData` for what is no data set, or none of the network's images and classes.
+    public init(folder: String, for checkpoint: VisionCheckpoint, seed: UInt64) throws {
+        func part(_ split: ImageDataSet.Split) throws -> ImageDataSet? {
+            do {
+                var images = try ImageDataSet.open(folder, split: split)
+                try images.check(fits: checkpoint.architecture)
+                if let stored = checkpoint.normalization { images.normalization = stored }
+                return images
+            } catch let error as CoppiceError where error.kind == .noInput { return nil }
+        }
+        let (all, test) = (try part(.train), try part(.test))
+        if let test {
+            self.init(training: all, evaluation: test)
+        } else if let all {
+            let (training, heldOut) = try all.split(validation: max(1, all.count / 10), seed: seed)
+            self.init(training: training, evaluation: heldOut, evaluatedOn: .heldOut)
+        } else {
+            // Says what is missing.
+            _ = try ImageDataSet.open(folder, split: .train)
+            throw CoppiceError(.noInput, source: folder, "holds no images")
+        }
+    }
+
+    /// Some training images, of each class alike, in batches.
+    func batches(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
+        guard let training else { return [] }
+        return Array(try training.sample(min(count, training.count), seed: seed).batches(of: size))
+    }
+}

@@ -1,0 +1,217 @@
+import CoppiceFormats
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Compresses a vision network by a recipe into a folder that Coppice inspects, evaluates, trains on and compresses again.
+///
+/// ```swift
+/// let checkpoint = try VisionCheckpoint.open("resnet20.safetensors")
+/// let recipe = try Recipe.load("Recipes/vision-half.yaml")
+/// let images = try CompressionImages(folder: "cifar10", for: checkpoint, seed: recipe.seed)
+/// let report = try VisionCompressor(checkpoint, recipe: recipe).run(output: "small", images: images)
+/// ```
+///
+/// The network is in memory as a whole. Weights that are zero in the checkpoint count as removed. Pruned weights are stored
+/// in the smallest format that holds them, a convolution as a matrix `[out, in · rows · columns]`; they are expanded
+/// when the network is loaded. The same checkpoint, recipe and images give the same bytes, for any number of threads.
+public struct VisionCompressor {
+    public let checkpoint: VisionCheckpoint
+    public let recipe: Recipe
+    /// Picks the formats. Nothing decodes from them, so size is what counts.
+    public var planner = FormatPlanner(preference: .size)
+
+    /// Matches the recipe with the network. O(weights).
+    ///
+    /// - Throws: `.badData` when they do not fit together, before any work: a pattern that matches nothing, with the
+    ///   nearest name; a weight that an N:M pattern or a group does not divide, with what would; a method for language
+    ///   models.
+    public init(_ checkpoint: VisionCheckpoint, recipe: Recipe) throws {
+        self.checkpoint = checkpoint
+        self.recipe = recipe
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(let options) = stage, !options.method.prunesNetworks else { continue }
+            let methods = PruneStage.Method.allCases.filter(\.prunesNetworks).map(\.rawValue).joined(separator: ", ")
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "stages[\(index)].prune.method",
+                "\(options.method.rawValue) is for language models, expected one of \(methods)")
+        }
+        _ = try RecipeRun(recipe, on: NetworkWeights(PrunableNetwork(checkpoint.network())))
+    }
+
+    /// Compresses into a new folder.
+    ///
+    /// - Parameters:
+    ///   - output: the folder's path. A folder that Coppice wrote earlier is replaced.
+    ///   - images: for recipes with ``Recipe/needOfImages``, and to measure accuracy on.
+    ///   - progress: told how far the work has come.
+    /// - Throws: `.usage` where images are needed and missing, and for a sparsity below what is there; `.badData` for
+    ///   weights, gradients and losses that are not finite, and for masks of another network; `.cannotCreate` and
+    ///   `.inputOutput` for the output folder.
+    public func run(
+        output: String, images: CompressionImages? = nil, progress: any ProgressReporter = SilentProgress()
+    ) throws -> CompressionReport {
+        try checkImages(images)
+        // Now, since a folder that cannot be written should not be found out about after the work.
+        try OutputFolder(at: output).discard()
+        let network = try checkpoint.network()
+        let before = measure(network, images, progress)
+        let whole = try PrunableNetwork(network)
+        let original = whole.weights.indices.map(whole.values)
+        for (index, values) in original.enumerated() {
+            try ExactSelection.checkFinite(values, name: whole.weights[index].name, source: checkpoint.path)
+        }
+        let run = try RecipeRun(recipe, on: NetworkWeights(whole))
+        whole.adoptZeros()
+        let structures = try prune(whole, run, images, progress)
+        let (formats, changed) = try self.formats(whole, run.decisions, structures, original)
+        let after = measure(network, images, progress)
+        var report = CompressionReport(
+            recipe: recipe, weights: try entries(network, whole, original, formats, changed), calibrationTokens: nil)
+        if let before, let after, let images {
+            report.accuracy = .init(
+                before: before.accuracy, after: after.accuracy, lossBefore: before.loss, lossAfter: after.loss,
+                images: after.count, of: images.evaluation.name, part: images.evaluatedOn)
+        }
+        try VisionCheckpoint.write(
+            network, architecture: checkpoint.architecture,
+            normalization: checkpoint.normalization ?? images?.evaluation.normalization, formats: formats,
+            folder: output,
+            files: [("recipe.yaml", recipe.text), ("report.json", String(decoding: try report.json(), as: UTF8.self))])
+        return report
+    }
+
+    private func checkImages(_ images: CompressionImages?) throws {
+        guard images?.training == nil, let (index, need) = recipe.needOfImages else { return }
+        throw CoppiceError(
+            .usage, source: recipe.source, field: "stages[\(index)].prune",
+            "\(need), and needs labelled training images; there are none")
+    }
+
+    private func measure(
+        _ network: any SupervisedNetwork, _ images: CompressionImages?, _ progress: any ProgressReporter
+    ) -> Classification? {
+        guard let set = images?.evaluation else { return nil }
+        progress.begin("evaluate", total: set.count, unit: "images")
+        defer { progress.end("") }
+        return Classification.measure(network, on: set) {
+            progress.advance(to: $0, note: "")
+            return true
+        }
+    }
+
+    /// Runs the prune stages.
+    ///
+    /// - Returns: the structure that the last stage to work on a weight gave it.
+    private func prune(
+        _ whole: PrunableNetwork, _ run: RecipeRun, _ images: CompressionImages?, _ progress: any ProgressReporter
+    ) throws -> [String: PruneStage.Pattern] {
+        var structures: [String: PruneStage.Pattern] = [:]
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            let names = run.selected[index].map(\.name)
+            let part = try PrunableNetwork(whole.network, named: Set(names))
+            let stageRun = NetworkStageRun(
+                stage: options, recipe: recipe, whole: whole, part: part, images: images,
+                inputShape: checkpoint.architecture.inputShape, teacher: { try checkpoint.network() },
+                progress: progress)
+            do {
+                try stageRun.run()
+            } catch var error as CoppiceError {
+                if error.source == nil {
+                    error.source = recipe.source
+                    error.field = (["stages[\(index)].prune"] + (error.field.map { [$0] } ?? [])).joined(separator: ": ")
+                }
+                throw error
+            }
+            for name in names where options.method != .mask { structures[name] = options.pattern }
+        }
+        return structures
+    }
+
+    // MARK: - Writing
+
+    /// The formats of the weights that are not stored as plain f32, after which the network computes what they hold.
+    ///
+    /// - Returns: the names of the weights that are not what they were, too.
+    private func formats(
+        _ whole: PrunableNetwork, _ decisions: [String: WeightDecision], _ structures: [String: PruneStage.Pattern],
+        _ original: [Tensor]
+    ) throws -> (formats: [String: any WeightFormat], changed: Set<String>) {
+        let stored = Dictionary(
+            uniqueKeysWithValues: try checkpoint.tensorNames().parameters.map { ($0.name, $0.stored) })
+        var formats: [String: any WeightFormat] = [:]
+        var changed: Set<String> = []
+        var values: [Tensor] = []
+        for (index, weight) in whole.weights.enumerated() {
+            let now = whole.values(index)
+            var decision = decisions[weight.name] ?? .unchanged
+            let isSame = decision == .unchanged && now.floats() == original[index].floats()
+            if !isSame || decision != .unchanged { changed.insert(weight.name) }
+            if isSame, let own = try checkpoint.tensors.weight(stored[weight.name] ?? "") {
+                formats[weight.name] = own
+                values.append(now)
+                continue
+            }
+            if whole.masks[index].removedCount > 0 { decision.mask = whole.masks[index] }
+            switch structures[weight.name] {
+            case .semiStructured(let pattern): decision.pattern = pattern
+            case .groups(let length, _): decision.groupLength = length
+            case .unstructured, nil: break
+            }
+            let type = try valueType(of: stored[weight.name] ?? weight.name)
+            do {
+                let format = try planner.format(now, for: decision, dataType: type)
+                formats[weight.name] = format
+                values.append(format.dense())
+            } catch var error as CoppiceError {
+                error.source = error.source ?? checkpoint.path
+                error.field = error.field.map { "\(weight.name): \($0)" } ?? weight.name
+                throw error
+            }
+        }
+        whole.setValues(values)
+        return (formats, changed)
+    }
+
+    /// The type that a weight's values are stored in: that of the checkpoint where it has one of floating point.
+    private func valueType(of name: String) throws -> DataType {
+        let type =
+            try checkpoint.tensors.stored(name)?.tensors["values"]?.dataType
+            ?? checkpoint.tensors.file.description(of: name)?.dataType
+        return type.map { [.f32, .f16, .bf16].contains($0) ? $0 : .f32 } ?? .f32
+    }
+
+    /// What became of every tensor.
+    private func entries(
+        _ network: any VisionNetwork, _ whole: PrunableNetwork, _ original: [Tensor],
+        _ formats: [String: any WeightFormat], _ changed: Set<String>
+    ) throws -> [CompressionReport.Weight] {
+        let earlier = Dictionary(
+            uniqueKeysWithValues: try ModelInventory(checkpoint).entries.map { ($0.name, $0) })
+        let places = Dictionary(uniqueKeysWithValues: whole.weights.enumerated().map { ($1.name, $0) })
+        func entry(_ name: String, _ tensor: Tensor) -> CompressionReport.Weight {
+            let before = earlier[name]
+            let format = formats[name]
+            var entry = CompressionReport.Weight(
+                name: name, shape: tensor.shape, formatBefore: before?.format ?? "none",
+                format: format?.label ?? tensor.dataType.description, bytesBefore: before?.byteCount ?? 0,
+                bytes: format?.stored().byteCount ?? tensor.byteCount,
+                sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count), relativeError: nil)
+            if changed.contains(name), let index = places[name] {
+                entry.relativeError = Self.relativeError(of: whole.values(index), to: original[index])
+            }
+            return entry
+        }
+        return network.parameters.map { entry($0.name, $0.parameter.wrappedValue.detached()) }
+            + network.stateTensors.map { entry($0.name, $0.state.wrappedValue) }
+    }
+
+    /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; zero for a matrix that stayed what it was.
+    private static func relativeError(of approximation: Tensor, to exact: Tensor) -> Double {
+        let difference = (exact - approximation).converted(to: .f64).square().sum().doubles()[0]
+        let norm = exact.converted(to: .f64).square().sum().doubles()[0]
+        return difference == 0 ? 0 : (difference / norm).squareRoot()
+    }
+}

@@ -1,0 +1,126 @@
+import CoppiceCompression
+import CoppiceModels
+import OrderedCollections
+
+/// A compression that is ready to run, of a model of any kind.
+protocol ModelCompression {
+    /// Compresses into a folder and measures.
+    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult
+}
+
+/// What a compression gave.
+struct CompressionResult {
+    /// What is measured on a model.
+    enum Measure {
+        case perplexity(before: Double, after: Double)
+        case accuracy(CompressionReport.Accuracy)
+    }
+
+    var output: String
+    var recipe: Recipe
+    var report: CompressionReport
+    /// Nil where there was nothing to measure on.
+    var measure: Measure?
+    var isVision = false
+
+    /// Stable keys; those of a measure that a model of this kind has not are left out.
+    var json: JSON {
+        var members: OrderedDictionary<String, JSON> = [
+            "output": .string(output), "recipe": .string(recipe.source), "recipe_sha256": .string(recipe.hash),
+            "bytes_before": .integer(report.totals.bytesBefore), "bytes_after": .integer(report.totals.bytes),
+            "bits_per_weight": .number(report.totals.bitsPerWeight), "sparsity": .number(report.totals.sparsity),
+        ]
+        members.merge(measures) { $1 }
+        members["warnings"] = .array(report.warnings.map { .string($0) })
+        return .object(members)
+    }
+
+    private var measures: OrderedDictionary<String, JSON> {
+        switch measure {
+        case .perplexity(let before, let after):
+            ["perplexity_before": .number(before), "perplexity_after": .number(after)]
+        case .accuracy(let accuracy):
+            [
+                "accuracy_before": .number(accuracy.before), "accuracy_after": .number(accuracy.after),
+                "loss_before": .number(accuracy.lossBefore), "loss_after": .number(accuracy.lossAfter),
+                "images": .integer(accuracy.images), "part": .string(accuracy.part.rawValue),
+            ]
+        case nil:
+            isVision
+                ? ["accuracy_before": .null, "accuracy_after": .null]
+                : ["perplexity_before": .null, "perplexity_after": .null]
+        }
+    }
+
+    /// A few lines for people.
+    var text: String {
+        var lines = [
+            "\(output): \(Output.bytes(report.totals.bytesBefore)) → \(Output.bytes(report.totals.bytes)), "
+                + "\(Output.number(report.totals.bitsPerWeight)) bits a weight, "
+                + "\(Output.number(report.totals.sparsity * 100, digits: 1)) % zeros"
+        ]
+        lines += report.warnings.map { "warning: \($0)" }
+        switch measure {
+        case .perplexity(let before, let after):
+            lines.append("perplexity \(Output.number(before, digits: 3)) → \(Output.number(after, digits: 3))")
+        case .accuracy(let accuracy):
+            lines.append(
+                "accuracy \(Output.number(accuracy.before, digits: 4)) → \(Output.number(accuracy.after, digits: 4))  "
+                    + "(\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of))")
+        case nil: break
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// A language model with the texts that its compression looks at and is measured on.
+struct LanguageModelCompression: ModelCompression {
+    private let checkpoint: Checkpoint
+    private let compressor: Compressor
+    private let tokens: CalibrationTokens?
+    private let text: String?
+    private let measures: Bool
+
+    init(_ checkpoint: Checkpoint, _ recipe: Recipe, calibration: String?, text: String?, measures: Bool) throws {
+        self.checkpoint = checkpoint
+        self.text = text
+        self.measures = measures
+        compressor = try Compressor(checkpoint, recipe: recipe)
+        guard recipe.needsCalibration else {
+            tokens = nil
+            return
+        }
+        let file = try calibration ?? BuiltInModel.sampleText
+        tokens = CalibrationTokens(
+            try checkpoint.tokenizer().encode(TextFile.read(file), addingSpecialTokens: false), source: file)
+    }
+
+    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult {
+        let report = try compressor.run(output: output, calibration: tokens, progress: progress)
+        var result = CompressionResult(output: output, recipe: compressor.recipe, report: report)
+        guard measures else { return result }
+        let before = try Evaluate.measure(path: checkpoint.path, text: text, progress: progress).result
+        let after = try Evaluate.measure(path: output, text: text, progress: progress).result
+        result.measure = .perplexity(before: before.perplexity, after: after.perplexity)
+        return result
+    }
+}
+
+/// A vision network with the images that its compression looks at and is measured on.
+struct VisionCompression: ModelCompression {
+    private let compressor: VisionCompressor
+    private let images: CompressionImages?
+
+    init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, folder: String?) throws {
+        compressor = try VisionCompressor(checkpoint, recipe: recipe)
+        images = try folder.map { try CompressionImages(folder: $0, for: checkpoint, seed: recipe.seed) }
+    }
+
+    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult {
+        let report = try compressor.run(output: output, images: images, progress: progress)
+        var result = CompressionResult(output: output, recipe: compressor.recipe, report: report)
+        result.isVision = true
+        result.measure = report.accuracy.map { .accuracy($0) }
+        return result
+    }
+}

@@ -1,0 +1,132 @@
+import CoppiceCompression
+import CoppiceTensors
+import Testing
+
+/// The parts of recipes that are about networks in memory.
+@Suite struct NetworkRecipeTests {
+    private func stage(_ options: String, training: String = "epochs: 4") throws -> PruneStage {
+        let recipe = try Recipe(
+            yaml: "training: { \(training) }\nstages:\n  - prune: { \(options) }\n", source: "r.yaml")
+        guard case .prune(let stage) = recipe.stages[0] else { throw CoppiceError(.internal, "no prune stage") }
+        return stage
+    }
+
+    private func failure(_ options: String, training: String = "epochs: 4") -> String {
+        do {
+            _ = try stage(options, training: training)
+            return "nothing was wrong"
+        } catch { return "\(error)" }
+    }
+
+    @Test func defaultsAreThoseOfThePapers() throws {
+        let flow = try stage("method: synflow, sparsity: 0.9")
+        #expect(flow.network.schedule == .oneShot(rounds: 100) && flow.scope == .global)
+        #expect(flow.needOfImages == nil)
+        let snip = try stage("method: snip, sparsity: 0.9, allocation: erk")
+        #expect(snip.network.schedule == .oneShot(rounds: 1) && snip.scope == .layer && snip.allocation == .erk)
+        #expect(snip.needOfImages == "method snip looks at gradients")
+        let fisher = try stage("method: woodfisher, sparsity: 0.5, gradients: 16, gradient_batch: 4, block_size: 64")
+        #expect(fisher.network.sampling == GradientSampling(count: 16, batchSize: 4))
+        #expect(fisher.network.blockSize == 64)
+        let magnitude = try stage("method: magnitude, sparsity: 0.5")
+        #expect(magnitude.network == NetworkPruning() && magnitude.needOfImages == nil && magnitude.scope == .layer)
+        let words = try stage("method: magnitude, sparsity: 0.5, schedule: gradual, recovery: distill")
+        #expect(words.network.schedule == .gradual(begin: 0, end: 3, every: 20))
+        #expect(words.network.recovery == .distill(temperature: 4, teacherShare: 0.9))
+        #expect(words.needOfImages == "schedule gradual trains")
+        let levels = try stage("method: magnitude, sparsity: 0.5, schedule: { kind: iterative, levels: 3, rewind: none }")
+        #expect(levels.network.schedule == .iterative(levels: 3, rewind: nil))
+    }
+
+    @Test func trainingIsWrittenAsInTrainingRecipes() throws {
+        let recipe = try Recipe(
+            yaml: """
+                seed: 9
+                calibration: { images: 500, batch_size: 20 }
+                training:
+                  epochs: 1.5
+                  batch_size: 32
+                  optimizer: { momentum: 0.8 }
+                  schedule: { kind: constant }
+                  augmentation: standard
+                  label_smoothing: 0.1
+                stages: [{ prune: { method: random, sparsity: 0.5 } }]
+                """)
+        #expect(recipe.images == .init(count: 500, batchSize: 20))
+        #expect(recipe.training.loop.epochs == 1.5 && recipe.training.loop.batchSize == 32)
+        #expect(recipe.training.optimizer.momentum == 0.8 && recipe.training.optimizer.learningRate == 0.01)
+        #expect(recipe.training.schedule.kind == .constant && recipe.training.loop.labelSmoothing == 0.1)
+        #expect(recipe.training.images.augmentation == .standard && recipe.training.seed == 9)
+    }
+
+    @Test(arguments: [
+        ("method: magnitude, sparsity: 1", "stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found 1"),
+        ("method: magnitude, sparsity: -0.1", "expected a number from 0.0 to below 1.0, found -0.1"),
+        ("method: snip, sparsity: 0.5, gradients: 3", "gradients: is an option of method obd, woodfisher and m-fac"),
+        ("method: obd, sparsity: 0.5, block_size: 3", "block_size: is an option of method woodfisher"),
+        (
+            "method: magnitude, sparsity: 0.5, schedule: { kind: gradual, begin: 2, end: 1 }",
+            "end: the schedule ends at epoch 1.0, before it starts at epoch 2.0"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, schedule: { kind: gradual, end: 9 }",
+            "end: the schedule ends at epoch 9.0, after the 4.0 epochs of training"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, schedule: { kind: gradual, levels: 2 }",
+            "levels: has no meaning for schedule gradual"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, schedule: { kind: iterative, rewind: 4 }",
+            "rewind: epoch 4.0 is not before the end of training"
+        ),
+        ("method: magnitude, sparsity: 0.5, schedule: gradul", "unknown value \"gradul\"; did you mean \"gradual\"?"),
+        ("method: magnitude, sparsity: 0.5, schedule: { rounds: 3 }", "the key \"kind\" is missing"),
+        ("method: magnitude, pattern: \"2:4\", schedule: gradual", "fixes the sparsity and is reached at once"),
+        ("method: magnitude, sparsity: 0.5, recovery: surgeon", "expected method obd, woodfisher or m-fac"),
+        ("method: m-fac, sparsity: 0.5, recovery: surgeon, schedule: gradual", "prunes without training"),
+        ("method: m-fac, pattern: \"2:4\", recovery: surgeon", "expected pattern unstructured"),
+        (
+            "method: magnitude, sparsity: 0.5, recovery: { kind: fine-tune, temperature: 2 }",
+            "temperature: is an option of recovery distill"
+        ),
+        ("method: mask, sparsity: 0.5, masks: a", "sparsity: does not go with method mask"),
+        ("method: mask", "the key \"masks\" is missing"),
+        ("method: magnitude, sparsity: 0.5, masks: a", "masks: is an option of method mask"),
+        ("method: synflow, scope: global, allocation: erk, sparsity: 0.5", "does not go with scope global"),
+    ])
+    func mistakesAreNamed(options: String, message: String) {
+        #expect(failure(options).contains(message), "\(failure(options))")
+    }
+
+    @Test func schedulesThatEndBeforeTheyStart() throws {
+        #expect { _ = try CubicSchedule(to: 0.5, begin: 10, end: 10, interval: 1) } throws: {
+            "\($0)" == "schedule: ends at step 10 before it has started at step 10"
+        }
+        #expect { _ = try CubicSchedule(from: 0.6, to: 0.5, begin: 0, end: 10, interval: 1) } throws: {
+            "\($0)".contains("0.5 is below the 0.6")
+        }
+        let ramp = try CubicSchedule(from: 0.1, to: 0.9, begin: 10, end: 20, interval: 5)
+        #expect(ramp.sparsity(at: 9) == nil && ramp.sparsity(at: 12) == nil && ramp.sparsity(at: 21) == nil)
+        // s₁ + (s₀ − s₁)(1 − t)³ at t = 0, 1/2, 1.
+        let expected = [0.1, 0.8, 0.9]
+        for (step, sparsity) in zip([10, 15, 20], expected) {
+            let found = try #require(ramp.sparsity(at: step))
+            #expect(abs(found - sparsity) < 1e-12)
+        }
+    }
+
+    @Test func anotherSparsity() throws {
+        let recipe = try Recipe(
+            yaml: "stages:\n  - prune: { method: magnitude, sparsity: 0.5 }\n  - quantize: { bits: 8 }\n")
+        let other = try recipe.withSparsity(0.8)
+        guard case .prune(let stage) = other.stages[0] else {
+            Issue.record("no prune stage")
+            return
+        }
+        #expect(stage.sparsity == 0.8 && other.hash != recipe.hash && other.text.hasSuffix(recipe.text))
+        #expect { _ = try recipe.withSparsity(1) } throws: { "\($0)".contains("0 to below 1") }
+        let fixed = try Recipe(yaml: "stages: [{ prune: { method: magnitude, pattern: \"2:4\" } }]")
+        #expect { _ = try fixed.withSparsity(0.5) } throws: { "\($0)".contains("N:M and masks fix it") }
+    }
+}

@@ -1,0 +1,245 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+import Testing
+
+/// Vision networks compressed by recipe: what is written, what is read back, and what is refused.
+@Suite(.serialized) struct VisionCompressorTests {
+    private let folder: TemporaryFolder
+    private let images = CompressionImages(
+        training: .shapes(400, size: 28, seed: 1), evaluation: .shapes(200, size: 28, seed: 2))
+
+    init() throws { folder = try TemporaryFolder() }
+
+    /// A perceptron that was trained a little on drawn figures, stored.
+    private func trained() throws -> VisionCheckpoint {
+        let path = folder.path + "/dense"
+        if let found = try? VisionCheckpoint.open(path) { return found }
+        let network = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.2).makeNetwork(seed: 1)
+        let training = try #require(images.training)
+        let rates = LearningRateSchedule(
+            kind: .cosine, peak: 0.05, warmupSteps: 0, minimumRatio: 0, totalSteps: 60)
+        try SupervisedTraining(optimizer: SGD(momentum: 0.9), rates: rates)
+            .run(network, on: ImageBatches(training, batchSize: 40, seed: 1))
+        try VisionCheckpoint.write(network, normalization: training.normalization, folder: path)
+        return try .open(path)
+    }
+
+    private func recipe(_ stage: String, rest: String = "") throws -> Recipe {
+        try Recipe(
+            yaml: "training: { epochs: 2, batch_size: 40, optimizer: { learning_rate: 0.02 } }\n"
+                + "calibration: { images: 200, batch_size: 50 }\nstages:\n  - prune: { \(stage) }\n\(rest)",
+            source: "r.yaml")
+    }
+
+    private func compress(
+        _ stage: String, rest: String = "", to name: String = "out", from checkpoint: VisionCheckpoint? = nil,
+        blind: Bool = false
+    ) throws -> (report: CompressionReport, checkpoint: VisionCheckpoint) {
+        let compressor = try VisionCompressor(checkpoint ?? trained(), recipe: recipe(stage, rest: rest))
+        let output = folder.path + "/" + name
+        let report = try compressor.run(output: output, images: blind ? nil : images)
+        return (report, try .open(output))
+    }
+
+    private func failure(
+        _ stage: String, from checkpoint: VisionCheckpoint? = nil, blind: Bool = false
+    ) -> String {
+        do {
+            _ = try compress(stage, from: checkpoint, blind: blind)
+            return "nothing was wrong"
+        } catch { return "\(error)" }
+    }
+
+    private func zeros(_ network: any VisionNetwork) -> (zeros: Int, count: Int) {
+        network.parameters.filter { $0.parameter.wrappedValue.rank >= 2 }.reduce((0, 0)) {
+            ($0.0 + $1.parameter.wrappedValue.zeroCount, $0.1 + $1.parameter.wrappedValue.count)
+        }
+    }
+
+    /// Every method, at exactly the sparsity that was asked for, smaller, and read back as it was measured.
+    @Test(arguments: [
+        "method: magnitude, scope: global", "method: magnitude, allocation: erk", "method: random", "method: snip",
+        "method: grasp", "method: synflow", "method: taylor", "method: obd, gradients: 16, gradient_batch: 8",
+        "method: woodfisher, gradients: 16, gradient_batch: 8, block_size: 50",
+        "method: m-fac, gradients: 16, gradient_batch: 8",
+    ])
+    func everyMethodGivesASmallerNetwork(stage: String) throws {
+        let (report, checkpoint) = try compress("\(stage), sparsity: 0.8")
+        let network = try checkpoint.network()
+        let found = zeros(network)
+        let expected = ExactSelection.removedCount(found.count, sparsity: 0.8)
+        // Layer by layer each rounds down by itself.
+        #expect(found.zeros <= expected && found.zeros >= expected - 3, "\(found)")
+        #expect(Double(report.totals.bytes) < 0.35 * Double(report.totals.bytesBefore))
+        let size = try #require(
+            FileManager.default.attributesOfItem(atPath: folder.path + "/out/model.safetensors")[.size] as? Int)
+        #expect(size > report.totals.bytes && size < report.totals.bytes + 3000)
+        let accuracy = try #require(report.accuracy)
+        let measured = try #require(Classification.measure(network, on: images.evaluation))
+        #expect(accuracy.after == measured.accuracy && accuracy.before > 0.5 && accuracy.images == 200)
+        // What is written is the report.
+        let written = try JSON(
+            parsing: Data(contentsOf: URL(fileURLWithPath: folder.path + "/out/report.json")), source: "report.json")
+        #expect(written["accuracy"]?["after"]?.doubleValue == accuracy.after)
+        #expect(FileManager.default.fileExists(atPath: folder.path + "/out/recipe.yaml"))
+    }
+
+    @Test(arguments: [
+        "schedule: { kind: gradual, begin: 0.2, end: 1.5, every: 2 }",
+        "schedule: { kind: iterative, levels: 2, rewind: 0.5 }",
+        "schedule: { kind: iterative, levels: 2, rewind: none }", "schedule: { kind: one-shot, rounds: 4 }",
+        "recovery: fine-tune", "recovery: distill", "schedule: gradual, recovery: fine-tune",
+    ])
+    func schedulesAndRecoveriesReachTheSparsity(options: String) throws {
+        let (report, checkpoint) = try compress("method: magnitude, scope: global, sparsity: 0.9, \(options)")
+        let found = zeros(try checkpoint.network())
+        #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.9))
+        let (plain, _) = try compress("method: magnitude, scope: global, sparsity: 0.9", to: "plain")
+        let (accuracy, bare) = (try #require(report.accuracy), try #require(plain.accuracy))
+        if options.contains("rounds") {
+            #expect(accuracy.after == bare.after, "magnitude does not change from round to round")
+        } else {
+            #expect(accuracy.lossAfter < bare.lossAfter, "\(accuracy) after no recovery: \(bare)")
+        }
+    }
+
+    @Test func theSurgeonMakesUpForWhatGoes() throws {
+        let fisher = "gradients: 100, gradient_batch: 4, dampening: 1.0e-4, sparsity: 0.7"
+        let (plain, _) = try compress("method: m-fac, \(fisher)", to: "plain")
+        let (moved, checkpoint) = try compress(
+            "method: m-fac, recovery: surgeon, schedule: { kind: one-shot, rounds: 4 }, \(fisher)")
+        let found = zeros(try checkpoint.network())
+        #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.7))
+        let (before, after) = (try #require(plain.accuracy), try #require(moved.accuracy))
+        #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
+    }
+
+    @Test func structuresHaveFormatsOfTheirOwn() throws {
+        let (pairs, checkpoint) = try compress("method: magnitude, pattern: \"2:4\"", blind: true)
+        #expect(pairs.accuracy == nil)
+        #expect(pairs.weights.filter { $0.shape.count == 2 }.allSatisfy { $0.format == "sparse-2:4-f32" })
+        let network = try checkpoint.network()
+        for (name, parameter) in network.parameters where parameter.wrappedValue.rank == 2 {
+            let values = parameter.wrappedValue.floats()
+            for start in stride(from: 0, to: values.count, by: 4) {
+                #expect(values[start..<start + 4].count { $0 != 0 } <= 2, "\(name)")
+            }
+        }
+        let (groups, _) = try compress(
+            "method: snip, sparsity: 0.5, pattern: group, group_size: 4, scope: layer",
+            rest: "  - quantize: { bits: 8 }\n")
+        #expect(groups.weights.filter { $0.shape.count == 2 }.allSatisfy { $0.format.contains("int8") })
+        #expect(groups.totals.bytes * 4 < groups.totals.bytesBefore)
+    }
+
+    /// A compressed network is compressed further, trained on and masked by, and stays as sparse.
+    @Test func whatIsWrittenIsReadBack() throws {
+        let (_, half) = try compress("method: magnitude, sparsity: 0.5, scope: global", to: "half")
+        let (_, most) = try compress(
+            "method: magnitude, sparsity: 0.8, scope: global, recovery: fine-tune", to: "most", from: half)
+        let (early, late) = (try half.network(), try most.network())
+        for (a, b) in zip(early.parameters, late.parameters) where a.parameter.wrappedValue.rank == 2 {
+            let values = zip(a.parameter.wrappedValue.floats(), b.parameter.wrappedValue.floats())
+            #expect(values.allSatisfy { $0 != 0 || $1 == 0 }, "\(a.name): what was removed has returned")
+        }
+        #expect(
+            failure("method: magnitude, sparsity: 0.3, scope: global", from: half)
+                == "r.yaml: stages[0].prune: sparsity: 0.3 is below the \(half.sparsity()) that is already pruned; "
+                + "removed weights do not return")
+        // The masks of one network on another.
+        let (_, masked) = try compress("method: mask, masks: \"\(folder.path)/most\"", to: "masked")
+        #expect(zeros(try masked.network()) == zeros(late))
+        // A second time without change: to the byte.
+        let (_, again) = try compress("method: magnitude, sparsity: 0.8, scope: global", to: "again", from: most)
+        #expect(zeros(try again.network()) == zeros(late))
+    }
+
+    @Test func theSameRecipeGivesTheSameBytes() throws {
+        func bytes(_ name: String) throws -> Data {
+            _ = try compress("method: snip, sparsity: 0.9, recovery: fine-tune", to: name)
+            return try Data(contentsOf: URL(fileURLWithPath: folder.path + "/\(name)/model.safetensors"))
+        }
+        #expect(try bytes("a") == bytes("b"))
+    }
+
+    @Test func convolutionsAreMatrices() throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 28, widthMultiplier: 0.5
+        ).makeNetwork(seed: 3)
+        let path = folder.path + "/resnet.safetensors"
+        try VisionCheckpoint.write(network, file: path)
+        let (report, checkpoint) = try compress(
+            "method: snip, sparsity: 0.9, ignore: [fc]", from: VisionCheckpoint.open(path))
+        let first = try #require(report.weights.first { $0.name == "layer3.0.conv2.weight" })
+        #expect(first.shape == [32, 32, 3, 3] && first.format == "sparse-bitmask-f32")
+        #expect(report.totals.bytes * 3 < report.totals.bytesBefore)
+        #expect(checkpoint.tensors.shape(of: "layer3.0.conv2.weight") == [32, 32, 3, 3])
+        let tensor = try checkpoint.network().parameters.first { $0.name == "fc.weight" }?.parameter.wrappedValue
+        #expect(tensor?.zeroCount == 0)
+    }
+
+    // MARK: What is refused
+
+    @Test func mistakesAreNamed() throws {
+        let dense = try trained()
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, targets: fc4")
+                == "r.yaml: stages[0].prune.targets: \"fc4\" matches no matrix of the model; did you mean \"fc1\"?")
+        #expect(
+            failure("method: magnitude, pattern: \"3:8\"").contains(
+                "fc2.weight: pattern 3:8 needs rows whose length is a multiple of 8, this weight's is 60; "
+                    + "group lengths that divide it: 2, 3, 4, 5, 6, 10, 12, 15, 20, 30"))
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, pattern: group, group_size: 32").contains("fc1.weight: groups of"))
+        #expect(
+            failure("method: snip, sparsity: 0.5", blind: true)
+                == "r.yaml: stages[0].prune: method snip looks at gradients, and needs labelled training images; "
+                + "there are none")
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, recovery: fine-tune", blind: true).contains(
+                "recovery fine-tune trains, and needs labelled"))
+        #expect(failure("method: wanda, sparsity: 0.5").contains("wanda is for language models"))
+        // Masks of another network, and of nothing.
+        let other = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.3).makeNetwork()
+        let path = folder.path + "/other.safetensors"
+        try VisionCheckpoint.write(other, file: path)
+        #expect(
+            failure("method: mask, masks: \"\(path)\"")
+                == "\(path): fc1.weight: has shape [90, 784], expected [60, 784]: the masks are those of another network")
+        try SafetensorsWriter.write([("a", .ones([2]))], to: path)
+        #expect(failure("method: mask, masks: \"\(path)\"").contains("fc1.weight: is missing: the masks are those of"))
+        #expect(failure("method: mask, masks: \"/nowhere\"").contains("/nowhere"))
+        // Numbers that are none.
+        let network = try dense.network()
+        network.parameters[0].parameter.update { $0[5] = .nan }
+        try VisionCheckpoint.write(network, file: path)
+        #expect(failure("method: magnitude, sparsity: 0.5", from: try .open(path)).contains("fc1.weight"))
+        network.parameters[0].parameter.update { $0[5] = 3e38 }
+        try VisionCheckpoint.write(network, file: path)
+        let message = failure("method: snip, sparsity: 0.5", from: try .open(path))
+        #expect(message.contains("weight (gradient)") || message.contains("snip"), "\(message)")
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"), "a failure leaves nothing")
+    }
+
+    @Test func languageModelsHaveNoSchedules() throws {
+        let checkpoint = try TinyCheckpoint.make(in: folder)
+        #expect { _ = try Compressor(checkpoint, recipe: recipe("method: snip, sparsity: 0.5")) } throws: {
+            "\($0)".contains("stages[0].prune.method: snip is for vision networks")
+        }
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("method: magnitude, sparsity: 0.5, recovery: fine-tune"))
+        } throws: { "\($0)".contains("stages[0].prune.recovery: a recovery is for vision networks") }
+    }
+}
+
+extension VisionCheckpoint {
+    /// The fraction of weights that are zero.
+    fileprivate func sparsity() throws -> Double {
+        let all = try network().parameters.map(\.parameter.wrappedValue).filter { $0.rank >= 2 }
+        return Double(all.reduce(0) { $0 + $1.zeroCount }) / Double(all.reduce(0) { $0 + $1.count })
+    }
+}
