@@ -2,6 +2,7 @@ import ArgumentParser
 import CoppiceCompression
 import CoppiceModels
 import CoppiceTensors
+import Foundation
 
 /// `coppice compress`: makes a model smaller by a recipe.
 struct Compress: ParsableCommand {
@@ -28,6 +29,11 @@ struct Compress: ParsableCommand {
         help: ArgumentHelp(
             "Images of a vision network: what methods learn from and accuracy is measured on.", valueName: "folder"))
     var data: String?
+    @Option(
+        help: ArgumentHelp(
+            "The sparsity of the recipe's prune stages; several, such as 0.5,0.8,0.9, to compare what they cost.",
+            valueName: "s,…"))
+    var sparsity: String?
     @Flag(help: "Do not measure perplexity.")
     var skipEvaluation = false
     @OptionGroup var common: CommonOptions
@@ -36,8 +42,31 @@ struct Compress: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let recipe = try Recipe.load(recipe)
-        let result = try compression(recipe).run(output, common.progress)
+        let sparsities = try sparsity.map(Self.sparsities) ?? []
+        // The sparsest first: what does not fit is found before anything is written.
+        let recipes = try sparsities.map { try recipe.withSparsity($0) }
+        let compression = try compression(recipes.last ?? recipe)
+        if recipes.count > 1 {
+            let sweep = SparsityComparison(compression, recipes: Array(zip(sparsities, recipes)))
+            let (frontier, results) = try sweep.run(output, model: model.displayName, common.progress)
+            let json = sweep.json(frontier, output: output)
+            try common.json ? Output.json(json) : Output.line(sweep.text(frontier, results, output: output))
+            return
+        }
+        let result = try compression.run(output, earlier: nil, common.progress)
         if common.json { try Output.json(result.json) } else { try Output.line(result.text) }
+    }
+
+    /// Reads `0.5,0.8,0.9`; ascending, without repetitions.
+    static func sparsities(_ text: String) throws -> [Double] {
+        let numbers = try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let number = Double(part.trimmingCharacters(in: .whitespaces)), number >= 0, number < 1 else {
+                throw CoppiceError(
+                    .usage, field: "--sparsity", "expected numbers from 0 to below 1, found \"\(part.prefix(20))\"")
+            }
+            return number
+        }
+        return Set(numbers).sorted()
     }
 
     /// The model and what its compression looks at.

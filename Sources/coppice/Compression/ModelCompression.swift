@@ -4,8 +4,17 @@ import OrderedCollections
 
 /// A compression that is ready to run, of a model of any kind.
 protocol ModelCompression {
+    var recipe: Recipe { get }
+
+    /// The same by another recipe.
+    func replacing(_ recipe: Recipe) throws -> any ModelCompression
+
     /// Compresses into a folder and measures.
-    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult
+    ///
+    /// - Parameter earlier: a result of the same model, whose measure before compression counts.
+    func run(
+        _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
+    ) throws -> CompressionResult
 }
 
 /// What a compression gave.
@@ -76,7 +85,7 @@ struct CompressionResult {
 /// A language model with the texts that its compression looks at and is measured on.
 struct LanguageModelCompression: ModelCompression {
     private let checkpoint: Checkpoint
-    private let compressor: Compressor
+    private var compressor: Compressor
     private let tokens: CalibrationTokens?
     private let text: String?
     private let measures: Bool
@@ -95,30 +104,57 @@ struct LanguageModelCompression: ModelCompression {
             try checkpoint.tokenizer().encode(TextFile.read(file), addingSpecialTokens: false), source: file)
     }
 
-    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult {
+    var recipe: Recipe { compressor.recipe }
+
+    func replacing(_ recipe: Recipe) throws -> any ModelCompression {
+        var other = self
+        other.compressor = try Compressor(checkpoint, recipe: recipe)
+        return other
+    }
+
+    func run(
+        _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
+    ) throws -> CompressionResult {
         let report = try compressor.run(output: output, calibration: tokens, progress: progress)
-        var result = CompressionResult(output: output, recipe: compressor.recipe, report: report)
+        var result = CompressionResult(output: output, recipe: recipe, report: report)
         guard measures else { return result }
-        let before = try Evaluate.measure(path: checkpoint.path, text: text, progress: progress).result
-        let after = try Evaluate.measure(path: output, text: text, progress: progress).result
-        result.measure = .perplexity(before: before.perplexity, after: after.perplexity)
+        let before: Double
+        if case .perplexity(let known, _) = earlier?.measure {
+            before = known
+        } else {
+            before = try Evaluate.measure(path: checkpoint.path, text: text, progress: progress).result.perplexity
+        }
+        let after = try Evaluate.measure(path: output, text: text, progress: progress).result.perplexity
+        result.measure = .perplexity(before: before, after: after)
         return result
     }
 }
 
 /// A vision network with the images that its compression looks at and is measured on.
 struct VisionCompression: ModelCompression {
-    private let compressor: VisionCompressor
+    private let checkpoint: VisionCheckpoint
+    private var compressor: VisionCompressor
     private let images: CompressionImages?
 
     init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, folder: String?) throws {
+        self.checkpoint = checkpoint
         compressor = try VisionCompressor(checkpoint, recipe: recipe)
         images = try folder.map { try CompressionImages(folder: $0, for: checkpoint, seed: recipe.seed) }
     }
 
-    func run(_ output: String, _ progress: any ProgressReporter) throws -> CompressionResult {
+    var recipe: Recipe { compressor.recipe }
+
+    func replacing(_ recipe: Recipe) throws -> any ModelCompression {
+        var other = self
+        other.compressor = try VisionCompressor(checkpoint, recipe: recipe)
+        return other
+    }
+
+    func run(
+        _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
+    ) throws -> CompressionResult {
         let report = try compressor.run(output: output, images: images, progress: progress)
-        var result = CompressionResult(output: output, recipe: compressor.recipe, report: report)
+        var result = CompressionResult(output: output, recipe: recipe, report: report)
         result.isVision = true
         result.measure = report.accuracy.map { .accuracy($0) }
         return result

@@ -1,0 +1,80 @@
+import CoppiceCompression
+import CoppiceEvidence
+import CoppiceModels
+import OrderedCollections
+
+/// One model compressed to several sparsities: a folder for each, and `pareto.html`, `pareto.svg` and `pareto.json` beside
+/// them.
+struct SparsityComparison {
+    private let compression: any ModelCompression
+    private let recipes: [(sparsity: Double, recipe: Recipe)]
+
+    init(_ compression: any ModelCompression, recipes: [(sparsity: Double, recipe: Recipe)]) {
+        self.compression = compression
+        self.recipes = recipes
+    }
+
+    /// Compresses to every sparsity. The folder appears when all are there.
+    func run(
+        _ output: String, model: String, _ progress: any ProgressReporter
+    ) throws -> (frontier: CompressionFrontier, results: [CompressionResult]) {
+        let folder = try OutputFolder(at: output)
+        defer { folder.discard() }
+        var results: [CompressionResult] = []
+        for (sparsity, recipe) in recipes {
+            let name = "sparsity-\(sparsity)"
+            progress.report("sparsity \(sparsity)")
+            var result = try compression.replacing(recipe)
+                .run(folder.path(for: name), earlier: results.last, progress)
+            result.output = output + "/" + name
+            results.append(result)
+        }
+        let frontier = frontier(results, title: "\(model) by \(compression.recipe.name ?? compression.recipe.source)")
+        let json = JSON.object(frontier.json).serialized(pretty: true) + "\n"
+        for (name, text) in [
+            ("pareto.html", frontier.html), ("pareto.svg", frontier.figure.svgDocument), ("pareto.json", json),
+        ] { try AtomicFile.write(text, to: folder.path(for: name)) }
+        try folder.commit()
+        return (frontier, results)
+    }
+
+    private func frontier(_ results: [CompressionResult], title: String) -> CompressionFrontier {
+        var dense = CompressionFrontier.Point(asked: nil, sparsity: 0, bytes: 0, quality: nil, path: "")
+        var measure = CompressionFrontier.Measure.perplexity
+        var place = "nothing"
+        var points: [CompressionFrontier.Point] = []
+        for (result, (sparsity, _)) in zip(results, recipes) {
+            var point = CompressionFrontier.Point(
+                asked: sparsity, sparsity: result.report.totals.sparsity, bytes: result.report.totals.bytes,
+                quality: nil, path: result.output)
+            dense.bytes = result.report.totals.bytesBefore
+            if result.isVision { measure = .accuracy }
+            switch result.measure {
+            case .perplexity(let before, let after):
+                (dense.quality, point.quality) = (before, after)
+                place = "a text"
+            case .accuracy(let accuracy):
+                (dense.quality, point.quality) = (accuracy.before, accuracy.after)
+                place = "\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of)"
+            case nil: break
+            }
+            points.append(point)
+        }
+        return CompressionFrontier(title: title, measure: measure, measuredOn: place, dense: dense, points: points)
+    }
+
+    /// Stable keys.
+    func json(_ frontier: CompressionFrontier, output: String) -> JSON {
+        let head: OrderedDictionary<String, JSON> = [
+            "output": .string(output), "recipe": .string(compression.recipe.source),
+            "figure": .string(output + "/pareto.svg"),
+        ]
+        return .object(head.merging(frontier.json) { $1 })
+    }
+
+    /// The table for people, and where the figure is.
+    func text(_ frontier: CompressionFrontier, _ results: [CompressionResult], output: String) -> String {
+        let warnings = results.flatMap { result in result.report.warnings.map { "warning: \(result.output): \($0)" } }
+        return ([frontier.text] + warnings + ["\(output)/pareto.html"]).joined(separator: "\n")
+    }
+}
