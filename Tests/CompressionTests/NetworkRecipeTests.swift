@@ -34,7 +34,8 @@ import Testing
         #expect(words.network.schedule == .gradual(begin: 0, end: 3, every: 20))
         #expect(words.network.recovery == .distill(temperature: 4, teacherShare: 0.9))
         #expect(words.needOfImages == "schedule gradual trains")
-        let levels = try stage("method: magnitude, sparsity: 0.5, schedule: { kind: iterative, levels: 3, rewind: none }")
+        let levels = try stage(
+            "method: magnitude, sparsity: 0.5, schedule: { kind: iterative, levels: 3, rewind: none }")
         #expect(levels.network.schedule == .iterative(levels: 3, rewind: nil))
     }
 
@@ -60,7 +61,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("method: magnitude, sparsity: 1", "stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found 1"),
+        (
+            "method: magnitude, sparsity: 1",
+            "stages[0].prune.sparsity: expected a number from 0.0 to below 1.0, found 1"
+        ),
         ("method: magnitude, sparsity: -0.1", "expected a number from 0.0 to below 1.0, found -0.1"),
         ("method: snip, sparsity: 0.5, gradients: 3", "gradients: is an option of method obd, woodfisher and m-fac"),
         ("method: obd, sparsity: 0.5, block_size: 3", "block_size: is an option of method woodfisher"),

@@ -194,7 +194,8 @@ import Testing
                 "fc2.weight: pattern 3:8 needs rows whose length is a multiple of 8, this weight's is 60; "
                     + "group lengths that divide it: 2, 3, 4, 5, 6, 10, 12, 15, 20, 30"))
         #expect(
-            failure("method: magnitude, sparsity: 0.5, pattern: group, group_size: 32").contains("fc1.weight: groups of"))
+            failure("method: magnitude, sparsity: 0.5, pattern: group, group_size: 32").contains(
+                "fc1.weight: groups of"))
         #expect(
             failure("method: snip, sparsity: 0.5", blind: true)
                 == "r.yaml: stages[0].prune: method snip looks at gradients, and needs labelled training images; "
@@ -209,7 +210,8 @@ import Testing
         try VisionCheckpoint.write(other, file: path)
         #expect(
             failure("method: mask, masks: \"\(path)\"")
-                == "\(path): fc1.weight: has shape [90, 784], expected [60, 784]: the masks are those of another network")
+                == "\(path): fc1.weight: has shape [90, 784], expected [60, 784]: the masks are those of another network"
+        )
         try SafetensorsWriter.write([("a", .ones([2]))], to: path)
         #expect(failure("method: mask, masks: \"\(path)\"").contains("fc1.weight: is missing: the masks are those of"))
         #expect(failure("method: mask, masks: \"/nowhere\"").contains("/nowhere"))

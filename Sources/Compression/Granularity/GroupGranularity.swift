@@ -32,7 +32,8 @@ public struct GroupGranularity: Granularity {
         throw CoppiceError(
             .badData, field: weight.name,
             "groups of \(groupLength) need rows whose length is a multiple of it, this weight's is \(weight.columns); "
-                + (fitting.isEmpty ? "no length from 4 to 64 divides it" : "\(fitting.joined(separator: ", ")) would do")
+                + (fitting.isEmpty
+                    ? "no length from 4 to 64 divides it" : "\(fitting.joined(separator: ", ")) would do")
                 + "; exclude the weight or choose another pattern")
     }
 

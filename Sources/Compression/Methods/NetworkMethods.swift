@@ -3,7 +3,8 @@ extension Methods {
     static let networks: [MethodDescription] = [
         MethodDescription(
             name: "snip", kind: .criterion,
-            summary: "Removes the weights whose going changes the loss least, to first order: |w g|, g the mean gradient.",
+            summary:
+                "Removes the weights whose going changes the loss least, to first order: |w g|, g the mean gradient.",
             recipeKey: "prune.method: snip",
             example: "stages: [{prune: {method: snip, sparsity: 0.9, recovery: fine-tune}}]",
             paper: "Lee et al. 2019, arXiv:1810.02340", evidence: nil),

@@ -79,8 +79,8 @@ extension PruneStage {
     /// - Parameter inputShape: of one example.
     func networkCriterion(seed: UInt64, inputShape: [Int]) -> (any NetworkCriterion)? {
         switch method {
-        case .magnitude: .magnitude
-        case .random: .random(seed: seed)
+        case .magnitude: EachMatrix.magnitude
+        case .random: EachMatrix.random(seed: seed)
         case .snip: GradientWeightCriterion()
         case .grasp: GradientFlowCriterion(temperature: network.temperature)
         case .synflow: SynapticFlowCriterion(inputShape: inputShape)

@@ -40,7 +40,9 @@ extension Recipe {
         _ fields: [String: RecipeNode], method: PruneStage.Method, pattern: PruneStage.Pattern, epochs: Double
     ) throws -> NetworkPruning {
         var options = NetworkPruning()
-        try refuse(fields, ["gradients", "gradient_batch", "dampening"], unless: method.isOfCurvature, "obd, woodfisher and m-fac")
+        try refuse(
+            fields, ["gradients", "gradient_batch", "dampening"], unless: method.isOfCurvature,
+            "obd, woodfisher and m-fac")
         try refuse(fields, ["block_size"], unless: method == .woodfisher, "woodfisher")
         try refuse(fields, ["temperature"], unless: method == .grasp, "grasp")
         try refuse(fields, ["masks"], unless: method == .mask, "mask")
@@ -52,6 +54,11 @@ extension Recipe {
         options.masks = try fields["masks"]?.string("the path of a pruned network")
         options.schedule = try schedule(fields["schedule"], method, epochs: epochs)
         if let field = fields["recovery"] { options.recovery = try recovery(field) }
+        if fields["schedule"] == nil {
+            // A pattern is reached in one round; the surgeon lives on several (Frantar et al. 2021).
+            if case .semiStructured = pattern { options.schedule = .oneShot(rounds: 1) }
+            if options.recovery == .surgeon { options.schedule = .oneShot(rounds: 8) }
+        }
         try check(options, fields, method, pattern)
         return options
     }

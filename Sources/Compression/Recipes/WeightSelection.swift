@@ -30,7 +30,8 @@ public struct WeightSelection: Sendable, Hashable {
     /// - Throws: `.badData` for a pattern that matches nothing (a misspelt name would silently compress nothing), or
     ///   when nothing is selected.
     public func select(
-        from matrices: [String], isStandard: (_ name: String) -> Bool = isBlockProjection, field: String,
+        from matrices: [String], isStandard: (_ name: String) -> Bool = WeightSelection.isBlockProjection,
+        field: String,
         source: String?
     ) throws -> [String] {
         for (key, patterns) in [("targets", targets ?? []), ("ignore", ignore)] {

@@ -2,6 +2,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import Foundation
 
 /// One `prune` stage on its way through a network in memory: schedule, criterion and recovery.
 struct NetworkStageRun {
@@ -188,8 +189,7 @@ struct NetworkStageRun {
         all += hooks
         all.append(MaskedTraining(whole))
         try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
-            let text = Int((loss * 10_000).rounded())
-            progress.advance(to: step + 1 - steps.lowerBound, note: "loss \(Double(text) / 10_000)")
+            progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
         }
         progress.end("")
     }

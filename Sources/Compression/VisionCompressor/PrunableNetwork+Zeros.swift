@@ -35,7 +35,8 @@ extension PrunableNetwork {
         let lookup: (String) throws -> Tensor?
         if VisionCheckpoint.isVisionNetwork(path) {
             let other = try VisionCheckpoint.open(path)
-            let stored = Dictionary(uniqueKeysWithValues: try other.tensorNames().parameters.map { ($0.name, $0.stored) })
+            let stored = Dictionary(
+                uniqueKeysWithValues: try other.tensorNames().parameters.map { ($0.name, $0.stored) })
             lookup = { try stored[$0].map(other.tensors.tensor) }
         } else {
             let tensors = try VisionTensors(SafetensorsFile(path: path))

@@ -121,7 +121,8 @@ public struct VisionCompressor {
             } catch var error as CoppiceError {
                 if error.source == nil {
                     error.source = recipe.source
-                    error.field = (["stages[\(index)].prune"] + (error.field.map { [$0] } ?? [])).joined(separator: ": ")
+                    error.field = (["stages[\(index)].prune"] + (error.field.map { [$0] } ?? [])).joined(
+                        separator: ": ")
                 }
                 throw error
             }

@@ -128,7 +128,7 @@ public struct ModelInventory: Sendable {
 
     /// A summary and a table, one tensor a line, for people. The share of zeros of each weight is drawn as a bar.
     public var text: String {
-        let head: [(String, InventoryTable.Alignment)] = [
+        let head: [(title: String, alignment: InventoryTable.Alignment)] = [
             ("tensor", .left), ("shape", .left), ("format", .left), ("bytes", .right), ("bits/weight", .right),
             ("zeros", .right), ("", .left), ("kernel", .left),
         ]

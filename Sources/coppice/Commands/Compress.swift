@@ -45,7 +45,7 @@ struct Compress: ParsableCommand {
         let sparsities = try sparsity.map(Self.sparsities) ?? []
         // The sparsest first: what does not fit is found before anything is written.
         let recipes = try sparsities.map { try recipe.withSparsity($0) }
-        let compression = try compression(recipes.last ?? recipe)
+        let compression = try makeCompression(recipes.last ?? recipe)
         if recipes.count > 1 {
             let sweep = SparsityComparison(compression, recipes: Array(zip(sparsities, recipes)))
             let (frontier, results) = try sweep.run(output, model: model.displayName, common.progress)
@@ -70,7 +70,7 @@ struct Compress: ParsableCommand {
     }
 
     /// The model and what its compression looks at.
-    private func compression(_ recipe: Recipe) throws -> any ModelCompression {
+    private func makeCompression(_ recipe: Recipe) throws -> any ModelCompression {
         switch try AnyCheckpoint.open(model.path) {
         case .languageModel(let checkpoint):
             if data != nil { throw CoppiceError(.usage, field: "--data", "is for vision networks, this is none") }

@@ -7,9 +7,9 @@ import OrderedCollections
 /// them.
 struct SparsityComparison {
     private let compression: any ModelCompression
-    private let recipes: [(sparsity: Double, recipe: Recipe)]
+    private let recipes: [(Double, Recipe)]
 
-    init(_ compression: any ModelCompression, recipes: [(sparsity: Double, recipe: Recipe)]) {
+    init(_ compression: any ModelCompression, recipes: [(Double, Recipe)]) {
         self.compression = compression
         self.recipes = recipes
     }

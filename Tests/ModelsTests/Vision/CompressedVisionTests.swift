@@ -70,14 +70,16 @@ import Testing
         #expect(json["totals"]?["bytes"]?.intValue == inventory.total.byteCount)
         let lines = inventory.text.split(separator: "\n")
         #expect(lines[0].hasPrefix("lenet-5 × 0.5, "))
-        #expect(lines.contains { $0.hasPrefix("fc1.weight ") && $0.hasSuffix("75.0 %  ███████▌··") }, "\(inventory.text)")
+        #expect(
+            lines.contains { $0.hasPrefix("fc1.weight ") && $0.hasSuffix("75.0 %  ███████▌··") }, "\(inventory.text)")
         #expect(!inventory.text.contains("kernel"))
     }
 
     @Test func kindsOfModelsAreTold() throws {
         let scratch = try ScratchFolder()
         let network = try VisionArchitecture(named: "resnet8", widthMultiplier: 0.25).makeNetwork()
-        let tensors = network.parameters.map { (name: $0.name, tensor: $0.parameter.wrappedValue.detached()) }
+        let tensors =
+            network.parameters.map { (name: $0.name, tensor: $0.parameter.wrappedValue.detached()) }
             + network.stateTensors.map { (name: $0.name, tensor: $0.state.wrappedValue) }
         try SafetensorsWriter.write(tensors, to: scratch["bare.safetensors"])
         guard case .vision(let bare) = try AnyCheckpoint.open(scratch["bare.safetensors"]) else {

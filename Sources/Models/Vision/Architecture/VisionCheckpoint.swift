@@ -126,8 +126,9 @@ public struct VisionCheckpoint: Sendable {
 
     /// Names of the parameters, then of the running statistics, in the network's order, with those that the file has
     /// for them. What the file lacks (counts of batches) is left out.
-    public func tensorNames() throws -> (parameters: [(name: String, stored: String)], state: [(name: String, stored: String)])
-    {
+    public func tensorNames() throws -> (
+        parameters: [(name: String, stored: String)], state: [(name: String, stored: String)]
+    ) {
         let network = architecture.makeUnloadedNetwork()
         let names = try TensorShapes(tensors).renamed(type(of: architecture.configuration).canonicalNames)
         func stored(_ own: [String]) -> [(name: String, stored: String)] {

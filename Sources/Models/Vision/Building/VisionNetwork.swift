@@ -24,7 +24,9 @@ extension VisionNetwork {
     /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
     public func load(_ file: SafetensorsFile) throws { try load(VisionTensors(file)) }
 
-    /// Loads the tensors of a checkpoint, as ``load(_:)-(SafetensorsFile)`` does.
+    /// Loads the tensors of a checkpoint of this architecture, as those of a file.
+    ///
+    /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
     public func load(_ tensors: VisionTensors) throws {
         let names = try TensorShapes(tensors).renamed(Configuration.canonicalNames)
         try names.check(self, named: configuration.name)
