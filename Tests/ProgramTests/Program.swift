@@ -42,6 +42,10 @@ struct Program {
     }
 
     static func run(_ arguments: String..., environment: [String: String] = [:]) throws -> Run {
+        try run(arguments: arguments, environment: environment)
+    }
+
+    static func run(arguments: [String], environment: [String: String] = [:]) throws -> Run {
         let folder = TemporaryFolder()
         FileManager.default.createFile(atPath: folder.path + "/out", contents: nil)
         FileManager.default.createFile(atPath: folder.path + "/err", contents: nil)

@@ -1,0 +1,187 @@
+import CoppiceModels
+import CoppiceTraining
+import Foundation
+import Testing
+
+/// Commands on vision networks: inspect, compress, evaluate, train.
+@Suite(.serialized) struct VisionCommandTests {
+    private let folder = TemporaryFolder()
+    /// Images and a network that was trained on them a little, made once.
+    private static let stock = Stock()
+
+    private func compress(_ recipe: String, model: String? = nil, _ more: [String] = []) throws -> JSON {
+        let arguments = [
+            "compress", model ?? Self.stock.model, "--recipe", recipe, "--output", folder.path + "/small", "--json",
+        ]
+        let run = try Program.run(arguments: arguments + more)
+        #expect(run.status == 0, "\(run.errors)")
+        return try run.json()
+    }
+
+    private func shipped(_ name: String) -> String { Program.root.path + "/Recipes/\(name).yaml" }
+
+    private func accuracy(_ model: String) throws -> Double {
+        let run = try Program.run("evaluate", model, "--images", Self.stock.images, "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        return try #require(try run.json()["accuracy"]?.doubleValue)
+    }
+
+    @Test func inspectShowsLayers() throws {
+        let json = try Program.run("inspect", Self.stock.model, "--json").json()
+        #expect(json["config"]?["architecture"]?.stringValue == "lenet-300-100")
+        let tensors = try #require(json["tensors"]?.arrayValue)
+        #expect(tensors.count == 6)
+        for key in ["name", "shape", "format", "bytes", "bits_per_weight", "sparsity"] {
+            #expect(tensors.allSatisfy { $0[key] != nil }, "\(key)")
+        }
+        #expect(json["totals"]?["parameters"]?.intValue == 266_610)
+        // A bare file, without any configuration beside it.
+        let bare = folder.path + "/bare.safetensors"
+        try FileManager.default.copyItem(atPath: Self.stock.model + "/model.safetensors", toPath: bare)
+        let text = try Program.run("inspect", bare)
+        #expect(text.status == 0 && text.output.hasPrefix("lenet-300-100, 266,610 parameters"), "\(text.errors)")
+        #expect(text.output.contains("··········"))
+    }
+
+    /// The recipes for common wishes, on a network that fits them.
+    @Test(arguments: [
+        ("vision-half", 0.5, 0.5), ("vision-surgeon-70", 0.7, 0.4), ("vision-90-finetune", 0.88, 0.2),
+        ("vision-90-distill", 0.88, 0.2), ("vision-ticket", 0.86, 0.2), ("synflow-90-int8", 0.88, 0.12),
+    ])
+    func shippedRecipesKeepTheirPromise(recipe: String, sparsity: Double, share: Double) throws {
+        let json = try compress(shipped(recipe), ["--data", Self.stock.images])
+        let before = try #require(json["bytes_before"]?.intValue), after = try #require(json["bytes_after"]?.intValue)
+        #expect(Double(after) <= share * Double(before), "\(after) of \(before)")
+        #expect(try #require(json["sparsity"]?.doubleValue) >= sparsity)
+        // Read back, the network is as good as was said.
+        let said = try #require(json["accuracy_after"]?.doubleValue)
+        #expect(abs(try accuracy(folder.path + "/small") - said) < 1e-9)
+        let first = try #require(json["accuracy_before"]?.doubleValue)
+        #expect(abs(try accuracy(Self.stock.model) - first) < 1e-9)
+        if recipe != "synflow-90-int8" { #expect(said > first - 0.1, "\(first) became \(said)") }
+        let inspected = try Program.run("inspect", folder.path + "/small", "--json").json()
+        #expect(inspected["totals"]?["bytes"]?.intValue == after)
+        for file in ["recipe.yaml", "report.json", "config.json"] {
+            #expect(FileManager.default.fileExists(atPath: folder.path + "/small/" + file), "\(file)")
+        }
+    }
+
+    @Test func aResNetKeepsTwoOfFour() throws {
+        let path = folder.path + "/resnet.safetensors"
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 28, widthMultiplier: 0.5
+        ).makeNetwork(seed: 1)
+        try VisionCheckpoint.write(network, file: path)
+        let json = try compress(shipped("resnet-2of4"), model: path, ["--data", Self.stock.images])
+        #expect(json["accuracy_after"]?.doubleValue ?? 0 > json["accuracy_before"]?.doubleValue ?? 1)
+        let inspected = try Program.run("inspect", folder.path + "/small", "--json").json()
+        let formats = (inspected["tensors"]?.arrayValue ?? []).compactMap { $0["format"]?.stringValue }
+        #expect(formats.filter { $0 == "sparse-2:4-f32" }.count == 6)
+    }
+
+    @Test func trainingGoesOnSparsely() throws {
+        _ = try compress(shipped("vision-half"))
+        let recipe = try folder.file(
+            "train.yaml",
+            """
+            model: { architecture: lenet-300-100, weights: \(folder.path)/small }
+            images: { directory: \(Self.stock.images), validation: 0.1 }
+            optimizer: { learning_rate: 0.02 }
+            training: { epochs: 1, batch_size: 50 }
+            """)
+        let run = try Program.run("train", recipe, "--output", folder.path + "/trained", "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let inspected = try Program.run("inspect", folder.path + "/trained", "--json").json()
+        #expect(try #require(inspected["totals"]?["sparsity"]?.doubleValue) > 0.5)
+        let formats = (inspected["tensors"]?.arrayValue ?? []).compactMap { $0["format"]?.stringValue }
+        #expect(formats.filter { $0 == "sparse-bitmask-f32" }.count == 3, "\(formats)")
+    }
+
+    @Test func severalSparsitiesAreCompared() throws {
+        let json = try compress(
+            shipped("vision-half"), ["--data", Self.stock.images, "--sparsity", "0.9,0.5,0.99"])
+        let points = try #require(json["points"]?.arrayValue)
+        #expect(points.compactMap { $0["asked"]?.doubleValue } == [0.5, 0.9, 0.99])
+        let bytes = points.compactMap { $0["bytes"]?.intValue }
+        #expect(bytes.count == 3 && bytes == bytes.sorted(by: >) && bytes[0] < json["dense"]?["bytes"]?.intValue ?? 0)
+        #expect(json["measure"]?.stringValue == "accuracy")
+        let smallest = try #require(points.last)
+        #expect(smallest["pareto"] == .bool(true), "nothing is smaller")
+        let path = try #require(smallest["model"]?.stringValue)
+        #expect(path == folder.path + "/small/sparsity-0.99")
+        #expect(abs(try accuracy(path) - (smallest["accuracy"]?.doubleValue ?? -1)) < 1e-9)
+        for file in ["pareto.html", "pareto.svg", "pareto.json"] {
+            let text = try String(contentsOfFile: folder.path + "/small/" + file, encoding: .utf8)
+            #expect(text.contains(file == "pareto.json" ? "\"points\"" : "<svg"), "\(file)")
+        }
+        // A language model by the same command.
+        let recipe = try folder.file("lm.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.5 } }]\n")
+        let table = try Program.run(
+            "compress", "tales", "--recipe", recipe, "--output", folder.path + "/tales", "--sparsity", "0.2,0.4")
+        #expect(table.status == 0, "\(table.errors)")
+        let lines = table.output.split(separator: "\n").map(String.init)
+        #expect(lines[0].contains("perplexity") && lines[1].contains("dense"))
+        #expect(lines.count == 5 && lines[4].hasSuffix("pareto.html"), "\(table.output)")
+    }
+
+    @Test func mistakesAreNamed() throws {
+        func fails(_ status: Int32, _ text: String, _ stage: String, _ more: [String] = []) throws {
+            let recipe = try folder.file("bad.yaml", "stages:\n  - prune: { \(stage) }\n")
+            let output = folder.path + "/small"
+            try Program.expectFailure(
+                status, text, ["compress", Self.stock.model, "--recipe", recipe, "--output", output] + more)
+            #expect(!FileManager.default.fileExists(atPath: output))
+        }
+        let half = "method: magnitude, sparsity: 0.5"
+        try fails(65, "from 0.0 to below 1.0, found 1.5", "method: magnitude, sparsity: 1.5")
+        try fails(65, "did you mean \"fc1\"?", "\(half), targets: fd1")
+        try fails(64, "needs labelled training images", "method: snip, sparsity: 0.5")
+        try fails(
+            65, "ends at epoch 1.0, before it starts at epoch 2.0",
+            "\(half), schedule: { kind: gradual, begin: 2, end: 1 }")
+        try fails(64, "--calibration", half, ["--calibration", "x"])
+        try fails(66, "/nowhere", half, ["--data", "/nowhere"])
+        try fails(64, "found \"1\"", half, ["--sparsity", "0.5,1"])
+        try fails(64, "fix it", "method: magnitude, pattern: \"2:4\"", ["--sparsity", "0.5,0.6"])
+        try fails(64, "--sparsity: expected numbers from 0", half, ["--sparsity", "half"])
+        try Program.expectFailure(64, "expected --images", ["evaluate", Self.stock.model])
+    }
+}
+
+/// Drawn figures as IDX files, and a network that was trained on them.
+private final class Stock: @unchecked Sendable {
+    private let folder = TemporaryFolder()
+    var images: String { folder.path + "/images" }
+    let model: String
+
+    init() {
+        model = folder.path + "/model"
+        do { try make() } catch { Issue.record("no stock: \(error)") }
+    }
+
+    private func make() throws {
+        try FileManager.default.createDirectory(atPath: images, withIntermediateDirectories: true)
+        let training = ImageDataSet.shapes(600, size: 28, seed: 1)
+        for (prefix, set) in [("train", training), ("t10k", .shapes(200, size: 28, seed: 2))] {
+            try write(
+                "\(prefix)-images-idx3-ubyte", [set.count, 28, 28], set.pixels.withElements(UInt8.self) { Array($0) })
+            try write("\(prefix)-labels-idx1-ubyte", [set.count], set.labels.map { UInt8($0) })
+        }
+        let recipe = try folder.file(
+            "train.yaml",
+            """
+            seed: 1
+            model: { architecture: lenet-300-100 }
+            images: { directory: \(images), validation: 0 }
+            optimizer: { learning_rate: 0.05 }
+            training: { epochs: 6, batch_size: 30 }
+            """)
+        let run = try Program.run("train", recipe, "--output", model, "--json")
+        #expect(run.status == 0, "\(run.errors)")
+    }
+
+    private func write(_ name: String, _ shape: [Int], _ bytes: [UInt8]) throws {
+        let extents = shape.flatMap { extent in (0..<4).map { UInt8(extent >> (24 - 8 * $0) & 255) } }
+        try Data([0, 0, 8, UInt8(shape.count)] + extents + bytes).write(to: URL(fileURLWithPath: images + "/" + name))
+    }
+}
