@@ -390,7 +390,7 @@ private func failure(_ yaml: String) -> String {
         ("name: x", "r.yaml: line 1: the key \"stages\" is missing, expected a list of prune and quantize stages"),
         (
             "[1, 2]",
-            "r.yaml: line 1: expected a mapping with the keys name, seed, calibration, prefer, stages, found a list"
+            "r.yaml: line 1: expected a mapping with the keys name, seed, calibration, training, prefer, stages, found a list"
         ),
         ("", "r.yaml: is empty, expected a recipe with \"stages\""),
         ("# nothing\n", "r.yaml: is empty, expected a recipe with \"stages\""),

@@ -146,9 +146,10 @@ import Testing
             let values = zip(a.parameter.wrappedValue.floats(), b.parameter.wrappedValue.floats())
             #expect(values.allSatisfy { $0 != 0 || $1 == 0 }, "\(a.name): what was removed has returned")
         }
+        let present = try half.sparsity()
         #expect(
             failure("method: magnitude, sparsity: 0.3, scope: global", from: half)
-                == "r.yaml: stages[0].prune: sparsity: 0.3 is below the \(half.sparsity()) that is already pruned; "
+                == "r.yaml: stages[0].prune: sparsity: 0.3 is below the \(present) that is already pruned; "
                 + "removed weights do not return")
         // The masks of one network on another.
         let (_, masked) = try compress("method: mask, masks: \"\(folder.path)/most\"", to: "masked")
@@ -220,10 +221,11 @@ import Testing
         network.parameters[0].parameter.update { $0[5] = .nan }
         try VisionCheckpoint.write(network, file: path)
         #expect(failure("method: magnitude, sparsity: 0.5", from: try .open(path)).contains("fc1.weight"))
-        network.parameters[0].parameter.update { $0[5] = 3e38 }
+        // Finite weights whose loss is not.
+        network.parameters[0].parameter.update { $0.update(repeating: 3e38) }
         try VisionCheckpoint.write(network, file: path)
         let message = failure("method: snip, sparsity: 0.5", from: try .open(path))
-        #expect(message.contains("weight (gradient)") || message.contains("snip"), "\(message)")
+        #expect(message.contains("weight (gradient)"), "\(message)")
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"), "a failure leaves nothing")
     }
 
