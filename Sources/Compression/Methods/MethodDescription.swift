@@ -220,7 +220,7 @@ public enum Methods {
         MethodDescription(
             name: "sparse pre-training", kind: .analysis,
             summary: "Prunes a language model by magnitude while `coppice train` trains it, between a quarter and three "
-                + "quarters of the compute: as good as a dense model of its average size. The training recipe's "
+                + "quarters of the compute: by the paper as good as a dense model of its average size. The recipe's "
                 + "prune.final_sparsity, prune.window and prune.ramp.",
             recipeKey: nil, example: nil,
             paper: "The Journey Matters: Average Parameter Count over Pre-training Unifies Sparse and Dense Scaling "

@@ -4,7 +4,7 @@ import CoppiceTensors
 import CoppiceTraining
 
 /// Prunes a network by magnitude while it is trained from scratch, on a schedule of compute: the result is sparse and
-/// about as good as a dense network of its *average* size, for the same compute.
+/// by the paper as good as a dense network of its *average* size, for the same compute.
 ///
 /// ```swift
 /// let schedule = try ComputePhaseSchedule(denseSteps: 10_000, finalSparsity: 0.6)
