@@ -55,6 +55,7 @@ struct Precrop: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let (architecture, checkpoint) = try model.open()
         if materialize, checkpoint == nil {
             throw CoppiceError(

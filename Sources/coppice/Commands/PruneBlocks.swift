@@ -64,6 +64,7 @@ struct PruneBlocks: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let (architecture, checkpoint) = try model.open()
         let network = try checkpoint?.network() ?? architecture.makeNetwork(seed: seed)
         let batches = try data.map {

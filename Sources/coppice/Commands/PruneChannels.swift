@@ -112,6 +112,7 @@ struct PruneChannels: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let checkpoint = try VisionCheckpoint.open(network)
         let whole = try checkpoint.network()
         let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }

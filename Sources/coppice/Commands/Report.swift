@@ -24,6 +24,7 @@ struct Report: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         var report = try ComparisonReport(folder: folder)
         report.histograms = try WeightHistogram.pair(
             before: Checkpoint.open(ModelArgument.locate(before)), after: Checkpoint.open(after ?? folder + "/small"))

@@ -65,6 +65,7 @@ struct AnalyzeSparsity: ParsableCommand {
 
     func run() throws {
         common.apply()
+        PendingOutput.removeOnTermination()
         let result = try analyze(model.path)
         let earlier = try checkpoints.map { try along($0) } ?? []
         if let csv { try AtomicFile.write(result.sweep.csv, to: csv) }
