@@ -114,7 +114,7 @@ public enum Methods {
                 + "against layer collapse.",
             recipeKey: "prune.floor: 64 | 0.01, prune.floor_of: layer | model",
             example: "stages: [{prune: {method: magnitude, sparsity: 0.9, scope: global, floor: 0.01}}]",
-            paper: "Gupta et al. 2022, arXiv:2209.14624", evidence: nil),
+            paper: "Gupta et al. 2022, arXiv:2209.14624", evidence: "global-mp"),
         MethodDescription(
             name: "lamp", kind: .allocation,
             summary: "One threshold on squared weights over the sum of what is left of their matrix, so that scales of "
@@ -139,7 +139,7 @@ public enum Methods {
             summary:
                 "The split that costs a network's outputs least, by a dynamic programme over measured curves of its "
                 + "layers; for networks in memory (`RateDistortionAllocation`).",
-            recipeKey: nil, example: nil, paper: "Xu et al. 2023, arXiv:2308.10438", evidence: nil),
+            recipeKey: nil, example: nil, paper: "Xu et al. 2023, arXiv:2308.10438", evidence: "layer-adaptive-rd"),
         MethodDescription(
             name: "erk", kind: .allocation,
             summary:
