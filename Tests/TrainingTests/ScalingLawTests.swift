@@ -52,6 +52,23 @@ import Testing
         #expect(try ScalingLawFit(runs(law, noise: 0.01), options: options) == fit)
     }
 
+    /// Two token counts leave the exponent open, which must not end in a law without numbers.
+    @Test func nearlyEqualRunsGiveALawOfNumbers() throws {
+        var options = ScalingLawFit.Options()
+        options.bootstrapCount = 0
+        let losses = [2.035, 2.026, 1.994, 2.041, 2.048, 1.952, 2.095, 2.115, 2.092, 2.137, 2.138, 2.042]
+        let runs = losses.enumerated().map { index, loss in
+            ScalingRun(
+                averageParameters: [19_712, 39_440, 60_192][index % 3], tokens: index < 6 ? 1_026_048 : 670_720,
+                loss: loss)
+        }
+        let law = try ScalingLawFit(runs, options: options).law
+        for value in [law.irreducibleLoss, law.parameterScale, law.tokenScale] {
+            #expect(value.isFinite && value >= 0)
+        }
+        #expect(ScalingLawFit.meanRelativeError(of: law, on: runs) < 0.02)
+    }
+
     /// Huber's loss: one run that went wrong hardly moves the fit.
     @Test func anOutlierIsNotFollowed() throws {
         var options = ScalingLawFit.Options()

@@ -33,9 +33,16 @@ struct ScalingLawObjective {
         losses = runs.map { log($0.loss) }
     }
 
-    /// The value in units of δ² and its gradient. O(runs).
+    /// Beyond it an exponent means that runs of hardly different sizes or token counts do not determine it; A or B would
+    /// be too large for a number.
+    static let largestExponent = 4.0
+
+    /// The value in units of δ² and its gradient; infinite where an exponent is larger than ``largestExponent``. O(runs).
     func callAsFunction(_ point: Point) -> (value: Double, gradient: [Double]) {
         let (a, b, e, alpha, beta) = (point[0], point[1], point[2], point[3], point[4])
+        guard max(abs(alpha), abs(beta)) <= Self.largestExponent else {
+            return (.infinity, [Double](repeating: 0, count: 5))
+        }
         var value = 0.0
         var gradient = [Double](repeating: 0, count: 5)
         for index in losses.indices {
