@@ -34,7 +34,29 @@ private typealias Comparison = CoppiceEvidence.Comparison
             claims: [
                 claim([Comparison("a", 1, .above, 0)]), claim([Comparison("a", .nan, .above, 0)]),
                 Claim(id: "o", statement: "s", paper: "p", criterion: "k", notMeasured: "why"),
-            ], notes: ["n"])
+            ],
+            tables: [
+                .init(title: "numbers", HTMLTable(head: ["a|b", "c"], rows: [["1\n2", "3"]], numericColumns: [1]))
+            ],
+            notes: ["n"])
+        #expect(
+            report.markdown.hasSuffix(
+                """
+                | s | k | why | **not measured here** |
+
+                1 of 2 measured claims hold, 1 is not measured here.
+
+                ### numbers
+
+                | a\\|b | c |
+                |---|--:|
+                | 1 2 | 3 |
+
+                ## Notes
+
+                - n
+
+                """))
         #expect(report.outcome == "1 of 2 measured claims hold, 1 is not measured here")
         #expect(report.text.contains("DOES NOT HOLD") && report.text.contains("not measured: why"))
         #expect(

@@ -75,7 +75,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let report = try run(isSparse: false)
         try report.write(toFolder: folder)
-        for name in ["report.html", "report.json", "report.txt", "loss-by-sparsity.svg", "layers-at-knee.svg"] {
+        for name in ["report.html", "report.json", "report.txt", "report.md", "loss-by-sparsity.svg", "layers-at-knee.svg"] {
             #expect(FileManager.default.fileExists(atPath: folder + "/" + name), "\(name)")
         }
     }

@@ -173,6 +173,39 @@ import Testing
         #expect(try quantization()["sparsity_config"]?["sparsity_structure"]?.stringValue == "2:4")
     }
 
+    @Test func eightBitsComeBackWithActivationsToBeRounded() throws {
+        let checkpoint = try compressed([:], everyOther: "int8")
+        for type in [nil, DataType.f32] {
+            try checkpoint.convertToCompressedTensors(
+                to: folder.path + "/exported", dataType: type, quantizesActivations: true)
+            try expectSameMatrices(Checkpoint.open(folder.path + "/exported"), checkpoint)
+        }
+        let json = try quantization()
+        #expect(json["format"]?.stringValue == "int-quantized")
+        let group = try #require(json["config_groups"]?["group_0"])
+        #expect(group["weights"]?["strategy"]?.stringValue == "channel")
+        #expect(group["input_activations"]?["strategy"]?.stringValue == "token")
+        #expect(group["input_activations"]?["dynamic"]?.serialized() == "true")
+        let file = try SafetensorsFile(path: folder.path + "/exported/model.safetensors")
+        let module = "model.layers.0.mlp.down_proj"
+        #expect(file.description(of: module + ".weight")?.dataType == .i8)
+        #expect(file.description(of: module + ".weight")?.shape == [32, 48])
+        #expect(file.description(of: module + ".weight_scale")?.shape == [32, 1])
+    }
+
+    @Test(arguments: ["int8-asymmetric", "int8-group16", "int4", "sparse-bitmask-int8-group16"])
+    func onlyEightBitsByRowsGoWithRoundedActivations(label: String) throws {
+        let checkpoint = try compressed([:], everyOther: label)
+        let error = #expect(throws: CoppiceError.self) {
+            try checkpoint.convertToCompressedTensors(to: folder.path + "/exported", quantizesActivations: true)
+        }
+        #expect(
+            error?.description.hasSuffix(
+                "but products with activations of 8 bits take 8 bits with a scale for each row, symmetric; compress it "
+                    + "with { bits: 8 }") == true, "\(error.debugDescription)")
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/exported"))
+    }
+
     @Test func whatOthersQuantizedIsWrittenAgain() throws {
         for name in ["awq", "gptq-8bit", "sparse-bitmask-int8", "pack-int4-group-asymmetric"] {
             let back = try exported(try Checkpoint.open(Fixtures.path(name)))

@@ -166,8 +166,8 @@ extension ExperimentReport {
         return page.html
     }
 
-    /// Writes `report.html`, `report.json`, `report.txt` and the figures as SVG files into a folder that appears under
-    /// its name when it is complete.
+    /// Writes `report.html`, `report.json`, `report.txt`, `report.md` and the figures as SVG files into a folder that
+    /// appears under its name when it is complete.
     ///
     /// - Throws: `.cannotCreate` or `.inputOutput` when that fails.
     public func write(toFolder path: String) throws {
@@ -175,6 +175,7 @@ extension ExperimentReport {
         try write(html, to: folder.path(for: "report.html"))
         try write(json.serialized(pretty: true) + "\n", to: folder.path(for: "report.json"))
         try write(text + "\n", to: folder.path(for: "report.txt"))
+        try write(markdown, to: folder.path(for: "report.md"))
         for illustration in illustrations {
             try write(illustration.figure.svgDocument, to: folder.path(for: illustration.id + ".svg"))
         }

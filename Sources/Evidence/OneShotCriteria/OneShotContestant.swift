@@ -12,6 +12,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
     case synflowRounds = "SynFlow, many rounds"
     case taylor = "Taylor"
     case diagonal = "Fisher diagonal (OBD)"
+    case hessian = "Hessian diagonal"
     case woodFisher = "WoodFisher"
     case woodFisherUpdate = "WoodFisher, with update"
     case mfac = "M-FAC"
@@ -66,6 +67,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
         case .grasp: GradientFlowCriterion()
         case .synflow: SynapticFlowCriterion(inputShape: [network.weights[0].columns])
         case .taylor: TaylorCriterion()
+        case .hessian: HessianDiagonalCriterion(seed: seed)
         case .diagonal, .woodFisher, .mfac: curvature(size)
         case .synflowRounds, .woodFisherUpdate, .mfacUpdate: nil
         }

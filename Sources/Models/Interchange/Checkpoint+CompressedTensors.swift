@@ -15,17 +15,20 @@ extension Checkpoint {
     ///   - dataType: f32, bf16 or f16 for dense weights and sparse floats; nil to keep the type of each. With f32 the
     ///     scales of integers become f32 as well, so that readers that multiply codes and scales in the scales' type
     ///     get the matrix without rounding; else they stay f16.
+    ///   - quantizesActivations: whether readers are told to round activations to 8 bits, with a scale for each token.
+    ///     Integers are then written as int-quantized and must have 8 bits, no zero points and a scale for each row.
     ///   - shardSize: bytes of weights in one file.
     /// - Throws: `.usage` for another type; `.badData` for a model of dense weights only, for a weight in a format that
     ///   compressed-tensors has no layout for, naming it, and for one that `dataType` cannot hold; what
     ///   ``CheckpointWriter`` throws.
     public func convertToCompressedTensors(
-        to path: String, dataType: DataType? = nil, shardSize: Int = CheckpointWriter.standardShardSize,
+        to path: String, dataType: DataType? = nil, quantizesActivations: Bool = false,
+        shardSize: Int = CheckpointWriter.standardShardSize,
         progress: any ProgressReporter = SilentProgress()
     ) throws {
         try Self.checkDenseType(dataType)
         // Before anything is written, every weight is known to have a layout.
-        let exports = try weightNames.map { try export($0) }
+        let exports = try weightNames.map { try export($0, quantizesActivations) }
         var description = CompressedTensorsDescription()
         for (name, export) in zip(weightNames, exports) {
             if let module = Self.linearModule(name), shape(of: name)?.count == 2 { description.add(module, export) }
@@ -59,6 +62,8 @@ extension Checkpoint {
         case .packed(let scheme):
             parts = CompressedTensorsExport.packedParts(
                 try stored(name), scheme, scaleType: dataType == .f32 ? .f32 : .f16)
+        case .bytes:
+            parts = CompressedTensorsExport.byteParts(try stored(name), scaleType: dataType == .f32 ? .f32 : .f16)
         case .sparse:
             let stored = try stored(name)
             parts = try Self.inFile(self.path) {
@@ -72,12 +77,12 @@ extension Checkpoint {
     }
 
     /// How a parameter is written, its parts checked.
-    private func export(_ name: String) throws -> CompressedTensorsExport {
+    private func export(_ name: String, _ quantizesActivations: Bool) throws -> CompressedTensorsExport {
         guard isCompressed(name), Self.linearModule(name) != nil else { return .dense }
         let stored = try stored(name)
         return try Self.inFile(self.path) {
             _ = try WeightFormats.decode(stored)
-            return try CompressedTensorsExport(stored)
+            return try CompressedTensorsExport(stored, quantizesActivations: quantizesActivations)
         }
     }
 

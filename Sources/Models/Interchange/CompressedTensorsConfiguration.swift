@@ -15,6 +15,17 @@ struct CompressedTensorsConfiguration: Sendable {
         var bits: Int
         var strategy: Strategy
         var isSymmetric: Bool
+
+        /// `4 bits with a scale for each group of 32, symmetric`.
+        var description: String {
+            let scale =
+                switch strategy {
+                case .tensor: "one scale"
+                case .channel: "a scale for each row"
+                case .group(let size): "a scale for each group of \(size)"
+                }
+            return "\(bits) bits with \(scale), \(isSymmetric ? "symmetric" : "with zero points")"
+        }
     }
 
     /// The layouts of values that are read. The first that a group names counts, else that of the whole model.

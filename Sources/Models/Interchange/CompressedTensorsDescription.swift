@@ -24,20 +24,23 @@ struct CompressedTensorsDescription {
     /// Whether the sparse layers, which share one layout, all are 2:4.
     var isTwoOfFour: Bool { !layers.contains { $0.export == .sparse(isTwoOfFour: false) } }
 
+    /// Whether activations are rounded as well; integers then are all written alike.
+    private var quantizesActivations: Bool { layers.contains { $0.export == .bytes } }
+
     var json: JSON {
         var members: OrderedDictionary<String, JSON> = ["quant_method": "compressed-tensors"]
         let schemes = layers.reduce(into: OrderedSet<Scheme>()) { schemes, layer in
-            if case .packed(let scheme) = layer.export { schemes.append(scheme) }
+            if let scheme = layer.export.scheme { schemes.append(scheme) }
         }
         if !schemes.isEmpty {
-            members["format"] = "pack-quantized"
+            members["format"] = .string(quantizesActivations ? "int-quantized" : "pack-quantized")
             members["quantization_status"] = "compressed"
             members["config_groups"] = .object(
                 OrderedDictionary(
                     uniqueKeysWithValues: schemes.enumerated().map { index, scheme in
                         ("group_\(index)", group(scheme, isOnly: schemes.count == 1))
                     }))
-            members["ignore"] = names { if case .packed = $0 { false } else { true } }
+            members["ignore"] = names { $0.scheme == nil }
             members["kv_cache_scheme"] = .null
             members["global_compression_ratio"] = .null
         }
@@ -68,8 +71,24 @@ struct CompressedTensorsDescription {
             weights["group_size"] = .integer(size)
         }
         return [
-            "targets": isOnly ? ["Linear"] : names { $0 == .packed(scheme) }, "weights": .object(weights),
-            "input_activations": .null, "output_activations": .null,
+            "targets": isOnly ? ["Linear"] : names { $0.scheme == scheme }, "weights": .object(weights),
+            "input_activations": quantizesActivations ? Self.tokens : .null, "output_activations": .null,
         ]
+    }
+
+    /// Eight bits with a scale for each token, found as it comes.
+    private static let tokens: JSON = [
+        "num_bits": 8, "type": "int", "symmetric": true, "strategy": "token", "group_size": .null, "dynamic": true,
+    ]
+}
+
+extension CompressedTensorsExport {
+    /// How integers are described; nil for what is not written as integers.
+    fileprivate var scheme: CompressedTensorsConfiguration.Scheme? {
+        switch self {
+        case .packed(let scheme): scheme
+        case .bytes: CompressedTensorsConfiguration.Scheme(bits: 8, strategy: .channel, isSymmetric: true)
+        case .dense, .sparse: nil
+        }
     }
 }

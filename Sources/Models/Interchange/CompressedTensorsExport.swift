@@ -8,11 +8,27 @@ enum CompressedTensorsExport: Sendable, Hashable {
     /// Codes in 32-bit words: pack-quantized. Sparse codes too, with the code of zero where nothing is kept: the
     /// layout has no sparse ones.
     case packed(CompressedTensorsConfiguration.Scheme)
+    /// Codes of 8 bits in signed bytes, for products with activations of 8 bits: int-quantized.
+    case bytes
     /// Floats with a mask: sparse-24-bitmask or sparse-bitmask.
     case sparse(isTwoOfFour: Bool)
 
+    /// - Parameter quantizesActivations: whether readers are to round activations to 8 bits, which takes integers of 8
+    ///   bits without zero points and one scale for each row.
     /// - Throws: `badData` that names the weight and its format, when compressed-tensors has no layout for it.
-    init(_ stored: StoredWeight) throws {
+    init(_ stored: StoredWeight, quantizesActivations: Bool = false) throws {
+        try self.init(stored)
+        guard quantizesActivations, case .packed(let scheme) = self else { return }
+        guard scheme == .init(bits: 8, strategy: .channel, isSymmetric: true) else {
+            throw CoppiceError(
+                .badData, field: stored.name,
+                "has \(scheme.description), but products with activations of 8 bits take 8 bits with a scale for each row, "
+                    + "symmetric; compress it with { bits: 8 }")
+        }
+        self = .bytes
+    }
+
+    private init(_ stored: StoredWeight) throws {
         switch stored.format {
         case DenseWeight.name: self = .dense
         case IntegerGroupWeight.name: self = .packed(try Self.scheme(stored))
@@ -75,6 +91,23 @@ extension CompressedTensorsExport {
         if let zeros { parts.append(("weight_zero_point", PackedWords.packedColumns(zeros, bits: bits))) }
         parts.append(("weight_shape", Tensor([rows, columns])))
         return parts
+    }
+
+    /// The tensors of an int-quantized layer, by what follows its name.
+    ///
+    /// - Parameter scaleType: f16, as Coppice keeps scales, or f32.
+    static func byteParts(_ stored: StoredWeight, scaleType: DataType) -> [(part: String, tensor: Tensor)] {
+        let (rows, columns) = (stored.shape[0], stored.shape[1])
+        guard let values = stored.tensors["values"], let scales = stored.tensors["scales"] else { return [] }
+        let scheme = CompressedTensorsConfiguration.Scheme(bits: 8, strategy: .channel, isSymmetric: true)
+        let codes = stored.tensors["masks"].map { spreadCodes(values, $0, nil, scheme, columns: columns) } ?? values
+        var signed = Tensor(uninitialized: [rows, columns], dataType: .i8)
+        codes.withElements(UInt8.self) { codes in
+            signed.withMutableElements(Int8.self) { signed in
+                for index in signed.indices { signed[index] = Int8(truncatingIfNeeded: Int(codes[index]) - 128) }
+            }
+        }
+        return [("weight", signed), ("weight_scale", scales.converted(to: scaleType))]
     }
 
     /// Sparse codes at their columns, u8 `[rows, columns]`, with what stands for zero elsewhere.

@@ -43,11 +43,17 @@ struct Convert: ParsableCommand {
     var output: String
     @Option(help: "The type of the matrices (default: as they are); blocks for gguf only.")
     var type: Element?
+    @Flag(
+        help: "compressed-tensors: readers round activations to 8 bits as well (W8A8), for int8 weights by rows.")
+    var int8Activations = false
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
         if to != .gguf, let type, type.dataType == nil {
             throw ValidationError("--type: expected f32, bf16 or f16 for \(to.rawValue), found \(type.rawValue)")
+        }
+        if int8Activations, to != .compressedTensors {
+            throw ValidationError("--int8-activations: expected --to compressed-tensors, found \(to.rawValue)")
         }
         if to == .gguf, !output.hasSuffix(".gguf") {
             throw ValidationError("--output: expected the name of a .gguf file, found \(output)")
@@ -63,7 +69,7 @@ struct Convert: ParsableCommand {
             try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
         case .compressedTensors:
             try checkpoint.convertToCompressedTensors(
-                to: output, dataType: type?.dataType, progress: common.progress)
+                to: output, dataType: type?.dataType, quantizesActivations: int8Activations, progress: common.progress)
         case .gguf: try checkpoint.convert(toGGUF: output, type: type?.weightType, progress: common.progress)
         }
         let total = try ModelInventory(Checkpoint.open(output)).total

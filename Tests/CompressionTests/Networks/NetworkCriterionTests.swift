@@ -76,6 +76,39 @@ import Testing
         }
     }
 
+    /// The mean over many sign vectors against differences of gradients along each coordinate, in f64.
+    @Test func theHessiansDiagonalIsEstimatedWithoutBias() throws {
+        func network(moving index: Int? = nil, by step: Double = 0) -> SmallMLP {
+            let network = SmallMLP(hidden: 3)
+            for (_, parameter) in network.parameters {
+                parameter.wrappedValue = parameter.wrappedValue.converted(to: .f64)
+            }
+            if let index {
+                var moved = network.second.weight.doubles()
+                moved[index] += step
+                network.second.weight = Tensor(moved, shape: network.second.weight.shape)
+            }
+            return network
+        }
+        let exact = LabeledBatch(inputs: batch.inputs.converted(to: .f64), targets: batch.targets)
+        let prunable = try PrunableNetwork(network(), targets: [WeightPattern("second")])
+        let criterion = HessianDiagonalCriterion(probes: 4000, seed: 3)
+        let estimate = criterion.diagonal(of: prunable, on: [exact])[0].doubles()
+        let truth = estimate.indices.map { index in
+            let (high, low) = (
+                gradient(network(moving: index, by: 1e-5), exact), gradient(network(moving: index, by: -1e-5), exact)
+            )
+            return (high[1][index] - low[1][index]) / 2e-5
+        }
+        let largest = truth.max() ?? 0
+        #expect(largest > 1e-3)
+        for (own, other) in zip(estimate, truth) { #expect(abs(own - other) < 0.05 * largest) }
+        let scores = try prunable.scores(by: criterion, batches: [exact])[0].doubles()
+        for (score, (weight, own)) in zip(scores, zip(network().second.weight.doubles(), estimate)) {
+            #expect(abs(score - weight * weight * abs(own) / 2) < 1e-12)
+        }
+    }
+
     /// The flow into a layer is the flow out of it (Tanaka et al. 2020, theorem 1).
     @Test func synapticFlowIsConserved() throws {
         let prunable = try PrunableNetwork(SmallMLP(hasBias: false))
@@ -89,9 +122,9 @@ import Testing
     @Test func criteriaLeaveRunningStatisticsAlone() throws {
         let prunable = try PrunableNetwork(SmallConvolutionNetwork())
         let before = numbers(of: prunable.network)
-        for criterion in [GradientWeightCriterion(), TaylorCriterion(), GradientFlowCriterion()]
-            as [any NetworkCriterion]
-        {
+        for criterion in [
+            GradientWeightCriterion(), TaylorCriterion(), GradientFlowCriterion(), HessianDiagonalCriterion(probes: 1),
+        ] as [any NetworkCriterion] {
             _ = try prunable.scores(by: criterion, batches: [images()])
         }
         _ = try prunable.scores(by: SynapticFlowCriterion(inputShape: [2, 5, 5]))

@@ -1,0 +1,44 @@
+extension ExperimentReport {
+    /// The report as a page of Markdown, in the form of `docs/evidence`. Figures are linked as SVG files beside it.
+    public var markdown: String {
+        var parts = ["# \(title)", paper]
+        parts.append("```\ncoppice reproduce \(identifier)\n```")
+        parts.append(protocolText)
+        if !facts.isEmpty {
+            parts.append(HTMLTable(head: ["setting", ""], rows: facts.map { [$0.name, $0.value] }).markdown)
+        }
+        parts += ["## Claims", claimTable.markdown, "\(outcome)."]
+        for illustration in illustrations {
+            parts.append("![\(Self.line(illustration.caption))](\(illustration.id).svg)")
+        }
+        for table in tables { parts += ["### \(table.title)", table.table.markdown] }
+        if !notes.isEmpty { parts += ["## Notes", notes.map { "- \(Self.line($0))" }.joined(separator: "\n")] }
+        return parts.joined(separator: "\n\n") + "\n"
+    }
+
+    private var claimTable: HTMLTable {
+        HTMLTable(
+            head: ["claim", "what had to be true", "measured", ""],
+            rows: claims.map { claim in
+                let remark = claim.remark.isEmpty ? "" : " (\(claim.remark))"
+                return [claim.statement, claim.criterion, claim.here + remark, "**\(claim.verdict.rawValue)**"]
+            })
+    }
+
+    private static func line(_ text: String) -> String { text.split(separator: "\n").joined(separator: " ") }
+}
+
+extension HTMLTable {
+    /// The table in Markdown, numbers to the right.
+    var markdown: String {
+        func line(_ cells: [String]) -> String {
+            let texts = cells.map {
+                $0.split(separator: "\n").joined(separator: " ").replacing("\\", with: "\\\\").replacing(
+                    "|", with: "\\|")
+            }
+            return "| " + texts.joined(separator: " | ") + " |"
+        }
+        let rule = head.indices.map { numericColumns.contains($0) ? "--:" : "---" }.joined(separator: "|")
+        return ([line(head), "|\(rule)|"] + rows.map(line)).joined(separator: "\n")
+    }
+}
