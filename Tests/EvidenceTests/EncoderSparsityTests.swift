@@ -100,7 +100,7 @@ import Testing
         #expect(agreement.verdict == .holds, "\(agreement.here)")
         // Sparsities are those asked for, and masks differ by method.
         #expect(magnitude.points.map { ($0.sparsity * 10).rounded() } == (0...9).map(Double.init))
-        #expect(trial.tuned.series.count == 6 && trial.fresh.series.count == 2)
+        #expect(trial.tuned.series.count == 7 && trial.fresh.series.count == 2)
     }
 
     @Test func everyClaimIsJudgedAndRunsRepeat() throws {
@@ -111,7 +111,7 @@ import Testing
         let measured = try run()
         #expect(measured.claims.count == 9 && measured.claims.allSatisfy { $0.verdict != .notMeasured })
         #expect(Set(measured.claims.map(\.id)).count == 9)
-        #expect(measured.tables.count == 5 && measured.illustrations.count == 4)
+        #expect(measured.tables.count == 6 && measured.illustrations.count == 4)
         for table in measured.tables {
             #expect(table.table.rows.allSatisfy { $0.count == table.table.head.count }, "\(table.title)")
         }

@@ -46,13 +46,12 @@ struct EncoderPretraining: Sendable {
         let texts = task.texts.pretraining(part: kind == .lessData ? size.lessData : 1)
         let training = size.pretraining(weightDecay: kind.weightDecay)
         let language = MaskedLanguageEncoder(
-            size.configuration, seed: seed, initialDeviation: EncoderSize.initialDeviation)
+            size.configuration, seed: seed)
         let network: any SupervisedNetwork
         let source: any BatchSource
         if kind == .supervised {
             let classifier = EncoderClassifier(
-                size.configuration, classCount: texts.count, seed: seed,
-                initialDeviation: EncoderSize.initialDeviation)
+                size.configuration, classCount: texts.count, seed: seed)
             network = classifier
             source = LabelledLetters(
                 texts: texts, length: size.context, batchSize: size.pretrainingBatch, seed: seed)

@@ -12,9 +12,9 @@ package struct EncoderSize: Sendable, Hashable {
     /// Letters of each collection that are used at most.
     package var letters = 2_000_000
     /// The part of the texts that the model with less data sees.
-    package var lessData = 1.0 / 64
+    package var lessData = 1.0 / 256
     /// Optimizer steps and windows of each.
-    package var pretrainingSteps = 1_000
+    package var pretrainingSteps = 1_800
     package var pretrainingBatch = 40
     package var pretrainingRate = 4e-3
     /// Checkpoints along a pre-training, behind the initial state.
@@ -23,7 +23,7 @@ package struct EncoderSize: Sendable, Hashable {
     package var heldOutWindows = 256
     package var tuningSteps = 120
     package var tuningBatch = 16
-    package var tuningRate = 1e-3
+    package var tuningRate = 5e-4
     /// Passages to learn the task from, and to test it on.
     package var tuningPassages = 3_000
     package var testPassages = 1_600
@@ -60,10 +60,6 @@ package struct EncoderSize: Sendable, Hashable {
             positionCount: context + 1 + LetterTexts.pad, tokenTypeCount: 1, normEpsilon: 1e-5,
             padToken: LetterTexts.pad)
     }
-
-    /// Deviation of initial weights. Ten times smaller ones, usual for models ten times as wide, take far longer to
-    /// learn to attend to neighbours.
-    static let initialDeviation = 0.1
 
     /// AdamW, the rate rising over a twentieth of the steps and then falling to zero, clipped to norm 1.
     func pretraining(weightDecay: Double) -> SupervisedTraining {

@@ -28,7 +28,7 @@ extension EncoderSparsityMeasurement {
                     "Test accuracy of a pre-trained encoder that is pruned in one shot and fine-tuned, by sparsity.",
                 horizontalTitle: "share of layer weights removed", verticalTitle: "test accuracy, %",
                 series: [
-                    line("magnitude", tuned(Label.global)),
+                    line("magnitude", tuned(Label.global)), line("magnitude, layer by layer", tuned(Label.layer)),
                     LineChart.Series(name: "iterative (lottery ticket)", points: iterative),
                     line("random", tuned(Label.random)), line("random ERK", tuned(Label.randomErdosRenyi)),
                     line("magnitude, initial weights", fresh(Label.global)),
@@ -89,6 +89,7 @@ extension EncoderSparsityMeasurement {
             .init(title: "Encoder: N:M patterns, test accuracy after fine-tuning, %", patternTable),
             .init(title: "Encoder: one-shot masks beside iterative ones", agreementTable),
             .init(title: "Encoder: what pre-training leaves", pretrainingTable),
+            .init(title: "Encoder: along pre-training", courseTable),
             .init(title: "Encoder: loss of gaps without fine-tuning, nats", lossTable),
         ]
     }
@@ -105,15 +106,18 @@ extension EncoderSparsityMeasurement {
                 tenth == 0
                 ? MarkupText.missing : SeedStatistics(trials.map { 1 - $0.iterative[tenth - 1].error }).percent
             return [MarkupText.number(Double(tenth) / 10)]
-                + [Label.global, Label.random, Label.randomErdosRenyi].map { percent(tuned($0), at: tenth) }
+                + [Label.global, Label.layer, Label.random, Label.randomErdosRenyi].map {
+                    percent(tuned($0), at: tenth)
+                }
                 + [iterative] + [Label.global, Label.random].map { percent(fresh($0), at: coarse) }
                 + EncoderTrial.comparedKinds.map { percent(tuned($0), at: tenth) }
         }
         return HTMLTable(
             head: [
-                "sparsity", "magnitude", "random", "random ERK", "iterative", "initial weights, magnitude",
+                "sparsity", "magnitude", "layer by layer", "random", "random ERK", "iterative",
+                "initial weights, magnitude",
                 "initial weights, random", "less data, magnitude", "supervised, magnitude",
-            ], rows: rows, numericColumns: Set(0...8))
+            ], rows: rows, numericColumns: Set(0...9))
     }
 
     private var patternTable: HTMLTable {
@@ -162,6 +166,24 @@ extension EncoderSparsityMeasurement {
                 "pre-training", "loss of gaps", "|w| < 0.01 × RMS", "|w| < 0.1 × RMS", "largest rise / mean rise",
                 "s_τ without fine-tuning", "s_τ fine-tuned",
             ], rows: rows, numericColumns: Set(1...6))
+    }
+
+    /// Shares of weights near zero and s_τ of the language models, checkpoint by checkpoint.
+    private var courseTable: HTMLTable {
+        let kinds = EncoderPretraining.Kind.allCases
+        let languageModels = kinds.filter { $0 != .supervised }
+        let steps = pretrainings(.masked).first?.checkpoints.map(\.step) ?? []
+        let rows = steps.indices.map { index -> [String] in
+            let shares = kinds.map { MarkupText.percent(nearZeroCourse($0)[index], places: 2) }
+            let points = languageModels.map { kind -> String in
+                let own = pretrainings(kind).compactMap { $0.checkpoints[index].tolerancePoint }
+                return own.isEmpty ? MarkupText.missing : MarkupText.number(SeedStatistics(own).mean, digits: 3)
+            }
+            return ["\(steps[index])"] + shares + points
+        }
+        return HTMLTable(
+            head: ["step"] + kinds.map { "near zero: \($0.rawValue)" } + languageModels.map { "s_τ: \($0.rawValue)" },
+            rows: rows, numericColumns: Set(0...7))
     }
 
     private var lossTable: HTMLTable {

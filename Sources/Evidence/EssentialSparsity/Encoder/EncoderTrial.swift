@@ -19,7 +19,7 @@ package struct EncoderTrial: Sendable {
 
     var seed: UInt64
     var pretrainings: [EncoderPretraining.Kind: EncoderPretraining]
-    /// Fine-tuned under masks: magnitude, random, random ERK, N:M patterns. Losses are shares of errors.
+    /// Fine-tuned under masks: magnitude with one threshold and layer by layer, random, random ERK, N:M patterns. Losses are shares of errors.
     package var tuned: SparsityReport
     package var iterative: [Level]
     /// The same from initial weights.
@@ -38,7 +38,7 @@ package struct EncoderTrial: Sendable {
     /// Parts of a trial, as progress counts them.
     static func partCount(_ size: EncoderSize) -> Int {
         let patterns = 7 + 3 + 1
-        return EncoderPretraining.Kind.allCases.count * size.checkpoints + (1 + 3 * sparsities.count + patterns)
+        return EncoderPretraining.Kind.allCases.count * size.checkpoints + (1 + 4 * sparsities.count + patterns)
             + (sparsities.count + 1) + (1 + 2 * coarse.count) + comparedKinds.count * (1 + sparsities.count)
     }
 
@@ -53,8 +53,7 @@ package struct EncoderTrial: Sendable {
 
         func encoder(_ stack: Snapshot?) throws -> MaskedEncoder {
             let network = EncoderClassifier(
-                size.configuration, classCount: EncoderTask.classCount, seed: seed,
-                initialDeviation: EncoderSize.initialDeviation)
+                size.configuration, classCount: EncoderTask.classCount, seed: seed)
             stack?.restore(network.stack)
             return try .classifier(network, training: task.tuning, source: task.training, shards: task.testing)
         }
@@ -71,7 +70,8 @@ package struct EncoderTrial: Sendable {
         }
         let pretrained = try encoder(pretrainings[.masked]?.stack)
         tuned = try sweep(
-            pretrained, standard(Self.sparsities, [Label.global, Label.random, Label.randomErdosRenyi]) + patterns)
+            pretrained,
+            standard(Self.sparsities, [Label.global, Label.layer, Label.random, Label.randomErdosRenyi]) + patterns)
         let levels = try pretrained.iterativePruning(to: Self.sparsities, progress: progress)
         iterative = try zip(Self.sparsities, levels).map { sparsity, level in
             let oneShot = try pretrained.magnitudeMasks(sparsity: sparsity)
