@@ -19,7 +19,8 @@ import Testing
         var size = EncoderSize()
         (size.width, size.heads, size.layers, size.context) = (8, 2, 1, 8)
         (size.pretrainingSteps, size.pretrainingBatch, size.checkpoints, size.heldOutWindows) = (8, 4, 2, 16)
-        (size.tuningSteps, size.tuningBatch, size.tuningPassages, size.testPassages) = (2, 4, 32, 32)
+        (size.tuningSteps, size.tuningBatch, size.controlSteps) = (2, 4, 3)
+        (size.tuningPassages, size.testPassages) = (32, 32)
         size.lessData = 0.25
         return size
     }
@@ -104,21 +105,20 @@ import Testing
     }
 
     @Test func everyClaimIsJudgedAndRunsRepeat() throws {
-        func run() throws -> EncoderSparsityMeasurement {
+        func run(_ seeds: [UInt64]) throws -> EncoderSparsityMeasurement {
             try EncoderSparsityMeasurement(
-                texts: Self.texts(), size: Self.size(), seeds: [1, 2], progress: SilentProgress())
+                texts: Self.texts(), size: Self.size(), seeds: seeds, progress: SilentProgress())
         }
-        let measured = try run()
+        let measured = try run([1, 2])
         #expect(measured.claims.count == 9 && measured.claims.allSatisfy { $0.verdict != .notMeasured })
         #expect(Set(measured.claims.map(\.id)).count == 9)
         #expect(measured.tables.count == 6 && measured.illustrations.count == 4)
         for table in measured.tables {
             #expect(table.table.rows.allSatisfy { $0.count == table.table.head.count }, "\(table.title)")
         }
-        let json = measured.json.serialized()
-        #expect(try run().json.serialized() == json)
         let seeds = try #require(measured.json["seeds"]?.arrayValue)
         #expect(seeds.count == 2)
+        #expect(try run([2]).json["seeds"]?[0]?.serialized() == seeds[1].serialized())
         let course = try #require(seeds[0]["pretrainings"]?["masked letters"]?["checkpoints"]?.arrayValue)
         #expect(course.compactMap { $0["step"]?.intValue } == [0, 4, 8])
         // Pre-trainings differ from each other and by seed.

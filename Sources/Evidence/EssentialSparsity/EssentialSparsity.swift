@@ -6,8 +6,8 @@ import Foundation
 /// How much of a trained model one-shot magnitude pruning removes for free, and where the cliff is.
 ///
 /// Jaiswal, Liu, Chen and Wang, "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that
-/// Matter" (NeurIPS 2023, arXiv:2306.03805): a language model that is there already in the zero-shot protocol (prune, then
-/// evaluate, with no training after), and, given texts to train on, a small encoder in the fine-tune protocol.
+/// Matter" (NeurIPS 2023, arXiv:2306.03805): a language model that is there already in the zero-shot protocol (prune,
+/// then evaluate, with no training after), and, given texts to train on, a small encoder in the fine-tune protocol.
 public struct EssentialSparsity: Experiment {
     public let identifier = "essential-sparsity"
     public let title = "Essential sparsity: the weights that matter"
@@ -15,8 +15,8 @@ public struct EssentialSparsity: Experiment {
         "Jaiswal, Liu, Chen, Wang: The Emergence of Essential Sparsity in Large Pre-trained Models. NeurIPS 2023, "
         + "arXiv:2306.03805"
     public let summary =
-        "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is; with "
-        + "texts to train on also for encoders that are fine-tuned, beside lottery tickets and along pre-training."
+        "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is; "
+        + "with texts to train on also for encoders that are fine-tuned, beside lottery tickets and along pre-training."
 
     /// The sparsities of the sweep in tenths; exact in whole numbers, so that counts can be checked exactly.
     static let tenths = Array(1...9)

@@ -3,8 +3,8 @@ import CoppiceTensors
 
 /// The encoder that all heads share: embeddings, layers and, where a head reads it, a pooler.
 ///
-/// Parameter names are those of `BertModel` and `RobertaModel` in `transformers`, so that one trained under another head
-/// is a lookup or a `Snapshot` away:
+/// Parameter names are those of `BertModel` and `RobertaModel` in `transformers`, so that one trained under another
+/// head is a lookup or a `Snapshot` away:
 ///
 /// ```swift
 /// Snapshot(of: pretrained.stack).restore(classifier.stack)
@@ -58,8 +58,8 @@ public final class EncoderStack: Module {
     }
 }
 
-/// Initial weights of encoders: normal of one deviation, biases of zero, norms of one (Devlin et al. 2019, appendix A.2;
-/// there 0.02).
+/// Initial weights of encoders: normal of one deviation, biases of zero, norms of one (Devlin et al. 2019; there
+/// 0.02).
 struct EncoderWeights {
     let deviation: Double
     private var generator: RandomGenerator

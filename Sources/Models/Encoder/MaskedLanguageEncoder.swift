@@ -3,8 +3,8 @@ import CoppiceTensors
 
 /// An encoder that fills gaps in texts: BERT and RoBERTa as they are pre-trained.
 ///
-/// Parameter names are those of `BertForMaskedLM` and `RobertaForMaskedLM` in `transformers`; the output layer shares the
-/// table of words.
+/// Parameter names are those of `BertForMaskedLM` and `RobertaForMaskedLM` in `transformers`; the output layer shares
+/// the table of words.
 ///
 /// ```swift
 /// let model = MaskedLanguageEncoder(configuration, seed: 1)

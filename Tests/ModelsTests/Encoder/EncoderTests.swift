@@ -119,14 +119,14 @@ import Testing
         ),
         (
             """
-            {"model_type": "roberta", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "intermediate_size": 8,
-            "num_hidden_layers": 1, "max_position_embeddings": 4, "pad_token_id": 9}
+            {"model_type": "roberta", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9,
+            "intermediate_size": 8, "num_hidden_layers": 1, "max_position_embeddings": 4, "pad_token_id": 9}
             """, "pad_token_id"
         ),
         (
             """
-            {"model_type": "roberta", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "intermediate_size": 8,
-            "num_hidden_layers": 1, "max_position_embeddings": 2, "pad_token_id": 1}
+            {"model_type": "roberta", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9,
+            "intermediate_size": 8, "num_hidden_layers": 1, "max_position_embeddings": 2, "pad_token_id": 1}
             """, "max_position_embeddings"
         ),
     ]) func badConfigurationsAreNamed(text: String, field: String) throws {

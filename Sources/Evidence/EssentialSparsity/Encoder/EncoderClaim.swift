@@ -17,7 +17,7 @@ enum EncoderClaim: String, CaseIterable, Sendable {
         case .lotteryTickets:
             "Up to the dropping point a magnitude mask is as good as a lottery-ticket mask and nearly the same mask."
         case .patterns: "The dropping point is there for N:M patterns of a fine-tuned encoder too."
-        case .control: "It comes from pre-training: from initial weights magnitude is no better than chance."
+        case .control: "It comes from pre-training: from initial weights magnitude is no better than random masks."
         case .nearZero: "During pre-training more and more weights come close to zero, with and without weight decay."
         case .abrupt: "Sparsity appears abruptly at some point of pre-training."
         case .moreData: "A model trained on more data needs fewer of its weights."
@@ -55,13 +55,14 @@ enum EncoderClaim: String, CaseIterable, Sendable {
             "along N:8 from 7:8 to 1:8 the error after fine-tuning rises at least 5 times as steeply after the knee as "
                 + "before it"
         case .control:
-            "from initial weights, fine-tuned alike, accuracies under magnitude and random masks differ by at most 2 "
-                + "points, means over seeds: two standard errors of the tests"
+            "from initial weights, fine-tuned alike and trained until the task is learned, accuracies under magnitude "
+                + "and random masks differ by at most 2 points, means over seeds: two standard errors of the tests"
         case .nearZero:
             "the share below 0.1 of the root mean square is larger at the end than at the start by more than 4 "
                 + "standard errors, at decay 0 and at 0.1"
         case .abrupt:
-            "the largest rise between checkpoints is at least 3 times the mean rise, at decay 0 and at 0.1"
+            "the largest rise between checkpoints is at least 3 times the mean rise and begins after a checkpoint, not "
+                + "at the start, at decay 0 and at 0.1"
         case .moreData: "s_τ is not smaller with more data, mean over seeds, with fine-tuning and without"
         case .selfSupervised:
             "both the share of near-zero weights and s_τ after fine-tuning are larger than after a supervised "

@@ -32,6 +32,8 @@ struct EncoderPretraining: Sendable {
     var checkpoints: [Checkpoint]
     /// Zero-shot curves of the finished masked language model: magnitude, and random where asked for.
     var sweep: SparsityReport?
+    /// The share of held-out windows whose collection a supervised encoder tells; nil for others.
+    var accuracy: Double?
     /// The encoder's weights.
     var stack: Snapshot
 
@@ -87,6 +89,13 @@ struct EncoderPretraining: Sendable {
             progress()
         }
         self.sweep = try sweep(kind == .masked ? [magnitude, random] : [magnitude])
-        stack = Snapshot(of: (network as? EncoderClassifier)?.stack ?? language.stack)
+        guard let classifier = network as? EncoderClassifier else {
+            stack = Snapshot(of: language.stack)
+            return
+        }
+        stack = Snapshot(of: classifier.stack)
+        let heldOut = LabelledLetters(
+            texts: task.texts.collections.map(\.heldOut), length: size.context, batchSize: size.heldOutWindows, seed: 0)
+        accuracy = Classification(of: classifier, on: (0..<4).map { heldOut.batch(at: $0) }).accuracy
     }
 }

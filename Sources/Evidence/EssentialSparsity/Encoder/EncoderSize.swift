@@ -24,6 +24,9 @@ package struct EncoderSize: Sendable, Hashable {
     package var tuningSteps = 120
     package var tuningBatch = 16
     package var tuningRate = 5e-4
+    /// The control that is trained from initial weights until it has learned the task.
+    package var controlSteps = 480
+    package var controlRate = 1e-3
     /// Passages to learn the task from, and to test it on.
     package var tuningPassages = 3_000
     package var testPassages = 1_600
@@ -37,7 +40,7 @@ package struct EncoderSize: Sendable, Hashable {
         (size.width, size.layers, size.context) = (128, 4, 64)
         (size.pretrainingSteps, size.pretrainingBatch, size.pretrainingRate) = (6_000, 64, 2e-3)
         (size.checkpoints, size.heldOutWindows) = (20, 512)
-        (size.tuningSteps, size.tuningBatch) = (400, 32)
+        (size.tuningSteps, size.tuningBatch, size.controlSteps) = (400, 32, 1_600)
         (size.tuningPassages, size.testPassages) = (12_000, 6_000)
         return size
     }()
@@ -48,6 +51,7 @@ package struct EncoderSize: Sendable, Hashable {
         var size = self
         size.pretrainingSteps = times(pretrainingSteps, checkpoints)
         size.tuningSteps = times(tuningSteps, 2)
+        size.controlSteps = times(controlSteps, 2)
         size.tuningPassages = times(tuningPassages, tuningBatch)
         size.testPassages = times(testPassages, 32)
         size.heldOutWindows = times(heldOutWindows, 32)

@@ -76,20 +76,21 @@ extension EncoderSparsityMeasurement {
     private var lotteryTickets: Claim {
         let last = upToKnee.last ?? 0
         let agreement = trials.map { $0.iterative[last].agreement }
+        let jaccard = SeedStatistics(agreement.map(\.jaccard)).mean
+        let expected = SeedStatistics(agreement.map(\.expectedCosine)).mean
         return EncoderClaim.lotteryTickets.measured(
             [
                 Comparison(
                     "difference of accuracies, largest for s ≤ s_k",
-                    largest(upToKnee.map { abs(iterativeGap(at: $0)) }),
-                    .atMost, 1, unit: "points"),
+                    largest(upToKnee.map { abs(iterativeGap(at: $0)) }), .atMost, 1, unit: "points"),
                 Comparison(
                     "cosine for s ≤ s_k / cosine at s = 0.1, least",
                     least(upToKnee.map { cosine(at: $0) / cosine(at: 0) }), .atLeast, 0.9),
             ],
             remark: "At s = \(MarkupText.number(EncoderTrial.sparsities[last])): cosine "
                 + "\(MarkupText.number(cosine(at: last), digits: 3)), Jaccard "
-                + "\(MarkupText.number(SeedStatistics(agreement.map(\.jaccard)).mean, digits: 3)); two random masks have a "
-                + "cosine of \(MarkupText.number(SeedStatistics(agreement.map(\.expectedCosine)).mean, digits: 3)).")
+                + "\(MarkupText.number(jaccard, digits: 3)); two random masks have a cosine of "
+                + "\(MarkupText.number(expected, digits: 3)).")
     }
 
     private var patterns: Claim {
@@ -107,17 +108,30 @@ extension EncoderSparsityMeasurement {
     }
 
     private var control: Claim {
-        let gaps = EncoderTrial.coarse.indices.map {
-            abs(Self.gap(fresh(Label.random), fresh(Label.global), at: $0 + 1)) * 100
+        func difference(_ series: (String) -> [SparsityReport.Series]) -> Double {
+            largest(
+                EncoderTrial.coarse.indices.map {
+                    abs(Self.gap(series(Label.random), series(Label.global), at: $0 + 1)) * 100
+                })
         }
         let pretrained = EncoderTrial.coarse.map { sparsity in
             let place = Int((sparsity * 10).rounded())
             return Self.gap(tuned(Label.random), tuned(Label.global), at: place) * 100
         }
+        func accuracy(_ series: [SparsityReport.Series]) -> String {
+            SeedStatistics(series.map { 1 - $0.points[0].loss }).percent
+        }
         return EncoderClaim.control.measured(
-            [Comparison("largest difference at s = 0.2, 0.4, 0.6, 0.8", largest(gaps), .atMost, 2, unit: "points")],
-            remark: "From pre-trained weights magnitude leads by up to "
-                + "\(MarkupText.number(largest(pretrained), digits: 3)) points there.")
+            [
+                Comparison("largest difference, fine-tuned alike", difference(fresh), .atMost, 2, unit: "points"),
+                Comparison(
+                    "largest difference, trained for \(size.controlSteps) steps", difference(freshTrained), .atMost, 2,
+                    unit: "points"),
+            ],
+            remark:
+                "At s = 0.2, 0.4, 0.6, 0.8. Dense accuracy from initial weights \(accuracy(fresh(Label.global))) %, "
+                + "trained for longer \(accuracy(freshTrained(Label.global))) %. From pre-trained weights magnitude "
+                + "leads by up to \(MarkupText.number(largest(pretrained), digits: 3)) points.")
     }
 
     private static let decays: [(EncoderPretraining.Kind, String)] = [(.masked, "decay 0"), (.decayed, "decay 0.1")]
@@ -151,17 +165,24 @@ extension EncoderSparsityMeasurement {
     }
 
     private var abrupt: Claim {
-        let changes = Self.decays.map { kind, name -> String in
-            let steps = pretrainings(kind).first?.checkpoints.map(\.step) ?? []
-            guard let change = ChangePoint(nearZeroCourse(kind)) else { return "\(name): no change" }
-            return "\(name): largest jump at step \(steps[change.largestJumpIndex]), cumulative sum at step "
+        let steps = pretrainings(.masked).first?.checkpoints.map(\.step) ?? []
+        let courses = Self.decays.map { (nearZeroCourse($0.0), $0.1) }
+        let comparisons = zip(Self.decays, courses).flatMap { decay, course -> [Comparison] in
+            // The interval of the largest rise begins here.
+            let rises = zip(course.0, course.0.dropFirst()).map { $1 - $0 }
+            let start = rises.indices.max { rises[$0] < rises[$1] }
+            return [
+                Comparison("largest rise / mean rise, \(decay.1)", abruptness(decay.0), .atLeast, 3),
+                Comparison(
+                    "step at which it begins, \(decay.1)", start.map { Double(steps[$0]) } ?? .nan, .above, 0),
+            ]
+        }
+        let changes = courses.map { course, name -> String in
+            guard let change = ChangePoint(course) else { return "\(name): no change" }
+            return "\(name): largest jump up to step \(steps[change.largestJumpIndex]), cumulative sum at step "
                 + "\(steps[change.cumulativeSumIndex])"
         }
-        return EncoderClaim.abrupt.measured(
-            Self.decays.map { kind, name in
-                Comparison("largest rise / mean rise, \(name)", abruptness(kind), .atLeast, 3)
-            },
-            remark: changes.joined(separator: "; ") + ".")
+        return EncoderClaim.abrupt.measured(comparisons, remark: changes.joined(separator: "; ") + ".")
     }
 
     /// Mean s_τ over seeds.

@@ -68,6 +68,9 @@ package struct EncoderSparsityMeasurement: Sendable {
     /// After fine-tuning, from initial weights.
     func fresh(_ label: String) -> [SparsityReport.Series] { Self.series(trials.map(\.fresh), label) }
 
+    /// From initial weights that are trained until they have learned the task.
+    func freshTrained(_ label: String) -> [SparsityReport.Series] { Self.series(trials.map(\.freshTrained), label) }
+
     /// Magnitude after fine-tuning another pre-training.
     func tuned(_ kind: EncoderPretraining.Kind) -> [SparsityReport.Series] {
         kind == .masked

@@ -7,9 +7,9 @@ import Foundation
 
 /// The task that encoders are fine-tuned on: whether a passage begins where a word begins or inside one.
 ///
-/// What is before the passage is hidden: the first token, which the classifier reads, is a gap. Half of the passages are
-/// of each kind, so that guessing is right on half. Passages for learning, for testing and for pre-training are from
-/// different parts of the collections.
+/// What is before the passage is hidden: the first token, which the classifier reads, is a gap. Half of the passages
+/// are of each kind, so that guessing is right on half. Passages for learning, for testing and for pre-training are
+/// from different parts of the collections.
 package struct EncoderTask: Sendable {
     let size: EncoderSize
     let texts: LetterTexts
@@ -49,7 +49,12 @@ package struct EncoderTask: Sendable {
         FineTunedDecoder.training(steps: size.tuningSteps, learningRate: size.tuningRate)
     }
 
-    /// So many passages, from one text after the other, and whether each begins where a word does; the kinds take turns.
+    /// Longer and at a higher rate, for initial weights.
+    var control: SupervisedTraining {
+        FineTunedDecoder.training(steps: size.controlSteps, learningRate: size.controlRate)
+    }
+
+    /// So many passages, from one text after the other, and whether each begins where a word does; kinds take turns.
     package static func passages(
         of texts: [[Int]], _ count: Int, _ size: EncoderSize, seed: UInt64
     ) -> (inputs: Tensor, targets: Tensor) {

@@ -2,6 +2,7 @@ import CoppiceCompression
 import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
 
 /// One seed of the encoder's part: four pre-trainings, and what fine-tuning under masks makes of them.
 package struct EncoderTrial: Sendable {
@@ -19,11 +20,14 @@ package struct EncoderTrial: Sendable {
 
     var seed: UInt64
     var pretrainings: [EncoderPretraining.Kind: EncoderPretraining]
-    /// Fine-tuned under masks: magnitude with one threshold and layer by layer, random, random ERK, N:M patterns. Losses are shares of errors.
+    /// Fine-tuned under masks: magnitude with one threshold and layer by layer, random, random ERK, N:M patterns.
+    /// Losses are shares of errors.
     package var tuned: SparsityReport
     package var iterative: [Level]
     /// The same from initial weights.
     package var fresh: SparsityReport
+    /// From initial weights that are trained until they have learned the task.
+    package var freshTrained: SparsityReport
     /// Magnitude masks of the others, fine-tuned.
     var tunedOthers: [EncoderPretraining.Kind: SparsityReport]
 
@@ -39,7 +43,7 @@ package struct EncoderTrial: Sendable {
     static func partCount(_ size: EncoderSize) -> Int {
         let patterns = 7 + 3 + 1
         return EncoderPretraining.Kind.allCases.count * size.checkpoints + (1 + 4 * sparsities.count + patterns)
-            + (sparsities.count + 1) + (1 + 2 * coarse.count) + comparedKinds.count * (1 + sparsities.count)
+            + (sparsities.count + 1) + 2 * (1 + 2 * coarse.count) + comparedKinds.count * (1 + sparsities.count)
     }
 
     init(_ texts: LetterTexts, size: EncoderSize, seed: UInt64, progress: () -> Void) throws {
@@ -51,11 +55,12 @@ package struct EncoderTrial: Sendable {
         }
         self.pretrainings = pretrainings
 
-        func encoder(_ stack: Snapshot?) throws -> MaskedEncoder {
+        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedEncoder {
             let network = EncoderClassifier(
                 size.configuration, classCount: EncoderTask.classCount, seed: seed)
             stack?.restore(network.stack)
-            return try .classifier(network, training: task.tuning, source: task.training, shards: task.testing)
+            return try .classifier(
+                network, training: training ?? task.tuning, source: task.training, shards: task.testing)
         }
         func sweep(_ encoder: MaskedEncoder, _ variants: [SparsityVariant]) throws -> SparsityReport {
             try encoder.sweep(
@@ -80,6 +85,8 @@ package struct EncoderTrial: Sendable {
                 agreement: zip(oneShot, level.masks).reduce(.zero) { $0 + MaskAgreement($1.0, $1.1) })
         }
         fresh = try sweep(try encoder(nil), standard(Self.coarse, [Label.global, Label.random]))
+        freshTrained = try sweep(
+            try encoder(nil, training: task.control), standard(Self.coarse, [Label.global, Label.random]))
         tunedOthers = [:]
         for kind in Self.comparedKinds {
             tunedOthers[kind] = try sweep(

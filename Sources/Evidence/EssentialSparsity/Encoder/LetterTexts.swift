@@ -6,8 +6,8 @@ import CoppiceTraining
 /// Three collections of texts as letters and spaces, each split for pre-training, for the examples of a task and for
 /// testing it.
 ///
-/// Everything but the letters a to z becomes a space, and placeholders go, so that no punctuation, digit or markup tells
-/// the collections apart.
+/// Everything but the letters a to z becomes a space, and placeholders go, so that no punctuation, digit or markup
+/// tells the collections apart.
 package struct LetterTexts: Sendable {
     /// Tokens: padding and gaps, then the space and the letters.
     package static let (pad, mask, space, firstLetter) = (0, 1, 2, 3)
@@ -89,8 +89,8 @@ package struct LetterTexts: Sendable {
 
 /// Windows of texts with gaps to fill in, as a pure function of the step.
 ///
-/// Of the letters 15 % are asked for; of these 80 % are hidden, 10 % are other letters and 10 % are as they were (Devlin
-/// et al., "BERT", 2019, section 3.1).
+/// Of the letters 15 % are asked for; of these 80 % are hidden, 10 % are other letters and 10 % are as they were
+/// (Devlin et al., "BERT", 2019, section 3.1).
 package struct MaskedLetters: BatchSource {
     /// Windows are drawn from all of these alike.
     let texts: [[Int]]
