@@ -6,7 +6,8 @@ import Foundation
 /// How much of a trained model one-shot magnitude pruning removes for free, and where the cliff is.
 ///
 /// Jaiswal, Liu, Chen and Wang, "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that
-/// Matter" (NeurIPS 2023, arXiv:2306.03805), in its zero-shot protocol: prune, then evaluate, with no training after.
+/// Matter" (NeurIPS 2023, arXiv:2306.03805): a language model that is there already in the zero-shot protocol (prune,
+/// then evaluate, with no training after), and, given texts to train on, a small encoder in the fine-tune protocol.
 public struct EssentialSparsity: Experiment {
     public let identifier = "essential-sparsity"
     public let title = "Essential sparsity: the weights that matter"
@@ -14,7 +15,8 @@ public struct EssentialSparsity: Experiment {
         "Jaiswal, Liu, Chen, Wang: The Emergence of Essential Sparsity in Large Pre-trained Models. NeurIPS 2023, "
         + "arXiv:2306.03805"
     public let summary =
-        "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is."
+        "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is; "
+        + "with texts to train on also for encoders that are fine-tuned, beside lottery tickets and along pre-training."
 
     /// The sparsities of the sweep in tenths; exact in whole numbers, so that counts can be checked exactly.
     static let tenths = Array(1...9)
@@ -39,7 +41,8 @@ public struct EssentialSparsity: Experiment {
         let untrained = DecoderNetwork(configuration, seed: setting.seed)
         let measured = try EssentialSparsityMeasurement(
             network: network, untrained: untrained, windows: windows, seed: setting.seed, progress: progress)
-        return report(measured, model, seed: setting.seed, windows: windows)
+        let encoder = try EncoderSparsityMeasurement(in: setting, progress: progress)
+        return report(measured, encoder, model, seed: setting.seed, windows: windows)
     }
 
     /// Windows of one token more than they predict, spread evenly over the text.
@@ -60,8 +63,8 @@ public struct EssentialSparsity: Experiment {
     }
 
     private func report(
-        _ measured: EssentialSparsityMeasurement, _ model: ExperimentSetting.LanguageModel, seed: UInt64,
-        windows: [[Int]]
+        _ measured: EssentialSparsityMeasurement, _ encoder: EncoderSparsityMeasurement?,
+        _ model: ExperimentSetting.LanguageModel, seed: UInt64, windows: [[Int]]
     ) -> ExperimentReport {
         let parameters = model.checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let length = (windows.first?.count ?? 1) - 1
@@ -87,8 +90,13 @@ public struct EssentialSparsity: Experiment {
                 + "norm scales are not folded into the matrices. The knee is the breakpoint of the best continuous "
                 + "two-segment fit; s_τ is the last sparsity up to which at most "
                 + "\(MarkupText.percent(Self.tolerance, places: 0)) of what the model has learned (loss of guessing minus "
-                + "its own loss) is lost. Both definitions are this project's; the paper describes the cliff in words.",
-            facts: facts, claims: measured.claims(parameters: parameters), illustrations: measured.illustrations,
-            tables: measured.tables, notes: measured.notes, data: measured.json)
+                + "its own loss) is lost. Both definitions are this project's; the paper describes the cliff in words."
+                + (encoder == nil ? "" : " " + EncoderSparsityMeasurement.protocolText),
+            facts: facts + (encoder?.facts ?? []),
+            claims: measured.claims + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
+                + [EssentialSparsityMeasurement.largeModel(parameters: parameters)],
+            illustrations: measured.illustrations + (encoder?.illustrations ?? []),
+            tables: measured.tables + (encoder?.tables ?? []), notes: measured.notes + (encoder?.notes ?? []),
+            data: measured.json(encoder: encoder?.json))
     }
 }

@@ -1,0 +1,79 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTraining
+
+/// How much the encoder's part of the experiment trains.
+package struct EncoderSize: Sendable, Hashable {
+    package var width = 64
+    package var layers = 2
+    package var heads = 4
+    /// Tokens of a window.
+    package var context = 24
+    /// Letters of each collection that are used at most.
+    package var letters = 2_000_000
+    /// The part of the texts that the model with less data sees.
+    package var lessData = 1.0 / 256
+    /// Optimizer steps and windows of each.
+    package var pretrainingSteps = 1_800
+    package var pretrainingBatch = 40
+    package var pretrainingRate = 4e-3
+    /// Checkpoints along a pre-training, behind the initial state.
+    package var checkpoints = 10
+    /// Windows whose gaps measure a masked language model.
+    package var heldOutWindows = 256
+    package var tuningSteps = 120
+    package var tuningBatch = 16
+    package var tuningRate = 5e-4
+    /// The control that is trained from initial weights until it has learned the task.
+    package var controlSteps = 480
+    package var controlRate = 1e-3
+    /// Passages to learn the task from, and to test it on.
+    package var tuningPassages = 3_000
+    package var testPassages = 1_600
+
+    package init() {}
+
+    static let small = EncoderSize()
+    /// Hours' worth. The paper's BERT, 12 layers of width 768, is out of reach here.
+    static let large: EncoderSize = {
+        var size = EncoderSize()
+        (size.width, size.layers, size.context) = (128, 4, 64)
+        (size.pretrainingSteps, size.pretrainingBatch, size.pretrainingRate) = (6_000, 64, 2e-3)
+        (size.checkpoints, size.heldOutWindows) = (20, 512)
+        (size.tuningSteps, size.tuningBatch, size.controlSteps) = (400, 32, 1_600)
+        (size.tuningPassages, size.testPassages) = (12_000, 6_000)
+        return size
+    }()
+
+    /// Steps and passages multiplied.
+    func scaled(by factor: Double) -> EncoderSize {
+        func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
+        var size = self
+        size.pretrainingSteps = times(pretrainingSteps, checkpoints)
+        size.tuningSteps = times(tuningSteps, 2)
+        size.controlSteps = times(controlSteps, 2)
+        size.tuningPassages = times(tuningPassages, tuningBatch)
+        size.testPassages = times(testPassages, 32)
+        size.heldOutWindows = times(heldOutWindows, 32)
+        return size
+    }
+
+    var configuration: EncoderConfiguration {
+        EncoderConfiguration(
+            vocabularySize: LetterTexts.vocabularySize, hiddenSize: width, layerCount: layers, headCount: heads,
+            positionCount: context + 1 + LetterTexts.pad, tokenTypeCount: 1, normEpsilon: 1e-5,
+            padToken: LetterTexts.pad)
+    }
+
+    /// AdamW, the rate rising over a twentieth of the steps and then falling to zero, clipped to norm 1.
+    func pretraining(weightDecay: Double) -> SupervisedTraining {
+        var training = SupervisedTraining(
+            optimizer: AdamW(beta2: 0.98, weightDecay: weightDecay),
+            rates: LearningRateSchedule(
+                kind: .linear, peak: pretrainingRate, warmupSteps: pretrainingSteps / 20, minimumRatio: 0,
+                totalSteps: pretrainingSteps))
+        training.clipNorm = 1
+        training.decay = .matrices
+        return training
+    }
+}

@@ -1,0 +1,96 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// One seed of the encoder's part: four pre-trainings, and what fine-tuning under masks makes of them.
+package struct EncoderTrial: Sendable {
+    typealias Label = EssentialSparsityMeasurement.Label
+
+    /// A level of iterative pruning beside the one-shot mask of its size.
+    package struct Level: Sendable {
+        package var sparsity: Double
+        /// Test error in parts, as those of the sweeps.
+        package var errors: [Double]
+        package var agreement: MaskAgreement
+
+        package var error: Double { errors.reduce(0, +) / Double(errors.count) }
+    }
+
+    var seed: UInt64
+    var pretrainings: [EncoderPretraining.Kind: EncoderPretraining]
+    /// Fine-tuned under masks: magnitude with one threshold and layer by layer, random, random ERK, N:M patterns.
+    /// Losses are shares of errors.
+    package var tuned: SparsityReport
+    package var iterative: [Level]
+    /// The same from initial weights.
+    package var fresh: SparsityReport
+    /// From initial weights that are trained until they have learned the task.
+    package var freshTrained: SparsityReport
+    /// Magnitude masks of the others, fine-tuned.
+    var tunedOthers: [EncoderPretraining.Kind: SparsityReport]
+
+    /// The part of what is above guessing that may be lost at s_τ after fine-tuning; a hundredth is within the noise of
+    /// the tests.
+    static let tolerance = 0.05
+    /// Others than the first that are fine-tuned under masks.
+    static let comparedKinds: [EncoderPretraining.Kind] = [.lessData, .supervised]
+    static let sparsities = EssentialSparsity.tenths.map { Double($0) / 10 }
+    static let coarse = [0.2, 0.4, 0.6, 0.8]
+
+    /// Parts of a trial, as progress counts them.
+    static func partCount(_ size: EncoderSize) -> Int {
+        let patterns = 7 + 3 + 1
+        return EncoderPretraining.Kind.allCases.count * size.checkpoints + (1 + 4 * sparsities.count + patterns)
+            + (sparsities.count + 1) + 2 * (1 + 2 * coarse.count) + comparedKinds.count * (1 + sparsities.count)
+    }
+
+    init(_ texts: LetterTexts, size: EncoderSize, seed: UInt64, progress: () -> Void) throws {
+        let task = EncoderTask(texts, size: size, seed: seed)
+        self.seed = seed
+        var pretrainings: [EncoderPretraining.Kind: EncoderPretraining] = [:]
+        for kind in EncoderPretraining.Kind.allCases {
+            pretrainings[kind] = try EncoderPretraining(kind, task, seed: seed, progress: progress)
+        }
+        self.pretrainings = pretrainings
+
+        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedEncoder {
+            let network = EncoderClassifier(
+                size.configuration, classCount: EncoderTask.classCount, seed: seed)
+            stack?.restore(network.stack)
+            return try .classifier(
+                network, training: training ?? task.tuning, source: task.training, shards: task.testing)
+        }
+        func sweep(_ encoder: MaskedEncoder, _ variants: [SparsityVariant]) throws -> SparsityReport {
+            try encoder.sweep(
+                variants, chance: EncoderTask.chanceError, tolerance: Self.tolerance, seed: seed, progress: progress)
+        }
+        func standard(_ sparsities: [Double], _ labels: [String]) -> [SparsityVariant] {
+            SparsityVariant.standard(sparsities: sparsities, seed: seed).filter { labels.contains($0.label) }
+        }
+        let magnitude = MagnitudeCriterion()
+        let patterns = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].map {
+            SparsityVariant(label: $0.0, criterion: magnitude, groupLength: $0.1)
+        }
+        let pretrained = try encoder(pretrainings[.masked]?.stack)
+        tuned = try sweep(
+            pretrained,
+            standard(Self.sparsities, [Label.global, Label.layer, Label.random, Label.randomErdosRenyi]) + patterns)
+        let levels = try pretrained.iterativePruning(to: Self.sparsities, progress: progress)
+        iterative = try zip(Self.sparsities, levels).map { sparsity, level in
+            let oneShot = try pretrained.magnitudeMasks(sparsity: sparsity)
+            return Level(
+                sparsity: sparsity, errors: level.performance,
+                agreement: zip(oneShot, level.masks).reduce(.zero) { $0 + MaskAgreement($1.0, $1.1) })
+        }
+        fresh = try sweep(try encoder(nil), standard(Self.coarse, [Label.global, Label.random]))
+        freshTrained = try sweep(
+            try encoder(nil, training: task.control), standard(Self.coarse, [Label.global, Label.random]))
+        tunedOthers = [:]
+        for kind in Self.comparedKinds {
+            tunedOthers[kind] = try sweep(
+                try encoder(pretrainings[kind]?.stack), standard(Self.sparsities, [Label.global]))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Three collections of texts as letters and spaces, each split for pre-training, for the examples of a task and for
+/// testing it.
+///
+/// Everything but the letters a to z becomes a space, and placeholders go, so that no punctuation, digit or markup
+/// tells the collections apart.
+package struct LetterTexts: Sendable {
+    /// Tokens: padding and gaps, then the space and the letters.
+    package static let (pad, mask, space, firstLetter) = (0, 1, 2, 3)
+    package static let vocabularySize = 29
+
+    package struct Collection: Sendable {
+        package var name: String
+        /// The first 80 %.
+        package var pretraining: [Int]
+        /// The next 10 %.
+        package var tuning: [Int]
+        /// The last 10 %.
+        package var heldOut: [Int]
+    }
+
+    package var collections: [Collection]
+
+    static let files = [
+        ("stories", ["text/tinystories_2m.txt.gz"]),
+        ("encyclopedia", ["text/wikitext2_valid.txt.gz", "text/wikitext2_test.txt.gz"]),
+        ("fairy tales", ["text/fairytales_train.txt.xz"]),
+    ]
+
+    /// Reads the collections; all give as many letters as the smallest has, or `limit`.
+    ///
+    /// - Throws: what reading the texts throws; `.badData` for a text that is too short.
+    init(folder: String, limit: Int) throws {
+        let texts = try Self.files.map { name, files in
+            let text = try TrainingText.load(files, separator: "<|endoftext|>", folder: folder)
+            return (name: name, tokens: Self.tokens(text.documents))
+        }
+        self.init(texts, limit: limit)
+        if let short = collections.first(where: { $0.heldOut.count < 1_000 }) {
+            throw CoppiceError(
+                .badData, source: folder,
+                "the \(short.name) leave \(short.heldOut.count) letters for testing, expected at least 1000")
+        }
+    }
+
+    package init(_ texts: [(name: String, tokens: [Int])], limit: Int) {
+        let count = min(limit, texts.map(\.tokens.count).min() ?? 0)
+        collections = texts.map { name, tokens in
+            Collection(
+                name: name, pretraining: Array(tokens[..<(count * 8 / 10)]),
+                tuning: Array(tokens[(count * 8 / 10)..<(count * 9 / 10)]),
+                heldOut: Array(tokens[(count * 9 / 10)..<count]))
+        }
+    }
+
+    /// The letters of documents, words apart by one space. O(bytes).
+    package static func tokens(_ documents: [String]) -> [Int] {
+        var tokens: [Int] = []
+        let placeholder = Array("<unk>".utf8)
+        for document in documents {
+            let bytes = Array(document.utf8)
+            var index = 0
+            if tokens.last != space { tokens.append(space) }
+            while index < bytes.count {
+                if bytes[index] == placeholder[0], bytes[index...].starts(with: placeholder) {
+                    index += placeholder.count
+                    continue
+                }
+                switch bytes[index] | 0x20 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"):
+                    tokens.append(firstLetter + Int((bytes[index] | 0x20) - UInt8(ascii: "a")))
+                default: if tokens.last != space { tokens.append(space) }
+                }
+                index += 1
+            }
+        }
+        return tokens
+    }
+
+    /// The texts for pre-training, or the first part of each.
+    func pretraining(part: Double = 1) -> [[Int]] {
+        collections.map { Array($0.pretraining[..<Int(Double($0.pretraining.count) * part)]) }
+    }
+}
+
+/// Windows of texts with gaps to fill in, as a pure function of the step.
+///
+/// Of the letters 15 % are asked for; of these 80 % are hidden, 10 % are other letters and 10 % are as they were
+/// (Devlin et al., "BERT", 2019, section 3.1).
+package struct MaskedLetters: BatchSource {
+    /// Windows are drawn from all of these alike.
+    let texts: [[Int]]
+    /// Tokens of a window.
+    let length: Int
+    let batchSize: Int
+    let seed: UInt64
+
+    package init(texts: [[Int]], length: Int, batchSize: Int, seed: UInt64) {
+        self.texts = texts
+        self.length = length
+        self.batchSize = batchSize
+        self.seed = seed
+    }
+
+    package var batchesPerEpoch: Int { max(1, texts.reduce(0) { $0 + $1.count } / (batchSize * length)) }
+
+    package func batch(at step: Int) -> LabeledBatch {
+        var generator = RandomGenerator(seed: seed, stream: UInt32(truncatingIfNeeded: step))
+        var (inputs, targets): ([Int], [Int]) = ([], [])
+        for row in 0..<batchSize {
+            let text = texts[(step * batchSize + row) % texts.count]
+            var window = LetterTexts.window(of: text, length: length, using: &generator)
+            targets += window.indices.map { index in
+                guard Double.random(in: 0..<1, using: &generator) < 0.15 else { return -1 }
+                let own = window[index]
+                switch Double.random(in: 0..<1, using: &generator) {
+                case ..<0.8: window[index] = LetterTexts.mask
+                case ..<0.9:
+                    window[index] = Int.random(
+                        in: LetterTexts.space..<LetterTexts.vocabularySize, using: &generator)
+                default: break
+                }
+                return own
+            }
+            inputs += window
+        }
+        return LabeledBatch(
+            inputs: Tensor(inputs, shape: [batchSize, length]), targets: Tensor(targets, shape: [batchSize, length]))
+    }
+}
+
+extension LetterTexts {
+    /// A window from a random place of a text.
+    static func window(of text: [Int], length: Int, using generator: inout RandomGenerator) -> [Int] {
+        let start = Int.random(in: 0...(text.count - length), using: &generator)
+        return Array(text[start..<(start + length)])
+    }
+}

@@ -1,0 +1,58 @@
+import CoppiceNetworks
+import CoppiceTensors
+
+/// One layer of an encoder: attention, then a feed-forward layer with GELU, each added to its input and normalized.
+public final class EncoderLayer: Module {
+    @Submodule public var attention: EncoderAttention
+    @Submodule public var intermediate: Linear
+    @Submodule public var output: Linear
+    @Submodule public var norm: LayerNorm
+
+    init(_ configuration: EncoderConfiguration, _ weights: inout EncoderWeights) {
+        let (size, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+        _attention = Submodule("attention", EncoderAttention(configuration, &weights))
+        _intermediate = Submodule("intermediate.dense", weights.linear(size, inner))
+        _output = Submodule("output.dense", weights.linear(inner, size))
+        _norm = Submodule("output.LayerNorm", weights.norm(size, epsilon: configuration.normEpsilon))
+    }
+
+    /// `[texts, positions, hidden]` → the same shape.
+    func callAsFunction(_ x: Tensor, padding: EncoderPadding?) -> Tensor {
+        let attended = attention(x, padding: padding)
+        return norm(output(intermediate(attended).gelu()) + attended)
+    }
+}
+
+/// Attention of every token to every other that is no padding, added to its input and normalized.
+public final class EncoderAttention: Module {
+    @Submodule public var query: Linear
+    @Submodule public var key: Linear
+    @Submodule public var value: Linear
+    @Submodule public var output: Linear
+    @Submodule public var norm: LayerNorm
+    private let configuration: EncoderConfiguration
+
+    init(_ configuration: EncoderConfiguration, _ weights: inout EncoderWeights) {
+        self.configuration = configuration
+        let size = configuration.hiddenSize
+        _query = Submodule("self.query", weights.linear(size, size))
+        _key = Submodule("self.key", weights.linear(size, size))
+        _value = Submodule("self.value", weights.linear(size, size))
+        _output = Submodule("output.dense", weights.linear(size, size))
+        _norm = Submodule("output.LayerNorm", weights.norm(size, epsilon: configuration.normEpsilon))
+    }
+
+    /// `[texts, positions, hidden]` → the same shape.
+    func callAsFunction(_ x: Tensor, padding: EncoderPadding?) -> Tensor {
+        let (texts, length) = (x.shape[0], x.shape[1])
+        let (heads, size) = (configuration.headCount, configuration.headSize)
+        func split(_ y: Tensor, _ order: [Int]) -> Tensor { y.reshaped([texts, length, heads, size]).permuted(order) }
+        let scores = split(query(x), [0, 2, 1, 3]).matmul(split(key(x), [0, 2, 3, 1]))
+        let scale = 1 / Double(size).squareRoot()
+        let shares =
+            padding.map { (scores * scale + $0.scores.converted(to: x.dataType)).softmax() }
+            ?? scores.softmax(scale: scale)
+        let mixed = shares.matmul(split(value(x), [0, 2, 1, 3])).permuted([0, 2, 1, 3])
+        return norm(output(mixed.reshaped(x.shape)) + x)
+    }
+}
