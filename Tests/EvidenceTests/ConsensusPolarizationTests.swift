@@ -27,7 +27,8 @@ import Testing
         return Measurement(gatedBlocks: ["layer1.0", "layer1.1"], seeds: [1, 2], runs: runs)
     }
 
-    private func verdict(_ id: String, _ change: @escaping (inout Measurement.Run) -> Void = { _ in }) -> Claim.Verdict? {
+    private func verdict(_ id: String, _ change: @escaping (inout Measurement.Run) -> Void = { _ in }) -> Claim.Verdict?
+    {
         measurement(change).claims().first { $0.id == id }?.verdict
     }
 

@@ -48,7 +48,9 @@ import Testing
         #expect(json["kept"]?.intValue == kept && json["step"]?.intValue == trained["steps"]?.intValue)
         #expect((json["seconds"]?["inference_after"]?.doubleValue ?? 0) > 0)
         for name in ["/model.safetensors", "/config.json"] {
-            let files = try [output, folder.path + "/again"].map { try Data(contentsOf: URL(fileURLWithPath: $0 + name)) }
+            let files = try [output, folder.path + "/again"].map {
+                try Data(contentsOf: URL(fileURLWithPath: $0 + name))
+            }
             #expect(files[0] == files[1], "\(name)")
         }
         let table = try Program.run("gates", "extract", output + ".run", "--force")

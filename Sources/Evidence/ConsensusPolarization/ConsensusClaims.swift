@@ -94,7 +94,8 @@ extension ConsensusMeasurement {
 
     private var betterThanOthers: Claim {
         Claim(
-            id: "better-than-others", statement: "At equal multiplications less accuracy is lost than by other methods.",
+            id: "better-than-others",
+            statement: "At equal multiplications less accuracy is lost than by other methods.",
             paper: "A lower drop than related methods at equal reduction of compute.",
             criterion: "The mean accuracy is at most 0.2 points below that of each of the others.",
             comparisons: [Arm.norm, .slimming, .staticGates].map {
@@ -117,8 +118,8 @@ extension ConsensusMeasurement {
                 Comparison("consensus", mean(.consensus, \.cost), .atMost, 1.1, unit: "dense trainings"),
                 Comparison("L1 norm + fine-tuning", mean(.norm, \.cost), .atLeast, 1.3, unit: "dense trainings"),
             ],
-            remark: "The second number follows from the fine-tuning of 0.6 of the epochs. Closed branches are computed in "
-                + "training, since their gates' gradients need them.")
+            remark: "The second number follows from the fine-tuning of 0.6 of the epochs. Closed branches are computed "
+                + "in training, since their gates' gradients need them.")
     }
 
     private var inferenceTime: Claim {

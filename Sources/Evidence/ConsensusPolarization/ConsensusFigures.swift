@@ -61,8 +61,8 @@ extension ConsensusMeasurement {
         guard let curve = runs(of: arm).first?.gates?.curve, !curve.isEmpty else { return nil }
         let series = gatedBlocks.enumerated().map { index, name in
             LineChart.Series(
-                name: name, points: curve.map { (x: Double($0.step), y: index < $0.means.count ? $0.means[index] : .nan) }
-            )
+                name: name,
+                points: curve.map { (x: Double($0.step), y: index < $0.means.count ? $0.means[index] : .nan) })
         }
         return .init(
             id: "gates-\(arm.rawValue)",
@@ -75,7 +75,8 @@ extension ConsensusMeasurement {
 
     var notes: [String] {
         [
-            "Dynamic gating in use is the network of the target alone with its gates: its accuracy is under “with gates”.",
+            "Dynamic gating without polarization is the network of the target alone with its gates: “with gates” in the "
+                + "table.",
             "Multiplications are counted; a gated network in training computes closed branches too.",
         ]
     }

@@ -26,7 +26,8 @@ extension ClassificationRun {
         }
         guard path.hasSuffix(".run"), FileManager.default.fileExists(atPath: path + "/run.json") else {
             throw CoppiceError(
-                .badData, source: runFolder, "is not the folder of a training run, expected OUTPUT.run of coppice train")
+                .badData, source: runFolder,
+                "is not the folder of a training run, expected OUTPUT.run of coppice train")
         }
         guard case .classification(let recipe) = try AnyTrainingRecipe.load(path + "/recipe.yaml"), recipe.gates != nil
         else {
@@ -47,7 +48,8 @@ extension ClassificationRun {
         let data = try load()
         let (network, sparse) = try makeNetwork(data.training)
         guard let gated = try makeGates(network, sparse, data.training) else {
-            throw CoppiceError(.badData, source: recipe.source, field: "gates", "is missing, expected a recipe with gates")
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "gates", "is missing, expected a recipe with gates")
         }
         let folder = try RunFolder(
             output: options.output, recipeText: recipe.text, training: data.training.digest,

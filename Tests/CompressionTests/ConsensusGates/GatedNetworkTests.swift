@@ -10,7 +10,7 @@ import Testing
     /// A network of random weights whose norms differ from channel to channel.
     static func network(_ name: String, seed: UInt64 = 5) throws -> any VisionNetwork {
         let architecture = try VisionArchitecture(
-            named: name, inputChannels: 1, imageSize: 16, widthMultiplier: name.hasPrefix("wrn") ? 0.25 : 0.25)
+            named: name, inputChannels: 1, imageSize: 16, widthMultiplier: 0.25)
         let network = architecture.makeNetwork(seed: seed)
         var generator = RandomGenerator(seed: seed + 1)
         for (_, parameter) in network.parameters where parameter.wrappedValue.rank == 1 {
@@ -58,7 +58,8 @@ import Testing
         #expect(gated.parameters.prefix(plain.parameters.count).map(\.name) == plain.parameters.map(\.name))
         #expect(gated.parameters.dropFirst(plain.parameters.count).allSatisfy { $0.name.hasPrefix("gates.") })
         gated.decide(gated.blocks.map { [Bool](repeating: true, count: $0.gate.count) })
-        #expect(gated.inUse { gated.outputs(batch.inputs).doubles() } == plain.inUse { plain.outputs(batch.inputs).doubles() })
+        let decided = gated.inUse { gated.outputs(batch.inputs).doubles() }
+        #expect(decided == plain.inUse { plain.outputs(batch.inputs).doubles() })
     }
 
     @Test func gradientsOfOpenGatesAreThoseOfThePlainNetwork() throws {
@@ -123,7 +124,9 @@ import Testing
     @Test func somethingIsAlwaysLeft() throws {
         for (name, mode) in [("wrn-28-1", GateMode.layer), ("resnet20", .layer), ("resnet20", .channel)] {
             let gated = try GatedNetwork(Self.network(name), GateSettings(mode: mode), seed: 2)
-            for own in gated.blocks { (own.gate as? ConsensusGate)?.output.bias?.wrappedValue = .full([own.gate.count], -1) }
+            for own in gated.blocks {
+                (own.gate as? ConsensusGate)?.output.bias?.wrappedValue = .full([own.gate.count], -1)
+            }
             let extraction = try ConsensusExtraction(of: gated, on: [Self.batch()])
             // The first stage of a wide network may not be empty, that of a usual one may; of channels one stays each.
             let expected = mode == .channel ? gated.blocks.count : name == "wrn-28-1" ? 1 : 0
@@ -174,9 +177,11 @@ import Testing
     }
 
     @Test func networksWithoutBlocksToSkipAreRefused() throws {
-        for (name, words) in [("lenet5", "residual network"), ("wrn-10-2", "no block that can be skipped")] {
+        for (name, words) in [("lenet-5", "residual network"), ("wrn-10-2", "no block that can be skipped")] {
             let network = try VisionArchitecture(named: name).makeNetwork()
-            #expect { try GatedNetwork(network, GateSettings(mode: .layer), seed: 1) } throws: { "\($0)".contains(words) }
+            #expect { try GatedNetwork(network, GateSettings(mode: .layer), seed: 1) } throws: {
+                "\($0)".contains(words)
+            }
         }
     }
 }

@@ -18,7 +18,8 @@ import Testing
             let set = ImageDataSet.shapes(count, size: 12, seed: seed)
             func write(_ name: String, _ extents: [Int], _ bytes: [UInt8]) throws {
                 let header: [UInt8] = extents.flatMap { [0, 0, UInt8($0 >> 8), UInt8($0 & 255)] }
-                try Data([0, 0, 8, UInt8(extents.count)] + header + bytes).write(to: URL(fileURLWithPath: "\(folder.path)/figures/\(prefix)-\(name)"))
+                try Data([0, 0, 8, UInt8(extents.count)] + header + bytes).write(
+                    to: URL(fileURLWithPath: "\(folder.path)/figures/\(prefix)-\(name)"))
             }
             try write("images-idx3-ubyte", [count, 12, 12], set.pixels.withElements(UInt8.self) { Array($0) })
             try write("labels-idx1-ubyte", [count], set.labels.map { UInt8($0) })
@@ -54,7 +55,9 @@ import Testing
         func end(_ summary: String) {}
     }
 
-    @Test(arguments: ["mode: layer", "mode: layer, estimator: gumbel, lazy: true", "mode: channel, flop_weighted: true"])
+    @Test(arguments: [
+        "mode: layer", "mode: layer, estimator: gumbel, lazy: true", "mode: channel, flop_weighted: true",
+    ])
     func endsInASmallerPlainNetwork(gates: String) throws {
         let result = try run("out", gates + ", max_disagreement: 0.25").execute()
         let summary = try #require(result.gates)
@@ -136,7 +139,7 @@ import Testing
         #expect(message { _ = try recipe("resnet20", "batch_size: 1") }.contains("batch_size must be at least 2"))
         #expect(message { _ = try recipe("resnet20", "patience: 2") }.contains("patience has no meaning with gates"))
         let options = TrainingRun.Options(output: folder.path + "/b", dataFolder: folder.path)
-        for (name, words) in [("lenet5", "residual network"), ("wrn-10-4", "no block that can be skipped")] {
+        for (name, words) in [("lenet-5", "residual network"), ("wrn-10-4", "no block that can be skipped")] {
             let run = ClassificationRun(
                 recipe: try recipe(name, "epochs: 1"), options: options, gating: ConsensusTraining.of)
             #expect(message { _ = try run.execute() }.contains(words), "\(name)")

@@ -50,8 +50,10 @@ public final class GatedNetwork: Module, SupervisedNetwork {
     ) throws {
         let architecture = try VisionArchitecture(network.configuration)
         let places = try BlockRemoval.blocks(of: architecture).filter { mode == .channel || $0.keepsShape }
-        let modules = Dictionary(uniqueKeysWithValues: network.modules.map { ($0.name, $0.module) })
-        let found = places.compactMap { place in (modules[place.name] as? any GateableBlock).map { (place, $0) } }
+        let modules = network.modules
+        let found = places.compactMap { place in
+            (modules.first { $0.name == place.name }?.module as? any GateableBlock).map { (place, $0) }
+        }
         guard !found.isEmpty, found.count == places.count else {
             throw CoppiceError(
                 .badData, field: "architecture",

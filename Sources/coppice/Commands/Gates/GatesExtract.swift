@@ -16,7 +16,7 @@ struct GatesExtract: ParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("The folder of the run, OUTPUT.run.", valueName: "run"))
-    var run: String
+    var folder: String
     @Option(help: ArgumentHelp("The largest disagreement m(1 - m) of a gate that is cut through.", valueName: "x"))
     var maxDisagreement = ConsensusExtraction.standardLimit
     @Flag(help: "Cut through any disagreement.")
@@ -41,7 +41,7 @@ struct GatesExtract: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let training = try ClassificationRun(
-            runFolder: run, dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"],
+            runFolder: folder, dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"],
             gating: ConsensusTraining.of)
         let found = try training.extractGates(limit: force ? nil : maxDisagreement)
         let (small, summary) = (found.extracted.network, found.extracted.summary)
