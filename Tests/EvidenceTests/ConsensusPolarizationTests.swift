@@ -40,7 +40,8 @@ import Testing
             #expect(verdict(id) == .holds, "\(id)")
         }
         #expect(verdict("inference-time") == .notMeasured && verdict("cifar") == .notMeasured)
-        #expect(measurement().claims(isFull: true).first { $0.id == "cifar" }?.verdict == .doesNotHold)
+        let worse = measurement { if $0.arm == .consensus { $0.accuracy = 0.8 } }
+        #expect(worse.claims(isFull: true).first { $0.id == "cifar" }?.verdict == .doesNotHold)
         func fails(_ id: String, _ arm: Measurement.Arm, _ change: @escaping (inout Measurement.Run) -> Void) {
             #expect(verdict(id) { if $0.arm == arm { change(&$0) } } == .doesNotHold, "\(id) by \(arm)")
         }

@@ -176,6 +176,16 @@ import Testing
         #expect(throws: CoppiceError.self) { try GatedNetwork(Self.network("resnet20"), channels, seed: 2) }
     }
 
+    @Test func gatesCostLittle() throws {
+        for mode in GateMode.allCases {
+            let network = try VisionArchitecture(named: "resnet20").makeNetwork()
+            let gated = try GatedNetwork(network, GateSettings(mode: mode), seed: 1)
+            #expect(gated.blocks.count == (mode == .layer ? 7 : 9))
+            let saved = gated.blocks.flatMap(\.multiplications).reduce(0, +)
+            #expect(gated.gateMultiplications > 0 && gated.gateMultiplications * 100 < saved)
+        }
+    }
+
     @Test func networksWithoutBlocksToSkipAreRefused() throws {
         for (name, words) in [("lenet-5", "residual network"), ("wrn-10-2", "no block that can be skipped")] {
             let network = try VisionArchitecture(named: name).makeNetwork()

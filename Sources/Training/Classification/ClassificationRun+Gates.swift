@@ -63,4 +63,49 @@ extension ClassificationRun {
             gated: gated.network, extracted: try extract(gated, data, limit: limit), step: trainer.state.step,
             normalization: data.training.normalization)
     }
+
+    // MARK: - Parts
+
+    /// The training of the network with gates, where the recipe has some.
+    func makeGates(
+        _ network: any VisionNetwork, _ sparse: SparseWeights?, _ images: ImageDataSet
+    ) throws -> (any GatedTraining)? {
+        guard let gates = recipe.gates else { return nil }
+        if sparse?.hook(network) != nil {
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "gates", "need dense weights, and model.weights are sparse")
+        }
+        do {
+            return try gating(network, gates, recipe.training(images: images.count).rates.totalSteps, recipe.seed)
+        } catch var error as CoppiceError {
+            error.source = error.source ?? recipe.source
+            throw error
+        }
+    }
+
+    /// Cuts out what gates leave out, as held-out images decide, or training images where none are held out.
+    func extract(_ gated: any GatedTraining, _ data: Data, limit: Double?) throws -> ExtractedNetwork {
+        var heldOut = data.training
+        if case .heldOut = recipe.images.validation, let validation = data.validation { heldOut = validation }
+        if heldOut.count > Self.decidingImages { heldOut = try heldOut.sample(Self.decidingImages, seed: recipe.seed) }
+        let batches = ImageBatches(
+            data.training, batchSize: recipe.loop.batchSize, seed: recipe.seed,
+            augmentation: recipe.images.augmentation)
+        let count = min(Self.statisticsBatches, batches.batchesPerEpoch)
+        do {
+            var result = try gated.extract(
+                on: Array(heldOut.batches(of: 250)), statistics: (0..<count).lazy.map(batches.batch(at:)), limit: limit)
+            if let validation = data.validation {
+                result.summary.gatedValidation = Classification.measure(gated.network, on: validation)
+                result.summary.validation = Classification.measure(result.network, on: validation)
+            }
+            return result
+        } catch var error as CoppiceError {
+            error.source = error.source ?? RunFolder.path(forOutput: options.output)
+            throw error
+        }
+    }
+
+    /// Images that gates decide on, and batches that norms are measured on anew.
+    private static let (decidingImages, statisticsBatches) = (5_000, 200)
 }
