@@ -14,7 +14,7 @@ import Foundation
 public struct ClassificationRun {
     public let recipe: ClassificationRecipe
     public let options: TrainingRun.Options
-    private let gating: ClassificationRecipe.Gating
+    let gating: ClassificationRecipe.Gating
 
     /// - Parameter gating: makes the training of a network with gates, for recipes with a `gates` section.
     public init(
