@@ -33,7 +33,7 @@ extension ClassificationRecipe {
     static func gates(_ node: RecipeNode) throws -> Gates {
         let fields = try node.fields([
             "mode", "keep", "lambda_polar", "lambda_act", "estimator", "warmup", "hidden", "flop_weighted", "lazy",
-            "max_disagreement",
+            "max_disagreement", "bias",
         ])
         guard let mode = fields["mode"] else {
             throw node.error("the key \"mode\" is missing, expected layer or channel")
@@ -48,6 +48,7 @@ extension ClassificationRecipe {
         if let estimator = try fields["estimator"]?.word(GateEstimator.self) { gates.settings.estimator = estimator }
         if let part = try fields["warmup"]?.number(in: 0...1) { gates.warmup = part }
         gates.settings.hidden = try fields["hidden"]?.integer(in: 1...65_536)
+        if let bias = try fields["bias"]?.number(in: 0.01...100) { gates.settings.bias = bias }
         if let isWeighted = try fields["flop_weighted"]?.boolean() { gates.isCostWeighted = isWeighted }
         if let field = fields["lazy"] {
             gates.settings.isLazy = try field.boolean()
