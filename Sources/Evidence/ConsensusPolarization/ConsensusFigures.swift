@@ -7,7 +7,7 @@ extension ConsensusMeasurement {
             return [
                 arm.name, statistics(arm).percent, MarkupText.number(lead(of: arm, over: .dense), digits: 2),
                 MarkupText.percent(mean(arm, \.multiplicationPart)), MarkupText.percent(mean(arm, \.parameterPart)),
-                MarkupText.number(mean(arm, \.cost), digits: 2),
+                MarkupText.number(mean(arm, \.cost), digits: 3),
             ]
         }
         let gated = runs.compactMap { run -> [String]? in
@@ -16,6 +16,7 @@ extension ConsensusMeasurement {
                 run.arm.name, "\(run.seed)", "\(gates.kept) of \(gates.count)",
                 MarkupText.number(gates.disagreement, digits: 4), MarkupText.percent(gates.dynamicAccuracy),
                 MarkupText.percent(gates.staticAccuracy), MarkupText.percent(run.accuracy), "\(gates.reopenings)",
+                gates.closedBlocks.joined(separator: " "),
             ]
         }
         return [
@@ -31,7 +32,7 @@ extension ConsensusMeasurement {
                 HTMLTable(
                     head: [
                         "network", "seed", "kept", "largest disagreement", "with gates", "cut", "norms measured anew",
-                        "re-openings",
+                        "re-openings", "closed",
                     ], rows: gated, numericColumns: [1, 3, 4, 5, 6, 7])),
         ]
     }
@@ -97,6 +98,7 @@ extension ConsensusMeasurement {
                             ("gated_accuracy", .number(gates.dynamicAccuracy)),
                             ("cut_accuracy", .number(gates.staticAccuracy)), ("difference", .number(gates.difference)),
                             ("reopenings", .integer(gates.reopenings)),
+                            ("closed", .array(gates.closedBlocks.map { .string($0) })),
                         ]
                     }
                     return .object(.init(uniqueKeysWithValues: fields))

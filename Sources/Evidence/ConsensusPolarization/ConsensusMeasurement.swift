@@ -66,6 +66,8 @@ package struct ConsensusMeasurement: Sendable {
         /// Between the gated network with its decisions and the smaller one.
         package var difference: Double
         package var reopenings: Int
+        /// Names of the blocks that went as a whole.
+        package var closedBlocks: [String] = []
         /// Steps, and the running averages of the gates of each block there.
         package var curve: [(step: Int, means: [Double])] = []
 

@@ -146,6 +146,9 @@ struct ConsensusTrial {
             dynamicAccuracy: dynamicAccuracy, staticAccuracy: staticAccuracy, difference: extraction.difference,
             reopenings: report.reopenings)
         gates.curve = curve
+        if network.mode == .layer {
+            gates.closedBlocks = zip(network.blocks, extraction.decisions).filter { !$0.1[0] }.map(\.0.place.name)
+        }
         run.gates = gates
         return run
     }

@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func gumbelGatesAreDrawnAnewAtEachStepAndAreStepsInUse() {
-        let gate = ConsensusGate(mode: .layer, inputs: 3, count: 1, hidden: 2, estimator: .gumbel, seed: 4)
+        let gate = ConsensusGate(mode: .layer, inputs: 3, count: 1, hidden: 2, estimator: .gumbel, bias: 1, seed: 4)
         let x = Tensor.ones([400, 3, 2, 2])
         func mean(step: Int) -> Double {
             gate.begin(step: step)

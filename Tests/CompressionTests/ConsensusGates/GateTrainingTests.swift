@@ -7,7 +7,9 @@ import Testing
 
 @Suite struct GateTrainingTests {
     private func gated(_ mode: GateMode = .layer) throws -> GatedNetwork {
-        try GatedNetwork(GatedNetworkTests.network("resnet20"), GateSettings(mode: mode), seed: 1)
+        var settings = GateSettings(mode: mode)
+        settings.bias = 1
+        return try GatedNetwork(GatedNetworkTests.network("resnet20"), settings, seed: 1)
     }
 
     @Test func aBatchOfOneAndImpossibleTargetsAreErrors() throws {

@@ -31,7 +31,7 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
     ///   - hidden: the first layer's outputs.
     ///   - bias: the second layer's, at first.
     public init(
-        mode: GateMode, inputs: Int, count: Int, hidden: Int, estimator: GateEstimator, bias: Double = 1,
+        mode: GateMode, inputs: Int, count: Int, hidden: Int, estimator: GateEstimator, bias: Double = 2,
         isLazy: Bool = false, seed: UInt64
     ) {
         precondition(min(inputs, count, hidden) >= 1 && bias > 0, "a gate of nothing, or one that starts closed")

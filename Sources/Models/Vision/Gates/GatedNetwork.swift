@@ -130,7 +130,7 @@ public struct GateSettings: Sendable, Hashable {
     /// Outputs of the first layer of each gate; nil for half the block's input channels, at most 16.
     public var hidden: Int?
     /// Of the second layer, at first.
-    public var bias = 1.0
+    public var bias = 2.0
     /// Whether a branch is computed only for the images that it is open for; of layers only.
     public var isLazy = false
 
