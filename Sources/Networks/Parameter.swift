@@ -18,6 +18,9 @@ public final class Parameter {
         didSet { wrappedValue = value }
     }
 
+    /// Whether weight decay may apply to it.
+    public var decays = true
+
     public init(_ key: String, _ value: Tensor) {
         self.key = key
         self.value = value.tracked()

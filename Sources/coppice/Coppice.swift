@@ -11,7 +11,8 @@ struct Coppice: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
-            LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Serve.self,
+            LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Gates.self,
+            Serve.self,
             MethodsCommand.self, Reproduce.self, Report.self,
             Grok.self, Scaling.self, Analyze.self, Doctor.self,
         ])

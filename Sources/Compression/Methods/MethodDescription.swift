@@ -162,6 +162,13 @@ public enum Methods {
                 + "coppice prune-blocks.",
             recipeKey: nil, example: nil, paper: "Jordao et al. 2023, arXiv:2301.10835", evidence: "layer-lottery"),
         MethodDescription(
+            name: "consensus gates", kind: .schedule,
+            summary:
+                "Gates on residual blocks or channels come to one decision for all images while the network is trained "
+                + "once, and what they close is cut out: gates in a recipe of coppice train, coppice gates extract.",
+            recipeKey: nil, example: nil, paper: "Zhi et al. 2023, arXiv:2302.10798",
+            evidence: "consensus-polarization"),
+        MethodDescription(
             name: "round-to-nearest", kind: .quantization,
             summary:
                 "8- or 4-bit integer weights, symmetric or with a zero point, one scale per output or per group of "

@@ -27,6 +27,7 @@ public enum Experiments {
     /// In alphabetical order of their identifiers.
     public static let all: [any Experiment] = [
         BilevelPruningExperiment(),
+        ConsensusPolarization(),
         EssentialSparsity(),
         GlobalMagnitude(),
         GrokkingTickets(),

@@ -178,12 +178,13 @@ public final class ResNet: Module, VisionNetwork {
 }
 
 /// Two or three normalized convolutions, all but the last rectified, and the input added before the last rectifier.
-public final class ResidualBlock: Module {
+public final class ResidualBlock: Module, GateableBlock {
     /// `conv1` and `bn1`, `conv2` and `bn2`…
     public let units: [Submodule<ConvolutionUnit>]
     /// `downsample.0` and `downsample.1`.
     public let projection: Submodule<ConvolutionUnit>?
     private let stride: Int
+    public var gate: (any BlockGate)?
 
     /// - Parameter shortcut: nil where the input is added as it is.
     init(
@@ -218,10 +219,27 @@ public final class ResidualBlock: Module {
 
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows / stride, columns / stride]`, rounded up.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        var inner = x
-        for unit in units.dropLast() { inner = unit.wrappedValue(inner) }
         let last = units[units.count - 1].wrappedValue
-        return last(inner, adding: projection.map { $0.wrappedValue(x) } ?? padded(x, to: last.outputs))
+        let shortcut = projection.map { $0.wrappedValue(x) } ?? padded(x, to: last.outputs)
+        switch gate?.factors(x) ?? .open {
+        case .open: return last(inner(x), adding: shortcut)
+        case .closed: return shortcut.relu()
+        case .branches(let factors):
+            let branch = gate?.multiplied(factors, x) { last.normalized(inner($0)) }
+            return (branch.map { $0 + shortcut } ?? shortcut).relu()
+        case .channels(let factors): return last(inner(x, factors), adding: shortcut)
+        }
+    }
+
+    public var inputChannels: Int { units[0].wrappedValue.convolution.weight.shape[1] }
+    public var middleChannels: Int { units[0].wrappedValue.outputs }
+
+    /// What the last convolution sees.
+    private func inner(_ x: Tensor, _ factors: Tensor? = nil) -> Tensor {
+        var inner = units[0].wrappedValue(x)
+        if let factors { inner = inner * factors.reshaped([-1, middleChannels, 1, 1]) }
+        for unit in units.dropFirst().dropLast() { inner = unit.wrappedValue(inner) }
+        return inner
     }
 
     /// Option A of He et al.

@@ -90,13 +90,14 @@ public final class WideResNet: Module, VisionNetwork {
 
 /// Normalization, rectifier and convolution, twice, added to the input; where the shape changes, to a projection of the
 /// input as it is after the first rectifier.
-public final class PreactivatedBlock: Module {
+public final class PreactivatedBlock: Module, GateableBlock {
     @Submodule public var firstNorm: BatchNorm
     @Submodule public var firstConvolution: Conv2d
     @Submodule public var secondNorm: BatchNorm
     @Submodule public var secondConvolution: Conv2d
     @Submodule private var dropout: DropoutLayer
     public let projection: Submodule<Conv2d>?
+    public var gate: (any BlockGate)?
 
     init(
         _ name: String, inputs: Int, inner standard: Int, outputs: Int, stride: Int, projects: Bool, dropout: Double,
@@ -115,9 +116,27 @@ public final class PreactivatedBlock: Module {
 
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows / stride, columns / stride]`, rounded up.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        let activated = firstNorm(x, rectifies: true)
-        let inner = secondNorm(firstConvolution(activated), rectifies: true)
-        return secondConvolution(dropout(inner)) + (projection.map { $0.wrappedValue(activated) } ?? x)
+        let factors = gate?.factors(x) ?? .open
+        if let projection {
+            let activated = firstNorm(x, rectifies: true)
+            return branch(activated, factors) + projection.wrappedValue(activated)
+        }
+        switch factors {
+        case .closed: return x
+        case .branches(let each):
+            let branch = gate?.multiplied(each, x) { self.branch(firstNorm($0, rectifies: true), .open) }
+            return branch.map { $0 + x } ?? x
+        case .open, .channels: return branch(firstNorm(x, rectifies: true), factors) + x
+        }
+    }
+
+    public var inputChannels: Int { firstConvolution.weight.shape[1] }
+    public var middleChannels: Int { firstConvolution.weight.shape[0] }
+
+    private func branch(_ activated: Tensor, _ factors: GateFactors) -> Tensor {
+        var inner = secondNorm(firstConvolution(activated), rectifies: true)
+        if case .channels(let each) = factors { inner = inner * each.reshaped([-1, middleChannels, 1, 1]) }
+        return secondConvolution(dropout(inner))
     }
 }
 

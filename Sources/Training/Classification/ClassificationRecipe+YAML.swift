@@ -9,7 +9,9 @@ extension ClassificationRecipe {
     public init(yaml text: String, source: String = "recipe") throws {
         let root = try RecipeText.parse(
             text, source: source, expected: "a training recipe with \"model\" and \"images\"")
-        let fields = try root.fields(["name", "seed", "model", "images", "optimizer", "schedule", "training"])
+        let fields = try root.fields([
+            "name", "seed", "model", "images", "optimizer", "schedule", "training", "gates",
+        ])
         self.init(text: text, source: source)
         name = try fields["name"]?.string()
         if let seed = try fields["seed"]?.integer(in: 0...Int.max) { self.seed = UInt64(seed) }
@@ -24,6 +26,16 @@ extension ClassificationRecipe {
         if let field = fields["optimizer"] { optimizer = try Self.optimizer(field) }
         if let field = fields["schedule"] { schedule = try Self.schedule(field) }
         if let field = fields["training"] { loop = try Self.loop(field) }
+        if let field = fields["gates"] {
+            gates = try Self.gates(field)
+            if loop.patience != nil {
+                throw (fields["training"] ?? field).error("patience has no meaning with gates; leave it out")
+            }
+            if loop.batchSize < 2 {
+                throw (fields["training"] ?? field).error(
+                    "batch_size must be at least 2 with gates: over one image every gate is unanimous")
+            }
+        }
         if loop.patience != nil, images.validation == .none {
             throw (fields["training"] ?? root).error("patience needs validation, expected images.validation above 0")
         }

@@ -123,6 +123,8 @@ public struct ClassificationRecipe: Sendable, Hashable {
     public var optimizer = Update()
     public var schedule = Schedule()
     public var loop = Loop()
+    /// Nil where the network is trained as it is.
+    public var gates: Gates?
     /// The YAML that the recipe was read from; empty for one made in code.
     public private(set) var text: String
     /// Where it was read from, for error messages.
@@ -140,6 +142,7 @@ public struct ClassificationRecipe: Sendable, Hashable {
             var recipe = recipe
             (recipe.name, recipe.text, recipe.source) = (nil, "", "")
             (recipe.images.directory, recipe.loop.logEvery) = ("", 1)
+            recipe.gates?.maximumDisagreement = 0
             return recipe
         }
         return essence(self) == essence(other)

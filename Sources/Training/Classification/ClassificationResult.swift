@@ -20,6 +20,15 @@ public struct ClassificationResult: Sendable, Hashable {
     public var test: Classification?
     /// Training images a second of this process, validation not counted; nil where it trained none.
     public var imagesPerSecond: Double?
+    /// What gates decided, in a completed run with gates.
+    public var gates: GateSummary?
+
+    /// Takes in what a network with gates became.
+    mutating func take(_ extracted: ExtractedNetwork) {
+        architecture = extracted.network.configuration.name
+        parameters = extracted.network.parameterCount
+        gates = extracted.summary
+    }
 
     /// The result with stable keys.
     public var json: JSON {
@@ -38,6 +47,7 @@ public struct ClassificationResult: Sendable, Hashable {
             ]
         }
         if let test { members += [("test_accuracy", .number(test.accuracy)), ("test_loss", .number(test.loss))] }
+        if let gates { members.append(("gates", gates.json)) }
         return .object(.init(uniqueKeysWithValues: members))
     }
 }
@@ -60,6 +70,7 @@ extension ClassificationResult: CustomStringConvertible {
             lines.append(
                 String(format: "validation: accuracy %.4f, loss %.4f (step %d)", accuracy, loss, best.step))
         }
+        lines += gates?.lines ?? []
         if let test {
             lines.append(
                 String(format: "test: accuracy %.4f, loss %.4f (%d images)", test.accuracy, test.loss, test.count))
@@ -83,10 +94,16 @@ extension ClassificationResult: CustomStringConvertible {
                     format: "| Validation accuracy | %.4f (%d images, step %d) |", accuracy, validationImages, best.step
                 ))
         }
+        if let validation = gates?.validation {
+            lines.append(
+                String(
+                    format: "| Validation accuracy | %.4f (%d images) |", validation.accuracy, validation.count))
+        }
         if let test {
             lines.append(String(format: "| Test accuracy | %.4f (%d images) |", test.accuracy, test.count))
             lines.append(String(format: "| Test loss | %.4f nats |", test.loss))
         }
+        if let gates { lines += ["", "## Gates", ""] + gates.lines + ["", "```"] + gates.table + ["```"] }
         lines += [
             "", "## Curve", "", "| step | epoch | training loss | validation loss | accuracy |",
             "|---:|---:|---:|---:|---:|",

@@ -14,14 +14,20 @@ import Foundation
 public struct ClassificationRun {
     public let recipe: ClassificationRecipe
     public let options: TrainingRun.Options
+    let gating: ClassificationRecipe.Gating
 
-    public init(recipe: ClassificationRecipe, options: TrainingRun.Options) {
+    /// - Parameter gating: makes the training of a network with gates, for recipes with a `gates` section.
+    public init(
+        recipe: ClassificationRecipe, options: TrainingRun.Options,
+        gating: @escaping ClassificationRecipe.Gating = ClassificationRecipe.noGates
+    ) {
         self.recipe = recipe
         self.options = options
+        self.gating = gating
     }
 
     /// The images of a run, all normalized alike.
-    private struct Data {
+    struct Data {
         var training: ImageDataSet
         var validation: ImageDataSet?
         var test: ImageDataSet?
@@ -41,13 +47,12 @@ public struct ClassificationRun {
         let data = try load()
         try OutputFolder(at: options.output).discard()
         let (network, sparse) = try makeNetwork(data.training)
+        let gated = try makeGates(network, sparse, data.training)
         let folder = try RunFolder(
             output: options.output, recipeText: recipe.text, training: data.training.digest,
             validation: data.validation?.digest, resume: options.resumes
         ) { identity, path in try check(identity, path, data) }
-        let trainer = try ClassificationTrainer(
-            network, recipe, training: data.training, validation: data.validation, folder: folder,
-            held: sparse?.hook(network))
+        let trainer = try makeTrainer(network, sparse, gated, data, folder)
         if folder.isResumed { progress.report("resuming at step \(trainer.state.step)") }
         let log = try TrainingLog(path: folder.path + "/log.jsonl", resumingAt: trainer.state.step)
         let history = try options.historyPath.map { try RunHistory(path: $0) }
@@ -72,11 +77,18 @@ public struct ClassificationRun {
             let outcome = try trainer.run(
                 log: log, record: { record($0, $1) }, progress: progress, interruption: interruption)
             progress.end("")
-            var result = summarize(outcome, trainer, data, folder)
+            var result = summarize(outcome, trainer, network, data, folder)
             if outcome != .interrupted {
-                try trainer.takeBest()
-                result.test = data.test.flatMap { Classification.measure(network, on: $0) }
-                try export(result, network, sparse, data.training)
+                var final = network
+                if let gated {
+                    let extracted = try extract(gated, data, limit: recipe.gates?.maximumDisagreement)
+                    final = extracted.network
+                    result.take(extracted)
+                } else {
+                    try trainer.takeBest()
+                }
+                result.test = data.test.flatMap { Classification.measure(final, on: $0) }
+                try export(result, final, sparse, data.training)
             }
             record([:], trainer.state, outcome.rawValue)
             return result
@@ -89,7 +101,7 @@ public struct ClassificationRun {
 
     // MARK: - Parts
 
-    private func load() throws -> Data {
+    func load() throws -> Data {
         let directory = try DataPath.locate(
             recipe.images.directory, folder: options.dataFolder, expected: "a folder of images")
         let all = try ImageDataSet.open(directory, split: .train)
@@ -122,7 +134,7 @@ public struct ClassificationRun {
     }
 
     /// - Returns: the network that training starts from, and which of its weights are sparse.
-    private func makeNetwork(_ images: ImageDataSet) throws -> (any VisionNetwork, SparseWeights?) {
+    func makeNetwork(_ images: ImageDataSet) throws -> (any VisionNetwork, SparseWeights?) {
         let architecture: VisionArchitecture
         do {
             architecture =
@@ -156,7 +168,17 @@ public struct ClassificationRun {
         return architecture
     }
 
-    private func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {
+    func makeTrainer(
+        _ network: any VisionNetwork, _ sparse: SparseWeights?, _ gated: (any GatedTraining)?, _ data: Data,
+        _ folder: RunFolder
+    ) throws -> ClassificationTrainer {
+        let held: [any TrainingHook] = sparse?.hook(network).map { [$0] } ?? []
+        return try ClassificationTrainer(
+            gated?.network ?? network, recipe, training: data.training, validation: data.validation, folder: folder,
+            hooks: held + (gated.map { [$0.hook] } ?? []))
+    }
+
+    func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {
         let file = path + "/recipe.yaml"
         let earlier = try ClassificationRecipe(yaml: RecipeText.read(file), source: file)
         guard earlier.isSameTraining(as: recipe) else {
@@ -173,11 +195,12 @@ public struct ClassificationRun {
     }
 
     private func summarize(
-        _ outcome: TrainingOutcome, _ trainer: ClassificationTrainer, _ data: Data, _ folder: RunFolder
+        _ outcome: TrainingOutcome, _ trainer: ClassificationTrainer, _ network: any VisionNetwork, _ data: Data,
+        _ folder: RunFolder
     ) -> ClassificationResult {
         ClassificationResult(
             outcome: outcome, output: options.output, runFolder: folder.path,
-            architecture: trainer.network.configuration.name, parameters: trainer.network.parameterCount,
+            architecture: network.configuration.name, parameters: network.parameterCount,
             trainingImages: data.training.count, validationImages: data.validation?.count ?? 0, state: trainer.state,
             totalSteps: trainer.totalSteps, epochs: Double(trainer.state.step) / trainer.epochSteps,
             imagesPerSecond: trainer.imagesPerSecond)

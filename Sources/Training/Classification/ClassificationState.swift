@@ -26,9 +26,11 @@ public struct ClassificationState: Sendable, Hashable, Codable {
 
     /// Takes in a row.
     ///
+    /// - Parameter competes: whether it may become the best.
     /// - Returns: whether it is the best so far.
-    mutating func record(_ point: CurvePoint) -> Bool {
+    mutating func record(_ point: CurvePoint, competes: Bool = true) -> Bool {
         curve.append(point)
+        guard competes else { return false }
         guard let accuracy = point.accuracy, let loss = point.validationLoss else { return false }
         if let best, let bestAccuracy = best.accuracy, let bestLoss = best.validationLoss,
             accuracy < bestAccuracy || accuracy == bestAccuracy && loss >= bestLoss

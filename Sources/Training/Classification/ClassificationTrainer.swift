@@ -10,7 +10,7 @@ final class ClassificationTrainer {
     /// Where metrics go, beside the log and the screen.
     typealias Record = (_ metrics: [String: Double], _ state: ClassificationState) -> Void
 
-    let network: any VisionNetwork
+    let network: any SupervisedNetwork
     private(set) var state = ClassificationState()
     /// Training images a second; nil before the first step.
     var imagesPerSecond: Double? { seconds > 0 ? Double(images) / seconds : nil }
@@ -26,13 +26,15 @@ final class ClassificationTrainer {
     private let validationInterval: Double
     private var optimizer: OptimizerState
     private let hooks: [any TrainingHook]
+    /// Nil for a network without gates.
+    private let gates: GatedNetwork?
     private var (images, seconds) = (0, 0.0)
 
-    /// - Parameter held: what keeps a sparse network sparse.
+    /// - Parameter hooks: what acts on every step, such as what keeps a sparse network sparse.
     /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network.
     init(
-        _ network: any VisionNetwork, _ recipe: ClassificationRecipe, training: ImageDataSet,
-        validation: ImageDataSet?, folder: RunFolder, held: HeldZeros? = nil
+        _ network: any SupervisedNetwork, _ recipe: ClassificationRecipe, training: ImageDataSet,
+        validation: ImageDataSet?, folder: RunFolder, hooks: [any TrainingHook] = []
     ) throws {
         self.network = network
         self.recipe = recipe
@@ -46,9 +48,8 @@ final class ClassificationTrainer {
         epochSteps = Double(training.count) / Double(recipe.loop.batchSize)
         validationInterval = max(1, recipe.loop.validateEvery * epochSteps)
         optimizer = OptimizerState(self.training.optimizer, for: network)
-        var hooks: [any TrainingHook] = [DropoutSteps(network)]
-        if let held { hooks.append(held) }
-        self.hooks = hooks
+        self.hooks = [DropoutSteps(network)] + hooks
+        gates = network as? GatedNetwork
         if let (state, tensors) = try folder.latest(ClassificationState.self) {
             try restore(tensors)
             self.state = state
@@ -118,8 +119,16 @@ final class ClassificationTrainer {
         var line = TrainingLog.Line(event: "progress", step: state.step)
         let (loss, rate) = (state.lossSinceLog.take(), training.rates.rate(at: state.step - 1))
         (line.loss, line.learningRate, line.imagesPerSecond) = (loss, rate, imagesPerSecond)
+        var metrics = ["loss": loss, "learning_rate": rate, "images_per_second": imagesPerSecond ?? 0]
+        if let report = gates?.report {
+            line.add(report)
+            metrics.merge([
+                "gate_mean": report.mean, "gate_disagreement": report.disagreement,
+                "expected_multiplications": report.expectedMultiplications,
+            ]) { $1 }
+        }
         try log.write(line)
-        record(["loss": loss, "learning_rate": rate, "images_per_second": imagesPerSecond ?? 0], state)
+        record(metrics, state)
     }
 
     // MARK: - Validation
@@ -149,7 +158,8 @@ final class ClassificationTrainer {
         let point = ClassificationState.CurvePoint(
             step: state.step, epoch: Double(state.step) / epochSteps, trainingLoss: state.lossSincePoint.take(),
             validationLoss: measured?.loss, accuracy: measured?.accuracy)
-        let isBest = state.record(point)
+        // The first gates to be validated are all open; only the last network has come to a consensus.
+        let isBest = state.record(point, competes: gates == nil)
         guard let measured else { return true }
         if isBest { try folder.saveBest(step: state.step, values) }
         var line = TrainingLog.Line(event: "validation", step: state.step)
@@ -160,6 +170,7 @@ final class ClassificationTrainer {
             String(
                 format: "epoch %.2f  training loss %.4f  validation loss %.4f  accuracy %.4f%@", point.epoch,
                 point.trainingLoss, measured.loss, measured.accuracy, isBest ? "  best" : ""))
+        if let report = gates?.report { progress.report("gates  \(report.summary)") }
         return true
     }
 

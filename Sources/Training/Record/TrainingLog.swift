@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceTensors
 import Foundation
 import Synchronization
@@ -27,24 +28,46 @@ public final class TrainingLog: TrainingObserver {
         public var density: Double?
         /// The mean of that over all steps so far.
         public var averageDensity: Double?
+        /// The running average of each block's gates, in a run with gates.
+        public var gates: [String: Double]?
+        /// Of the gate that images disagree about most: ḡ(1 − ḡ).
+        public var gateDisagreement: Double?
+        /// The mean over gates, in bits.
+        public var gateEntropy: Double?
+        /// How often gates have opened again so far.
+        public var gateReopenings: Int?
+        /// For an average image where what is closed for it is skipped.
+        public var expectedMultiplications: Double?
         public var isBest: Bool?
         public var outcome: TrainingOutcome?
         /// Seconds since 1970.
         public var time: Double?
 
         enum CodingKeys: String, CodingKey {
-            case event, step, tokens, loss, perplexity, accuracy, outcome, time, density
+            case event, step, tokens, loss, perplexity, accuracy, outcome, time, density, gates
             case averageDensity = "average_density"
             case learningRate = "learning_rate"
             case gradientNorm = "gradient_norm"
             case tokensPerSecond = "tokens_per_second"
             case imagesPerSecond = "images_per_second"
+            case gateDisagreement = "gate_disagreement"
+            case gateEntropy = "gate_entropy"
+            case gateReopenings = "gate_reopenings"
+            case expectedMultiplications = "expected_multiplications"
             case isBest = "is_best"
         }
 
         init(event: String, step: Int) {
             self.event = event
             self.step = step
+        }
+
+        /// Takes in how open gates are.
+        mutating func add(_ report: GateReport) {
+            gates = Dictionary(uniqueKeysWithValues: report.blocks.map { ($0.name, $0.mean) })
+            (gateDisagreement, gateEntropy) = (report.disagreement, report.entropy)
+            gateReopenings = report.reopenings
+            expectedMultiplications = report.expectedMultiplications
         }
     }
 

@@ -103,7 +103,8 @@ public struct SupervisedTraining: Sendable {
         for (index, parameter) in parameters.enumerated() where parameter.isTrainable {
             optimizer.update(
                 parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rates.rate(at: step),
-                step: state.step, gradientScale: scale, decays: decay == .all || parameter.wrappedValue.rank >= 2)
+                step: state.step, gradientScale: scale,
+                decays: parameter.decays && (decay == .all || parameter.wrappedValue.rank >= 2))
         }
         state.step += 1
     }

@@ -38,8 +38,8 @@ struct Train: ParsableCommand {
                 let result = try run.execute(progress: progress, interruption: interruption)
                 return (result.json, result.description)
             case .classification(let recipe):
-                let result = try ClassificationRun(recipe: recipe, options: options).execute(
-                    progress: progress, interruption: interruption)
+                let run = ClassificationRun(recipe: recipe, options: options, gating: ConsensusTraining.of)
+                let result = try run.execute(progress: progress, interruption: interruption)
                 return (result.json, result.description)
             }
         }

@@ -25,6 +25,9 @@ public final class ConvolutionUnit: Module {
     /// Number of output channels.
     public var outputs: Int { convolution.weight.shape[0] }
 
+    /// The normalized convolution, not rectified.
+    func normalized(_ x: Tensor) -> Tensor { norm(convolution(x)) }
+
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier.
     public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil) -> Tensor {
         let y = norm(convolution(x), adding: residual, rectifies: rectifier != .none)

@@ -1,0 +1,73 @@
+import CoppiceEvidence
+import CoppiceModels
+import CoppiceTensors
+import Testing
+
+@Suite struct ConsensusPolarizationTests {
+    private typealias Measurement = ConsensusMeasurement
+
+    /// A seed on which everything holds, but for what is changed.
+    private func measurement(_ change: (inout Measurement.Run) -> Void = { _ in }) -> Measurement {
+        var runs: [Measurement.Run] = []
+        for seed in [UInt64(1), 2] {
+            for arm in Measurement.Arm.allCases {
+                var run = Measurement.Run(arm: arm, seed: seed, accuracy: arm == .dense ? 0.82 : 0.81)
+                run.multiplicationPart = arm == .dense ? 1 : 0.5
+                run.cost = arm == .norm ? 1.35 : 1.02
+                if [.consensus, .targetOnly, .channels, .staticGates].contains(arm) {
+                    run.gates = .init(
+                        kept: 4, count: 7, disagreement: arm == .targetOnly ? 0.2 : 0.001, dynamicAccuracy: 0.81,
+                        staticAccuracy: arm == .targetOnly && seed == 2 ? 0.8 : 0.81, difference: 1e-7)
+                    run.gates?.curve = [(0, [1, 1]), (10, [1, 0])]
+                }
+                change(&run)
+                runs.append(run)
+            }
+        }
+        return Measurement(gatedBlocks: ["layer1.0", "layer1.1"], seeds: [1, 2], runs: runs)
+    }
+
+    private func verdict(_ id: String, _ change: @escaping (inout Measurement.Run) -> Void = { _ in }) -> Claim.Verdict?
+    {
+        measurement(change).claims().first { $0.id == id }?.verdict
+    }
+
+    @Test func claimsFollowFromRuns() {
+        for id in [
+            "consensus", "static-equals-dynamic", "target-reached", "exact-extraction", "accuracy",
+            "better-than-others", "one-pass",
+        ] {
+            #expect(verdict(id) == .holds, "\(id)")
+        }
+        #expect(verdict("inference-time") == .notMeasured && verdict("cifar") == .notMeasured)
+        let worse = measurement { if $0.arm == .consensus { $0.accuracy = 0.8 } }
+        #expect(worse.claims(isFull: true).first { $0.id == "cifar" }?.verdict == .doesNotHold)
+        func fails(_ id: String, _ arm: Measurement.Arm, _ change: @escaping (inout Measurement.Run) -> Void) {
+            #expect(verdict(id) { if $0.arm == arm { change(&$0) } } == .doesNotHold, "\(id) by \(arm)")
+        }
+        fails("consensus", .consensus) { if $0.seed == 2 { $0.gates?.disagreement = 0.03 } }
+        fails("consensus", .targetOnly) { if $0.seed == 1 { $0.gates?.disagreement = 0.04 } }
+        fails("static-equals-dynamic", .consensus) { if $0.seed == 1 { $0.gates?.staticAccuracy = 0.807 } }
+        fails("static-equals-dynamic", .targetOnly) { $0.gates?.staticAccuracy = 0.81 }
+        fails("target-reached", .consensus) { if $0.seed == 1 { $0.gates?.kept = 5 } }
+        fails("exact-extraction", .channels) { $0.gates?.difference = 2e-5 }
+        fails("accuracy", .consensus) { $0.accuracy = 0.804 }
+        fails("accuracy", .randomBlocks) { $0.accuracy = 0.813 }
+        fails("better-than-others", .slimming) { $0.accuracy = 0.813 }
+        fails("one-pass", .consensus) { $0.cost = 1.2 }
+        fails("one-pass", .norm) { $0.cost = 1.2 }
+    }
+
+    @Test func aTinyRunIsReported() throws {
+        let folder = try SmallImageFolder()
+        var setting = ExperimentSetting(
+            languageModel: { throw CoppiceError(.internal, "no language model is asked for") }, dataFolder: folder.path,
+            scale: 0.01)
+        setting.seedCount = 1
+        let report = try ConsensusPolarization().run(setting, progress: SilentProgress())
+        #expect(report.claims.first { $0.id == "exact-extraction" }?.verdict == .holds)
+        #expect(report.facts.contains { $0.value.contains("layer3.2") })
+        #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy"])
+        #expect(report.json.serialized().contains("random-blocks"))
+    }
+}
