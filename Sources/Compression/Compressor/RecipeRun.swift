@@ -89,7 +89,10 @@ public struct RecipeRun {
         guard case .prune(let options) = stage else { return }
         for weight in weights { try options.granularity.check(weight) }
         do {
-            try options.sharing.check(weights, sparsity: options.sparsity)
+            // Of rate and distortion there is nothing to check before curves are measured.
+            if options.allocation != .rateDistortion {
+                try options.sharing.check(weights, sparsity: options.sparsity)
+            }
         } catch let error as CoppiceError {
             throw CoppiceError(
                 .badData, source: recipe.source,
@@ -167,6 +170,7 @@ public struct RecipeRun {
         case .unstructured: break
         case .semiStructured(let pattern): decisions[weight.name, default: .unchanged].pattern = pattern
         case .groups(let length, _): decisions[weight.name, default: .unchanged].groupLength = length
+        case .blocks(_, let columns, _): decisions[weight.name, default: .unchanged].groupLength = columns
         }
     }
 }

@@ -45,18 +45,6 @@ public enum Methods {
             example: "stages: [{prune: {method: random, sparsity: 0.3}}]",
             paper: "baseline in Jaiswal et al. 2023, arXiv:2306.03805", evidence: "essential-sparsity"),
         MethodDescription(
-            name: "channel Taylor", kind: .criterion,
-            summary: "The squared first-order change of the loss as a channel goes to zero: coppice prune-channels.",
-            recipeKey: nil, example: nil, paper: "Molchanov et al. 2019, arXiv:1906.10771", evidence: nil),
-        MethodDescription(
-            name: "network slimming", kind: .criterion,
-            summary: "The scale of a channel's batch normalization, trained with an L1 penalty on scales.",
-            recipeKey: nil, example: nil, paper: "Liu et al. 2017, arXiv:1708.06519", evidence: nil),
-        MethodDescription(
-            name: "movement", kind: .criterion,
-            summary: "Keeps the weights that fine-tuning moves away from zero, whatever their size (library).",
-            recipeKey: nil, example: nil, paper: "Sanh et al. 2020, arXiv:2005.07683", evidence: nil),
-        MethodDescription(
             name: "unstructured", kind: .granularity,
             summary: "Any weight may go; compared within a row, a matrix (layer) or the whole model (global).",
             recipeKey: "prune.pattern: unstructured, prune.scope: row | layer | global",
@@ -78,22 +66,21 @@ public enum Methods {
             example: "stages: [{prune: {method: magnitude, sparsity: 0.5, pattern: group}}, {quantize: {bits: 4}}]",
             paper: "Zeng et al. 2024, arXiv:2412.17560", evidence: nil),
         MethodDescription(
+            name: "block", kind: .granularity,
+            summary: "Whole blocks of consecutive rows and columns go, which kernels of dense tiles can skip.",
+            recipeKey: "prune.pattern: block, prune.block: [rows, columns], prune.group_score: mean | max | l2",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, pattern: block, block: [4, 4]}}]",
+            paper: "Gray et al. 2017, GPU kernels for block-sparse weights (OpenAI)", evidence: nil),
+        MethodDescription(
             name: "channels", kind: .granularity,
             summary:
-                "Whole channels, filters or neurons go with all that is coupled to them, and a smaller dense vision "
-                + "network is left: coppice prune-channels.",
-            recipeKey: nil, example: nil, paper: "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900",
+                "Whole channels, or filters that one layer makes, go with all that is coupled to them, and a smaller dense "
+                + "vision network is left; also: coppice prune-channels.",
+            recipeKey: "prune.granularity: filter | channel, prune.of: channels | parameters | multiplications",
+            example: "stages: [{prune: {method: taylor, sparsity: 0.5, granularity: channel, of: multiplications}}, "
+                + "{quantize: {bits: 8}}]",
+            paper: "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900",
             evidence: nil),
-        MethodDescription(
-            name: "bi-level pruning", kind: .criterion,
-            summary: "Learns masks of weights, filters or channels while the weights retrain; for networks in memory "
-                + "(`BilevelPruning`).",
-            recipeKey: nil, example: nil, paper: "Zhang et al. 2022, arXiv:2210.04092", evidence: "bip"),
-        MethodDescription(
-            name: "lottery jackpots", kind: .criterion,
-            summary: "Searches the mask of a trained network whose weights stay as they are; for networks in memory "
-                + "(`MaskSearch`).",
-            recipeKey: nil, example: nil, paper: "Zhang et al. 2021, arXiv:2104.08700", evidence: "lottery-jackpots"),
         MethodDescription(
             name: "uniform", kind: .allocation,
             summary: "Every matrix loses the same fraction.",
@@ -136,10 +123,12 @@ public enum Methods {
             paper: "set by the user, or by another program", evidence: nil),
         MethodDescription(
             name: "rate-distortion", kind: .allocation,
-            summary:
-                "The split that costs a network's outputs least, by a dynamic programme over measured curves of its "
-                + "layers; for networks in memory (`RateDistortionAllocation`).",
-            recipeKey: nil, example: nil, paper: "Xu et al. 2023, arXiv:2308.10438", evidence: "layer-adaptive-rd"),
+            summary: "The split that costs a model's outputs least, by a dynamic programme over curves that are measured "
+                + "layer by layer, without labels.",
+            recipeKey: "prune.allocation: rate-distortion, prune.grid, prune.samples, prune.distortion: mean | worst, "
+                + "prune.calibration: data | gaussian, prune.solver: exact | buckets | lagrangian",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.8, allocation: rate-distortion}}]",
+            paper: "Xu et al. 2023, arXiv:2308.10438", evidence: "layer-adaptive-rd"),
         MethodDescription(
             name: "erk", kind: .allocation,
             summary:

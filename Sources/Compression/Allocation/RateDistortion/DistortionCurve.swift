@@ -26,6 +26,16 @@ public struct DistortionCurve: Sendable, Hashable, Codable {
         self.count = count
         self.points = points
     }
+
+    /// The distortion with so many weights left, on a line between the points around it. O(points).
+    public func distortion(keeping kept: Int) -> Double {
+        guard let next = points.firstIndex(where: { $0.kept <= kept }) else { return points.last?.distortion ?? 0 }
+        let low = points[next]
+        guard next > 0, low.kept < kept else { return low.distortion }
+        let high = points[next - 1]
+        let part = Double(kept - low.kept) / Double(high.kept - low.kept)
+        return low.distortion + (high.distortion - low.distortion) * part
+    }
 }
 
 /// The rates that distortion is measured at.
