@@ -133,7 +133,8 @@ import Testing
             list.reduce(0) { $0 + $1.parameter.wrappedValue.count }
         }
         #expect(Double(count(new)) < 0.3 * Double(count(old)))
-        #expect(report.totals.parameters == count(new) + after.stateTensors.reduce(0) { $0 + $1.state.wrappedValue.count })
+        #expect(
+            report.totals.parameters == count(new) + after.stateTensors.reduce(0) { $0 + $1.state.wrappedValue.count })
         #expect(Double(report.totals.bytes) < 0.35 * Double(report.totals.bytesBefore))
         let stage = try #require(report.stageReports?.first)
         #expect(try #require(stage.multiplicationsAfter) < #require(stage.multiplicationsBefore) / 2)
@@ -145,7 +146,7 @@ import Testing
     @Test(arguments: [(MaskUnit.filter, "resnet8"), (.channel, "resnet8"), (.filter, "mobilenet-v1-cifar")])
     func cuttingChangesNothing(unit: MaskUnit, name: String) throws {
         let network = try VisionArchitecture(
-            named: name, classes: 4, inputChannels: 1, imageSize: 16, widthMultiplier: name == "resnet8" ? 0.5 : 0.125
+            named: name, classes: 10, inputChannels: 1, imageSize: 16, widthMultiplier: name == "resnet8" ? 0.5 : 0.125
         ).makeNetwork(seed: 3)
         let prunable = try PrunableNetwork(network)
         let groups = try ChannelGroups(of: network, example: .zeros([2, 1, 16, 16]))
@@ -304,13 +305,15 @@ import Testing
         #expect(gone == rows * columns / 2 / 8)
         #expect(
             failure("method: magnitude, sparsity: 0.5, pattern: block, block: [2, 7]", of: "lenet-300-100").contains(
-                "fc2.weight: blocks of 2 × 7 need columns that are a multiple of 7, this weight has 150; 1, 2, 3, 5, 6"))
+                "fc2.weight: blocks of 2 × 7 need columns that are a multiple of 7, this weight has 150; 1, 2, 3, 5, 6")
+        )
     }
 
     // MARK: What is refused
 
     @Test func whatCannotBeIsSaid() throws {
-        #expect(failure("method: searched, sparsity: 0.5", blind: true).contains("learns from them, and needs labelled"))
+        #expect(
+            failure("method: searched, sparsity: 0.5", blind: true).contains("learns from them, and needs labelled"))
         #expect(
             failure("method: bip, granularity: filter, sparsity: 0.5", of: "lenet-300-100").contains(
                 "stages[0].prune: granularity: filter, but no prunable weight is a convolution's"))

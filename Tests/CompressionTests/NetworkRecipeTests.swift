@@ -43,7 +43,8 @@ import Testing
         let searched = try stage("method: searched, sparsity: 0.9").network.search
         #expect(searched == SearchOptions() && searched.restriction == .poly4 && searched.learningRate == 0.1)
         let bip = try stage("method: bip, sparsity: 0.9").network.bilevel
-        #expect(bip.maskRate == 0.1 && bip.regularization == 1 && bip.lowerSteps == 1 && bip.implicitGradient == .formula)
+        #expect(
+            bip.maskRate == 0.1 && bip.regularization == 1 && bip.lowerSteps == 1 && bip.implicitGradient == .formula)
         let movement = try stage("method: movement, sparsity: 0.9")
         #expect(movement.network.schedule == .gradual(begin: 0, end: 3, every: 20) && movement.scope == .global)
         let dynamic = try stage("method: random, sparsity: 0.9, schedule: dynamic").network.schedule
@@ -144,7 +145,10 @@ import Testing
         ("method: snip, schedule: sap", "schedule: sap removes the smallest weights, expected method magnitude"),
         ("method: magnitude, schedule: { kind: sap, beta: 2 }", "beta: expected a number from"),
         ("method: random, sparsity: 0.5, schedule: { kind: dynamic, by: sgd }", "by: unknown value \"sgd\""),
-        ("method: random, sparsity: 0.5, schedule: { kind: dynamic, end: 5 }", "end: the schedule ends at epoch 5.0, after"),
+        (
+            "method: random, sparsity: 0.5, schedule: { kind: dynamic, end: 5 }",
+            "end: the schedule ends at epoch 5.0, after"
+        ),
         (
             "method: random, sparsity: 0.5, pattern: group, schedule: dynamic",
             "schedule: dynamic moves single weights, expected pattern unstructured"
@@ -159,7 +163,10 @@ import Testing
             "allocation: rate-distortion measures before it prunes"
         ),
         ("method: magnitude, sparsity: 0.5, pattern: block", "pattern: block needs the key \"block\""),
-        ("method: magnitude, sparsity: 0.5, pattern: block, block: [4]", "block: expected [rows, columns], such as [4, 4]"),
+        (
+            "method: magnitude, sparsity: 0.5, pattern: block, block: [4]",
+            "block: expected [rows, columns], such as [4, 4]"
+        ),
         ("method: magnitude, sparsity: 0.5, pattern: block, block: [0, 4]", "block[0]: expected a whole number from 1"),
         ("method: magnitude, sparsity: 0.5, block: [4, 4]", "block: goes with pattern block alone"),
     ])

@@ -112,7 +112,7 @@ public final class BilevelPruning {
         hasUnits = convolutions.map { options.unit == .weight || $0 }
         weights = network.weights.indices.map { network.values($0).copied() }
         scores = weights
-        scoreVelocities = weights.map { .zeros($0.shape) }
+        scoreVelocities = weights.map { Tensor.zeros($0.shape).contiguous() }
         optimizer = SGD(momentum: options.momentum, weightDecay: options.weightDecay)
         state = OptimizerState(optimizer, for: network.network)
         setMasks(from: scores)
@@ -213,7 +213,8 @@ public final class BilevelPruning {
                 gradientScale: 1, decays: true)
         }
         state.step += 1
-        weights = network.weights.indices.map { network.values($0).copied() }
+        // Shared until one of both changes.
+        weights = network.weights.indices.map { network.values($0) }
         show()
         return value
     }
@@ -224,19 +225,10 @@ public final class BilevelPruning {
         withoutRecording {
             let time = Double(step) / Double(options.steps)
             let rate = options.maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
-            let slopes = weights.indices.map { index in
-                Self.maskGradient(
-                    weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
-                    regularization: options.regularization, options.implicitGradient)
-            }
-            // The mask follows |s|, or the norm of a unit's s: the chain rule.
-            let gradients =
-                coupled?.scoreGradients(maskGradients: slopes, scores: scores)
-                ?? weights.indices.map { chained(slopes[$0], $0) }
-            for index in weights.indices where coupled != nil || hasUnits[index] {
-                let signed = gradients[index] + scores[index] * options.weightDecay
-                scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
-                scores[index] = scores[index] - scoreVelocities[index] * rate
+            if options.unit == .weight {
+                for index in weights.indices { moveScores(index, slope: flow[index], rate: rate) }
+            } else {
+                moveUnitScores(flow, rate: rate)
             }
             let before = network.masks
             setMasks(from: scores)
@@ -246,9 +238,55 @@ public final class BilevelPruning {
         }
     }
 
-    /// What the gradient by a weight's mask is to its scores.
+    /// A step of momentum of single weights' scores, in one pass: ``maskGradient(weights:slope:mask:regularization:_:)``,
+    /// by the chain rule of |s|.
+    private func moveScores(_ index: Int, slope: Tensor, rate: Double) {
+        let (momentum, decay, rate) = (Float(options.momentum), Float(options.weightDecay), Float(rate))
+        let (gamma, kind, words) = (Float(options.regularization), options.implicitGradient, network.masks[index].words)
+        slope.withElements(Float.self) { slope in
+            weights[index].withElements(Float.self) { weights in
+                scoreVelocities[index].withMutableElements(Float.self) { velocities in
+                    scores[index].withMutableElements(Float.self) { scores in
+                        for k in scores.indices {
+                            let direct = weights[k] * slope[k]
+                            var own = direct
+                            switch kind {
+                            case .formula:
+                                let kept = words[k >> 6] >> UInt64(k & 63) & 1
+                                own -= kept == 1 ? slope[k] * slope[k] / gamma : 0
+                            case .code: own -= direct * direct * 1e-4
+                            case .none: break
+                            }
+                            let sign: Float = scores[k] > 0 ? 1 : scores[k] < 0 ? -1 : 0
+                            velocities[k] = velocities[k] * momentum + (own * sign + scores[k] * decay)
+                            scores[k] -= velocities[k] * rate
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A step of momentum of the scores of whole units.
+    private func moveUnitScores(_ flow: [Tensor], rate: Double) {
+        let slopes = weights.indices.map { index in
+            Self.maskGradient(
+                weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
+                regularization: options.regularization, options.implicitGradient)
+        }
+        // The mask follows |s|, or the norm of a unit's s: the chain rule.
+        let gradients =
+            coupled?.scoreGradients(maskGradients: slopes, scores: scores)
+            ?? weights.indices.map { chained(slopes[$0], $0) }
+        for index in weights.indices where coupled != nil || hasUnits[index] {
+            let signed = gradients[index] + scores[index] * options.weightDecay
+            scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
+            scores[index] = scores[index] - scoreVelocities[index] * rate
+        }
+    }
+
+    /// What the gradient by a unit's mask is to its scores.
     private func chained(_ slope: Tensor, _ index: Int) -> Tensor {
-        guard options.unit != .weight else { return slope * scores[index].sign() }
         let layout = layout(index)
         return MaskUnit.scoreGradient(
             maskGradient: slope.reshaped(layout), scores: scores[index].reshaped(layout)
@@ -285,7 +323,7 @@ public final class BilevelPruning {
     /// Puts θ into the network, unmasked.
     private func reveal() {
         for (parameter, values) in zip(network.parameters, weights) {
-            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape).copied()
+            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape)
         }
     }
 

@@ -37,7 +37,8 @@ struct CoupledUnits {
         }
         guard !pruned.isEmpty else {
             throw CoppiceError(
-                .usage, field: "granularity", "\(unit.rawValue), but no prunable weight is a convolution's that makes channels")
+                .usage, field: "granularity",
+                "\(unit.rawValue), but no prunable weight is a convolution's that makes channels")
         }
     }
 

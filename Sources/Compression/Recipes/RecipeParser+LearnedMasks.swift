@@ -96,7 +96,8 @@ extension Recipe {
         if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
         for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
             guard let field = fields[key] else { continue }
-            throw field.error("does not go with granularity \(unit.rawValue), which removes whole channels; leave it out")
+            throw field.error(
+                "does not go with granularity \(unit.rawValue), which removes whole channels; leave it out")
         }
         return unit
     }

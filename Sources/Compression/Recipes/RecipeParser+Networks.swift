@@ -29,9 +29,10 @@ extension Recipe {
     }
 
     /// The keys of a `prune` stage that are read here.
-    static let networkKeys = [
-        "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
-    ] + learnedMaskKeys
+    static let networkKeys =
+        [
+            "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
+        ] + learnedMaskKeys
 
     /// Reads what a `prune` stage says about networks in memory.
     ///

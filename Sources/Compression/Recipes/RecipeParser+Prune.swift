@@ -51,7 +51,8 @@ extension Recipe {
         }
         if method == .mask {
             let others = [
-                "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "scope", "allocation", "floor",
+                "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "scope", "allocation",
+                "floor",
                 "floor_of", "budgets",
             ]
             if let field = others.lazy.compactMap({ fields[$0] }).first {

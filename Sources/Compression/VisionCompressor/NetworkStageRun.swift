@@ -217,7 +217,7 @@ final class NetworkStageRun {
     private func allocation(_ samples: [LabeledBatch]) throws -> any Allocation {
         guard stage.allocation == .rateDistortion else { return stage.sharing }
         curves = try distortionCurves(criterion(), samples)
-        return RateDistortionAllocation(curves, solver: stage.rateDistortion.solver)
+        return RateDistortionAllocation(curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver)
     }
 
     /// What the criterion looks at; empty where it needs none.
