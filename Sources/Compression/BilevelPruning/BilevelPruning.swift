@@ -89,6 +89,7 @@ public final class BilevelPruning {
     /// Of each weight, whether it is pruned; it stays whole otherwise.
     private let hasUnits: [Bool]
     private var scoreVelocities: [Tensor]
+    private var selection = TrackedSelection()
     private var state: OptimizerState
     private let optimizer: SGD
 
@@ -231,8 +232,9 @@ public final class BilevelPruning {
                 moveUnitScores(flow, rate: rate)
             }
             let before = network.masks
+            // θ first, so that the masks meet it at once.
+            reveal()
             setMasks(from: scores)
-            show()
             swapCounts.append(
                 zip(network.masks, before).reduce(0) { $0 + $1.0.intersection($1.1.complement).keptCount })
         }
@@ -313,9 +315,7 @@ public final class BilevelPruning {
         }
         guard options.unit == .weight else { return network.setMasks(network.weights.indices.map(unitMask)) }
         let sizes = scores.map { $0.abs().contiguous() }
-        let threshold = ExactSelection.threshold(removing: network.count - keptCount) { visit in
-            for size in sizes { size.withElements(Float.self) { visit($0) } }
-        }
+        let threshold = selection.threshold(removing: network.count - keptCount, of: sizes)
         var ties = threshold.ties
         network.setMasks(sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) })
     }

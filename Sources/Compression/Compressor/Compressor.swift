@@ -41,6 +41,15 @@ public struct Compressor {
         }
     }
 
+    /// What of the recipe looks at a text.
+    private var asksForText: String {
+        let isWanda = recipe.stages.contains {
+            if case .prune(let options) = $0 { return options.method == .wanda }
+            return false
+        }
+        return isWanda ? "wanda stage" : "rate-distortion stage"
+    }
+
     /// Compresses into a new folder.
     ///
     /// - Parameters:
@@ -55,7 +64,7 @@ public struct Compressor {
         if calibration == nil, recipe.needsCalibration {
             throw CoppiceError(
                 .usage, source: recipe.source,
-                "has a wanda or rate-distortion stage, which needs a calibration text")
+                "has a \(asksForText), which needs a calibration text")
         }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(path: output, basedOn: checkpoint)

@@ -60,6 +60,7 @@ public final class MaskSearch {
     private let momentum: Double
     private let weightDecay: Double
     private var velocities: [Tensor]
+    private var selections: [TrackedSelection]
     private let originals: [Tensor]
 
     /// - Parameters:
@@ -80,6 +81,7 @@ public final class MaskSearch {
         self.momentum = momentum
         self.weightDecay = weightDecay
         self.originals = originals.map { $0.detached().contiguous() }
+        selections = network.weights.map { _ in TrackedSelection() }
         velocities = network.weights.map { Tensor.zeros([$0.rows, $0.columns]).contiguous() }
         switch initialScores {
         case .masks:
@@ -123,8 +125,12 @@ public final class MaskSearch {
         var swaps = 0
         for index in masks.indices {
             move(index, slope: flow[index], rate: Float(rate))
+            let threshold = selections[index].threshold(
+                removing: masks[index].removedCount, of: [scores[index]])
+            var ties = threshold.ties
+            let best = ExactSelection.mask(scores[index], threshold: threshold, ties: &ties)
             let (mask, count) = Self.swapped(
-                masks[index], scores: scores[index], part: restriction.part(at: step, of: steps))
+                masks[index], best: best, scores: scores[index], part: restriction.part(at: step, of: steps))
             masks[index] = mask
             swaps += count
         }
@@ -161,8 +167,9 @@ public final class MaskSearch {
     /// ⌈part · n⌉ best enter and as many worst leave.
     ///
     /// - Complexity: O(N + n log n).
-    static func swapped(_ mask: WeightMask, scores: Tensor, part: Double) -> (mask: WeightMask, count: Int) {
-        let best = ExactSelection.mask(scores, removing: mask.removedCount)
+    static func swapped(
+        _ mask: WeightMask, best: WeightMask, scores: Tensor, part: Double
+    ) -> (mask: WeightMask, count: Int) {
         let entering = best.intersection(mask.complement)
         let wanted = entering.keptCount
         let count = min(wanted, Int((part * Double(wanted)).rounded(.up)))
