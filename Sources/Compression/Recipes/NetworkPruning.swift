@@ -113,7 +113,7 @@ extension PruneStage {
 
     /// What about the stage needs labelled images; nil when nothing does.
     public var needOfImages: String? {
-        if method.learnsMasks { return "method \(method.rawValue) learns from them" }
+        if method.learnsMasks { return "method \(method.rawValue) learns its masks from images" }
         switch network.schedule {
         case .gradual: return "schedule gradual trains"
         case .iterative: return "schedule iterative trains"
