@@ -28,6 +28,42 @@ import Testing
         return (try Checkpoint.open(folder.path + "/" + name), report)
     }
 
+    /// Rates that follow from measured curves: exact in sum, not alike, and told.
+    @Test(arguments: ["magnitude", "wanda"]) func ratesFollowFromWhatTheyCost(method: String) throws {
+        let (compressed, report) = try compress(
+            "  - prune: {method: \(method), sparsity: 0.5, allocation: rate-distortion, grid: 5, samples: 2}")
+        #expect(report.calibrationTokens == 64)
+        let rates = try #require(report.stageReports?.first?.rates)
+        #expect(rates.count == 14 && Set(rates.map(\.rate)).count > 2)
+        var (zeros, count) = (0, 0)
+        for rate in rates {
+            let weight = try compressed.weight(rate.name).dense()
+            (zeros, count) = (zeros + weight.zeroCount, count + weight.count)
+            #expect(abs(Double(weight.zeroCount) / Double(weight.count) - rate.rate) < 1e-9, "\(rate.name)")
+        }
+        #expect(zeros == count / 2)
+        #expect {
+            _ = try Compressor(
+                checkpoint, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.5, allocation: rate-distortion}")
+            ).run(output: folder.path + "/none")
+        } throws: { "\($0)".contains("has a rate-distortion stage, which needs a calibration text") }
+    }
+
+    @Test func optionsOfVisionNetworksAreRefused() throws {
+        for (stage, message) in [
+            ("{method: bip, sparsity: 0.5}", "method: bip is for vision networks"),
+            ("{method: random, sparsity: 0.5, granularity: channel}", "granularity: granularity channel is for vision"),
+            (
+                "{method: magnitude, sparsity: 0.5, allocation: rate-distortion, calibration: gaussian}",
+                "calibration: gaussian is for vision networks"
+            ),
+        ] {
+            #expect { _ = try Compressor(checkpoint, recipe: recipe("  - prune: \(stage)")) } throws: {
+                "\($0)".contains("stages[0].prune.\(message)")
+            }
+        }
+    }
+
     private let projection = "model.layers.1.mlp.up_proj.weight"
 
     @Test(arguments: [

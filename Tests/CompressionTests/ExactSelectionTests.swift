@@ -130,4 +130,29 @@ private func flags(_ mask: WeightMask) -> [Bool] {
         #expect(masks[0] == masks[2] && masks[0] == masks[4])
         #expect(masks[1] == masks[3] && masks[1] == masks[5])
     }
+
+    /// Thresholds that are looked for near the last one are those of a whole selection, ties and jumps included.
+    @Test func trackedThresholdsAreExact() {
+        var generator = SeededGenerator(seed: 8)
+        var (first, second) = (generator.matrix(40, 50), generator.matrix(30, 20))
+        var tracked = TrackedSelection()
+        for step in 0..<40 {
+            let count = step == 20 ? 100 : 1700 + step
+            let expected = ExactSelection.threshold(removing: count) { visit in
+                for own in [first, second] { own.withElements(Float.self) { visit($0) } }
+            }
+            #expect(tracked.threshold(removing: count, of: [first, second]) == expected, "step \(step)")
+            let scale: Float = step == 30 ? 3 : 0.002
+            func moved(_ tensor: Tensor) -> Tensor {
+                let values = tensor.floats().map { value in
+                    // Coarse from step 10 on: many ties.
+                    let next = value + generator.normal() * scale
+                    return step < 10 ? next : (next * 16).rounded() / 16
+                }
+                return Tensor(values, shape: tensor.shape)
+            }
+            (first, second) = (moved(first), moved(second))
+        }
+        #expect(tracked.threshold(removing: 0, of: [first]) == .none)
+    }
 }

@@ -39,6 +39,29 @@ import Testing
         #expect(levels.network.schedule == .iterative(levels: 3, rewind: nil))
     }
 
+    @Test func learnedMasksHaveTheDefaultsOfTheirPapers() throws {
+        let searched = try stage("method: searched, sparsity: 0.9").network.search
+        #expect(searched == SearchOptions() && searched.restriction == .poly4 && searched.learningRate == 0.1)
+        let bip = try stage("method: bip, sparsity: 0.9").network.bilevel
+        #expect(
+            bip.maskRate == 0.1 && bip.regularization == 1 && bip.lowerSteps == 1 && bip.implicitGradient == .formula)
+        let movement = try stage("method: movement, sparsity: 0.9")
+        #expect(movement.network.schedule == .gradual(begin: 0, end: 3, every: 20) && movement.scope == .global)
+        let dynamic = try stage("method: random, sparsity: 0.9, schedule: dynamic").network.schedule
+        #expect(dynamic == .dynamic(DynamicOptions(.rigl, end: 3)))
+        let sap = try stage("method: magnitude, schedule: { kind: sap, p: 1, q: 2, scope: neuron, rewind: none }")
+        var options = AdaptiveOptions()
+        (options.index, options.scope, options.rewind) = (.aggressive, .neuron, nil)
+        #expect(sap.network.schedule == .adaptive(options) && sap.sparsity == 0)
+        let channels = try stage("method: taylor, sparsity: 0.5, granularity: channel, of: parameters, floor: 0.2")
+        #expect(channels.unit == .channel && channels.network.measure == .parameters && channels.scope == .global)
+        #expect(channels.floor == .share(0.2) && channels.needOfImages != nil)
+        #expect(try stage("method: l2, sparsity: 0.5, granularity: filter").needOfImages == nil)
+        #expect(
+            try stage("method: magnitude, sparsity: 0.5, pattern: block, block: [4, 8]").pattern
+                == .blocks(rows: 4, columns: 8, score: .mean))
+    }
+
     @Test func trainingIsWrittenAsInTrainingRecipes() throws {
         let recipe = try Recipe(
             yaml: """
@@ -98,6 +121,54 @@ import Testing
         ("method: mask", "the key \"masks\" is missing"),
         ("method: magnitude, sparsity: 0.5, masks: a", "masks: is an option of method mask"),
         ("method: synflow, scope: global, allocation: erk, sparsity: 0.5", "does not go with scope global"),
+        ("method: searched, sparsity: 0.5, rates: sum", "rates: unknown value \"sum\""),
+        ("method: searched, sparsity: 0.5, init: wanda", "init: expected one of magnitude, random, snip"),
+        ("method: searched, sparsity: 0.5, scope: layer", "scope: does not go with method searched, whose rates say"),
+        ("method: searched, sparsity: 0.5, recovery: fine-tune", "then_train trains them afterwards"),
+        ("method: magnitude, sparsity: 0.5, restrict: poly4", "restrict: is an option of method searched"),
+        ("method: magnitude, sparsity: 0.5, gamma: 2", "gamma: is an option of method bip"),
+        ("method: snip, sparsity: 0.5, mask_learning_rate: 2", "is an option of method searched and bip"),
+        ("method: bip, sparsity: 0.5, gamma: 0", "gamma: expected a number from"),
+        ("method: bip, sparsity: 0.5, implicit: exact", "implicit: unknown value \"exact\""),
+        ("method: bip, sparsity: 0.5, allocation: erk", "allocation: does not go with method bip, which learns"),
+        ("method: bip, sparsity: 0.5, granularity: filter, of: parameters", "of: does not go with method bip"),
+        ("method: movement, pattern: \"2:4\"", "pattern: 2:4 fixes the sparsity, and movement ramps it up"),
+        ("method: movement, sparsity: 0.5, schedule: one-shot", "schedule: movement prunes while the network trains"),
+        ("method: movement, sparsity: 0.5, allocation: lamp", "lamp is not for scores of movement"),
+        ("method: snip, sparsity: 0.5, granularity: channel", "granularity: method snip scores single weights"),
+        ("method: l1, sparsity: 0.5", "method: l1 scores whole channels; set granularity to channel or filter"),
+        ("method: l1, sparsity: 0.5, granularity: channel, pattern: group", "pattern: does not go with granularity"),
+        ("method: l1, sparsity: 0.5, granularity: channel, scope: row", "scope: rows are single outputs"),
+        ("method: magnitude, sparsity: 0.5, of: parameters", "of: goes with granularity filter and channel"),
+        ("method: magnitude, schedule: { kind: sap, p: 2, q: 1 }", "q: expected p below q, found p 2.0 and q 1.0"),
+        ("method: magnitude, sparsity: 0.5, schedule: sap", "sparsity: does not go with schedule sap"),
+        ("method: snip, schedule: sap", "schedule: sap removes the smallest weights, expected method magnitude"),
+        ("method: magnitude, schedule: { kind: sap, beta: 2 }", "beta: expected a number from"),
+        ("method: random, sparsity: 0.5, schedule: { kind: dynamic, by: sgd }", "by: unknown value \"sgd\""),
+        (
+            "method: random, sparsity: 0.5, schedule: { kind: dynamic, end: 5 }",
+            "end: the schedule ends at epoch 5.0, after"
+        ),
+        (
+            "method: random, sparsity: 0.5, pattern: group, schedule: dynamic",
+            "schedule: dynamic moves single weights, expected pattern unstructured"
+        ),
+        ("method: magnitude, sparsity: 0.5, grid: 10", "grid: goes with allocation rate-distortion alone"),
+        (
+            "method: magnitude, sparsity: 0.5, allocation: rate-distortion, pattern: group",
+            "allocation: rate-distortion shares out single weights"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, allocation: rate-distortion, schedule: gradual",
+            "allocation: rate-distortion measures before it prunes"
+        ),
+        ("method: magnitude, sparsity: 0.5, pattern: block", "pattern: block needs the key \"block\""),
+        (
+            "method: magnitude, sparsity: 0.5, pattern: block, block: [4]",
+            "block: expected [rows, columns], such as [4, 4]"
+        ),
+        ("method: magnitude, sparsity: 0.5, pattern: block, block: [0, 4]", "block[0]: expected a whole number from 1"),
+        ("method: magnitude, sparsity: 0.5, block: [4, 4]", "block: goes with pattern block alone"),
     ])
     func mistakesAreNamed(options: String, message: String) {
         #expect(failure(options).contains(message), "\(failure(options))")

@@ -162,7 +162,7 @@ private func failure(_ yaml: String) -> String {
         (
             "stages:\n  - prune: {method: random, pattern: \"4:2\"}",
             """
-            r.yaml: line 2: stages[0].prune.pattern: expected "unstructured", "group" or kept:of, such as "2:4" (keeps 2 \
+            r.yaml: line 2: stages[0].prune.pattern: expected "unstructured", "group", "block" or kept:of, such as "2:4" (keeps 2 \
             of every 4), with of at most 32, found "4:2"
             """
         ),
@@ -202,7 +202,7 @@ private func failure(_ yaml: String) -> String {
             "stages:\n  - prune: {method: wanda, sparsity: 0.5, allocation: lamp}",
             """
             r.yaml: line 2: stages[0].prune.allocation: wanda prunes block by block, and lamp needs the scores of all; \
-            expected uniform, erk or uniform+
+            expected uniform, erk, uniform+ or rate-distortion
             """
         ),
         (

@@ -15,6 +15,10 @@ import Foundation
 /// round takes a step of θ on one batch, then a step of s on another, and thresholds again.
 ///
 /// Weights that are removed keep their value of θ and their momentum, since they may return; the network holds m ⊙ θ.
+///
+/// With ``ChannelGroups`` the units are whole channels, so that a smaller network can be cut out. Through three quarters
+/// of the steps only the filters that make a channel (or what reads it) are masked, which lets it return; then the choice
+/// stands, all that belongs to removed channels is zero (norms and biases too), and the last quarter trains what is left.
 public final class BilevelPruning {
     /// What of the upper level's gradient is used.
     public enum ImplicitGradient: String, Sendable, Hashable, CaseIterable {
@@ -76,19 +80,31 @@ public final class BilevelPruning {
     public private(set) var scores: [Tensor]
     /// Weights that entered the mask at each upper step.
     public private(set) var swapCounts: [Int] = []
+    /// The channels that stay; nil where the units are not those of ``ChannelGroups``.
+    public private(set) var keptChannels: KeptChannels?
 
+    private let coupled: CoupledUnits?
+    /// Whether the choice of channels stands.
+    private var isSettled = false
     /// Of each weight, whether it is pruned; it stays whole otherwise.
     private let hasUnits: [Bool]
     private var scoreVelocities: [Tensor]
+    private var selection = TrackedSelection()
     private var state: OptimizerState
     private let optimizer: SGD
 
-    /// - Parameter network: trained. Masks that it has are forgotten.
+    /// - Parameters:
+    ///   - network: trained. Masks that it has are forgotten.
+    ///   - channels: the network's, for units that are cut out of it together; nil: the filters or channels of each
+    ///     convolution by itself.
     /// - Throws: `.usage` for options out of range, and for units of convolutions where there are none.
-    public init(_ network: PrunableNetwork, options: Options) throws {
+    public init(_ network: PrunableNetwork, options: Options, channels: ChannelGroups? = nil) throws {
         try options.check()
         self.network = network
         self.options = options
+        coupled = try channels.flatMap {
+            options.unit == .weight ? nil : try CoupledUnits($0, unit: options.unit, weights: network.weights)
+        }
         let convolutions = network.parameters.map { $0.wrappedValue.rank > 2 }
         guard options.unit == .weight || convolutions.contains(true) else {
             throw CoppiceError(
@@ -97,7 +113,7 @@ public final class BilevelPruning {
         hasUnits = convolutions.map { options.unit == .weight || $0 }
         weights = network.weights.indices.map { network.values($0).copied() }
         scores = weights
-        scoreVelocities = weights.map { .zeros($0.shape) }
+        scoreVelocities = weights.map { Tensor.zeros($0.shape).contiguous() }
         optimizer = SGD(momentum: options.momentum, weightDecay: options.weightDecay)
         state = OptimizerState(optimizer, for: network.network)
         setMasks(from: scores)
@@ -105,8 +121,9 @@ public final class BilevelPruning {
     }
 
     /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one; of units ⌈keep · n⌉ of each
-    /// convolution's n, and all of what is no convolution.
+    /// convolution's n, and all of what is no convolution; of whole channels, what the masks keep now.
     public var keptCount: Int {
+        if coupled != nil { return network.count - network.removedCount }
         guard options.unit != .weight else {
             return max(1, ExactSelection.removedCount(network.count, sparsity: options.kept))
         }
@@ -158,9 +175,23 @@ public final class BilevelPruning {
                 loss = try trainWeights(lower.batch(at: lowerStep), rate: rate)
                 lowerStep += 1
             }
-            try trainMasks(upper.batch(at: step), step)
+            if coupled != nil, Double(step) >= 0.75 * Double(options.steps) {
+                settle()
+                swapCounts.append(0)
+            } else {
+                try trainMasks(upper.batch(at: step), step)
+            }
             try progress(step, loss)
         }
+        settle()
+    }
+
+    /// Removes all that belongs to the channels that are not kept, for good.
+    private func settle() {
+        guard let coupled, let keptChannels, !isSettled else { return }
+        isSettled = true
+        network.setMasks(coupled.wholeMasks(keptChannels))
+        show()
     }
 
     /// A step of θ: its gradient is m ⊙ g.
@@ -183,7 +214,8 @@ public final class BilevelPruning {
                 gradientScale: 1, decays: true)
         }
         state.step += 1
-        weights = network.weights.indices.map { network.values($0).copied() }
+        // Shared until one of both changes.
+        weights = network.weights.indices.map { network.values($0) }
         show()
         return value
     }
@@ -194,26 +226,69 @@ public final class BilevelPruning {
         withoutRecording {
             let time = Double(step) / Double(options.steps)
             let rate = options.maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
-            for index in weights.indices where hasUnits[index] {
-                let slope = Self.maskGradient(
-                    weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
-                    regularization: options.regularization, options.implicitGradient)
-                // The mask follows |s|, or the norm of a unit's s: the chain rule.
-                let signed = chained(slope, index) + scores[index] * options.weightDecay
-                scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
-                scores[index] = scores[index] - scoreVelocities[index] * rate
+            if options.unit == .weight {
+                for index in weights.indices { moveScores(index, slope: flow[index], rate: rate) }
+            } else {
+                moveUnitScores(flow, rate: rate)
             }
             let before = network.masks
+            // θ first, so that the masks meet it at once.
+            reveal()
             setMasks(from: scores)
-            show()
             swapCounts.append(
                 zip(network.masks, before).reduce(0) { $0 + $1.0.intersection($1.1.complement).keptCount })
         }
     }
 
-    /// What the gradient by a weight's mask is to its scores.
+    /// A step of momentum of single weights' scores, in one pass: ``maskGradient(weights:slope:mask:regularization:_:)``,
+    /// by the chain rule of |s|.
+    private func moveScores(_ index: Int, slope: Tensor, rate: Double) {
+        let (momentum, decay, rate) = (Float(options.momentum), Float(options.weightDecay), Float(rate))
+        let (gamma, kind, words) = (Float(options.regularization), options.implicitGradient, network.masks[index].words)
+        slope.withElements(Float.self) { slope in
+            weights[index].withElements(Float.self) { weights in
+                scoreVelocities[index].withMutableElements(Float.self) { velocities in
+                    scores[index].withMutableElements(Float.self) { scores in
+                        for k in scores.indices {
+                            let direct = weights[k] * slope[k]
+                            var own = direct
+                            switch kind {
+                            case .formula:
+                                let kept = words[k >> 6] >> UInt64(k & 63) & 1
+                                own -= kept == 1 ? slope[k] * slope[k] / gamma : 0
+                            case .code: own -= direct * direct * 1e-4
+                            case .none: break
+                            }
+                            let sign: Float = scores[k] > 0 ? 1 : scores[k] < 0 ? -1 : 0
+                            velocities[k] = velocities[k] * momentum + (own * sign + scores[k] * decay)
+                            scores[k] -= velocities[k] * rate
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A step of momentum of the scores of whole units.
+    private func moveUnitScores(_ flow: [Tensor], rate: Double) {
+        let slopes = weights.indices.map { index in
+            Self.maskGradient(
+                weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
+                regularization: options.regularization, options.implicitGradient)
+        }
+        // The mask follows |s|, or the norm of a unit's s: the chain rule.
+        let gradients =
+            coupled?.scoreGradients(maskGradients: slopes, scores: scores)
+            ?? weights.indices.map { chained(slopes[$0], $0) }
+        for index in weights.indices where coupled != nil || hasUnits[index] {
+            let signed = gradients[index] + scores[index] * options.weightDecay
+            scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
+            scores[index] = scores[index] - scoreVelocities[index] * rate
+        }
+    }
+
+    /// What the gradient by a unit's mask is to its scores.
     private func chained(_ slope: Tensor, _ index: Int) -> Tensor {
-        guard options.unit != .weight else { return slope * scores[index].sign() }
         let layout = layout(index)
         return MaskUnit.scoreGradient(
             maskGradient: slope.reshaped(layout), scores: scores[index].reshaped(layout)
@@ -233,11 +308,14 @@ public final class BilevelPruning {
 
     /// One threshold over all |s|, or the best units of each layer.
     private func setMasks(from scores: [Tensor]) {
+        if let coupled {
+            let kept = coupled.kept(scores) { keptUnits(of: $0) }
+            keptChannels = kept
+            return network.setMasks(coupled.masks(kept))
+        }
         guard options.unit == .weight else { return network.setMasks(network.weights.indices.map(unitMask)) }
         let sizes = scores.map { $0.abs().contiguous() }
-        let threshold = ExactSelection.threshold(removing: network.count - keptCount) { visit in
-            for size in sizes { size.withElements(Float.self) { visit($0) } }
-        }
+        let threshold = selection.threshold(removing: network.count - keptCount, of: sizes)
         var ties = threshold.ties
         network.setMasks(sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) })
     }
@@ -245,7 +323,7 @@ public final class BilevelPruning {
     /// Puts θ into the network, unmasked.
     private func reveal() {
         for (parameter, values) in zip(network.parameters, weights) {
-            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape).copied()
+            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape)
         }
     }
 
@@ -253,5 +331,6 @@ public final class BilevelPruning {
     private func show() {
         reveal()
         network.applyMasks()
+        if isSettled, let coupled, let keptChannels { coupled.groups.mask(network.network, keeping: keptChannels) }
     }
 }

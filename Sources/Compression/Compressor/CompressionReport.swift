@@ -97,6 +97,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var weights: [Weight]
     /// What a user should know: matrices that lost more than 95 %.
     public var warnings: [String]
+    /// What prune stages did, where there is more to say than ``weights`` do.
+    public var stageReports: [StageReport]?
 
     init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?) {
         recipeName = recipe.name
@@ -136,32 +138,42 @@ extension Recipe.Stage: CustomStringConvertible {
     public var description: String {
         switch self {
         case .prune(let stage):
-            var options = ["method: \(stage.method.rawValue)", "sparsity: \(stage.sparsity)"]
-            if case .semiStructured(let pattern) = stage.pattern {
-                options.append("pattern: \"\(pattern)\"")
-            } else {
-                options.append("pattern: \(stage.pattern)")
-                if case .groups(let length, let score) = stage.pattern {
-                    options += ["group_size: \(length)", "group_score: \(score)"]
-                }
-                options.append("scope: \(stage.scope)")
-                if stage.scope != .global, stage.budgets.isEmpty {
-                    options.append("allocation: \(stage.allocation.rawValue)")
-                }
-                options += stage.floor?.options ?? []
-                if !stage.budgets.isEmpty {
-                    let budgets = stage.budgets.map { "\"\($0.pattern)\": \($0.amount)" }
-                    options.append("budgets: { \(budgets.joined(separator: ", ")) }")
-                }
-            }
-            if stage.method == .mask { options = ["method: mask"] }
-            options += stage.networkOptions
-            return "prune: { \((options + stage.selection.options).joined(separator: ", ")) }"
+            let options = stage.shapeOptions + stage.networkOptions + stage.selection.options
+            return "prune: { \(options.joined(separator: ", ")) }"
         case .lowRank(let stage):
             return "low-rank: { \(([stage.target.description] + stage.selection.options).joined(separator: ", ")) }"
         case .quantize(let stage):
             return "quantize: { \((stage.options + stage.selection.options).joined(separator: ", ")) }"
         }
+    }
+}
+
+extension PruneStage {
+    /// What goes, how much of it and who is compared with whom, as a recipe would have it.
+    fileprivate var shapeOptions: [String] {
+        var options = ["method: \(method.rawValue)"]
+        if method == .mask { return options }
+        if case .adaptive = network.schedule { return options }
+        options.append("sparsity: \(sparsity)")
+        if method == .searched || method == .bip { return options }
+        if unit != .weight { return options + ["scope: \(scope)"] + (floor?.options ?? []) }
+        if case .semiStructured(let pattern) = pattern { return options + ["pattern: \"\(pattern)\""] }
+        options.append("pattern: \(pattern)")
+        switch pattern {
+        case .groups(let length, let score): options += ["group_size: \(length)", "group_score: \(score)"]
+        case .blocks(let rows, let columns, let score):
+            options += ["block: [\(rows), \(columns)]", "group_score: \(score)"]
+        default: break
+        }
+        options.append("scope: \(scope)")
+        if scope != .global, budgets.isEmpty { options.append("allocation: \(allocation.rawValue)") }
+        if allocation == .rateDistortion { options += rateDistortion.options }
+        options += floor?.options ?? []
+        if !budgets.isEmpty {
+            let budgets = budgets.map { "\"\($0.pattern)\": \($0.amount)" }
+            options.append("budgets: { \(budgets.joined(separator: ", ")) }")
+        }
+        return options
     }
 }
 

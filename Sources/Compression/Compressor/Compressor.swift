@@ -1,5 +1,6 @@
 import CoppiceFormats
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 
 /// Compresses a checkpoint by a recipe into a folder that Coppice loads, measures and serves like any other.
@@ -40,6 +41,15 @@ public struct Compressor {
         }
     }
 
+    /// What of the recipe looks at a text.
+    private var asksForText: String {
+        let isWanda = recipe.stages.contains {
+            if case .prune(let options) = $0 { return options.method == .wanda }
+            return false
+        }
+        return isWanda ? "wanda stage" : "rate-distortion stage"
+    }
+
     /// Compresses into a new folder.
     ///
     /// - Parameters:
@@ -52,11 +62,13 @@ public struct Compressor {
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
         if calibration == nil, recipe.needsCalibration {
-            throw CoppiceError(.usage, source: recipe.source, "has a wanda stage, which needs a calibration text")
+            throw CoppiceError(
+                .usage, source: recipe.source,
+                "has a \(asksForText), which needs a calibration text")
         }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
-        let (decisions, tokenCount) = try decide(calibration, progress)
+        let (decisions, reports, tokenCount) = try decide(calibration, progress)
         CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
         progress.begin("compress", total: checkpoint.weightNames.count, unit: "tensors")
         let entries = try checkpoint.weightNames.enumerated().map { index, name in
@@ -67,7 +79,8 @@ public struct Compressor {
             }
             return try decisions[name].map { try compress(name, $0, writer) } ?? copy(name, writer)
         }
-        let report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
+        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
+        report.stageReports = reports.isEmpty ? nil : reports
         try writer.addFile("recipe.yaml", recipe.text)
         try writer.addFile("report.json", report.json())
         try writer.finish()
@@ -77,8 +90,9 @@ public struct Compressor {
 
     private func decide(
         _ calibration: CalibrationTokens?, _ progress: any ProgressReporter
-    ) throws -> (decisions: [String: WeightDecision], tokenCount: Int?) {
+    ) throws -> (decisions: [String: WeightDecision], reports: [StageReport], tokenCount: Int?) {
         var run = unstarted
+        var reports: [StageReport] = []
         let windows = try calibration.flatMap { calibration in
             guard recipe.needsCalibration else { return nil as CalibrationWindows? }
             return try CalibrationWindows(
@@ -87,17 +101,62 @@ public struct Compressor {
         }
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
+            var curves: [DistortionCurve] = []
+            if options.allocation == .rateDistortion, let windows {
+                curves = try measure(options, run.selected[index], run.decisions, windows, progress)
+            }
+            let allocation =
+                curves.isEmpty
+                ? nil
+                : RateDistortionAllocation(
+                    curves.map { $0.interpolated() }, solver: options.rateDistortion.solver)
             if options.method == .wanda, let windows {
                 progress.begin("calibrate", total: checkpoint.configuration.layerCount, unit: "blocks")
-                try run.prune(stage: index, calibratedBy: windows, through: DecoderBlocks(checkpoint)) {
+                try run.prune(
+                    stage: index, calibratedBy: windows, through: DecoderBlocks(checkpoint), sharedBy: allocation
+                ) {
                     progress.advance(to: $0, note: "")
                 }
                 progress.end("\(windows.tokenCount) tokens")
             } else {
-                try run.prune(stage: index)
+                try run.prune(stage: index, sharedBy: allocation)
             }
+            guard !curves.isEmpty else { continue }
+            var report = StageReport(stage: index)
+            report.rates = zip(run.selected[index], curves).compactMap { weight, curve in
+                run.decisions[weight.name]?.mask.map {
+                    .init(name: weight.name, rate: $0.sparsity, distortion: curve.distortion(keeping: $0.keptCount))
+                }
+            }
+            reports.append(report)
         }
-        return (run.decisions, windows?.tokenCount)
+        return (run.decisions, reports, windows?.tokenCount)
+    }
+
+    /// Curves of the model as earlier stages leave it. All of it is in memory as f32.
+    private func measure(
+        _ options: PruneStage, _ weights: [PrunableWeight], _ decisions: [String: WeightDecision],
+        _ windows: CalibrationWindows, _ progress: any ProgressReporter
+    ) throws -> [DistortionCurve] {
+        let network = DecoderNetwork(checkpoint.configuration)
+        try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
+        network.setTraining(false)
+        for (name, parameter) in network.parameters {
+            guard let mask = decisions[name]?.mask else { continue }
+            var values = parameter.wrappedValue.detached().converted(to: .f32).copied()
+            mask.apply(to: &values)
+            parameter.wrappedValue = values
+        }
+        let own = Array(windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows))
+        progress.begin("measure", total: own.count, unit: "windows")
+        defer { progress.end("") }
+        return try DecoderDistortion(network, weights: weights).curves(
+            on: own,
+            grid: options.rateDistortion.grid(
+                standard: RateDistortionOptions.coarseSteps, sparsity: options.sparsity),
+            distortion: options.rateDistortion.distortion, method: options.pruningMethod(seed: recipe.seed),
+            earlier: { decisions[$0]?.mask }
+        ) { progress.advance(to: $0, note: "") }
     }
 
     /// Writes a matrix that some stage works on.

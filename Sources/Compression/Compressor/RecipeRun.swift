@@ -89,7 +89,10 @@ public struct RecipeRun {
         guard case .prune(let options) = stage else { return }
         for weight in weights { try options.granularity.check(weight) }
         do {
-            try options.sharing.check(weights, sparsity: options.sparsity)
+            // Of rate and distortion there is nothing to check before curves are measured.
+            if options.allocation != .rateDistortion {
+                try options.sharing.check(weights, sparsity: options.sparsity)
+            }
         } catch let error as CoppiceError {
             throw CoppiceError(
                 .badData, source: recipe.source,
@@ -105,10 +108,14 @@ public struct RecipeRun {
     }
 
     /// Decides the masks of a prune stage that needs no calibration.
-    public mutating func prune(stage index: Int) throws {
+    ///
+    /// - Parameter allocation: instead of the stage's own, where that follows from what was measured.
+    public mutating func prune(stage index: Int, sharedBy allocation: (any Allocation)? = nil) throws {
         guard case .prune(let options) = recipe.stages[index] else { return }
         let weights = selected[index]
-        let masks = try options.pruningMethod(seed: recipe.seed).masks(
+        var method = options.pruningMethod(seed: recipe.seed)
+        if let allocation { method.allocation = allocation }
+        let masks = try method.masks(
             of: weights, earlier: { decisions[weights[$0].name]?.mask },
             values: { try source.values(of: weights[$0].name) })
         for (weight, mask) in zip(weights, masks) { record(mask, of: weight, options) }
@@ -116,13 +123,17 @@ public struct RecipeRun {
 
     /// Decides the masks of a prune stage block by block on calibration windows.
     ///
-    /// - Parameter progress: called with the number of blocks done.
+    /// - Parameters:
+    ///   - allocation: instead of the stage's own, where that follows from what was measured.
+    ///   - progress: called with the number of blocks done.
     public mutating func prune(
         stage index: Int, calibratedBy windows: CalibrationWindows, through model: any BlockwiseModel,
+        sharedBy allocation: (any Allocation)? = nil,
         progress: (_ blocks: Int) throws -> Void = { _ in }
     ) throws {
         guard case .prune(let options) = recipe.stages[index] else { return }
-        let method = options.pruningMethod(seed: recipe.seed)
+        var method = options.pruningMethod(seed: recipe.seed)
+        if let allocation { method.allocation = allocation }
         precondition(!method.allocation.needsScores, "an allocation that needs all scores cannot go block by block")
         let weights = selected[index]
         let counts = try method.allocation.removedCounts(weights, sparsity: method.sparsity) {
@@ -167,6 +178,7 @@ public struct RecipeRun {
         case .unstructured: break
         case .semiStructured(let pattern): decisions[weight.name, default: .unchanged].pattern = pattern
         case .groups(let length, _): decisions[weight.name, default: .unchanged].groupLength = length
+        case .blocks(_, let columns, _): decisions[weight.name, default: .unchanged].groupLength = columns
         }
     }
 }

@@ -6,7 +6,7 @@ public struct WeightDecision: Sendable, Hashable {
     public var mask: WeightMask?
     /// The N:M pattern that the mask follows, if a stage chose one.
     public var pattern: SemiStructuredPattern?
-    /// The length of the groups in which the mask removes entries, if a stage chose one.
+    /// The length of the groups, or runs of a row, in which the mask removes entries, if a stage chose one.
     public var groupLength: Int?
     /// The rank of the product that the matrix becomes. Nil: it stays one matrix.
     public var lowRank: LowRankWeight.Target?

@@ -67,9 +67,11 @@ public struct GroupGranularity: Granularity {
         return WeightMask(rows: rows, columns: columns, words: words)
     }
 
-    /// One score a group, f32 `[rows, groups]`. Entries that an earlier stage removed have a negative score and count
+    func groupScores(_ scores: Tensor) -> Tensor { Self.scores(of: scores, length: groupLength, score) }
+
+    /// One score a group of consecutive entries, f32 `[rows, groups]`. Entries that an earlier stage removed have a negative score and count
     /// as zero; a group of nothing else stays below all.
-    func groupScores(_ scores: Tensor) -> Tensor {
+    static func scores(of scores: Tensor, length groupLength: Int, _ score: Score) -> Tensor {
         let (rows, groups) = (scores.shape[0], scores.shape[1] / groupLength)
         var result = Tensor(uninitialized: [rows, groups])
         scores.withElements(Float.self) { scores in

@@ -60,6 +60,7 @@ public final class MaskSearch {
     private let momentum: Double
     private let weightDecay: Double
     private var velocities: [Tensor]
+    private var selections: [TrackedSelection]
     private let originals: [Tensor]
 
     /// - Parameters:
@@ -80,7 +81,8 @@ public final class MaskSearch {
         self.momentum = momentum
         self.weightDecay = weightDecay
         self.originals = originals.map { $0.detached().contiguous() }
-        velocities = network.weights.map { .zeros([$0.rows, $0.columns]) }
+        selections = network.weights.map { _ in TrackedSelection() }
+        velocities = network.weights.map { Tensor.zeros([$0.rows, $0.columns]).contiguous() }
         switch initialScores {
         case .masks:
             scores = network.masks.map { ($0.indicator * 0.01 + 0.99).contiguous() }
@@ -122,11 +124,13 @@ public final class MaskSearch {
         var masks = network.masks
         var swaps = 0
         for index in masks.indices {
-            let slope = flow[index] * originals[index] + scores[index] * weightDecay
-            velocities[index] = velocities[index] * momentum + slope
-            scores[index] = scores[index] - velocities[index] * rate
+            move(index, slope: flow[index], rate: Float(rate))
+            let threshold = selections[index].threshold(
+                removing: masks[index].removedCount, of: [scores[index]])
+            var ties = threshold.ties
+            let best = ExactSelection.mask(scores[index], threshold: threshold, ties: &ties)
             let (mask, count) = Self.swapped(
-                masks[index], scores: scores[index], part: restriction.part(at: step, of: steps))
+                masks[index], best: best, scores: scores[index], part: restriction.part(at: step, of: steps))
             masks[index] = mask
             swaps += count
         }
@@ -134,10 +138,27 @@ public final class MaskSearch {
         if swaps > 0 { setMasks(masks) }
     }
 
+    /// A step of momentum of a weight's scores, in one pass.
+    private func move(_ index: Int, slope: Tensor, rate: Float) {
+        let (momentum, decay) = (Float(momentum), Float(weightDecay))
+        slope.withElements(Float.self) { slope in
+            originals[index].withElements(Float.self) { weights in
+                velocities[index].withMutableElements(Float.self) { velocities in
+                    scores[index].withMutableElements(Float.self) { scores in
+                        for k in scores.indices {
+                            velocities[k] = velocities[k] * momentum + (slope[k] * weights[k] + scores[k] * decay)
+                            scores[k] -= velocities[k] * rate
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Sets masks, and kept weights to their trained values: a weight that returns has the value that it had.
     private func setMasks(_ masks: [WeightMask]) {
         for (parameter, values) in zip(network.parameters, originals) {
-            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape).copied()
+            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape)
         }
         network.setMasks(masks)
     }
@@ -145,22 +166,39 @@ public final class MaskSearch {
     /// The mask after swapping: of the n removed weights that score above the border and the n kept that do not, the
     /// ⌈part · n⌉ best enter and as many worst leave.
     ///
-    /// - Complexity: O(N).
-    static func swapped(_ mask: WeightMask, scores: Tensor, part: Double) -> (mask: WeightMask, count: Int) {
-        let best = ExactSelection.mask(scores, removing: mask.removedCount)
+    /// - Complexity: O(N + n log n).
+    static func swapped(
+        _ mask: WeightMask, best: WeightMask, scores: Tensor, part: Double
+    ) -> (mask: WeightMask, count: Int) {
         let entering = best.intersection(mask.complement)
         let wanted = entering.keptCount
         let count = min(wanted, Int((part * Double(wanted)).rounded(.up)))
         guard count > 0 else { return (mask, 0) }
         if count == wanted { return (best, count) }
-        // Of those that enter, the highest scores; of those that leave, the lowest.
-        var candidates = scores
-        entering.fillRemoved(of: &candidates, with: -.infinity)
-        let chosen = ExactSelection.mask(candidates, removing: mask.count - count)
+        // Of those that enter, the highest scores; of those that leave, the lowest; the later and the earlier of equals.
         let leaving = mask.intersection(best.complement)
-        var stayers = scores
-        leaving.fillRemoved(of: &stayers, with: .infinity)
-        let remaining = ExactSelection.mask(stayers, removing: count)
-        return (mask.intersection(remaining).union(chosen), count)
+        var words = mask.words
+        scores.withElements(Float.self) { scores in
+            let inward = entering.keptPlaces.sorted { (scores[$0], $0) > (scores[$1], $1) }
+            let outward = leaving.keptPlaces.sorted { (scores[$0], $0) < (scores[$1], $1) }
+            for place in inward.prefix(count) { words[place / 64] |= 1 << UInt64(place % 64) }
+            for place in outward.prefix(count) { words[place / 64] &= ~(1 << UInt64(place % 64)) }
+        }
+        return (WeightMask(rows: mask.rows, columns: mask.columns, words: words), count)
+    }
+}
+
+extension WeightMask {
+    /// Places of the kept weights, row-major. O(words + kept).
+    fileprivate var keptPlaces: [Int] {
+        var places: [Int] = []
+        for (index, word) in words.enumerated() {
+            var left = word
+            while left != 0 {
+                places.append(index * 64 + left.trailingZeroBitCount)
+                left &= left - 1
+            }
+        }
+        return places
     }
 }

@@ -33,6 +33,12 @@ extension Methods {
             example: "stages: [{prune: {method: obd, sparsity: 0.5}}]",
             paper: "LeCun et al. 1990, Optimal Brain Damage (NIPS 2)", evidence: nil),
         MethodDescription(
+            name: "hessian", kind: .criterion,
+            summary: "Optimal brain damage with the Hessian's own diagonal, estimated by products with random signs.",
+            recipeKey: "prune.method: hessian",
+            example: "stages: [{prune: {method: hessian, sparsity: 0.5}}]",
+            paper: "LeCun et al. 1990, Optimal Brain Damage (NIPS 2); Bekas et al. 2007", evidence: "one-shot-criteria"),
+        MethodDescription(
             name: "woodfisher", kind: .criterion,
             summary: "Saliencies of optimal brain surgeon, the inverse Fisher matrix in blocks of consecutive weights.",
             recipeKey: "prune.method: woodfisher, prune.block_size",
@@ -51,6 +57,48 @@ extension Methods {
             example: "stages: [{prune: {method: mask, masks: pruned, recovery: fine-tune}}]",
             paper: "Frankle and Carbin 2019, arXiv:1803.03635", evidence: nil),
         MethodDescription(
+            name: "searched", kind: .criterion,
+            summary: "Lottery jackpots: searches the mask of a trained network whose weights stay as they are, bit for "
+                + "bit.",
+            recipeKey: "prune.method: searched, prune.init: magnitude | random | snip | …, "
+                + "prune.rates: global | uniform | erk, prune.restrict: none | poly4 | cosine, prune.epochs, "
+                + "prune.then_train",
+            example: "training: {epochs: 5}\nstages: [{prune: {method: searched, sparsity: 0.9}}]",
+            paper: "Zhang et al. 2021, arXiv:2104.08700", evidence: "lottery-jackpots"),
+        MethodDescription(
+            name: "bip", kind: .criterion,
+            summary: "Bi-level pruning: learns masks of weights, filters or channels while the weights retrain.",
+            recipeKey: "prune.method: bip, prune.granularity: weight | filter | channel, prune.mask_learning_rate, "
+                + "prune.gamma, prune.lower_steps, prune.implicit: formula | code | none",
+            example: "training: {epochs: 10}\nstages: [{prune: {method: bip, sparsity: 0.95, mask_learning_rate: 1}}]",
+            paper: "Zhang et al. 2022, arXiv:2210.04092", evidence: "bip"),
+        MethodDescription(
+            name: "movement", kind: .criterion,
+            summary: "Keeps the weights that fine-tuning moves away from zero, whatever their size.",
+            recipeKey: "prune.method: movement, prune.schedule: { kind: gradual, … }",
+            example: "training: {epochs: 5}\nstages: [{prune: {method: movement, sparsity: 0.9}}]",
+            paper: "Sanh et al. 2020, arXiv:2005.07683", evidence: nil),
+        MethodDescription(
+            name: "l1", kind: .criterion,
+            summary: "Removes the channels whose filters have the smallest sum of |w|.",
+            recipeKey: "prune.method: l1, prune.granularity: filter | channel",
+            example: "training: {epochs: 3}\nstages: [{prune: {method: l1, sparsity: 0.3, granularity: filter, "
+                + "recovery: fine-tune}}]",
+            paper: "Li et al. 2017, arXiv:1608.08710", evidence: nil),
+        MethodDescription(
+            name: "l2", kind: .criterion,
+            summary: "Removes the channels whose filters have the smallest Euclidean norm.",
+            recipeKey: "prune.method: l2, prune.granularity: filter | channel",
+            example: "stages: [{prune: {method: l2, sparsity: 0.3, granularity: channel}}]",
+            paper: "Fang et al. 2023, arXiv:2301.12900", evidence: nil),
+        MethodDescription(
+            name: "bn-scale", kind: .criterion,
+            summary: "Network slimming: removes the channels whose batch normalization has the smallest scale; best "
+                + "trained with an L1 penalty on scales.",
+            recipeKey: "prune.method: bn-scale, prune.granularity: filter | channel",
+            example: "stages: [{prune: {method: bn-scale, sparsity: 0.3, granularity: channel}}]",
+            paper: "Liu et al. 2017, arXiv:1708.06519", evidence: nil),
+        MethodDescription(
             name: "gradual", kind: .schedule,
             summary: "Prunes while the network trains, on a cubic ramp that is steep at first and flat in the end.",
             recipeKey: "prune.schedule: { kind: gradual, begin, end, every }",
@@ -64,6 +112,21 @@ extension Methods {
             example: "training: {epochs: 4}\nstages: [{prune: {method: magnitude, sparsity: 0.9, scope: global, "
                 + "schedule: {kind: iterative, levels: 5, rewind: 0.5}}}]",
             paper: "Frankle et al. 2019, arXiv:1903.01611", evidence: nil),
+        MethodDescription(
+            name: "dynamic", kind: .schedule,
+            summary: "Sparse from the start of training; connections move at random (SET) or to where gradients are "
+                + "largest (RigL).",
+            recipeKey: "prune.schedule: { kind: dynamic, by: rigl | set, drop, every, end }",
+            example: "training: {epochs: 10}\nstages: [{prune: {method: random, sparsity: 0.9, allocation: erk, "
+                + "schedule: {kind: dynamic, by: rigl}}}]",
+            paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134", evidence: nil),
+        MethodDescription(
+            name: "sap", kind: .schedule,
+            summary: "Rounds of training, each of which removes what the PQ index says can go; stops by itself.",
+            recipeKey: "prune.schedule: { kind: sap, rounds, rewind, p, q, eta, gamma, beta, "
+                + "scope: global | layer | neuron }",
+            example: "training: {epochs: 5}\nstages: [{prune: {method: magnitude, schedule: {kind: sap, rounds: 8}}}]",
+            paper: "Diao et al. 2023, arXiv:2302.05601", evidence: "pqi-sap"),
         MethodDescription(
             name: "fine-tune", kind: .recovery,
             summary: "Trains the kept weights on; masks hold, momentum included.",

@@ -10,6 +10,10 @@ public struct NetworkPruning: Sendable, Hashable {
         /// Level after level: train, remove a part of what is left, go back to the weights of an epoch (nil: stay),
         /// train again.
         case iterative(levels: Int, rewind: Double?)
+        /// Sparse from the start of training, with connections that move until an epoch.
+        case dynamic(DynamicOptions)
+        /// Rounds as of ``iterative``, each of which removes what the PQ index of what is left allows.
+        case adaptive(AdaptiveOptions)
     }
 
     /// How accuracy comes back.
@@ -35,19 +39,15 @@ public struct NetworkPruning: Sendable, Hashable {
     public var temperature = 200.0
     /// The network whose zeros are the masks, for the method `mask`.
     public var masks: String?
+    /// For the method `searched`.
+    public var search = SearchOptions()
+    /// For the method `bip`.
+    public var bilevel = BilevelOptions()
+    /// What the sparsity is of where whole channels go.
+    public var measure = ChannelMeasure.channels
 
     public init() {}
 
-    /// Whether weights are trained.
-    public var trains: Bool {
-        if case .oneShot = schedule {
-            switch recovery {
-            case .none, .surgeon: return false
-            case .fineTune, .distill: return true
-            }
-        }
-        return true
-    }
 }
 
 extension PruneStage.Method {
@@ -56,6 +56,15 @@ extension PruneStage.Method {
 
     /// Whether networks in memory are pruned by it.
     public var prunesNetworks: Bool { self != .wanda }
+
+    /// Whether it scores whole channels and nothing else.
+    public var scoresChannelsAlone: Bool { [.l1, .l2, .bnScale].contains(self) }
+
+    /// Whether whole channels go by its scores.
+    public var scoresChannels: Bool { scoresChannelsAlone || self == .taylor || self == .random }
+
+    /// Whether it learns its masks from images, in a loop of its own.
+    public var learnsMasks: Bool { [.searched, .bip, .movement].contains(self) }
 
     /// Whether it looks at the inverse of a Fisher matrix.
     public var isOfCurvature: Bool { [.obd, .woodfisher, .mfac].contains(self) }
@@ -85,16 +94,33 @@ extension PruneStage {
         case .grasp: GradientFlowCriterion(temperature: network.temperature)
         case .synflow: SynapticFlowCriterion(inputShape: inputShape)
         case .taylor: TaylorCriterion()
+        case .hessian: HessianDiagonalCriterion(seed: seed)
         case .obd, .woodfisher, .mfac: curvature
-        case .wanda, .mask: nil
+        case .wanda, .mask, .searched, .bip, .movement, .l1, .l2, .bnScale: nil
+        }
+    }
+
+    /// The criterion of channels; nil for methods that score none.
+    func channelCriterion(seed: UInt64) -> (any ChannelCriterion)? {
+        switch method {
+        // One threshold for groups of different fan-in and scale takes relative norms.
+        case .l1: ChannelNorm(.l1, isRelative: scope == .global)
+        case .l2: ChannelNorm(.l2, isRelative: scope == .global)
+        case .bnScale: NormScale()
+        case .taylor: ChannelTaylor()
+        case .random: RandomChannels(seed: seed)
+        default: nil
         }
     }
 
     /// What about the stage needs labelled images; nil when nothing does.
     public var needOfImages: String? {
+        if method.learnsMasks { return "method \(method.rawValue) learns its masks from images" }
         switch network.schedule {
         case .gradual: return "schedule gradual trains"
         case .iterative: return "schedule iterative trains"
+        case .dynamic: return "schedule dynamic trains"
+        case .adaptive: return "schedule sap trains"
         case .oneShot: break
         }
         switch network.recovery {
@@ -102,8 +128,14 @@ extension PruneStage {
         case .distill: return "recovery distill trains"
         case .none, .surgeon: break
         }
-        let isBlind = networkCriterion(seed: 0, inputShape: [])?.needsData != true
-        return isBlind ? nil : "method \(method.rawValue) looks at gradients"
+        let needsData =
+            unit == .weight
+            ? networkCriterion(seed: 0, inputShape: [])?.needsData : channelCriterion(seed: 0)?.needsData
+        if needsData == true { return "method \(method.rawValue) looks at gradients" }
+        if allocation == .rateDistortion, rateDistortion.calibration == .data {
+            return "allocation rate-distortion measures on images (calibration: gaussian needs none)"
+        }
+        return nil
     }
 
     /// The options of networks as a recipe would have them; those that say nothing new are left out.
@@ -116,6 +148,12 @@ extension PruneStage {
         if method == .woodfisher { options.append("block_size: \(network.blockSize)") }
         if method == .grasp { options.append("temperature: \(network.temperature)") }
         if let masks = network.masks { options.append("masks: \"\(masks)\"") }
+        if method == .searched { options += network.search.options }
+        if method == .bip { options += network.bilevel.options }
+        if unit != .weight {
+            options.append("granularity: \(unit.rawValue)")
+            if method != .bip { options.append("of: \(network.measure.rawValue)") }
+        }
         switch network.schedule {
         case .oneShot(1): break
         case .oneShot(let rounds): options.append("schedule: { kind: one-shot, rounds: \(rounds) }")
@@ -124,6 +162,8 @@ extension PruneStage {
         case .iterative(let levels, let rewind):
             let epoch = rewind.map { "\($0)" } ?? "none"
             options.append("schedule: { kind: iterative, levels: \(levels), rewind: \(epoch) }")
+        case .dynamic(let dynamic): options.append("schedule: \(dynamic)")
+        case .adaptive(let adaptive): options.append("schedule: \(adaptive)")
         }
         switch network.recovery {
         case .none: break

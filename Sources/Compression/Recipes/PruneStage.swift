@@ -2,10 +2,30 @@
 public struct PruneStage: Sendable, Hashable {
     /// What makes a weight matter.
     public enum Method: String, Sendable, Hashable, CaseIterable {
-        case magnitude, wanda, random, snip, grasp, synflow, taylor, obd, woodfisher
+        case magnitude, wanda, random, snip, grasp, synflow, taylor, obd, hessian, woodfisher
         case mfac = "m-fac"
         /// The zeros of another network of the same architecture.
         case mask
+        /// Masks that are searched while the weights stay (``MaskSearch``).
+        case searched
+        /// Masks that are learned while the weights train (``BilevelPruning``).
+        case bip
+        /// Weights that training moves away from zero stay (``MovementPruning``).
+        case movement
+        /// Norms of a channel's filters, and the scale of its batch normalization.
+        case l1, l2
+        case bnScale = "bn-scale"
+    }
+
+    /// What goes at once where it is more than a pattern in a matrix.
+    public enum Unit: String, Sendable, Hashable, CaseIterable {
+        /// Single weights, or what ``Pattern`` says.
+        case weight
+        /// Channels that one layer makes, with all that belongs to them; what several layers make stays. With the method
+        /// `bip`: all channels that convolutions make, by the weights that make them.
+        case filter
+        /// Channels, those of residual streams included. With the method `bip`: by the weights that read them.
+        case channel
     }
 
     /// The shape in which entries are removed.
@@ -16,12 +36,15 @@ public struct PruneStage: Sendable, Hashable {
         case semiStructured(SemiStructuredPattern)
         /// Groups of so many consecutive inputs of a row go or stay together.
         case groups(length: Int, score: GroupGranularity.Score)
+        /// Blocks of so many consecutive rows and columns go or stay together.
+        case blocks(rows: Int, columns: Int, score: GroupGranularity.Score)
 
         public var description: String {
             switch self {
             case .unstructured: "unstructured"
             case .semiStructured(let pattern): pattern.description
             case .groups: "group"
+            case .blocks: "block"
             }
         }
     }
@@ -40,6 +63,8 @@ public struct PruneStage: Sendable, Hashable {
     public enum Sharing: String, Sendable, Hashable, CaseIterable {
         case uniform, erk, lamp
         case uniformPlus = "uniform+"
+        /// By curves of output distortion that are measured first.
+        case rateDistortion = "rate-distortion"
     }
 
     /// Lengths of groups that a recipe may name.
@@ -49,6 +74,8 @@ public struct PruneStage: Sendable, Hashable {
     /// The fraction of entries to remove, in `[0, 1)`.
     public var sparsity: Double
     public var pattern: Pattern
+    /// Whether whole channels go, so that a smaller dense network is left.
+    public var unit = Unit.weight
     public var scope: Scope
     public var allocation: Sharing
     /// The least that each matrix keeps; with ``Scope/global``.
@@ -56,6 +83,8 @@ public struct PruneStage: Sendable, Hashable {
     /// What some matrices lose instead of ``sparsity``; with ``Sharing/uniform``.
     public var budgets: [ExplicitAllocation.Budget]
     public var selection: WeightSelection
+    /// How distortion is measured; with ``Sharing/rateDistortion``.
+    public var rateDistortion = RateDistortionOptions()
     /// What only networks in memory are pruned with.
     public var network = NetworkPruning()
 
@@ -79,14 +108,16 @@ public struct PruneStage: Sendable, Hashable {
     static func defaultScope(_ method: Method) -> Scope {
         switch method {
         case .wanda: .row
-        case .magnitude, .random, .mask: .layer
-        case .snip, .grasp, .synflow, .taylor, .obd, .woodfisher, .mfac: .global
+        case .magnitude, .random, .mask, .l1, .l2: .layer
+        case .snip, .grasp, .synflow, .taylor, .obd, .hessian, .woodfisher, .mfac: .global
+        case .searched, .bip, .movement, .bnScale: .global
         }
     }
 
     /// Whether the sparsity is a number that the recipe chooses.
     var hasFreeSparsity: Bool {
         if case .semiStructured = pattern { return false }
+        if case .adaptive = network.schedule { return false }
         return method != .mask
     }
 
@@ -96,6 +127,8 @@ public struct PruneStage: Sendable, Hashable {
         case (.semiStructured(let pattern), _): SemiStructuredGranularity(pattern)
         case (.groups(let length, let score), let scope):
             GroupGranularity(groupLength: length, score: score, isWithinRows: scope == .row)
+        case (.blocks(let rows, let columns, let score), _):
+            BlockGranularity(rows: rows, columns: columns, score: score)
         case (.unstructured, .row): RowGranularity()
         case (.unstructured, _): UnstructuredGranularity()
         }
@@ -109,6 +142,8 @@ public struct PruneStage: Sendable, Hashable {
         case (_, .erk): ErdosRenyiAllocation()
         case (_, .lamp): LAMPAllocation()
         case (_, .uniformPlus): UniformPlusAllocation()
+        // Until there are curves: they are measured on the network that is pruned.
+        case (_, .rateDistortion): RateDistortionAllocation([], solver: rateDistortion.solver)
         }
     }
 
@@ -121,7 +156,7 @@ public struct PruneStage: Sendable, Hashable {
         case .magnitude: criterion = MagnitudeCriterion()
         case .wanda: criterion = WandaCriterion()
         case .random: criterion = RandomCriterion(seed: seed)
-        case .snip, .grasp, .synflow, .taylor, .obd, .woodfisher, .mfac, .mask:
+        default:
             preconditionFailure("\(method.rawValue) prunes networks in memory")
         }
         return PruningMethod(

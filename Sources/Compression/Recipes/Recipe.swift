@@ -101,8 +101,8 @@ public struct Recipe: Sendable, Hashable {
     /// Whether some stage needs a calibration text.
     public var needsCalibration: Bool {
         stages.contains { stage in
-            if case .prune(let prune) = stage { return prune.method == .wanda }
-            return false
+            guard case .prune(let prune) = stage else { return false }
+            return prune.method == .wanda || prune.allocation == .rateDistortion
         }
     }
 
@@ -158,6 +158,10 @@ public struct Recipe: Sendable, Hashable {
             guard options.method.prunesMatrices else { throw refusal("method", options.method.rawValue) }
             guard options.network.schedule == .oneShot(rounds: 1) else { throw refusal("schedule", "a schedule") }
             guard options.network.recovery == .none else { throw refusal("recovery", "a recovery") }
+            guard options.unit == .weight else { throw refusal("granularity", "granularity \(options.unit.rawValue)") }
+            if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
+                throw refusal("calibration", "gaussian")
+            }
         }
     }
 

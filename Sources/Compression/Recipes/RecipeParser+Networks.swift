@@ -29,9 +29,10 @@ extension Recipe {
     }
 
     /// The keys of a `prune` stage that are read here.
-    static let networkKeys = [
-        "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
-    ]
+    static let networkKeys =
+        [
+            "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
+        ] + learnedMaskKeys
 
     /// Reads what a `prune` stage says about networks in memory.
     ///
@@ -59,81 +60,19 @@ extension Recipe {
             if case .semiStructured = pattern { options.schedule = .oneShot(rounds: 1) }
             if options.recovery == .surgeon { options.schedule = .oneShot(rounds: 8) }
         }
+        if method == .movement, fields["schedule"] == nil {
+            options.schedule = .gradual(begin: 0, end: 0.75 * epochs, every: 20)
+        }
+        try learnedMasks(fields, method: method, pattern: pattern, into: &options)
         try check(options, fields, method, pattern)
         return options
     }
 
-    private static func refuse(
+    static func refuse(
         _ fields: [String: RecipeNode], _ keys: [String], unless isAllowed: Bool, _ methods: String
     ) throws {
         guard !isAllowed, let field = keys.lazy.compactMap({ fields[$0] }).first else { return }
         throw field.error("is an option of method \(methods); leave it out")
-    }
-
-    // MARK: - Schedules
-
-    private enum ScheduleKind: String, CaseIterable {
-        case oneShot = "one-shot"
-        case gradual, iterative
-    }
-
-    private static func schedule(
-        _ node: RecipeNode?, _ method: PruneStage.Method, epochs: Double
-    ) throws -> NetworkPruning.Schedule {
-        // Synaptic flow empties layers unless it is applied in many rounds (Tanaka et al. 2020: 100).
-        let rounds = method == .synflow ? 100 : 1
-        guard let node else { return .oneShot(rounds: rounds) }
-        let isWord = node.node.scalar != nil
-        let kind: ScheduleKind
-        var fields: [String: RecipeNode] = [:]
-        if isWord {
-            kind = try node.word(ScheduleKind.self)
-        } else {
-            fields = try node.fields(["kind", "rounds", "begin", "end", "every", "levels", "rewind"])
-            guard let field = fields["kind"] else {
-                throw node.error("the key \"kind\" is missing, expected one of one-shot, gradual, iterative")
-            }
-            kind = try field.word(ScheduleKind.self)
-        }
-        let known: [ScheduleKind: [String]] = [
-            .oneShot: ["rounds"], .gradual: ["begin", "end", "every"], .iterative: ["levels", "rewind"],
-        ]
-        let own = ["kind"] + (known[kind] ?? [])
-        if let other = fields.first(where: { !own.contains($0.key) }) {
-            throw other.value.error("has no meaning for schedule \(kind.rawValue); leave it out")
-        }
-        switch kind {
-        case .oneShot: return .oneShot(rounds: try fields["rounds"]?.integer(in: 1...10_000) ?? rounds)
-        case .gradual: return try gradual(node, fields, epochs: epochs)
-        case .iterative:
-            let levels = try fields["levels"]?.integer(in: 1...100) ?? 5
-            var rewind: Double? = 0
-            if let field = fields["rewind"] {
-                let isNone = (try? field.string()) == "none"
-                rewind = isNone ? nil : try field.number(in: 0...1e6)
-                if let rewind, rewind >= epochs {
-                    throw field.error("epoch \(rewind) is not before the end of training, which has \(epochs) epochs")
-                }
-            }
-            return .iterative(levels: levels, rewind: rewind)
-        }
-    }
-
-    private static func gradual(
-        _ node: RecipeNode, _ fields: [String: RecipeNode], epochs: Double
-    ) throws -> NetworkPruning.Schedule {
-        let begin = try fields["begin"]?.number(in: 0...1e6) ?? 0
-        // The last quarter trains what is left.
-        let end = try fields["end"]?.number(in: 0...1e6) ?? max(begin, 0.75 * epochs)
-        guard end > begin else {
-            throw (fields["end"] ?? fields["begin"] ?? node).error(
-                "the schedule ends at epoch \(end), before it starts at epoch \(begin)")
-        }
-        guard end <= epochs else {
-            throw (fields["end"] ?? node).error(
-                "the schedule ends at epoch \(end), after the \(epochs) epochs of training; raise training.epochs")
-        }
-        return .gradual(begin: begin, end: end, every: try fields["every"]?.integer(in: 1...1_000_000) ?? 20)
     }
 
     // MARK: - Recovery
@@ -182,6 +121,7 @@ extension Recipe {
                 throw field.error("pattern \(groups) fixes the sparsity and is reached at once; leave the schedule out")
             }
             if method == .mask { throw field.error("method mask removes all that the mask removes at once") }
+            try checkSchedule(options.schedule, field, method, pattern)
         }
         guard let field = fields["recovery"], options.recovery == .surgeon else { return }
         guard method.isOfCurvature else {

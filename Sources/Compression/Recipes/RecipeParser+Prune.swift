@@ -8,26 +8,52 @@ extension Recipe {
     static func pruneStage(_ node: RecipeNode, epochs: Double) throws -> PruneStage {
         let fields = try node.fields(
             [
-                "method", "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor",
-                "floor_of", "budgets", "targets", "ignore",
-            ] + networkKeys)
+                "method", "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "of", "scope",
+                "allocation", "floor", "floor_of", "budgets", "targets", "ignore",
+            ] + rateDistortionKeys + networkKeys)
         guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
             let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw node.error("the key \"method\" is missing, expected one of \(methods)")
         }
         let pattern = try self.pattern(fields)
-        var stage = try pruneStage(node, fields, method, pattern)
-        stage.network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
+        let unit = try self.unit(fields, method)
+        var network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
+        if let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
+        var stage = try pruneStage(node, fields, method, pattern, network.schedule)
+        stage.unit = unit
+        stage.network = network
+        stage.rateDistortion = try rateDistortion(fields, of: stage)
+        if unit != .weight, method != .bip {
+            if stage.scope == .row, let field = fields["scope"] {
+                throw field.error("rows are single outputs, expected layer or global with granularity \(unit.rawValue)")
+            }
+            if case .count = stage.floor, let field = fields["floor"] {
+                throw field.error("expected a share of the channels, above 0 and below 1")
+            }
+        }
         return stage
     }
 
     private static func pruneStage(
-        _ node: RecipeNode, _ fields: [String: RecipeNode], _ method: PruneStage.Method, _ pattern: PruneStage.Pattern
+        _ node: RecipeNode, _ fields: [String: RecipeNode], _ method: PruneStage.Method, _ pattern: PruneStage.Pattern,
+        _ schedule: NetworkPruning.Schedule
     ) throws -> PruneStage {
         let selection = try selection(fields)
+        if case .adaptive = schedule {
+            let others = [
+                "sparsity", "pattern", "group_size", "group_score", "block", "scope", "allocation", "floor", "floor_of",
+                "budgets",
+            ]
+            if let field = others.lazy.compactMap({ fields[$0] }).first {
+                throw field.error("does not go with schedule sap, which finds what can go itself; leave it out")
+            }
+            return PruneStage(method: method, sparsity: 0, selection: selection)
+        }
         if method == .mask {
             let others = [
-                "sparsity", "pattern", "group_size", "group_score", "scope", "allocation", "floor", "floor_of", "budgets",
+                "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "scope", "allocation",
+                "floor",
+                "floor_of", "budgets",
             ]
             if let field = others.lazy.compactMap({ fields[$0] }).first {
                 throw field.error("does not go with method mask, whose masks say what goes; leave it out")
@@ -80,7 +106,12 @@ extension Recipe {
         let allocation = try field.word(PruneStage.Sharing.self)
         if allocation == .lamp, method == .wanda {
             throw field.error(
-                "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk or uniform+")
+                "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk, uniform+ or "
+                    + "rate-distortion")
+        }
+        if method == .movement, allocation == .lamp || allocation == .rateDistortion {
+            throw field.error(
+                "\(allocation.rawValue) is not for scores of movement; expected uniform, erk or uniform+")
         }
         return allocation
     }
@@ -126,38 +157,5 @@ extension Recipe {
         let entries = try field.entries("of weight names and the fraction to remove of each")
         guard !entries.isEmpty else { throw field.error("expected weight names with fractions, found none") }
         return try entries.map { .init($0.key, sparsity: try $0.value.number(in: 0..<1)) }
-    }
-
-    private static func pattern(_ fields: [String: RecipeNode]) throws -> PruneStage.Pattern {
-        let pattern = try fields["pattern"].map(self.pattern) ?? .unstructured
-        for key in ["group_size", "group_score"] {
-            guard let field = fields[key] else { continue }
-            guard case .groups = pattern else {
-                throw field.error("goes with pattern group alone; leave it out or set pattern to group")
-            }
-        }
-        guard case .groups(var length, var score) = pattern else { return pattern }
-        if let field = fields["group_size"] {
-            let expected = "one of \(PruneStage.groupLengths.map(String.init).joined(separator: ", "))"
-            let text = try field.string(expected)
-            guard let size = Int(text), PruneStage.groupLengths.contains(size) else {
-                throw field.error("expected \(expected), found \(text.isEmpty ? "nothing" : text)")
-            }
-            length = size
-        }
-        if let field = fields["group_score"] { score = try field.word(GroupGranularity.Score.self) }
-        return .groups(length: length, score: score)
-    }
-
-    private static func pattern(_ node: RecipeNode) throws -> PruneStage.Pattern {
-        let expected =
-            "\"unstructured\", \"group\" or kept:of, such as \"2:4\" (keeps 2 of every 4), with of at most 32"
-        let text = try node.string(expected)
-        if text == "unstructured" { return .unstructured }
-        if text == "group" { return .groups(length: 32, score: .mean) }
-        guard let pattern = SemiStructuredPattern(text) else {
-            throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
-        }
-        return .semiStructured(pattern)
     }
 }

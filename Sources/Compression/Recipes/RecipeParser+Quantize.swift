@@ -45,7 +45,10 @@ extension Recipe {
     private static func prunedGroup(_ earlier: [Stage]) -> Int? {
         var length: Int?
         for case .prune(let options) in earlier {
-            if case .groups(let found, _) = options.pattern { length = found < 16 ? nil : found }
+            switch options.pattern {
+            case .groups(let found, _), .blocks(_, let found, _): length = [16, 32, 64].contains(found) ? found : nil
+            default: break
+            }
         }
         return length
     }

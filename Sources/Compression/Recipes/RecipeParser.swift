@@ -28,6 +28,11 @@ extension Recipe {
                     "a \(stage.name) stage must come before the quantize stages (stage \(before) quantizes): "
                         + "codes are not pruned")
             }
+            if case .prune(let options) = stage, options.method == .bip, training.optimizer.kind != .sgd {
+                throw element.error(
+                    "method bip trains by momentum, expected training.optimizer.kind sgd, found "
+                        + training.optimizer.kind.rawValue)
+            }
             stages.append(stage)
         }
         self.init(

@@ -50,6 +50,11 @@ public final class MovementPruning: TrainingHook {
 
     public func willStep(_ step: Int) throws {
         guard let sparsity = schedule.sparsity(at: step) else { return }
+        try prune(to: sparsity)
+    }
+
+    /// Keeps the largest scores there are now.
+    func prune(to sparsity: Double) throws {
         let method = PruningMethod(
             criterion: GivenScores(weights: network.weights, scores: scores), granularity: granularity,
             allocation: allocation, sparsity: sparsity)

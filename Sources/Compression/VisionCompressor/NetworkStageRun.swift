@@ -5,19 +5,45 @@ import CoppiceTraining
 import Foundation
 
 /// One `prune` stage on its way through a network in memory: schedule, criterion and recovery.
-struct NetworkStageRun {
+final class NetworkStageRun {
     let stage: PruneStage
     let recipe: Recipe
+    /// The network; a narrower one once channels have gone.
+    var network: any VisionNetwork
     /// All prunable weights, with the masks of all stages.
-    let whole: PrunableNetwork
+    var whole: PrunableNetwork
     /// The weights that the stage works on.
-    let part: PrunableNetwork
+    var part: PrunableNetwork
     let images: CompressionImages?
-    /// The shape of one example.
-    let inputShape: [Int]
     /// The network as it was before anything was removed, for distillation.
     let teacher: () throws -> any SupervisedNetwork
     let progress: any ProgressReporter
+    /// What went of whole channels.
+    var cut: (groups: ChannelGroups, kept: KeptChannels)?
+    /// What there is to tell.
+    var report: StageReport
+    /// Curves of the last allocation by rate and distortion.
+    var curves: [DistortionCurve] = []
+
+    /// - Parameter names: of the weights that the stage works on.
+    init(
+        _ stage: PruneStage, number: Int, of recipe: Recipe, on names: [String], in whole: PrunableNetwork,
+        network: any VisionNetwork, images: CompressionImages?, progress: any ProgressReporter,
+        teacher: @escaping () throws -> any SupervisedNetwork
+    ) throws {
+        self.stage = stage
+        self.recipe = recipe
+        self.network = network
+        self.whole = whole
+        self.images = images
+        self.teacher = teacher
+        self.progress = progress
+        part = try PrunableNetwork(network, named: Set(names))
+        report = StageReport(stage: number)
+    }
+
+    /// The shape of one example.
+    var inputShape: [Int] { network.configuration.inputShape }
 
     /// Prunes, and recovers; the network is in use (not in training) afterwards.
     ///
@@ -25,10 +51,22 @@ struct NetworkStageRun {
     ///   finite; what the stage's method throws.
     func run() throws {
         part.adoptMasks(of: whole)
-        let network = whole.network
         network.setTraining(false)
         defer { network.setTraining(false) }
-        if stage.method == .mask { return try takeMasks() }
+        try prune()
+        network.setTraining(false)
+        try recover()
+    }
+
+    private func prune() throws {
+        switch (stage.method, stage.unit) {
+        case (.mask, _): return try takeMasks()
+        case (.searched, _): return try searchMasks()
+        case (.bip, _): return try learnMasks()
+        case (_, .filter), (_, .channel): return try pruneChannels()
+        default: break
+        }
+        if case .adaptive(let options) = stage.network.schedule { return try pruneAdaptively(options) }
         // Asked for less than is gone: nothing is trained before that is said.
         guard ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount || isPattern else {
             throw CoppiceError(
@@ -37,11 +75,18 @@ struct NetworkStageRun {
         }
         switch stage.network.schedule {
         case .oneShot(let rounds): try pruneAtOnce(rounds: rounds)
-        case .gradual(let begin, let end, let every): try pruneGradually(begin: begin, end: end, every: every)
+        case .gradual(let begin, let end, let every):
+            if stage.method == .movement {
+                try pruneByMovement(begin: begin, end: end, every: every)
+            } else {
+                try pruneGradually(begin: begin, end: end, every: every)
+            }
         case .iterative(let levels, let rewind): try pruneIteratively(levels: levels, rewind: rewind)
+        case .dynamic(let options): try pruneDynamically(options)
+        case .adaptive: break
         }
         whole.adoptMasks(of: part)
-        try recover()
+        reportRates()
     }
 
     private var isPattern: Bool {
@@ -54,7 +99,6 @@ struct NetworkStageRun {
         let masks = try part.masks(fromZerosOf: path)
         part.setMasks(zip(part.masks, masks).map { $0.intersection($1) })
         whole.adoptMasks(of: part)
-        try recover()
     }
 
     // MARK: - Schedules
@@ -63,7 +107,7 @@ struct NetworkStageRun {
         let start = part.sparsity
         if stage.network.recovery == .surgeon, let curvature = stage.curvature {
             let surgeon = SurgeonPruning(
-                curvature, allocation: stage.sharing, recomputations: rounds, updatesWeights: true)
+                curvature, allocation: try allocation(batches()), recomputations: rounds, updatesWeights: true)
             progress.begin("prune", total: rounds, unit: "rounds")
             try surgeon.prune(part, to: stage.sparsity, batches: batches()) { step, _ in
                 progress.advance(to: step, note: "")
@@ -83,13 +127,10 @@ struct NetworkStageRun {
 
     private func pruneGradually(begin: Double, end: Double, every: Int) throws {
         let (training, source) = try loop()
-        func step(_ epoch: Double) -> Int {
-            min(Int((epoch * Double(source.batchesPerEpoch)).rounded()), training.rates.totalSteps)
-        }
-        let first = step(begin)
+        let first = step(at: begin, training, source)
         let schedule = try CubicSchedule(
             from: part.sparsity, to: max(stage.sparsity, part.sparsity), begin: first,
-            end: max(step(end), first + 1), interval: every)
+            end: max(step(at: end, training, source), first + 1), interval: every)
         let samples = try batches()
         let hook = GradualPruning(
             part, schedule: schedule, criterion: try criterion(), granularity: stage.granularity,
@@ -100,25 +141,38 @@ struct NetworkStageRun {
     }
 
     private func pruneIteratively(levels: Int, rewind: Double?) throws {
+        let samples = try batches()
+        let start = part.sparsity
+        try trainInLevels(rewind: rewind, count: levels + 1, title: "level") { level in
+            guard level < levels else { return false }
+            let part = Double(level + 1) / Double(levels)
+            whole.network.setTraining(false)
+            try pruneFurther(to: GeometricRamp.sparsity(from: start, to: stage.sparsity, part: part), samples)
+            whole.adoptMasks(of: self.part)
+            return true
+        }
+    }
+
+    /// Trains again and again, each time from the weights of an epoch or on from the last.
+    ///
+    /// - Parameters:
+    ///   - count: trainings, at most.
+    ///   - prune: what happens after each; false ends it.
+    func trainInLevels(
+        rewind: Double?, count: Int, title: String, prune: (_ level: Int) throws -> Bool
+    ) throws {
         let (training, source) = try loop()
-        let rewindStep = rewind.map { Int(($0 * Double(source.batchesPerEpoch)).rounded()) } ?? 0
+        let rewindStep = rewind.map { step(at: $0, training, source) } ?? 0
         let steps = min(rewindStep, training.rates.totalSteps - 1)..<training.rates.totalSteps
         if !(0..<steps.lowerBound).isEmpty {
             try train("train", training, source, steps: 0..<steps.lowerBound, hooks: [])
         }
         let early = rewind.map { _ in Snapshot(of: whole.network) }
-        let samples = try batches()
-        let start = part.sparsity
-        for level in 0...levels {
-            if level > 0 {
-                let part = Double(level) / Double(levels)
-                whole.network.setTraining(false)
-                try pruneFurther(to: GeometricRamp.sparsity(from: start, to: stage.sparsity, part: part), samples)
-                whole.adoptMasks(of: self.part)
-            }
+        for level in 0..<count {
             early?.restore(whole.network)
             whole.applyMasks()
-            try train("level \(level)", training, source, steps: steps, hooks: [])
+            try train("\(title) \(level)", training, source, steps: steps, hooks: [])
+            guard try prune(level) else { return }
         }
     }
 
@@ -138,26 +192,41 @@ struct NetworkStageRun {
 
     // MARK: - Parts
 
-    private func criterion() throws -> any NetworkCriterion {
-        guard let criterion = stage.networkCriterion(seed: recipe.seed, inputShape: inputShape) else {
-            throw CoppiceError(.internal, field: stage.method.rawValue, "scores no network")
+    private func criterion() throws -> any NetworkCriterion { try criterion(stage.method) }
+
+    /// The criterion of a method, with the stage's options.
+    func criterion(_ method: PruneStage.Method) throws -> any NetworkCriterion {
+        var own = stage
+        own.method = method
+        guard let criterion = own.networkCriterion(seed: recipe.seed, inputShape: inputShape) else {
+            throw CoppiceError(.internal, field: method.rawValue, "scores no network")
         }
         return criterion
     }
 
     /// Prunes to a sparsity, or as far as whole weights and groups have come beyond it already.
-    private func pruneFurther(to sparsity: Double, _ samples: [LabeledBatch]) throws {
+    func pruneFurther(to sparsity: Double, _ samples: [LabeledBatch]) throws {
         let isReached = ExactSelection.removedCount(part.count, sparsity: sparsity) <= part.removedCount
         guard !isReached || isPattern else { return }
         try part.prune(
-            by: criterion(), granularity: stage.granularity, allocation: stage.sharing,
+            by: criterion(), granularity: stage.granularity, allocation: allocation(samples),
             to: max(sparsity, part.sparsity), batches: samples)
     }
 
+    /// How the sparsity is shared out, by what is measured on the network as it is where that is asked for.
+    private func allocation(_ samples: [LabeledBatch]) throws -> any Allocation {
+        guard stage.allocation == .rateDistortion else { return stage.sharing }
+        curves = try distortionCurves(criterion(), samples)
+        return RateDistortionAllocation(curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver)
+    }
+
     /// What the criterion looks at; empty where it needs none.
-    private func batches() throws -> [LabeledBatch] {
-        guard try criterion().needsData, let images else { return [] }
-        if stage.method.isOfCurvature {
+    func batches() throws -> [LabeledBatch] { try batches(for: stage.method) }
+
+    /// What a method's criterion looks at.
+    func batches(for method: PruneStage.Method) throws -> [LabeledBatch] {
+        guard try criterion(method).needsData, let images else { return [] }
+        if method.isOfCurvature {
             let sampling = stage.network.sampling
             return try images.batches(
                 sampling.count * sampling.batchSize, of: sampling.batchSize, seed: recipe.seed)
@@ -166,20 +235,33 @@ struct NetworkStageRun {
     }
 
     /// The recipe's training and its batches.
-    private func loop() throws -> (SupervisedTraining, any BatchSource) {
+    ///
+    /// - Parameters:
+    ///   - epochs: of training; nil: the recipe's.
+    ///   - seed: of the order of images; nil: the recipe's.
+    func loop(epochs: Double? = nil, seed: UInt64? = nil) throws -> (SupervisedTraining, any BatchSource) {
         guard let training = images?.training else {
             throw CoppiceError(.usage, field: "training", "needs images with labels, and there are none")
         }
+        var own = recipe.training
+        if let epochs { own.loop.epochs = epochs }
         let batches = ImageBatches(
-            training, batchSize: recipe.training.loop.batchSize, seed: recipe.seed,
-            augmentation: recipe.training.images.augmentation)
-        return (recipe.training.training(images: training.count), PrefetchingBatches(batches))
+            training, batchSize: own.loop.batchSize, seed: seed ?? recipe.seed,
+            augmentation: own.images.augmentation)
+        return (own.training(images: training.count), PrefetchingBatches(batches))
     }
 
-    /// Trains with the masks of all stages held.
-    private func train(
+    /// The step of a training at which an epoch begins; its end at most.
+    func step(at epoch: Double, _ training: SupervisedTraining, _ source: any BatchSource) -> Int {
+        min(Int((epoch * Double(source.batchesPerEpoch)).rounded()), training.rates.totalSteps)
+    }
+
+    /// Trains with masks held.
+    ///
+    /// - Parameter held: the weights whose masks are; nil: all, with the masks of all stages.
+    func train(
         _ title: String, _ training: SupervisedTraining, _ source: any BatchSource, steps: Range<Int>? = nil,
-        hooks: [any TrainingHook]
+        hooks: [any TrainingHook], held: [PrunableNetwork]? = nil
     ) throws {
         let network = whole.network
         let steps = steps ?? 0..<training.rates.totalSteps
@@ -187,7 +269,7 @@ struct NetworkStageRun {
         var state = OptimizerState(training.optimizer, for: network)
         var all: [any TrainingHook] = [DropoutSteps(network)]
         all += hooks
-        all.append(MaskedTraining(whole))
+        all += (held ?? [whole]).map(MaskedTraining.init)
         try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
             progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
         }

@@ -58,24 +58,24 @@ public struct VisionCompressor {
         let network = try checkpoint.network()
         let before = measure(network, images, progress)
         let whole = try PrunableNetwork(network)
-        let original = whole.weights.indices.map(whole.values)
-        for (index, values) in original.enumerated() {
-            try ExactSelection.checkFinite(values, name: whole.weights[index].name, source: checkpoint.path)
+        for (index, weight) in whole.weights.enumerated() {
+            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
         }
         let run = try RecipeRun(recipe, on: NetworkWeights(whole))
         whole.adoptZeros()
-        let structures = try prune(whole, run, images, progress)
-        let (formats, changed) = try self.formats(whole, run.decisions, structures, original)
-        let after = measure(network, images, progress)
+        let pruned = try prune(network, whole, run, images, progress)
+        let (formats, changed) = try self.formats(pruned, run.decisions)
+        let after = measure(pruned.network, images, progress)
         var report = CompressionReport(
-            recipe: recipe, weights: try entries(network, whole, original, formats, changed), calibrationTokens: nil)
+            recipe: recipe, weights: try entries(pruned, formats, changed), calibrationTokens: nil)
+        report.stageReports = pruned.reports.isEmpty ? nil : pruned.reports
         if let before, let after, let images {
             report.accuracy = .init(
                 before: before.accuracy, after: after.accuracy, lossBefore: before.loss, lossAfter: after.loss,
                 images: after.count, of: images.evaluation.name, part: images.evaluatedOn)
         }
         try VisionCheckpoint.write(
-            network, architecture: checkpoint.architecture,
+            pruned.network, architecture: pruned.isNarrower ? nil : checkpoint.architecture,
             normalization: checkpoint.normalization ?? images?.evaluation.normalization, formats: formats,
             folder: output,
             files: [("recipe.yaml", recipe.text), ("report.json", String(decoding: try report.json(), as: UTF8.self))])
@@ -101,21 +101,39 @@ public struct VisionCompressor {
         }
     }
 
-    /// Runs the prune stages.
-    ///
-    /// - Returns: the structure that the last stage to work on a weight gave it.
-    private func prune(
-        _ whole: PrunableNetwork, _ run: RecipeRun, _ images: CompressionImages?, _ progress: any ProgressReporter
-    ) throws -> [String: PruneStage.Pattern] {
+    /// A network behind its prune stages.
+    private struct Pruned {
+        var network: any VisionNetwork
+        var whole: PrunableNetwork
+        /// The weights before, without the channels that went.
+        var original: [String: Tensor]
+        /// ‖W‖² of each weight before, with all channels.
+        var squares: [String: Double]
+        /// The structure that the last stage to work on a weight gave it.
         var structures: [String: PruneStage.Pattern] = [:]
+        var reports: [StageReport] = []
+        var isNarrower = false
+    }
+
+    /// Runs the prune stages.
+    private func prune(
+        _ network: any VisionNetwork, _ whole: PrunableNetwork, _ run: RecipeRun, _ images: CompressionImages?,
+        _ progress: any ProgressReporter
+    ) throws -> Pruned {
+        func values(_ whole: PrunableNetwork) -> [String: Tensor] {
+            Dictionary(uniqueKeysWithValues: whole.weights.enumerated().map { ($1.name, whole.values($0).copied()) })
+        }
+        let original = values(whole)
+        var pruned = Pruned(
+            network: network, whole: whole, original: original, squares: original.mapValues(Self.square))
+        // Narrowed alike, where channels go.
+        var reference: (any VisionNetwork)?
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
             let names = run.selected[index].map(\.name)
-            let part = try PrunableNetwork(whole.network, named: Set(names))
-            let stageRun = NetworkStageRun(
-                stage: options, recipe: recipe, whole: whole, part: part, images: images,
-                inputShape: checkpoint.architecture.inputShape, teacher: { try checkpoint.network() },
-                progress: progress)
+            let stageRun = try NetworkStageRun(
+                options, number: index, of: recipe, on: names, in: pruned.whole, network: pruned.network,
+                images: images, progress: progress, teacher: { try checkpoint.network() })
             do {
                 try stageRun.run()
             } catch var error as CoppiceError {
@@ -126,9 +144,19 @@ public struct VisionCompressor {
                 }
                 throw error
             }
-            for name in names where options.method != .mask { structures[name] = options.pattern }
+            (pruned.network, pruned.whole) = (stageRun.network, stageRun.whole)
+            if let (groups, kept) = stageRun.cut {
+                let narrower = try (reference ?? checkpoint.network()).removingChannels(of: groups, keeping: kept)
+                reference = narrower
+                pruned.original = values(try PrunableNetwork(narrower))
+                pruned.isNarrower = true
+            }
+            if !stageRun.report.isEmpty { pruned.reports.append(stageRun.report) }
+            for name in names where options.method != .mask && options.unit == .weight {
+                pruned.structures[name] = options.pattern
+            }
         }
-        return structures
+        return pruned
     }
 
     // MARK: - Writing
@@ -137,31 +165,34 @@ public struct VisionCompressor {
     ///
     /// - Returns: the names of the weights that are not what they were, too.
     private func formats(
-        _ whole: PrunableNetwork, _ decisions: [String: WeightDecision], _ structures: [String: PruneStage.Pattern],
-        _ original: [Tensor]
+        _ pruned: Pruned, _ decisions: [String: WeightDecision]
     ) throws -> (formats: [String: any WeightFormat], changed: Set<String>) {
         let stored = Dictionary(
             uniqueKeysWithValues: try checkpoint.tensorNames().parameters.map { ($0.name, $0.stored) })
+        let whole = pruned.whole
         var formats: [String: any WeightFormat] = [:]
         var changed: Set<String> = []
         var values: [Tensor] = []
         for (index, weight) in whole.weights.enumerated() {
             let now = whole.values(index)
             var decision = decisions[weight.name] ?? .unchanged
-            let isSame = decision == .unchanged && now.floats() == original[index].floats()
-            if !isSame || decision != .unchanged { changed.insert(weight.name) }
+            let name = stored[weight.name] ?? weight.name
+            let isWhole = try checkpoint.tensors.shape(of: name).map { $0.reduce(1, *) == now.count } ?? true
+            let isSame =
+                isWhole && decision == .unchanged && now.floats() == pruned.original[weight.name]?.floats()
+            if !isSame { changed.insert(weight.name) }
             if isSame, let own = try checkpoint.tensors.weight(stored[weight.name] ?? "") {
                 formats[weight.name] = own
                 values.append(now)
                 continue
             }
             if whole.masks[index].removedCount > 0 { decision.mask = whole.masks[index] }
-            switch structures[weight.name] {
+            switch pruned.structures[weight.name] {
             case .semiStructured(let pattern): decision.pattern = pattern
-            case .groups(let length, _): decision.groupLength = length
+            case .groups(let length, _), .blocks(_, let length, _): decision.groupLength = length
             case .unstructured, nil: break
             }
-            let type = try valueType(of: stored[weight.name] ?? weight.name)
+            let type = try valueType(of: name)
             do {
                 let format = try planner.format(now, for: decision, dataType: type)
                 formats[weight.name] = format
@@ -186,12 +217,11 @@ public struct VisionCompressor {
 
     /// What became of every tensor.
     private func entries(
-        _ network: any VisionNetwork, _ whole: PrunableNetwork, _ original: [Tensor],
-        _ formats: [String: any WeightFormat], _ changed: Set<String>
+        _ pruned: Pruned, _ formats: [String: any WeightFormat], _ changed: Set<String>
     ) throws -> [CompressionReport.Weight] {
         let earlier = Dictionary(
             uniqueKeysWithValues: try ModelInventory(checkpoint).entries.map { ($0.name, $0) })
-        let places = Dictionary(uniqueKeysWithValues: whole.weights.enumerated().map { ($1.name, $0) })
+        let places = Dictionary(uniqueKeysWithValues: pruned.whole.weights.enumerated().map { ($1.name, $0) })
         func entry(_ name: String, _ tensor: Tensor) -> CompressionReport.Weight {
             let before = earlier[name]
             let format = formats[name]
@@ -200,19 +230,27 @@ public struct VisionCompressor {
                 format: format?.label ?? tensor.dataType.description, bytesBefore: before?.byteCount ?? 0,
                 bytes: format?.stored().byteCount ?? tensor.byteCount,
                 sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count), relativeError: nil)
-            if changed.contains(name), let index = places[name] {
-                entry.relativeError = Self.relativeError(of: whole.values(index), to: original[index])
+            if changed.contains(name), let index = places[name], let original = pruned.original[name] {
+                entry.relativeError = Self.relativeError(
+                    of: pruned.whole.values(index), to: original, square: pruned.squares[name] ?? 0)
             }
             return entry
         }
-        return network.parameters.map { entry($0.name, $0.parameter.wrappedValue.detached()) }
-            + network.stateTensors.map { entry($0.name, $0.state.wrappedValue) }
+        return pruned.network.parameters.map { entry($0.name, $0.parameter.wrappedValue.detached()) }
+            + pruned.network.stateTensors.map { entry($0.name, $0.state.wrappedValue) }
     }
 
     /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; zero for a matrix that stayed what it was.
-    private static func relativeError(of approximation: Tensor, to exact: Tensor) -> Double {
-        let difference = (exact - approximation).converted(to: .f64).square().sum().doubles()[0]
-        let norm = exact.converted(to: .f64).square().sum().doubles()[0]
-        return difference == 0 ? 0 : (difference / norm).squareRoot()
+    ///
+    /// - Parameters:
+    ///   - exact: W without the channels that went.
+    ///   - whole: ‖W‖² with them.
+    private static func relativeError(of approximation: Tensor, to exact: Tensor, square whole: Double) -> Double {
+        let gone = max(0, whole - square(exact))
+        let difference = square(exact - approximation) + (gone > 1e-12 * whole ? gone : 0)
+        return difference == 0 ? 0 : (difference / whole).squareRoot()
     }
+
+    /// ‖W‖².
+    private static func square(_ matrix: Tensor) -> Double { matrix.converted(to: .f64).square().sum().doubles()[0] }
 }

@@ -26,6 +26,36 @@ public struct DistortionCurve: Sendable, Hashable, Codable {
         self.count = count
         self.points = points
     }
+
+    /// The distortion with so many weights left, on a line between the points around it. O(points).
+    public func distortion(keeping kept: Int) -> Double {
+        guard let next = points.firstIndex(where: { $0.kept <= kept }) else { return points.last?.distortion ?? 0 }
+        let low = points[next]
+        guard next > 0, low.kept < kept else { return low.distortion }
+        let high = points[next - 1]
+        let part = Double(kept - low.kept) / Double(high.kept - low.kept)
+        return low.distortion + (high.distortion - low.distortion) * part
+    }
+
+    /// The curve with points on lines between those measured, so that none are further apart than a part of the layer: a
+    /// grid that is quick to measure, fine enough to choose from.
+    ///
+    /// - Parameter parts: of the layer's weights.
+    public func interpolated(parts: Int = 200) -> DistortionCurve {
+        precondition(parts > 0, "\(parts) parts")
+        guard let first = points.first else { return self }
+        let most = max(1, count / parts)
+        var finer = [first]
+        for (here, next) in zip(points, points.dropFirst()) {
+            let pieces = (here.kept - next.kept + most - 1) / most
+            for piece in 1..<max(1, pieces) {
+                let kept = here.kept - (here.kept - next.kept) * piece / pieces
+                finer.append(Point(kept: kept, distortion: distortion(keeping: kept)))
+            }
+            finer.append(next)
+        }
+        return DistortionCurve(name: name, count: count, points: finer)
+    }
 }
 
 /// The rates that distortion is measured at.

@@ -26,9 +26,9 @@ public struct HessianDiagonalCriterion: NetworkCriterion {
 
     /// - Complexity: for each batch a forward and a backward pass, and a pass back through both for each probe.
     public func scores(of network: PrunableNetwork, on batches: [LabeledBatch]) throws -> [Tensor] {
-        let diagonal = diagonal(of: network, on: batches)
+        let curvatures = diagonal(of: network, on: batches)
         return withoutRecording {
-            zip(network.parameters, diagonal).map { parameter, own in
+            zip(network.parameters, curvatures).map { parameter, own in
                 parameter.wrappedValue.detached().square() * own.abs() * 0.5
             }
         }

@@ -1,0 +1,61 @@
+/// What a prune stage did step by step: a part of ``CompressionReport``.
+public struct StageReport: Sendable, Hashable, Codable {
+    /// A round of the schedule `sap`.
+    public struct Round: Sendable, Hashable, Codable {
+        /// From 0, the network before anything went.
+        public var round: Int
+        /// The part of the stage's weights that the round's training had.
+        public var density: Double
+        /// The PQ index of those weights after training.
+        public var index: Double
+        /// What went after it.
+        public var removed: Int
+        /// The index of what was left right after pruning; nil of the last round, after which nothing went.
+        public var indexPruned: Double?
+        /// The accuracy on the images that the report's is measured on, after training; nil without such images.
+        public var accuracy: Double?
+        /// Right after pruning.
+        public var accuracyPruned: Double?
+    }
+
+    /// What an allocation by rate and distortion gave a weight.
+    public struct Rate: Sendable, Hashable, Codable {
+        public var name: String
+        /// The part that is removed.
+        public var rate: Double
+        /// The distortion of the outputs when it alone is pruned so, between the measured points on a line.
+        public var distortion: Double
+    }
+
+    /// Channels that are left of those that go together.
+    public struct Channels: Sendable, Hashable, Codable {
+        /// The layer that makes them, the first of several.
+        public var layer: String
+        public var channels: Int
+        public var kept: Int
+    }
+
+    /// The place of the stage in the recipe.
+    public var stage: Int
+    public var rounds: [Round]?
+    public var rates: [Rate]?
+    /// Where whole channels went.
+    public var channels: [Channels]?
+    /// Multiplications for one example, before and after; where whole channels went.
+    public var multiplicationsBefore: Int?
+    public var multiplicationsAfter: Int?
+    /// Weights that entered the masks in each tenth of the steps; where masks were searched or learned.
+    public var swaps: [Int]?
+
+    init(stage: Int) { self.stage = stage }
+
+    /// Whether there is nothing to say.
+    var isEmpty: Bool { self == StageReport(stage: stage) }
+
+    /// Sums of counts over ten parts of the steps.
+    static func tenths(_ counts: [Int]) -> [Int] {
+        (0..<10).map { part in
+            counts[(counts.count * part / 10)..<(counts.count * (part + 1) / 10)].reduce(0, +)
+        }
+    }
+}

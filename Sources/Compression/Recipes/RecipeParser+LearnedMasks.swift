@@ -1,0 +1,104 @@
+import CoppiceModels
+import CoppiceTensors
+
+/// The options of methods that learn their masks from images: `searched`, `bip` and `movement`.
+extension Recipe {
+    static let learnedMaskKeys = [
+        "init", "rates", "restrict", "epochs", "then_train", "mask_learning_rate", "gamma", "lower_steps", "implicit",
+    ]
+
+    /// Reads them.
+    static func learnedMasks(
+        _ fields: [String: RecipeNode], method: PruneStage.Method, pattern: PruneStage.Pattern,
+        into options: inout NetworkPruning
+    ) throws {
+        try refuse(
+            fields, ["init", "rates", "restrict", "epochs", "then_train"], unless: method == .searched, "searched")
+        try refuse(fields, ["gamma", "lower_steps", "implicit"], unless: method == .bip, "bip")
+        try refuse(
+            fields, ["mask_learning_rate"], unless: method == .searched || method == .bip, "searched and bip")
+        switch method {
+        case .searched: options.search = try search(fields)
+        case .bip: options.bilevel = try bilevel(fields)
+        case .movement:
+            if case .semiStructured(let groups) = pattern, let field = fields["pattern"] {
+                throw field.error("\(groups) fixes the sparsity, and movement ramps it up; expected another pattern")
+            }
+            guard case .gradual = options.schedule else {
+                throw (fields["schedule"] ?? fields["method"]).map {
+                    $0.error("movement prunes while the network trains, expected schedule gradual")
+                } ?? CoppiceError(.badData, field: "schedule", "expected gradual")
+            }
+            return
+        default: return
+        }
+        let others = ["schedule", "scope", "allocation", "floor", "floor_of", "budgets", "pattern"]
+        if let field = others.lazy.compactMap({ fields[$0] }).first {
+            throw field.error(
+                method == .searched
+                    ? "does not go with method searched, whose rates say who loses how much; leave it out"
+                    : "does not go with method bip, which learns what goes; leave it out")
+        }
+        if method == .searched, let field = fields["recovery"] {
+            throw field.error("method searched leaves weights as they are; then_train trains them afterwards")
+        }
+    }
+
+    private static func search(_ fields: [String: RecipeNode]) throws -> SearchOptions {
+        var options = SearchOptions()
+        if let field = fields["init"] {
+            let method = try field.word(PruneStage.Method.self)
+            let isKnown = method.prunesNetworks && !method.learnsMasks && !method.scoresChannelsAlone && method != .mask
+            guard isKnown else {
+                let known = PruneStage.Method.allCases.filter {
+                    $0.prunesNetworks && !$0.learnsMasks && !$0.scoresChannelsAlone && $0 != .mask
+                }
+                throw field.error("expected one of \(known.map(\.rawValue).joined(separator: ", "))")
+            }
+            options.start = method == .random ? .random : .criterion(method)
+        }
+        if let rates = try fields["rates"]?.word(SearchOptions.Rates.self) { options.rates = rates }
+        if let word = try fields["restrict"]?.word(MaskSearch.Restriction.self) { options.restriction = word }
+        options.epochs = try fields["epochs"]?.number(in: 1e-6...1e6)
+        if let epochs = try fields["then_train"]?.number(in: 0...1e6) { options.trainingEpochs = epochs }
+        if let rate = try fields["mask_learning_rate"]?.number(in: 0...1e6) { options.learningRate = rate }
+        return options
+    }
+
+    private static func bilevel(_ fields: [String: RecipeNode]) throws -> BilevelOptions {
+        var options = BilevelOptions()
+        if let rate = try fields["mask_learning_rate"]?.number(in: 0...1e6) { options.maskRate = rate }
+        if let gamma = try fields["gamma"]?.number(in: 1e-9...1e9) { options.regularization = gamma }
+        if let steps = try fields["lower_steps"]?.integer(in: 0...1000) { options.lowerSteps = steps }
+        if let word = try fields["implicit"]?.word(BilevelPruning.ImplicitGradient.self) {
+            options.implicitGradient = word
+        }
+        return options
+    }
+
+    // MARK: - Whole channels
+
+    /// Reads what goes at once.
+    static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
+        let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
+        guard unit != .weight, let field = fields["granularity"] else {
+            if let field = fields["of"] { throw field.error("goes with granularity filter and channel; leave it out") }
+            if method.scoresChannelsAlone, let field = fields["method"] {
+                throw field.error("\(method.rawValue) scores whole channels; set granularity to channel or filter")
+            }
+            return .weight
+        }
+        guard method == .bip || method.scoresChannels else {
+            let known = PruneStage.Method.allCases.filter { $0.scoresChannels || $0 == .bip }.map(\.rawValue)
+            throw field.error(
+                "method \(method.rawValue) scores single weights, expected \(known.joined(separator: ", "))")
+        }
+        if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
+        for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
+            guard let field = fields[key] else { continue }
+            throw field.error(
+                "does not go with granularity \(unit.rawValue), which removes whole channels; leave it out")
+        }
+        return unit
+    }
+}

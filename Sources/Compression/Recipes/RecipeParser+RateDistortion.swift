@@ -1,0 +1,43 @@
+import CoppiceModels
+import CoppiceTensors
+
+/// The options of the allocation `rate-distortion`.
+extension Recipe {
+    static let rateDistortionKeys = ["grid", "samples", "distortion", "calibration", "solver"]
+
+    private enum SolverName: String, CaseIterable {
+        case exact, buckets, lagrangian
+    }
+
+    /// Reads them, and refuses what the allocation does not go with.
+    static func rateDistortion(
+        _ fields: [String: RecipeNode], of stage: PruneStage
+    ) throws -> RateDistortionOptions {
+        var options = RateDistortionOptions()
+        guard stage.allocation == .rateDistortion, let own = fields["allocation"] else {
+            if let field = rateDistortionKeys.lazy.compactMap({ fields[$0] }).first {
+                throw field.error("goes with allocation rate-distortion alone; leave it out")
+            }
+            return options
+        }
+        guard stage.pattern == .unstructured else {
+            throw own.error("rate-distortion shares out single weights, expected pattern unstructured")
+        }
+        switch stage.network.schedule {
+        case .oneShot, .iterative: break
+        default: throw own.error("rate-distortion measures before it prunes, expected schedule one-shot or iterative")
+        }
+        options.grid = try fields["grid"]?.integer(in: 1...1000)
+        options.samples = try fields["samples"]?.integer(in: 1...1_000_000)
+        if let word = try fields["distortion"]?.word(OutputDistortion.self) { options.distortion = word }
+        if let word = try fields["calibration"]?.word(RateDistortionOptions.Calibration.self) {
+            options.calibration = word
+        }
+        switch try fields["solver"]?.word(SolverName.self) ?? .buckets {
+        case .exact: options.solver = .exact
+        case .buckets: options.solver = .buckets(65_536)
+        case .lagrangian: options.solver = .lagrangian
+        }
+        return options
+    }
+}

@@ -1,0 +1,84 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Whole channels, and what allocations by rate and distortion measure.
+extension NetworkStageRun {
+    /// Inputs that channels are traced with.
+    var example: Tensor { .zeros([2] + inputShape) }
+
+    /// Chooses channels by a criterion and cuts the others out.
+    func pruneChannels() throws {
+        guard let criterion = stage.channelCriterion(seed: recipe.seed) else {
+            throw CoppiceError(.internal, field: stage.method.rawValue, "scores no channels")
+        }
+        let own = Set(part.weights.map(\.name))
+        var pruning = StructuredPruning(
+            by: criterion, granularity: stage.unit == .filter ? .filters : .channels,
+            to: stage.network.measure.target(stage.sparsity))
+        if stage.scope != .global { pruning.allocation = UniformChannels() }
+        if case .share(let share) = stage.floor { pruning.minimumShare = share }
+        pruning.ignore = whole.weights.map(\.name).filter { !own.contains($0) }.map { WeightPattern($0) }
+        let groups = try ChannelGroups(of: network, example: example)
+        var samples: [LabeledBatch] = []
+        if criterion.needsData, let images {
+            samples = try images.batches(recipe.images.count, of: recipe.images.batchSize, seed: recipe.seed)
+        }
+        try cut(groups, pruning.choose(of: groups, in: network, on: samples))
+    }
+
+    /// Makes the network narrower: what is removed of its masks goes, what was zero stays so.
+    func cut(_ groups: ChannelGroups, _ kept: KeptChannels) throws {
+        let (before, after) = (groups.cost(), groups.cost(keeping: kept))
+        network = try network.removingChannels(of: groups, keeping: kept)
+        network.setTraining(false)
+        let names = Set(part.weights.map(\.name))
+        whole = try PrunableNetwork(network)
+        whole.adoptZeros()
+        part = try PrunableNetwork(network, named: names)
+        part.adoptMasks(of: whole)
+        cut = (groups, kept)
+        report.channels = groups.groups.enumerated().map { index, group in
+            .init(layer: group.name, channels: group.count, kept: kept.count(ofGroup: index))
+        }
+        (report.multiplicationsBefore, report.multiplicationsAfter) =
+            (before.multiplyAccumulates, after.multiplyAccumulates)
+    }
+
+    // MARK: - Rate and distortion
+
+    /// Curves of the network as it is.
+    func distortionCurves(_ criterion: any NetworkCriterion, _ samples: [LabeledBatch]) throws -> [DistortionCurve] {
+        let options = stage.rateDistortion
+        let count = options.samples ?? RateDistortionOptions.images
+        let size = min(count, recipe.images.batchSize)
+        let inputs: [Tensor]
+        switch options.calibration {
+        case .data:
+            inputs = try images?.batches(count, of: size, seed: recipe.seed).map(\.inputs) ?? []
+        case .gaussian:
+            var generator = RandomGenerator(seed: recipe.seed)
+            inputs = stride(from: 0, to: count, by: size).map {
+                .normal([min(size, count - $0)] + inputShape, using: &generator)
+            }
+        }
+        progress.begin("measure", total: part.weights.count, unit: "layers")
+        defer { progress.end("") }
+        return try part.distortionCurves(
+            on: inputs, grid: options.grid(standard: RateDistortionOptions.steps, sparsity: stage.sparsity),
+            distortion: options.distortion, criterion: criterion, batches: samples
+        ) { done, _ in progress.advance(to: done, note: "") }
+    }
+
+    /// What the last curves say about what each weight lost.
+    func reportRates() {
+        guard !curves.isEmpty else { return }
+        let byName = Dictionary(uniqueKeysWithValues: curves.map { ($0.name, $0) })
+        report.rates = zip(part.weights, part.masks).compactMap { weight, mask in
+            byName[weight.name].map {
+                .init(name: weight.name, rate: mask.sparsity, distortion: $0.distortion(keeping: mask.keptCount))
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Foundation
+
+/// Masks that are learned from images: lottery jackpots and bi-level pruning.
+extension NetworkStageRun {
+    /// Searches masks of weights that stay as they are; norms follow the network that is left.
+    func searchMasks() throws {
+        try refuseRemoved()
+        let options = stage.network.search
+        let originals = part.weights.indices.map { part.values($0).copied() }
+        try part.prune(by: .magnitude, allocation: options.rates.allocation, to: stage.sparsity)
+        let counts = part.masks.map(\.removedCount)
+        if let empty = zip(part.weights, part.masks).first(where: { $1.keptCount == 0 }) {
+            throw CoppiceError(
+                .usage, field: "rates",
+                "\(options.rates.rawValue) empties \(empty.0.name) at a sparsity of \(stage.sparsity), expected a lower "
+                    + "sparsity or other rates")
+        }
+        if case .criterion(let method) = options.start, method != .magnitude {
+            part.setMasks(part.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) })
+            part.setValues(originals)
+            let scores = try part.scores(by: criterion(method), batches: batches(for: method))
+            part.setMasks(zip(scores, counts).map { ExactSelection.mask($0, removing: $1) })
+        }
+        let (training, source) = try loop(epochs: options.epochs)
+        let steps = training.rates.totalSteps
+        let search = MaskSearch(
+            part, originals: originals, steps: steps,
+            initialScores: options.start == .random ? .random(seed: recipe.seed) : .masks,
+            restriction: options.restriction, learningRate: options.learningRate)
+        let dropout = DropoutSteps(network)
+        dropout.willStep(0)
+        progress.begin("search", total: steps, unit: "steps")
+        try search.run(on: source) { step, loss in
+            dropout.willStep(step + 1)
+            progress.advance(to: step + 1, note: String(format: "loss %.4f", loss))
+        }
+        progress.end("\(search.swapCounts.reduce(0, +)) swaps")
+        report.swaps = StageReport.tenths(search.swapCounts)
+        whole.adoptMasks(of: part)
+        settleStatistics(source)
+        guard options.trainingEpochs > 0 else { return }
+        let (after, batches) = try loop(epochs: options.trainingEpochs)
+        try train("train", after, batches, hooks: [])
+    }
+
+    /// Lets the running statistics of norms follow the masks as they are now.
+    private func settleStatistics(_ source: any BatchSource) {
+        guard !network.stateTensors.isEmpty else { return }
+        network.setTraining(true)
+        defer { network.setTraining(false) }
+        withoutRecording {
+            for step in 0..<min(source.batchesPerEpoch, 100) { _ = network.outputs(source.batch(at: step).inputs) }
+        }
+    }
+
+    /// Learns masks while the weights train; whole channels are cut out.
+    func learnMasks() throws {
+        try refuseRemoved()
+        let own = stage.network.bilevel
+        let (training, lower) = try loop()
+        let (_, upper) = try loop(seed: recipe.seed &+ 0x9E37_79B9)
+        let kept = part.count - ExactSelection.removedCount(part.count, sparsity: stage.sparsity)
+        var options = BilevelPruning.Options(
+            kept: stage.unit == .weight ? Double(kept) / Double(part.count) : 1 - stage.sparsity,
+            steps: max(1, training.rates.totalSteps / max(1, own.lowerSteps)))
+        let optimizer = recipe.training.optimizer
+        options.learningRate = optimizer.learningRate
+        options.momentum = optimizer.momentum
+        options.weightDecay = optimizer.weightDecay
+        options.maskRate = own.maskRate
+        options.regularization = own.regularization
+        options.lowerSteps = own.lowerSteps
+        options.implicitGradient = own.implicitGradient
+        var groups: ChannelGroups?
+        switch stage.unit {
+        case .weight: options.unit = .weight
+        case .filter: options.unit = .filter
+        case .channel: options.unit = .channel
+        }
+        if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example) }
+        let pruning = try BilevelPruning(part, options: options, channels: groups)
+        let others = try others()
+        let dropout = DropoutSteps(network)
+        dropout.willStep(0)
+        progress.begin("prune", total: options.steps, unit: "steps")
+        try pruning.run(lower: lower, upper: upper) { step, loss in
+            others?.applyMasks()
+            dropout.willStep(step + 1)
+            progress.advance(to: step + 1, note: String(format: "loss %.4f", loss))
+        }
+        progress.end("\(pruning.swapCounts.reduce(0, +)) swaps")
+        report.swaps = StageReport.tenths(pruning.swapCounts)
+        whole.adoptMasks(of: part)
+        if let groups, let kept = pruning.keptChannels { try cut(groups, kept) }
+    }
+}

@@ -1,0 +1,78 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Schedules whose masks move, and those that find what goes themselves.
+extension NetworkStageRun {
+    /// The weights that the stage does not work on, with their masks; nil where there are none.
+    func others() throws -> PrunableNetwork? {
+        let own = Set(part.weights.map(\.name))
+        let names = Set(whole.weights.map(\.name)).subtracting(own)
+        guard !names.isEmpty else { return nil }
+        let others = try PrunableNetwork(network, named: names)
+        others.adoptMasks(of: whole)
+        return others
+    }
+
+    /// - Throws: `.usage` where weights are removed already that the method would decide about again.
+    func refuseRemoved() throws {
+        guard part.removedCount > 0 else { return }
+        throw CoppiceError(
+            .usage, field: "method",
+            "\(stage.method.rawValue) decides about all its weights anew, and \(part.removedCount) of them are removed "
+                + "already; start from a dense network or exclude them")
+    }
+
+    /// Movement pruning on a cubic ramp.
+    func pruneByMovement(begin: Double, end: Double, every: Int) throws {
+        try refuseRemoved()
+        let (training, source) = try loop()
+        let last = max(1, training.rates.totalSteps - 1)
+        let first = min(step(at: begin, training, source), last - 1)
+        let schedule = try CubicSchedule(
+            to: stage.sparsity, begin: first, end: max(min(step(at: end, training, source), last), first + 1),
+            interval: every)
+        let hook = MovementPruning(
+            part, schedule: schedule, granularity: stage.granularity, allocation: stage.sharing)
+        try train("prune", training, source, hooks: [hook], held: try others().map { [$0] } ?? [])
+        if training.rates.totalSteps == 1 { try hook.prune(to: stage.sparsity) }
+    }
+
+    /// Prunes at once, and trains what is left with connections that move.
+    func pruneDynamically(_ options: DynamicOptions) throws {
+        try pruneFurther(to: stage.sparsity, batches())
+        let (training, source) = try loop()
+        let growth: DynamicSparseTraining.Growth = options.rule == .rigl ? .gradient : .random(seed: recipe.seed)
+        let hook = DynamicSparseTraining(
+            part, growth: growth, dropFraction: options.drop, interval: options.every,
+            lastStep: max(1, step(at: options.end, training, source)))
+        try train("train", training, source, hooks: [hook], held: try others().map { [$0] } ?? [])
+    }
+
+    /// Rounds of training, each followed by the removal of what the PQ index allows, until nothing more can go.
+    func pruneAdaptively(_ options: AdaptiveOptions) throws {
+        let adaptive = try options.sparsity()
+        var rounds: [StageReport.Round] = []
+        try trainInLevels(rewind: options.rewind, count: options.rounds + 1, title: "round") { round in
+            network.setTraining(false)
+            var own = StageReport.Round(
+                round: round, density: 1 - part.sparsity, index: try options.index.value(of: part), removed: 0,
+                accuracy: accuracy())
+            defer { rounds.append(own) }
+            guard round < options.rounds else { return false }
+            own.removed = try adaptive.removeNext(from: part)
+            guard own.removed > 0 else { return false }
+            whole.adoptMasks(of: part)
+            own.indexPruned = try options.index.value(of: part)
+            own.accuracyPruned = accuracy()
+            return true
+        }
+        report.rounds = rounds
+    }
+
+    /// On the images that the report's accuracy is measured on.
+    private func accuracy() -> Double? {
+        images.flatMap { Classification.measure(network, on: $0.evaluation)?.accuracy }
+    }
+}
