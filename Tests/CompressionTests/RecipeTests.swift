@@ -119,14 +119,14 @@ private func failure(_ yaml: String) -> String {
             "stages:\n  - prune: {method: best, sparsity: 0.1}",
             """
             r.yaml: line 2: stages[0].prune.method: unknown value "best"; expected one of magnitude, wanda, \
-            random, snip, grasp, synflow, taylor, obd, woodfisher, m-fac, mask
+            random, snip, grasp, synflow, taylor, obd, hessian, woodfisher, m-fac, mask
             """
         ),
         (
             "stages:\n  - prune: {sparsity: 0.1}",
             """
             r.yaml: line 2: stages[0].prune: the key "method" is missing, expected one of magnitude, wanda, \
-            random, snip, grasp, synflow, taylor, obd, woodfisher, m-fac, mask
+            random, snip, grasp, synflow, taylor, obd, hessian, woodfisher, m-fac, mask
             """
         ),
         (
