@@ -17,11 +17,9 @@ typedef double (*power_kernel)(long, const float *, double, float);
 typedef struct power_work {
     const float *x;
     long columns, runs;
-    float *largest;        // [rows * runs]
-    const double *scales;  // [rows]
-    double *first, *second; // [rows * runs]
+    coppice_power_sum *parts; // [rows * runs]
     double p, q;
-    float (*maximum)(long, const float *);
+    uint32_t (*largest)(long, const float *, long *);
     power_kernel first_kernel, second_kernel;
 } power_work;
 
@@ -32,54 +30,58 @@ static power_kernel kernel_of(double power) {
     return CHOOSE(sum_of_powers);
 }
 
-static const float *numbers_of(const power_work *w, long index, long *count) {
-    long start = index % w->runs * run;
-    *count = w->columns - start < run ? w->columns - start : run;
-    return w->x + index / w->runs * w->columns + start;
-}
-
-static void maximum_task(void *context, long index) {
-    const power_work *w = context;
-    long count;
-    const float *x = numbers_of(w, index, &count);
-    w->largest[index] = w->maximum(count, x);
-}
-
+// All that is to be known of a run, while it is in the cache.
 static void sum_task(void *context, long index) {
     const power_work *w = context;
-    long count;
-    const float *x = numbers_of(w, index, &count);
-    double scale = w->scales[index / w->runs];
-    w->first[index] = w->first_kernel(count, x, scale, (float)w->p);
-    w->second[index] = w->second_kernel(count, x, scale, (float)w->q);
+    long start = index % w->runs * run, count = w->columns - start < run ? w->columns - start : run;
+    const float *x = w->x + index / w->runs * w->columns + start;
+    coppice_power_sum part = {.is_finite = 1};
+    uint32_t bits = w->largest(count, x, &part.nonzero);
+    if (bits >= 0x7f800000) {
+        part.is_finite = 0;
+    } else if (bits > 0) {
+        float top;
+        int exponent = 0;
+        memcpy(&top, &bits, sizeof top);
+        frexpf(top, &exponent); // top = m * 2^exponent with m in [1/2, 1)
+        double scale = ldexp(1, -exponent);
+        part.exponent = exponent;
+        part.first = w->first_kernel(count, x, scale, (float)w->p);
+        part.second = w->second_kernel(count, x, scale, (float)w->q);
+    }
+    w->parts[index] = part;
+}
+
+// The sums of a row from those of its runs, in their order.
+static coppice_power_sum joined(const power_work *w, const coppice_power_sum *parts) {
+    coppice_power_sum sum = {.is_finite = 1};
+    for (long k = 0; k < w->runs; k++)
+        if (parts[k].nonzero > 0 && (sum.nonzero == 0 || parts[k].exponent > sum.exponent)) {
+            sum.exponent = parts[k].exponent;
+            sum.nonzero = 1;
+        }
+    sum.nonzero = 0;
+    for (long k = 0; k < w->runs; k++) {
+        double below = parts[k].exponent - sum.exponent;
+        sum.nonzero += parts[k].nonzero;
+        sum.is_finite = sum.is_finite && parts[k].is_finite;
+        if (parts[k].nonzero == 0) continue;
+        sum.first += below == 0 ? parts[k].first : parts[k].first * exp2(w->p * below);
+        sum.second += below == 0 ? parts[k].second : parts[k].second * exp2(w->q * below);
+    }
+    return sum;
 }
 
 void coppice_power_sums(const float *x, long rows, long columns, double p, double q, coppice_power_sum *sums) {
-    memset(sums, 0, (size_t)rows * sizeof *sums);
+    for (long r = 0; r < rows; r++) sums[r] = (coppice_power_sum){.is_finite = 1};
     if (rows <= 0 || columns <= 0) return;
     long runs = (columns + run - 1) / run, tasks = rows * runs;
-    float *largest = malloc((size_t)tasks * sizeof *largest);
-    double *numbers = malloc((size_t)(rows + 2 * tasks) * sizeof *numbers);
-    if (!largest || !numbers) abort();
+    coppice_power_sum *parts = malloc((size_t)tasks * sizeof *parts);
+    if (!parts) abort();
     power_work w = {
-        .x = x, .columns = columns, .runs = runs, .largest = largest, .scales = numbers, .first = numbers + rows,
-        .second = numbers + rows + tasks, .p = p, .q = q, .maximum = CHOOSE(largest_magnitude),
+        .x = x, .columns = columns, .runs = runs, .parts = parts, .p = p, .q = q, .largest = CHOOSE(largest_magnitude),
         .first_kernel = kernel_of(p), .second_kernel = kernel_of(q)};
-    coppice_parallel_for(tasks, &w, maximum_task);
-    for (long r = 0; r < rows; r++) {
-        float top = 0;
-        for (long k = 0; k < runs; k++) top = largest[r * runs + k] > top ? largest[r * runs + k] : top;
-        int exponent = 0;
-        if (top > 0) frexpf(top, &exponent); // top = m * 2^exponent with m in [1/2, 1)
-        sums[r].exponent = exponent;
-        numbers[r] = ldexp(1, -exponent);
-    }
     coppice_parallel_for(tasks, &w, sum_task);
-    for (long r = 0; r < rows; r++)
-        for (long k = 0; k < runs; k++) {
-            sums[r].first += w.first[r * runs + k];
-            sums[r].second += w.second[r * runs + k];
-        }
-    free(largest);
-    free(numbers);
+    for (long r = 0; r < rows; r++) sums[r] = joined(&w, parts + r * runs);
+    free(parts);
 }

@@ -21,9 +21,7 @@ public struct SparsityAnalysis {
     }
 
     /// Whose weights are compared with each other.
-    public enum Scope: String, Sendable, Hashable, CaseIterable {
-        case global, layer
-    }
+    public typealias Scope = PruningScope
 
     /// What is trained between pruning and measuring.
     public struct FineTuning {
@@ -105,19 +103,12 @@ public struct SparsityAnalysis {
         return result
     }
 
-    private var allocation: any Allocation {
-        switch scope {
-        case .global: GlobalAllocation()
-        case .layer: UniformAllocation()
-        }
-    }
-
     private var variants: [SparsityVariant] {
         func variant(_ name: String, _ criterion: any Criterion) -> SparsityVariant {
             switch pattern {
             case .unstructured:
                 SparsityVariant(
-                    label: "\(name)-\(scope.rawValue)", criterion: criterion, allocation: allocation,
+                    label: "\(name)-\(scope.rawValue)", criterion: criterion, allocation: scope.allocation,
                     sparsities: sparsities)
             case .groups(let length):
                 SparsityVariant(label: "\(name)-n:\(length)", criterion: criterion, groupLength: length)

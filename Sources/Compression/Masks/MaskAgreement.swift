@@ -42,6 +42,11 @@ public struct MaskAgreement: Sendable, Hashable {
         return Double(keptByBoth) / (Double(keptByFirst) * Double(keptBySecond)).squareRoot()
     }
 
+    /// |A∩B| / |A|: how much of the first mask the second one keeps too. One for an empty first mask.
+    ///
+    /// Zhang et al., "Lottery jackpots exist in pre-trained models" (2021).
+    public var overlap: Double { keptByFirst == 0 ? 1 : Double(keptByBoth) / Double(keptByFirst) }
+
     /// |A∩B| / |A∪B| of the kept sets. One for two empty masks.
     public var jaccard: Double {
         let union = keptByFirst + keptBySecond - keptByBoth

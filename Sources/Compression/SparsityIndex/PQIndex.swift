@@ -41,7 +41,7 @@ public struct PQIndex: Sendable, Hashable {
     ///   - values: f32 (others are converted), any shape.
     ///   - mask: over as many elements; what it removes does not count, whatever its value.
     /// - Throws: `.badData` for a number that is not finite.
-    /// - Complexity: O(d), two passes, threaded.
+    /// - Complexity: O(d), one pass, threaded.
     public func value(of values: Tensor, mask: WeightMask? = nil) throws -> Double {
         value(try sums(of: values, mask: mask))
     }
@@ -80,6 +80,8 @@ public struct PQIndex: Sendable, Hashable {
     struct PowerSums {
         /// d.
         var count = 0
+        /// How many of them are not zero.
+        var nonZeroCount = 0
         /// The sums are of numbers divided by 2^exponent.
         var exponent = 0.0
         var first = 0.0
@@ -89,14 +91,16 @@ public struct PQIndex: Sendable, Hashable {
     /// The sums of both vectors together.
     func joined(_ a: PowerSums, _ b: PowerSums) -> PowerSums {
         // Zeros have exponent 0 and nothing to say about the scale.
-        guard a.first > 0 else { return PowerSums(b, count: a.count + b.count) }
-        guard b.first > 0 else { return PowerSums(a, count: a.count + b.count) }
+        let count = a.count + b.count
+        guard a.first > 0 else { return PowerSums(b, count: count) }
+        guard b.first > 0 else { return PowerSums(a, count: count) }
         let exponent = max(a.exponent, b.exponent)
         func scaled(_ sum: Double, _ own: PowerSums, _ power: Double) -> Double {
             sum * exp2(power * (own.exponent - exponent))
         }
         return PowerSums(
-            count: a.count + b.count, exponent: exponent, first: scaled(a.first, a, p) + scaled(b.first, b, p),
+            count: count, nonZeroCount: a.nonZeroCount + b.nonZeroCount, exponent: exponent,
+            first: scaled(a.first, a, p) + scaled(b.first, b, p),
             second: scaled(a.second, a, q) + scaled(b.second, b, q))
     }
 
@@ -117,14 +121,17 @@ public struct PQIndex: Sendable, Hashable {
             own = own.copied()
             own.withMutableElements(Float.self) { mask.apply(to: $0) }  // 0ᵖ adds nothing
         }
-        try ExactSelection.checkFinite(own, name: "weights")
         var sums = [coppice_power_sum](repeating: coppice_power_sum(), count: rows)
         own.withElements(Float.self) { elements in
             guard let base = elements.baseAddress else { return }
             coppice_power_sums(base, rows, columns, p, q, &sums)
         }
+        if sums.contains(where: { $0.is_finite == 0 }) {
+            try ExactSelection.checkFinite(own, name: "weights")
+        }
         return zip(sums, counts).map {
-            PowerSums(count: $1, exponent: $0.exponent, first: $0.first, second: $0.second)
+            PowerSums(
+                count: $1, nonZeroCount: $0.nonzero, exponent: $0.exponent, first: $0.first, second: $0.second)
         }
     }
 }

@@ -128,7 +128,7 @@ public struct ModelInventory: Sendable {
 
     /// A summary and a table, one tensor a line, for people. The share of zeros of each weight is drawn as a bar.
     public var text: String {
-        let head: [(title: String, alignment: InventoryTable.Alignment)] = [
+        let head: [(title: String, alignment: TextTable.Alignment)] = [
             ("tensor", .left), ("shape", .left), ("format", .left), ("bytes", .right), ("bits/weight", .right),
             ("zeros", .right), ("", .left), ("kernel", .left),
         ]
@@ -137,11 +137,11 @@ public struct ModelInventory: Sendable {
                 entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format,
                 Self.grouped(entry.byteCount), Self.rounded(entry.bitsPerWeight, 2),
                 Self.rounded(entry.sparsity * 100, 1) + " %",
-                entry.isMatrix || entry.name == "total" ? InventoryTable.bar(entry.sparsity) : "",
+                entry.isMatrix || entry.name == "total" ? TextTable.bar(entry.sparsity) : "",
                 entry.kernel?.description ?? "",
             ]
         }
-        return ([summary, ""] + InventoryTable(head: head, rows: rows).lines).joined(separator: "\n")
+        return ([summary, ""] + TextTable(head: head, rows: rows).lines).joined(separator: "\n")
     }
 
     private var summary: String {

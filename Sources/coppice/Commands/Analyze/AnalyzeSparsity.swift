@@ -5,7 +5,7 @@ import CoppiceTensors
 import CoppiceTraining
 import Foundation
 
-extension SparsityAnalysis.Scope: ExpressibleByArgument {}
+extension PruningScope: ExpressibleByArgument {}
 
 /// `coppice analyze sparsity`: how far a language model can be pruned in one shot.
 struct AnalyzeSparsity: ParsableCommand {
@@ -192,11 +192,8 @@ struct AnalyzeSparsity: ParsableCommand {
         guard let knee = result.knee else {
             throw CoppiceError(.badData, field: "masks", "the curve has no knee, so there are no masks to write")
         }
-        try SafetensorsWriter.write(
-            zip(result.sweep.weights, knee.masks).map { name, mask in
-                (name: name, tensor: Tensor(mask.words.map { Int64(bitPattern: $0) }))
-            }, metadata: ["format": "bitmap", "model": result.modelDigest, "sparsity": "\(knee.point.sparsity)"],
-            to: path)
+        let entries = zip(result.sweep.weights, knee.masks).map { MaskFile.Entry(name: $0, mask: $1) }
+        try MaskFile(entries, modelDigest: result.modelDigest).write(to: path)
     }
 
     static func pattern(_ text: String) throws -> SparsityAnalysis.Pattern {

@@ -1,15 +1,20 @@
 /// Rows of text cells under a head, columns as wide as they need.
-struct InventoryTable {
+package struct TextTable {
     /// Which side of its column a cell is at.
-    enum Alignment {
+    package enum Alignment {
         case left, right
     }
 
-    var head: [(title: String, alignment: Alignment)]
-    var rows: [[String]]
+    package var head: [(title: String, alignment: Alignment)]
+    package var rows: [[String]]
+
+    package init(head: [(title: String, alignment: Alignment)], rows: [[String]]) {
+        self.head = head
+        self.rows = rows
+    }
 
     /// The table without the columns in which no row has anything, a line for each row.
-    var lines: [String] {
+    package var lines: [String] {
         let shown = head.indices.filter { column in rows.contains { !$0[column].isEmpty } }
         let cells = [head.map(\.title)] + rows
         let widths = head.indices.map { column in cells.map { $0[column].count }.max() ?? 0 }
@@ -25,7 +30,7 @@ struct InventoryTable {
     /// A bar of blocks of which a share is full; eighths of a block are drawn.
     ///
     /// - Parameter share: from 0 to 1.
-    static func bar(_ share: Double, width: Int = 10) -> String {
+    package static func bar(_ share: Double, width: Int = 10) -> String {
         let eighths = Int((min(1, max(0, share)) * Double(width * 8)).rounded())
         let (full, rest) = eighths.quotientAndRemainder(dividingBy: 8)
         let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][rest]
