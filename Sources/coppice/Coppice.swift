@@ -13,7 +13,7 @@ struct Coppice: AsyncParsableCommand {
             Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
             LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Serve.self,
             MethodsCommand.self, Reproduce.self, Report.self,
-            Grok.self, Scaling.self, Analyze.self, Mask.self, Doctor.self,
+            Grok.self, Lottery.self, Scaling.self, Analyze.self, Mask.self, Doctor.self,
         ])
 
     /// Runs a command. Failures are one line on standard error and an exit status of sysexits.
