@@ -14,7 +14,7 @@ struct Coppice: AsyncParsableCommand {
             LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Gates.self,
             Serve.self,
             MethodsCommand.self, Reproduce.self, Report.self,
-            Grok.self, Scaling.self, Analyze.self, Mask.self, Doctor.self,
+            Grok.self, Lottery.self, Scaling.self, Analyze.self, Mask.self, Doctor.self,
         ])
 
     /// Runs a command. Failures are one line on standard error and an exit status of sysexits.

@@ -5,7 +5,7 @@ import CoppiceTraining
 ///
 /// Frankle, Dziugaite, Roy and Carbin, "Linear mode connectivity and the lottery ticket hypothesis" (2020): below 2 %
 /// the two lie in one basin, and the network is stable. Running statistics lie on the line too.
-public struct LinearPath: Sendable, Hashable {
+public struct LinearPath: Sendable, Hashable, Codable {
     /// Errors from the first end to the second, at equal distances.
     public let errors: [Double]
 

@@ -85,62 +85,6 @@ extension IterativePruning {
         }
         return (tickets, dense ?? rewound)
     }
-
-    /// Trains a ticket's network by a branch; the network has its masks and weights afterwards.
-    ///
-    /// - Parameter network: that of the search, with whatever masks.
-    /// - Throws: what training throws.
-    public func train(
-        _ branch: TicketBranch, of ticket: LotteryTicket, in network: PrunableNetwork, on source: any BatchSource
-    ) throws {
-        switch branch {
-        case .rewound:
-            network.setMasks(ticket.masks)
-            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
-        case .reinitialized(let initial):
-            network.setMasks(network.unpruned)
-            initial.restore(network.network)
-            let early = try trainToRewindStep(network.network, on: source)
-            network.setMasks(ticket.masks)
-            try trainFromRewindStep(network, rewound: early, on: source)
-        case .shuffled(let seed):
-            network.setMasks(
-                ticket.masks.enumerated().map { index, mask in
-                    var generator = RandomGenerator(seed: seed, stream: UInt32(truncatingIfNeeded: index))
-                    return mask.shuffled(using: &generator)
-                })
-            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
-        case .oneShot(let dense):
-            network.setMasks(network.unpruned)
-            dense.restore(network.network)
-            try network.prune(
-                by: .magnitude, to: Double(network.count - ticket.keptCount) / Double(network.count))
-            try trainFromRewindStep(network, rewound: ticket.rewound, on: source)
-        case .fineTuned:
-            network.setMasks(ticket.masks)
-            let last = training.rates.totalSteps
-            var tuning = training
-            tuning.rates.kind = .constant
-            tuning.rates.warmupSteps = 0
-            tuning.rates.peak = training.rates.rate(at: last - 1)
-            try train(network, from: ticket.source, by: tuning, steps: last..<(2 * last - rewindStep), on: source)
-        case .learningRateRewound:
-            network.setMasks(ticket.masks)
-            try train(
-                network, from: ticket.source, by: training, steps: rewindStep..<training.rates.totalSteps, on: source)
-        }
-    }
-
-    private func train(
-        _ network: PrunableNetwork, from weights: Snapshot, by training: SupervisedTraining, steps: Range<Int>,
-        on source: any BatchSource
-    ) throws {
-        weights.restore(network.network)
-        network.applyMasks()
-        var state = OptimizerState(training.optimizer, for: network.network)
-        try training.run(
-            network.network, on: source, steps: steps, state: &state, hooks: [MaskedTraining(network)])
-    }
 }
 
 extension PrunableNetwork {

@@ -7,7 +7,7 @@ import Foundation
 /// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019), section 3: stability to
 /// pruning compares the ticket's training with the dense network's, stability to data order two trainings of the
 /// ticket.
-public struct SubnetworkDistance: Sendable, Hashable {
+public struct SubnetworkDistance: Sendable, Hashable, Codable {
     /// ‖a − b‖₂.
     public let euclidean: Double
     /// The angle between a and b in radians, from 0 to π; 0 where one is zero.

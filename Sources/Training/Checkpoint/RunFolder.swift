@@ -36,8 +36,7 @@ public final class RunFolder: Trainer.CheckpointStore {
     let identity: Identity
     /// Whether an earlier run's folder was taken up.
     public let isResumed: Bool
-    // Holds the lock while this object lives.
-    private let lock: FileHandle
+    private let lock: RunLock
 
     /// The folder of the run that writes `output`.
     public static func path(forOutput output: String) -> String {
@@ -89,7 +88,7 @@ public final class RunFolder: Trainer.CheckpointStore {
         } catch {
             throw CoppiceError(.cannotCreate, source: path, "cannot create the folder of the run")
         }
-        lock = try Self.takeLock(path)
+        lock = try RunLock(path)
         if identity != nil, !resume {
             // Without its output a run whose training is complete still has to write it.
             guard Self.isFinished(path), files.fileExists(atPath: output) else {
@@ -117,18 +116,6 @@ public final class RunFolder: Trainer.CheckpointStore {
             try AtomicFile.write(recipeText, to: path + "/recipe.yaml")
             try Self.write(new, path + "/run.json")
         }
-    }
-
-    private static func takeLock(_ path: String) throws -> FileHandle {
-        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            throw CoppiceError(.cannotCreate, source: path, "cannot write into the folder of the run")
-        }
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            throw CoppiceError(.cannotCreate, source: path, "is in use by another training process")
-        }
-        return handle
     }
 
     private static func isFinished(_ path: String) -> Bool {

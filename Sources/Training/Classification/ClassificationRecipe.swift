@@ -138,14 +138,7 @@ public struct ClassificationRecipe: Sendable, Hashable {
 
     /// Whether two recipes give the same network on the same images.
     func isSameTraining(as other: ClassificationRecipe) -> Bool {
-        func essence(_ recipe: ClassificationRecipe) -> ClassificationRecipe {
-            var recipe = recipe
-            (recipe.name, recipe.text, recipe.source) = (nil, "", "")
-            (recipe.images.directory, recipe.loop.logEvery) = ("", 1)
-            recipe.gates?.maximumDisagreement = 0
-            return recipe
-        }
-        return essence(self) == essence(other)
+        trainingFields.map(\.value) == other.trainingFields.map(\.value)
     }
 
     /// The settings of the loop for a number of training images.

@@ -45,8 +45,8 @@ extension ClassificationRun {
     /// - Throws: `.badData` where there is no checkpoint yet, and naming the gates beyond the limit; what opening images
     ///   and networks throws.
     public func extractGates(limit: Double?) throws -> GatesSoFar {
-        let data = try load()
-        let (network, sparse) = try makeNetwork(data.training)
+        let data = try ClassificationImages(recipe, dataFolder: options.dataFolder)
+        let (network, sparse) = try recipe.makeStartingPoint(for: data.training, dataFolder: options.dataFolder)
         guard let gated = try makeGates(network, sparse, data.training) else {
             throw CoppiceError(
                 .badData, source: recipe.source, field: "gates", "is missing, expected a recipe with gates")
@@ -84,7 +84,7 @@ extension ClassificationRun {
     }
 
     /// Cuts out what gates leave out, as held-out images decide, or training images where none are held out.
-    func extract(_ gated: any GatedTraining, _ data: Data, limit: Double?) throws -> ExtractedNetwork {
+    func extract(_ gated: any GatedTraining, _ data: ClassificationImages, limit: Double?) throws -> ExtractedNetwork {
         var heldOut = data.training
         if case .heldOut = recipe.images.validation, let validation = data.validation { heldOut = validation }
         if heldOut.count > Self.decidingImages { heldOut = try heldOut.sample(Self.decidingImages, seed: recipe.seed) }

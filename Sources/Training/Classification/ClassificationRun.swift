@@ -26,13 +26,6 @@ public struct ClassificationRun {
         self.gating = gating
     }
 
-    /// The images of a run, all normalized alike.
-    struct Data {
-        var training: ImageDataSet
-        var validation: ImageDataSet?
-        var test: ImageDataSet?
-    }
-
     /// Trains, and writes the network's folder unless interrupted.
     ///
     /// - Parameters:
@@ -44,9 +37,9 @@ public struct ClassificationRun {
     public func execute(
         progress: any ProgressReporter = SilentProgress(), interruption: TrainingInterruption = TrainingInterruption()
     ) throws -> ClassificationResult {
-        let data = try load()
+        let data = try ClassificationImages(recipe, dataFolder: options.dataFolder)
         try OutputFolder(at: options.output).discard()
-        let (network, sparse) = try makeNetwork(data.training)
+        let (network, sparse) = try recipe.makeStartingPoint(for: data.training, dataFolder: options.dataFolder)
         let gated = try makeGates(network, sparse, data.training)
         let folder = try RunFolder(
             output: options.output, recipeText: recipe.text, training: data.training.digest,
@@ -101,76 +94,9 @@ public struct ClassificationRun {
 
     // MARK: - Parts
 
-    func load() throws -> Data {
-        let directory = try DataPath.locate(
-            recipe.images.directory, folder: options.dataFolder, expected: "a folder of images")
-        let all = try ImageDataSet.open(directory, split: .train)
-        var data = Data(training: all)
-        do {
-            data.test = try ImageDataSet.open(directory, split: .test)
-        } catch let error as CoppiceError where error.kind == .noInput && recipe.images.validation != .test {
-            // A set without test images is trained on all the same.
-        }
-        if let test = data.test, test.pixels.shape.dropFirst() != all.pixels.shape.dropFirst() {
-            throw CoppiceError(
-                .badData, source: directory,
-                "has test images of \(test.pixels.shape.dropFirst()), expected \(all.pixels.shape.dropFirst()) as the "
-                    + "training images")
-        }
-        switch recipe.images.validation {
-        case .none: break
-        case .heldOut(let part):
-            let count = max(1, Int((part * Double(all.count)).rounded()))
-            let (training, validation) = try all.split(validation: count, seed: recipe.seed)
-            (data.training, data.validation) = (training, validation)
-        case .test: (data.validation, data.test) = (data.test, nil)
-        }
-        if recipe.images.normalization == .computed {
-            data.training.normalization = ImageNormalization(of: data.training)
-        }
-        data.validation?.normalization = data.training.normalization
-        data.test?.normalization = data.training.normalization
-        return data
-    }
-
-    /// - Returns: the network that training starts from, and which of its weights are sparse.
-    func makeNetwork(_ images: ImageDataSet) throws -> (any VisionNetwork, SparseWeights?) {
-        let architecture: VisionArchitecture
-        do {
-            architecture =
-                try storedArchitecture(for: images)
-                ?? VisionArchitecture(
-                    named: recipe.model.architecture, classes: images.classCount, inputChannels: images.channels,
-                    imageSize: [images.rows, images.columns], widthMultiplier: recipe.model.widthMultiplier)
-        } catch var error as CoppiceError {
-            error.source = error.source ?? recipe.source
-            throw error
-        }
-        guard architecture.inputShape.count == 3 else {
-            throw CoppiceError(
-                .badData, source: recipe.source, field: "model.architecture",
-                "\(architecture.name) takes sequences, expected a network of images")
-        }
-        let network = architecture.makeNetwork(seed: recipe.seed)
-        guard let weights = recipe.model.weights else { return (network, nil) }
-        let checkpoint = try VisionCheckpoint.open(
-            DataPath.locate(weights, folder: options.dataFolder, expected: "a trained network"))
-        try network.load(checkpoint.tensors)
-        return (network, try SparseWeights(checkpoint))
-    }
-
-    /// The architecture of the network to go on from, where the recipe names no other.
-    private func storedArchitecture(for images: ImageDataSet) throws -> VisionArchitecture? {
-        guard recipe.model.architecture.isEmpty, let weights = recipe.model.weights else { return nil }
-        let path = try DataPath.locate(weights, folder: options.dataFolder, expected: "a network")
-        let architecture = try VisionCheckpoint.open(path).architecture
-        try images.check(fits: architecture)
-        return architecture
-    }
-
     func makeTrainer(
-        _ network: any VisionNetwork, _ sparse: SparseWeights?, _ gated: (any GatedTraining)?, _ data: Data,
-        _ folder: RunFolder
+        _ network: any VisionNetwork, _ sparse: SparseWeights?, _ gated: (any GatedTraining)?,
+        _ data: ClassificationImages, _ folder: RunFolder
     ) throws -> ClassificationTrainer {
         let held: [any TrainingHook] = sparse?.hook(network).map { [$0] } ?? []
         return try ClassificationTrainer(
@@ -178,7 +104,7 @@ public struct ClassificationRun {
             hooks: held + (gated.map { [$0.hook] } ?? []))
     }
 
-    func check(_ identity: RunFolder.Identity, _ path: String, _ data: Data) throws {
+    func check(_ identity: RunFolder.Identity, _ path: String, _ data: ClassificationImages) throws {
         let file = path + "/recipe.yaml"
         let earlier = try ClassificationRecipe(yaml: RecipeText.read(file), source: file)
         guard earlier.isSameTraining(as: recipe) else {
@@ -195,8 +121,8 @@ public struct ClassificationRun {
     }
 
     private func summarize(
-        _ outcome: TrainingOutcome, _ trainer: ClassificationTrainer, _ network: any VisionNetwork, _ data: Data,
-        _ folder: RunFolder
+        _ outcome: TrainingOutcome, _ trainer: ClassificationTrainer, _ network: any VisionNetwork,
+        _ data: ClassificationImages, _ folder: RunFolder
     ) -> ClassificationResult {
         ClassificationResult(
             outcome: outcome, output: options.output, runFolder: folder.path,

@@ -176,45 +176,23 @@ final class ClassificationTrainer {
 
     // MARK: - Checkpoints
 
-    /// Parameters and running statistics.
-    private var values: [NamedTensor] {
-        network.parameters.map { NamedTensor($0.name, $0.parameter.wrappedValue.detached()) }
-            + network.stateTensors.map { NamedTensor($0.name, $0.state.wrappedValue) }
-    }
+    private var values: [NamedTensor] { TrainingTensors.values(of: network) }
 
     private func save(_ log: TrainingLog) throws {
-        let slots = zip(network.parameters, optimizer.slots).flatMap { own, slots in
-            slots.enumerated().map { NamedTensor("optimizer.\($0.offset).\(own.name)", $0.element) }
-        }
-        try folder.saveLatest(state, values + slots)
+        try folder.saveLatest(state, values + TrainingTensors.slots(of: network, optimizer))
         try log.write(TrainingLog.Line(event: "checkpoint", step: state.step))
     }
 
     private func restore(_ tensors: [String: Tensor]) throws {
-        let optimizerSlots = try network.parameters.map { name, parameter in
-            try (0..<training.optimizer.slotCount).map { slot in
-                try tensors.tensor(
-                    "optimizer.\(slot).\(name)", like: parameter.wrappedValue, source: folder.latestTensors)
-            }
-        }
-        try Self.load(tensors, into: network, source: folder.latestTensors)
-        optimizer.slots = optimizerSlots
+        let slots = try TrainingTensors.slots(
+            in: tensors, of: network, training.optimizer, source: folder.latestTensors)
+        try TrainingTensors.load(tensors, into: network, source: folder.latestTensors)
+        optimizer.slots = slots
     }
 
     /// Puts the values of the best validation into the network; leaves it as it is where there was none.
     func takeBest() throws {
         guard state.best != nil, let best = try folder.best() else { return }
-        try Self.load(best, into: network, source: folder.path + "/best/parameters.safetensors")
-    }
-
-    private static func load(_ tensors: [String: Tensor], into network: Module, source: String) throws {
-        let parameters = try network.parameters.map {
-            try tensors.tensor($0.name, like: $0.parameter.wrappedValue, source: source)
-        }
-        let kept = try network.stateTensors.map {
-            try tensors.tensor($0.name, like: $0.state.wrappedValue, source: source)
-        }
-        for (own, value) in zip(network.parameters, parameters) { own.parameter.wrappedValue = value }
-        for (own, value) in zip(network.stateTensors, kept) { own.state.wrappedValue = value }
+        try TrainingTensors.load(best, into: network, source: folder.path + "/best/parameters.safetensors")
     }
 }
