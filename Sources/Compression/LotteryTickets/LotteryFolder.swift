@@ -146,6 +146,8 @@ final class LotteryFolder {
         var phase: Int
         /// The next step.
         var step: Int
+        /// Steps that were taken, those of both phases.
+        var taken: Int
         /// Steps that the optimizer remembers.
         var optimizerStep: Int
     }
@@ -174,6 +176,12 @@ final class LotteryFolder {
         try TrainingTensors.load(tensors, into: network, source: tensorsFile)
         (optimizer.slots, optimizer.step) = (slots, progress.optimizerStep)
         return progress
+    }
+
+    /// Steps that were taken of the network that was interrupted; 0 where there is none.
+    func stepsUnderWay() -> Int {
+        guard let progress = try? read(Progress.self, "training/state.json"), !has(progress.piece) else { return 0 }
+        return progress.taken
     }
 
     func clearProgress() { try? FileManager.default.removeItem(atPath: path + "/training") }

@@ -61,7 +61,7 @@ public struct LotteryRun {
         let task = try LotteryTask(recipe, settings, dataFolder: options.dataFolder)
         let method = try task.search()
         let folder = try LotteryFolder(
-            options.output, kind: "run", recipe: recipe, fields: settings.fields, images: task.images.training.digest,
+            options.output, kind: "run", recipe: recipe, fields: settings.fields, images: task.imageDigest,
             resumes: options.resumes)
         let tracker = LotteryTracker(progress, interruption)
         let steps = (0..<settings.replicates).flatMap { number in
@@ -69,7 +69,7 @@ public struct LotteryRun {
         }
         tracker.begin(
             total: steps.reduce(0) { $0 + $1.1 },
-            completed: steps.reduce(0) { $0 + (folder.has($1.0) ? $1.1 : 0) })
+            completed: steps.reduce(folder.stepsUnderWay()) { $0 + (folder.has($1.0) ? $1.1 : 0) })
         defer { tracker.end() }
         let example = try task.prunable(task.makeNetwork(seed: recipe.seed))
         var results = LotteryResults(
@@ -101,7 +101,9 @@ public struct LotteryRun {
         for level in 1...settings.levels {
             let own = try search.ticket(level, after: ticket, rewound: rewound)
             results.replicates[number].levels.append(
-                .init(number: level, kept: own.keptCount, layerDensities: own.masks.map { 1 - $0.sparsity }))
+                .init(
+                    number: level, kept: own.keptCount,
+                    layerDensities: own.masks.map { Double($0.keptCount) / Double($0.count) }))
             results.replicates[number].levels[level - 1].ticket = try search.trained(
                 own, by: .rewound, level: level, as: "trained")
             try finished(results)

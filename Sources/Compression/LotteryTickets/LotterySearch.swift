@@ -102,7 +102,7 @@ final class LotterySearch {
         if folder.has(path(name)) { return try folder.measure(of: path(name)) }
         return try trained(
             try method.training(of: branch, ticket, in: prunable), as: name, order: order,
-            note: "level \(level) \(piece)")
+            note: "level \(level) \(piece == "trained" ? "ticket" : piece)")
     }
 
     /// What a control starts from.
@@ -151,6 +151,12 @@ final class LotterySearch {
         var (phase, next) = (0, plan.denseSteps.lowerBound)
         if let saved = try folder.resume(path(piece), network, plan.training.optimizer, &optimizer) {
             (phase, next) = (saved.phase, saved.step)
+            let steps = phase == 0 ? plan.denseSteps : plan.steps
+            guard (0...2).contains(phase), (steps.lowerBound...steps.upperBound).contains(next) else {
+                throw CoppiceError(
+                    .badData, source: folder.path + "/training/state.json", field: "step",
+                    "\(next) of phase \(phase), expected \(steps.lowerBound) to \(steps.upperBound)")
+            }
         }
         if phase == 0 {
             try run(plan, phase: 0, plan.denseSteps, &next, &optimizer, piece, order, note)
@@ -163,7 +169,7 @@ final class LotterySearch {
         if measures {
             measure = task.measure(network, tracker.interruption)
             guard measure != nil else {
-                try save(2, next, optimizer, piece)
+                try save(plan, 2, next, optimizer, piece)
                 throw LotteryInterruption()
             }
         }
@@ -196,7 +202,7 @@ final class LotterySearch {
                 next = reached
             } catch is Pause {
                 next = reached
-                try save(phase, next, optimizer, piece)
+                try save(plan, phase, next, optimizer, piece)
                 try tracker.check()
             } catch var error as CoppiceError {
                 error.source = error.source ?? task.recipe.source
@@ -206,9 +212,14 @@ final class LotterySearch {
         }
     }
 
-    private func save(_ phase: Int, _ next: Int, _ optimizer: OptimizerState, _ piece: String) throws {
+    private func save(
+        _ plan: BranchTraining, _ phase: Int, _ next: Int, _ optimizer: OptimizerState, _ piece: String
+    ) throws {
+        let taken =
+            phase == 0 ? next - plan.denseSteps.lowerBound : plan.denseSteps.count + next - plan.steps.lowerBound
         try folder.save(
-            .init(piece: path(piece), phase: phase, step: next, optimizerStep: optimizer.step), network, optimizer)
+            .init(piece: path(piece), phase: phase, step: next, taken: taken, optimizerStep: optimizer.step), network,
+            optimizer)
         tracker.noteSaved()
     }
 

@@ -69,7 +69,7 @@ public struct LotteryStability {
             settings.fields.filter { !["rewind", "branches"].contains($0.key) }
             + [("ks", methods.map { "\($0.rewindStep)" }.joined(separator: ","))]
         let folder = try LotteryFolder(
-            options.output, kind: "stability", recipe: recipe, fields: fields, images: task.images.training.digest,
+            options.output, kind: "stability", recipe: recipe, fields: fields, images: task.imageDigest,
             resumes: options.resumes)
         let tracker = LotteryTracker(progress, interruption)
         let steps = methods.flatMap { method in
@@ -79,7 +79,7 @@ public struct LotteryStability {
         }
         tracker.begin(
             total: steps.reduce(0) { $0 + $1.1 },
-            completed: steps.reduce(0) { $0 + (folder.has($1.0) ? $1.1 : 0) })
+            completed: steps.reduce(folder.stepsUnderWay()) { $0 + (folder.has($1.0) ? $1.1 : 0) })
         defer { tracker.end() }
         var results = Results(
             settings: settings,

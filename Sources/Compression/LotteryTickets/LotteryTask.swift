@@ -51,6 +51,12 @@ struct LotteryTask {
         try checkLevels(try prunable(makeNetwork(seed: recipe.seed)), search)
     }
 
+    /// The digest of all images.
+    var imageDigest: String {
+        let parts = [images.training, images.validation, images.test].map { $0?.digest ?? "none" }
+        return SHA256.hexadecimal(parts.joined(separator: " ").utf8)
+    }
+
     /// What the accuracy is measured on, in words.
     var measuredOn: String {
         if let test = images.test { return "\(test.count) test images of \(test.name)" }

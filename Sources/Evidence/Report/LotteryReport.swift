@@ -48,9 +48,10 @@ public struct LotteryReport: Sendable {
     private var legend: String {
         guard let verdict = results.verdict else { return "" }
         let count = results.replicates.compactMap(\.dense).count
-        let deviation = count > 1 ? "their mean less one standard deviation" : "one, so without a deviation"
-        return "* matches the dense network: at least \(MarkupText.percent(verdict.threshold, places: 2)), of "
-            + "\(count) dense training\(count == 1 ? "" : "s") \(deviation)"
+        return "* matches the dense network: at least \(MarkupText.percent(verdict.threshold, places: 2)), "
+            + (count > 1
+                ? "the mean of \(count) dense trainings less one standard deviation"
+                : "the accuracy of the one dense training")
     }
 
     private var facts: String {

@@ -152,19 +152,22 @@ import Testing
         #expect(results.density(at: 1).map { abs($0 - 0.6) < 1e-3 } == true)
     }
 
-    /// Stopped every seven steps, and gone on with each time, a run writes the same bytes.
+    /// Stopped every thirteen steps, and gone on with each time, a run writes the same bytes.
     @Test func interruptedAndResumedWritesTheSameBytes() throws {
-        let whole = try run("whole")
+        var settings = settings
+        settings.branches = [.reinit, .finetune, .oneShot]
+        let whole = try run("whole", settings)
         var results = whole
         var parts = 0
         repeat {
-            let stop = Stop(after: 7)
-            results = try run("parts", resumes: true, progress: stop, interruption: stop.interruption)
+            let stop = Stop(after: 13)
+            results = try run("parts", settings, resumes: true, progress: stop, interruption: stop.interruption)
             parts += 1
-            // 10 steps densely (3 to step k), 7 for each of 12 networks that rewind and 10 for the two that do not.
-            #expect(stop.total == 10 + 2 * (5 * 7 + 10) && (results.isComplete || stop.taken == 7))
-        } while !results.isComplete && parts < 40
-        #expect(results.isComplete && parts > 10)
+            // 10 steps densely (3 to step k); at each level 10 of other weights and 7 of what rewinds.
+            #expect(stop.total == 10 + 2 * (3 * 7 + 10) && stop.begun == 13 * (parts - 1))
+            #expect(results.isComplete ? stop.begun + stop.taken == stop.total : stop.taken == 13)
+        } while !results.isComplete && parts < 20
+        #expect(results.isComplete && parts == 6)
         let (own, other) = (try content("parts"), try content("whole"))
         #expect(own.keys.sorted() == other.keys.sorted())
         for (path, data) in other { #expect(own[path] == data, "\(path)") }
@@ -172,7 +175,7 @@ import Testing
         #expect(results.accuracies(at: 2) == whole.accuracies(at: 2))
         // Complete, it trains nothing more.
         let stop = Stop(after: 1)
-        let again = try run("parts", resumes: true, progress: stop, interruption: stop.interruption)
+        let again = try run("parts", settings, resumes: true, progress: stop, interruption: stop.interruption)
         #expect(again.isComplete && stop.taken == 0 && stop.begun == stop.total)
         #expect(again.replicates[0].levels[1].branches == whole.replicates[0].levels[1].branches)
     }
@@ -183,7 +186,7 @@ import Testing
         settings.branches = [.shuffle]
         _ = try run("run", settings)
         let before = try content("run")
-        for piece in ["level-1", "level-2/trained", "level-2/mask.safetensors", "level-1/shuffle", "dense", "rewound"] {
+        for piece in ["level-1", "level-2/mask.safetensors", "dense", "rewound"] {
             try FileManager.default.removeItem(atPath: folder.path + "/run/replicate-1/" + piece)
             let results = try run("run", settings, resumes: true)
             #expect(results.isComplete)
@@ -293,7 +296,7 @@ import Testing
         try Data("mine".utf8).write(to: URL(fileURLWithPath: folder.path + "/own/notes.txt"))
         #expect(failure { try run("own", resumes: true) }.contains("is not the folder of a lottery run"))
         let sparse = folder.path + "/sparse"
-        let network = try VisionArchitecture(named: "lenet-300-100", classes: 4, widthMultiplier: 0.1).makeNetwork(
+        let network = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.1).makeNetwork(
             seed: 1)
         try PrunableNetwork(network).prune(by: .magnitude, to: 0.5)
         try VisionCheckpoint.write(network, folder: sparse)
@@ -314,6 +317,21 @@ import Testing
         }
         #expect(broken("run.json").contains("run.json: is damaged"))
         #expect(broken("replicate-1/dense/result.json").contains("result.json: is damaged"))
+        let stop = Stop(after: 5)
+        _ = try run("stopped", own, progress: stop, interruption: stop.interruption)
+        let state = folder.path + "/stopped/training/state.json"
+        let text = try String(contentsOfFile: state, encoding: .utf8)
+        for (wrong, message) in [
+            (
+                text.replacingOccurrences(of: "\"step\" : 5", with: "\"step\" : 99"),
+                "step: 99 of phase 1, expected 3 to 10"
+            ),
+            (text.replacingOccurrences(of: "\"phase\" : 1", with: "\"phase\" : 7"), "step: 5 of phase 7"),
+            ("", "is damaged"),
+        ] {
+            try wrong.write(toFile: state, atomically: true, encoding: .utf8)
+            #expect(failure { try run("stopped", own, resumes: true) }.contains("state.json: " + message), "\(message)")
+        }
         #expect(broken("replicate-1/level-1/mask.safetensors").contains("mask.safetensors"))
         #expect(broken("replicate-1/rewound/model.safetensors").contains("rewound/model.safetensors"))
         // A mask of another search.
