@@ -90,7 +90,7 @@ public struct MaskFile: Sendable, Hashable {
         return MaskFile(
             try file.names.map { name in
                 let extents = shapes[name]?.arrayValue?.compactMap(\.intValue) ?? []
-                guard extents.count == 2, extents.allSatisfy({ (1...StoredWeight.largestExtent).contains($0) }) else {
+                guard extents.count == 2, extents.allSatisfy({ (0...StoredWeight.largestExtent).contains($0) }) else {
                     throw failure(name, "has no rows and columns in shapes")
                 }
                 let count = extents[0] * extents[1]

@@ -37,6 +37,10 @@ import Testing
         let size = try #require(FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
         #expect(size <= file.count / 8 + 3 * 8 + 1_024)
         try file.check(against: weights)
+        let empty = MaskFile(
+            [.init(name: "none", mask: WeightMask(keepingAllOf: 0, 3))], modelDigest: file.modelDigest)
+        try empty.write(to: path)
+        #expect(try MaskFile.read(path) == empty && empty.sparsity == 0)
         let layerwise = try MaskFile(smallestOf: weights, sparsity: 0.7, allocation: UniformAllocation())
         #expect(layerwise.entries.allSatisfy { abs($0.mask.sparsity - 0.7) < 0.01 } && layerwise != file)
     }
