@@ -6,7 +6,7 @@ import CoppiceTraining
 /// Three collections of texts as letters and spaces, each split for pre-training, for the examples of a task and for
 /// testing it.
 ///
-/// Everything but the letters a to z becomes a space, and placeholders go, so that no punctuation, digit or markup
+/// Everything but the letters a to z becomes a space, and marks of unknown words go, so that no punctuation, digit or markup
 /// tells the collections apart.
 package struct LetterTexts: Sendable {
     /// Tokens: padding and gaps, then the space and the letters.
@@ -60,14 +60,14 @@ package struct LetterTexts: Sendable {
     /// The letters of documents, words apart by one space. O(bytes).
     package static func tokens(_ documents: [String]) -> [Int] {
         var tokens: [Int] = []
-        let placeholder = Array("<unk>".utf8)
+        let unknownWord = Array("<unk>".utf8)
         for document in documents {
             let bytes = Array(document.utf8)
             var index = 0
             if tokens.last != space { tokens.append(space) }
             while index < bytes.count {
-                if bytes[index] == placeholder[0], bytes[index...].starts(with: placeholder) {
-                    index += placeholder.count
+                if bytes[index] == unknownWord[0], bytes[index...].starts(with: unknownWord) {
+                    index += unknownWord.count
                     continue
                 }
                 switch bytes[index] | 0x20 {
