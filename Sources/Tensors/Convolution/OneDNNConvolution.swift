@@ -128,6 +128,7 @@ struct OneDNNConvolution {
                 let rest = other.pointer.assumingMemoryBound(to: Float.self)
                 write(parts.plans[index], partial[index].pointer.assumingMemoryBound(to: Float.self), rest, own)
                 add(other.pointer, to: target, size)
+                withExtendedLifetime(other) {}
             }
         }
     }

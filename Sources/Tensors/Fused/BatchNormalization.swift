@@ -209,7 +209,7 @@ extension BatchNormalization {
         let images = Images(x)
         let (mean, variance) = (Tensor(uninitialized: [x.shape[1]]), Tensor(uninitialized: [x.shape[1]]))
         let partial = images.partial()
-        withExtendedLifetime(images.tensor) {
+        withExtendedLifetime((images.tensor, partial)) {
             coppice_batch_statistics(
                 images.shape, images.tensor.pointer(), partial.pointer(), mean.pointer(), variance.pointer())
         }
@@ -245,7 +245,7 @@ extension BatchNormalization {
         let (mean, weight, bias) = (mean.contiguous(), inputs[1].contiguous(), inputs[2].contiguous())
         let residual = inputs.count > 3 ? x.like(inputs[3]) : nil
         let scratch = Tensor(uninitialized: [3, mean.count])
-        withExtendedLifetime((x.tensor, inverse, mean, weight, bias, residual)) {
+        withExtendedLifetime((x.tensor, inverse, mean, weight, bias, residual, scratch)) {
             body(
                 coppice_batch_affine(
                     mean: mean.pointer(), inverse: inverse.pointer(), weight: weight.pointer(), bias: bias.pointer(),
@@ -263,7 +263,7 @@ extension BatchNormalization {
                 x.shape, x.tensor.pointer(), g.pointer(), affine, result.pointer(), partial.pointer(), scratch,
                 sums.pointer())
         }
-        withExtendedLifetime(g) {}
+        withExtendedLifetime((g, partial)) {}
         return (result, sums)
     }
 
@@ -275,7 +275,7 @@ extension BatchNormalization {
             coppice_batch_gradient_sums(
                 x.shape, x.tensor.pointer(), g.pointer(), affine, nil, partial.pointer(), scratch, sums.pointer())
         }
-        withExtendedLifetime(g) {}
+        withExtendedLifetime((g, partial)) {}
         return sums
     }
 

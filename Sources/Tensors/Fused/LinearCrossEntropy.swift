@@ -65,7 +65,9 @@ struct LinearCrossEntropy: FusedOperation {
             let scores = backend.product(own, weight.transposed())
             let (target, loss) = (targets.pointer(Int64.self) + first, losses.pointer(Float.self) + first)
             guard wantsGradients else {
-                coppice_cross_entropy(range.count, classes, scores.pointer(), target, loss)
+                withExtendedLifetime(scores) {
+                    coppice_cross_entropy(range.count, classes, scores.pointer(), target, loss)
+                }
                 continue
             }
             coppice_cross_entropy_step(range.count, classes, scores.pointer(), target, loss, scores.pointer())

@@ -51,6 +51,7 @@ extension Tensor {
                 for column in 0...row { total[row * m + column] += sum[row * m + column] }
             }
         }
+        withExtendedLifetime(sums) {}
     }
 
     /// The squared norm of each column of L⁻¹ X, where this tensor is a Cholesky factor L: the diagonal of

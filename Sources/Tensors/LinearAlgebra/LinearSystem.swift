@@ -34,6 +34,7 @@ struct LinearSystem {
             for offset in stride(from: 0, to: work.byteCount, by: bytes) {
                 (work.basePointer + offset).copyMemory(from: sides.tensor.basePointer, byteCount: bytes)
             }
+            withExtendedLifetime(sides.tensor) {}
         }
     }
 

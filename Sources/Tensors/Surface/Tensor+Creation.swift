@@ -21,9 +21,10 @@ extension Tensor {
 
     /// All elements equal to a value.
     public static func full(_ shape: [Int], _ value: Double, dataType: DataType = .f32) -> Tensor {
-        let result = Tensor(uninitialized: shape, dataType: dataType)
-        coppice_fill(
-            Int32(dataType.byteCount), Tensor(value, dataType: dataType).basePointer, result.count, result.basePointer)
+        let (result, element) = (Tensor(uninitialized: shape, dataType: dataType), Tensor(value, dataType: dataType))
+        withExtendedLifetime(element) {
+            coppice_fill(Int32(dataType.byteCount), element.basePointer, result.count, result.basePointer)
+        }
         return result
     }
 

@@ -28,7 +28,8 @@ import Testing
     @Test func scoresFallWhereWeightsMoveTowardZero() {
         let (scores, weights) = (Tensor.ones([4]), Tensor([2, -2, 2, -2] as [Float]))
         // A descent step is against the slope: the first two move toward zero.
-        let moved = MovementPruning.moved(scores, weights: weights, slope: Tensor([1, -1, -1, 1] as [Float]), rate: 0.25)
+        let slope = Tensor([1, -1, -1, 1] as [Float])
+        let moved = MovementPruning.moved(scores, weights: weights, slope: slope, rate: 0.25)
         #expect(moved.floats() == [0.5, 0.5, 1.5, 1.5])
     }
 
