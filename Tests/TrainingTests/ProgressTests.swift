@@ -52,6 +52,26 @@ import Testing
         #expect(lines.allSatisfy { !$0.contains("\r") && !$0.contains("\u{1B}") })
     }
 
+    @Test func longWorkIsSeenBeforeItsFirstPartIsDone() {
+        func lines(isTerminal: Bool) -> String {
+            let recorder = Recorder()
+            let progress = recorder.progress(isTerminal: isTerminal)
+            progress.begin("dense networks", total: 3, completed: 0, unit: "networks")
+            for second in 1...130 {
+                recorder.time.withLock { $0 = Double(second) }
+                if isTerminal, second > 2 { continue }
+                progress.tick()
+            }
+            progress.end("")
+            progress.tick()
+            return recorder.text.withLock { $0 }
+        }
+        #expect(
+            lines(isTerminal: false)
+                == "dense networks  0/3 networks  1:00 so far\ndense networks  0/3 networks  2:00 so far\n")
+        #expect(lines(isTerminal: true).contains("  0%  0/3 networks  0:02 so far"))
+    }
+
     @Test func aTerminalHasABarThatLeavesNothingBehind() {
         let text = Recorder().run(isTerminal: true)
         #expect(text.contains("train  [====>               ]  20%  20/100 steps  2.0 steps/s  0:40 left  loss 2.5"))

@@ -2,7 +2,7 @@ import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
 
-/// How far a decoder can be pruned by magnitude in one shot, where the cliff is, and which weights are gone there.
+/// How far a decoder or an encoder can be pruned by magnitude in one shot, where the cliff is, and which weights are gone there.
 ///
 /// ```swift
 /// let analysis = try SparsityAnalysis().run(network, windows: windows)
@@ -59,45 +59,55 @@ public struct SparsityAnalysis {
     public func run(
         _ network: DecoderNetwork, windows: [[Int]], progress: (SparsitySweep.Progress) -> Void = { _ in }
     ) throws -> Result {
-        let decoder = try MaskedDecoder(network, windows: windows)
-        var sweep = SparsitySweep(variants: variants, chanceLoss: decoder.chanceLoss)
+        let model: any MaskedModel =
+            if let fineTuning {
+                try FineTunedDecoder(
+                    network, windows: windows, training: fineTuning.training, source: fineTuning.source)
+            } else {
+                try MaskedDecoder(network, windows: windows)
+            }
+        return try run(model, progress: progress)
+    }
+
+    /// Prunes an encoder, measures it by its loss on hidden tokens, and puts the weights back.
+    ///
+    /// - Parameter windows: evaluation windows of one length, without the tokens that begin and end texts.
+    /// - Throws: as ``run(_:windows:progress:)``.
+    public func run(
+        _ network: MaskedLanguageEncoder, windows: [[Int]], frame: EncoderCheckpoint.TextFrame,
+        progress: (SparsitySweep.Progress) -> Void = { _ in }
+    ) throws -> Result {
+        try run(
+            PrunedEncoder(network, windows: windows, frame: frame, tuning: fineTuning, seed: seed), progress: progress)
+    }
+
+    private func run(_ model: any MaskedModel, progress: (SparsitySweep.Progress) -> Void) throws -> Result {
+        var sweep = SparsitySweep(variants: variants, chanceLoss: model.chanceLoss)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
         // Of each number of removed weights the first masks, which are those by magnitude.
         var masksBySize: [Int: [WeightMask]] = [:]
-        func measuring(_ losses: @escaping ([WeightMask]?) throws -> [Double]) -> ([WeightMask]?) throws -> [Double] {
-            { masks in
-                if let masks {
-                    let removed = masks.reduce(0) { $0 + $1.removedCount }
-                    if masksBySize[removed] == nil { masksBySize[removed] = masks }
-                }
-                return try losses(masks)
+        func losses(_ masks: [WeightMask]?) throws -> [Double] {
+            if let masks {
+                let removed = masks.reduce(0) { $0 + $1.removedCount }
+                if masksBySize[removed] == nil { masksBySize[removed] = masks }
             }
+            return try model.losses(masks)
         }
-        let report: SparsityReport
-        if let fineTuning {
-            let tuned = try FineTunedDecoder(
-                network, windows: windows, training: fineTuning.training, source: fineTuning.source)
-            defer { tuned.restore() }
-            report = try sweep.run(
-                tuned.weights, values: tuned.values, evaluate: measuring(tuned.losses), progress: progress)
-        } else {
-            defer { decoder.restore() }
-            report = try sweep.run(
-                decoder.weights, values: decoder.values, evaluate: measuring(decoder.losses), progress: progress)
-        }
-        let nearZero = decoder.weights.indices.map {
-            NearZeroCounts(decoder.values($0), relativeThresholds: Self.nearZeroThresholds)
+        defer { model.restore() }
+        let report = try sweep.run(model.weights, values: model.values, evaluate: losses, progress: progress)
+        let nearZero = model.weights.indices.map {
+            NearZeroCounts(model.values($0), relativeThresholds: Self.nearZeroThresholds)
         }
         var hash = SHA256()
-        for index in decoder.weights.indices {
-            decoder.values(index).withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
+        for index in model.weights.indices {
+            model.values(index).withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
         }
         var result = Result(sweep: report, nearZero: nearZero, knee: nil, modelDigest: hash.finish())
         let points = report.series[0].points.filter { $0.sparsity > 0 }
         if let place = report.series[0].knee?.breakpoint,
             let point = points.min(by: { abs($0.sparsity - place) < abs($1.sparsity - place) })
         {
-            let total = decoder.weights.reduce(0) { $0 + $1.count }
+            let total = model.weights.reduce(0) { $0 + $1.count }
             result.knee = masksBySize[Int((point.sparsity * Double(total)).rounded())].map { (point, $0) }
         }
         return result

@@ -17,7 +17,9 @@ public struct BilevelPruningExperiment: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
-        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        study.peakRate = size.denseRate
+        progress.report(study.summary)
         let measured = try BilevelPruningMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
@@ -48,14 +50,16 @@ public struct BilevelPruningExperiment: Experiment {
         var images: Int?
         var epochs: Int
         var retrainingEpochs: Int
+        /// Of the dense network's training, and of each level of iterative pruning.
+        var denseRate = 0.05
         /// α, of all weights' training after the dense network's.
         var rate = 0.1
         /// β.
         var maskRate = 1.0
 
         static let small = Size(images: 10_000, epochs: 6, retrainingEpochs: 6)
-        /// The paper's epochs, on all images.
-        static let paper = Size(images: nil, epochs: 200, retrainingEpochs: 100)
+        /// The paper's epochs and rates, on all images.
+        static let paper = Size(images: nil, epochs: 200, retrainingEpochs: 100, denseRate: 0.1)
 
         /// Epochs multiplied, one at least; images too where that makes them fewer.
         func scaled(by factor: Double) -> Size {

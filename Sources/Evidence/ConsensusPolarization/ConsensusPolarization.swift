@@ -21,6 +21,7 @@ public struct ConsensusPolarization: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let study = try Self.study(setting)
+        progress.report(study.summary)
         let measured = try ConsensusMeasurement(study, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,

@@ -30,6 +30,8 @@ public struct EssentialSparsity: Experiment {
     public init() {}
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
+        // What is missing is said before anything is measured.
+        let encoders = try EncoderSparsityMeasurement.texts(in: setting)
         let model = try setting.languageModel()
         let configuration = model.checkpoint.configuration
         let windows = try Self.windows(
@@ -41,7 +43,9 @@ public struct EssentialSparsity: Experiment {
         let untrained = DecoderNetwork(configuration, seed: setting.seed)
         let measured = try EssentialSparsityMeasurement(
             network: network, untrained: untrained, windows: windows, seed: setting.seed, progress: progress)
-        let encoder = try EncoderSparsityMeasurement(in: setting, progress: progress)
+        let encoder = try encoders.map {
+            try EncoderSparsityMeasurement(texts: $0.texts, size: $0.size, seeds: setting.seeds, progress: progress)
+        }
         return report(measured, encoder, model, seed: setting.seed, windows: windows)
     }
 

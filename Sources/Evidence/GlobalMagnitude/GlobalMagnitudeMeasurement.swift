@@ -46,8 +46,10 @@ struct GlobalMagnitudeMeasurement: Sendable {
         let seeds = setting.seeds
         let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
         comparison = PruningComparison(study: study, epochs: size.epochsAfter, peakRate: study.peakRate)
-        progress.report("dense perceptrons")
+        progress.report(study.summary)
+        progress.begin("dense networks", total: seeds.count, unit: "networks")
         denses = try comparison.denses(seeds)
+        progress.end("")
         outcomes = try comparison.outcomes(
             Self.arms(seed: setting.seed), at: Self.sparsities, of: denses, progress: progress)
         let gradual = Arm(

@@ -38,7 +38,8 @@ struct GrokkingTicketsMeasurement: Sendable {
     /// Images, the first seed; nil where there are none.
     var images: Trial?
 
-    /// - Parameter dataFolder: where MNIST may be.
+    /// - Parameter dataFolder: where MNIST is; nil for no images.
+    /// - Throws: `.noInput` for a folder without MNIST; what training throws.
     init(
         seeds: [UInt64], size: GrokkingTickets.Size, dataFolder: String?, progress: any ProgressReporter
     ) throws {
@@ -52,8 +53,10 @@ struct GrokkingTicketsMeasurement: Sendable {
         let plans =
             seeds.map { Plan(size: size, seed: $0, kind: .perceptron) }
             + [Plan(size: size, seed: seeds[0], kind: .transformer)]
-            + (Self.hasImages(dataFolder)
-                ? [Plan(size: size, seed: seeds[0], kind: .images, dataFolder: dataFolder)] : [])
+            + (dataFolder == nil ? [] : [Plan(size: size, seed: seeds[0], kind: .images, dataFolder: dataFolder)])
+        // What is missing is said before anything is trained.
+        if let dataFolder { _ = try ImageDataSet.open(dataFolder + "/mnist", split: .train) }
+        progress.report("\(taskName), \(weightCount) weights, \(size.settings.steps) steps at most")
         // The last runs are the longest: first.
         let order = plans.indices.reversed().map { $0 }
         progress.begin("dense networks", total: plans.count, unit: "runs")
@@ -98,10 +101,6 @@ struct GrokkingTicketsMeasurement: Sendable {
     private struct Job: Sendable {
         var plan: Int
         var arm: GrokkingArm
-    }
-
-    private static func hasImages(_ dataFolder: String?) -> Bool {
-        dataFolder.map { FileManager.default.fileExists(atPath: $0 + "/mnist") } ?? false
     }
 
     private static func words(_ curve: GrokkingCurve) -> String {

@@ -92,6 +92,20 @@ struct ImageStudy: Sendable {
         Classification.measure(network, on: test)?.accuracy ?? 0
     }
 
+    /// The learning rates in words.
+    var ratesText: String {
+        let peak = MarkupText.number(peakRate)
+        return switch rateKind {
+        case .cosine: "a cosine from \(peak)"
+        case .linear: "a line from \(peak)"
+        case .constant: "a rate of \(peak)"
+        case .step: "a rate of \(peak) that drops tenfold at a half and three quarters"
+        }
+    }
+
+    /// What is trained on what, in a line.
+    var summary: String { facts.map { "\($0.name): \($0.value)" }.joined(separator: "; ") }
+
     /// What the report says of data and training.
     var facts: [ExperimentReport.Fact] {
         [

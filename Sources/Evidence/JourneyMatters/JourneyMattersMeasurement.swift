@@ -24,6 +24,9 @@ struct JourneyMattersMeasurement: Sendable {
     init(text: CharacterText, size: JourneyMatters.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
         // The longest first, so that no thread is left alone with one.
         let arms = try seeds.flatMap { try Self.arms(size, seed: $0) }.sorted { $0.steps > $1.steps }.map(\.arm)
+        progress.report(
+            "\(size.layers) layers of width \(size.width), \(size.denseSteps) dense steps of \(size.tokensPerStep) "
+                + "characters, \(text.train.tokens.count) in the text")
         progress.begin("train", total: arms.count, unit: "models")
         let finished = Mutex(0)
         let runs = try sideBySide(arms) { arm in

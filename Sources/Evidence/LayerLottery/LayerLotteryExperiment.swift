@@ -17,13 +17,14 @@ public struct LayerLotteryExperiment: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let study = try Self.study(setting)
+        progress.report(study.summary)
         let measured = try LayerLotteryMeasurement(
             study, counts: setting.isFull ? [1, 2, 3, 4, 5] : [1, 2, 3], seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "Blocks are scored at initialization on one batch (ten images of each class), the lowest go, and what "
-                + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, a cosine from 0.05. "
+                + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, \(study.ratesText). "
                 + "Removable are all blocks that keep the shape. Filters: single filters inside blocks go by their "
                 + "GraSP scores until as many parameters are left as in GraSP's ticket. After training: GraSP's "
                 + "blocks of the trained dense network go without further training. Accuracies are means over seeds.",
@@ -41,6 +42,7 @@ public struct LayerLotteryExperiment: Experiment {
             var study = try ImageStudy(
                 .photographs, architecture: VisionArchitecture(named: "resnet32"), epochs: 200, in: setting)
             study.augmentation = .standard
+            (study.rateKind, study.peakRate) = (.step, 0.1)
             return study
         }
         func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }

@@ -16,7 +16,9 @@ public struct LotteryJackpots: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
-        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        (study.batchSize, study.peakRate) = (size.batchSize, size.rate)
+        progress.report(study.summary)
         let measured = try LotteryJackpotsMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
@@ -51,12 +53,15 @@ public struct LotteryJackpots: Experiment {
         var images: Int?
         var epochs: Int
         var searchEpochs: Int
+        var batchSize = 128
+        /// Of the training of weights.
+        var rate = 0.05
         /// Three times as many.
         var randomSearchEpochs: Int { 3 * searchEpochs }
 
         static let small = Size(images: 10_000, epochs: 6, searchEpochs: 5)
-        /// The paper's epochs for CIFAR, on all images.
-        static let paper = Size(images: nil, epochs: 160, searchEpochs: 30)
+        /// The paper's epochs, batches and rate for CIFAR, on all images.
+        static let paper = Size(images: nil, epochs: 160, searchEpochs: 30, batchSize: 256, rate: 0.1)
 
         /// Epochs multiplied, one at least; images too where that makes them fewer.
         func scaled(by factor: Double) -> Size {

@@ -16,7 +16,9 @@ struct CurvatureTrial: Sendable {
     func prune(_ arm: MFACMeasurement.Arm, to sparsity: Double) throws -> Double {
         let network = try PrunableNetwork(study.makeNetwork(seed: seed))
         weights.restore(network.network)
-        func sampling(_ count: Int) -> GradientSampling { GradientSampling(count: count, batchSize: 16) }
+        func sampling(_ count: Int) -> GradientSampling {
+            GradientSampling(count: count, batchSize: size.gradientBatch)
+        }
         let whole = MFACCriterion(sampling: sampling(size.gradients))
         let surgeon: SurgeonPruning? =
             switch arm {
@@ -37,7 +39,7 @@ struct CurvatureTrial: Sendable {
             }
         if let surgeon {
             let source = study.batches(seed: seed)
-            let count = (size.gradients * 16 + study.batchSize - 1) / study.batchSize
+            let count = (size.gradients * size.gradientBatch + study.batchSize - 1) / study.batchSize
             try surgeon.prune(network, to: sparsity, batches: (0..<count).map { source.batch(at: $0) })
         } else {
             try network.prune(by: .magnitude, to: sparsity)

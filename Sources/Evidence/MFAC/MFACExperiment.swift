@@ -19,13 +19,15 @@ public struct MFACExperiment: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
-        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        if setting.isFull { (study.rateKind, study.peakRate) = (.step, 0.1) }
+        progress.report(study.summary)
         let measured = try MFACMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "Pruning: one threshold of saliency over all weights of a trained network, λ = 10⁻⁵, \(size.gradients) "
-                + "gradients of the mean loss of 16 training images each, \(size.recomputations) recomputations in steps of "
+                + "gradients of the mean loss of \(size.gradientBatch) training images each, \(size.recomputations) recomputations in steps of "
                 + "equal ratio; nothing is trained afterwards. Optimizers: one epoch from the initial weights; the loss is "
                 + "the mean of the last tenth of its steps, at the best of four rates for each optimizer (by the mean over "
                 + "seeds). Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
@@ -49,6 +51,8 @@ public struct MFACExperiment: Experiment {
         var epochs: Int
         /// m of pruning.
         var gradients = 256
+        /// Images of each gradient.
+        var gradientBatch = 16
         /// The smaller m.
         var fewGradients = 64
         /// R.
@@ -57,8 +61,8 @@ public struct MFACExperiment: Experiment {
         var window = 64
 
         static let small = Size(images: 10_000, epochs: 6)
-        /// All images, and the paper's number of recomputations and window.
-        static let paper = Size(images: nil, epochs: 100, recomputations: 16, window: 512)
+        /// All images, and the paper's epochs, batches of gradients, recomputations and window.
+        static let paper = Size(images: nil, epochs: 164, gradientBatch: 32, recomputations: 16, window: 512)
 
         /// Epochs, gradients and images multiplied where that makes them fewer.
         func scaled(by factor: Double) -> Size {

@@ -21,6 +21,7 @@ public struct OneShotCriteria: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.large : .small.scaled(by: setting.scale)
         let study = try ImageStudy(.fashion, imageCount: size.imageCount, epochs: size.epochs, in: setting)
+        progress.report(study.summary)
         let measured = try OneShotCriteriaMeasurement(
             study: study, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(

@@ -18,6 +18,7 @@ public struct PrecroppingExperiment: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let study = try Self.study(setting)
+        progress.report(study.summary)
         let measured = try PrecroppingMeasurement(
             study, budgets: [0.3, 0.1], seeds: setting.seeds, progress: progress)
         return ExperimentReport(

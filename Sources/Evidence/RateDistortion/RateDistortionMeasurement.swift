@@ -53,8 +53,10 @@ struct RateDistortionMeasurement: Sendable {
         let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
         let comparison = PruningComparison(study: study, epochs: size.epochsAfter, peakRate: study.peakRate)
         self.comparison = comparison
-        progress.report("dense perceptrons")
+        progress.report(study.summary)
+        progress.begin("dense networks", total: setting.seeds.count, unit: "networks")
         let denses = try comparison.denses(setting.seeds)
+        progress.end("")
         let trials = try denses.map { dense in
             try Self.trial(dense, comparison: comparison, size: size, progress: progress)
         }

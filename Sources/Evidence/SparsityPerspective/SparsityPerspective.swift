@@ -21,6 +21,7 @@ public struct SparsityPerspective: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         let study = try size.study(in: setting)
+        progress.report(study.summary)
         let measured = try SparsityPerspectiveMeasurement(
             study: study, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(

@@ -62,6 +62,8 @@ struct StabilizingTicketsMeasurement: Sendable {
         let jobs =
             seeds.flatMap { seed in steps.map { Job(seed: seed, rewindStep: $0) } }
             + seeds.map { Job(seed: $0, rewindStep: nil) }
+        progress.report("A: \(self.perceptron.description)")
+        progress.report("B: \(self.residual.description)")
         progress.begin("tickets", total: jobs.count, unit: "searches")
         let finished = Mutex(0)
         let found = try sideBySide(jobs) { job -> (Search?, Rewinding?) in

@@ -1,7 +1,8 @@
 import Foundation
 import Synchronization
 
-/// Shows progress on standard error: a bar that is redrawn on a terminal, else a plain line now and then.
+/// Shows progress on standard error: a bar that is redrawn on a terminal, else a plain line now and then. Work whose first
+/// part takes long shows the time that has passed.
 ///
 /// ```
 /// train  [=========>          ]  46%  2300/5000 steps  8.4 steps/s  5:21 left  loss 2.71
@@ -13,6 +14,7 @@ public final class ConsoleProgress: ProgressReporter {
         var estimate: ProgressEstimate?
         var note = ""
         var lastShown = -Double.infinity
+        var start = 0.0
         var isBarVisible = false
     }
 
@@ -30,6 +32,13 @@ public final class ConsoleProgress: ProgressReporter {
             isTerminal: isatty(STDERR_FILENO) != 0, plainInterval: plainInterval,
             now: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 },
             write: { FileHandle.standardError.write(Data($0.utf8)) })
+        Thread.detachNewThread { [weak self] in
+            while true {
+                Thread.sleep(forTimeInterval: 1)
+                guard let self else { return }
+                self.tick()
+            }
+        }
     }
 
     /// Progress to any place, by any clock.
@@ -48,7 +57,17 @@ public final class ConsoleProgress: ProgressReporter {
         state.withLock { state in
             state = State(
                 title: title, unit: unit, estimate: ProgressEstimate(total: total, completed: completed, at: time),
-                lastShown: isTerminal ? -.infinity : time)
+                lastShown: isTerminal ? -.infinity : time, start: time)
+        }
+    }
+
+    /// Shows how long work has gone on without a word: after a second on a terminal, else after a minute.
+    public func tick() {
+        let time = now()
+        state.withLock { state in
+            guard let estimate = state.estimate, estimate.total > 0 else { return }
+            guard time - max(state.lastShown, state.start) >= (isTerminal ? 1 : 60) else { return }
+            show(&state, at: time)
         }
     }
 
@@ -60,13 +79,7 @@ public final class ConsoleProgress: ProgressReporter {
             state.note = note
             // Ten redraws a second are enough for the eye.
             guard time - state.lastShown >= (isTerminal ? 0.1 : plainInterval) else { return }
-            state.lastShown = time
-            if isTerminal {
-                write("\r\u{1B}[2K" + Self.barLine(state.title, state.estimate, state.unit, state.note))
-                state.isBarVisible = true
-            } else {
-                write(Self.plainLine(state.title, state.estimate, state.unit, state.note) + "\n")
-            }
+            show(&state, at: time)
         }
     }
 
@@ -83,6 +96,20 @@ public final class ConsoleProgress: ProgressReporter {
             clearBar(&state)
             if !summary.isEmpty { write(summary + "\n") }
             state.estimate = nil
+        }
+    }
+
+    private func show(_ state: inout State, at time: Double) {
+        state.lastShown = time
+        var note = state.note
+        if state.estimate?.rate == nil {
+            note += (note.isEmpty ? "" : "  ") + ProgressEstimate.clock(time - state.start) + " so far"
+        }
+        if isTerminal {
+            write("\r\u{1B}[2K" + Self.barLine(state.title, state.estimate, state.unit, note))
+            state.isBarVisible = true
+        } else {
+            write(Self.plainLine(state.title, state.estimate, state.unit, note) + "\n")
         }
     }
 

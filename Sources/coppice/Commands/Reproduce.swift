@@ -23,7 +23,7 @@ struct Reproduce: ParsableCommand {
     var output: String?
     @Option(help: ArgumentHelp("How much more (or less) is measured than by default.", valueName: "x"))
     var scale = 1.0
-    @Flag(help: "Run the paper's own sizes, which may take days.")
+    @Flag(help: "Run the paper's settings as far as they can be had here, which may take days (docs/evidence.md).")
     var full = false
     @Option(help: ArgumentHelp("How often experiments that train networks repeat themselves.", valueName: "n"))
     var seeds = 3

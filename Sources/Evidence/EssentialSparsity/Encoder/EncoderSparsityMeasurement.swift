@@ -1,7 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
 import CoppiceTensors
-import Foundation
 import Synchronization
 
 /// Everything that the encoder's part of the essential-sparsity experiment measures, seed by seed.
@@ -22,20 +21,21 @@ package struct EncoderSparsityMeasurement: Sendable {
         self.prunableCount = prunableCount
     }
 
-    /// Trains and measures where the setting names a data folder that holds `text`; else nil.
+    /// What encoders are trained on where the setting names a data folder, and how much; else nil.
     ///
-    /// - Throws: `.noInput` for a folder of texts without the collections; what training throws.
-    init?(in setting: ExperimentSetting, progress: any ProgressReporter) throws {
-        guard let folder = setting.dataFolder, FileManager.default.fileExists(atPath: folder + "/text") else {
-            return nil
-        }
+    /// - Throws: `.noInput` for a folder without the collections, naming the file that is missing.
+    static func texts(in setting: ExperimentSetting) throws -> (texts: LetterTexts, size: EncoderSize)? {
+        guard let folder = setting.dataFolder else { return nil }
         let size = (setting.isFull ? EncoderSize.large : .small).scaled(by: setting.scale)
-        let texts = try LetterTexts(folder: folder, limit: size.letters)
-        try self.init(texts: texts, size: size, seeds: setting.seeds, progress: progress)
+        return (try LetterTexts(folder: folder, limit: size.letters), size)
     }
 
     package init(texts: LetterTexts, size: EncoderSize, seeds: [UInt64], progress: any ProgressReporter) throws {
         let total = EncoderTrial.partCount(size) * seeds.count
+        progress.report(
+            "encoders of \(size.layers) layers of width \(size.width), \(size.pretrainingSteps) steps of "
+                + "\(size.pretrainingBatch) windows of \(size.context) letters; "
+                + texts.collections.map { "\($0.name): \($0.pretraining.count) letters" }.joined(separator: ", "))
         progress.begin("train encoders", total: total, unit: "parts")
         let finished = Mutex(0)
         let trials = try sideBySide(seeds) { seed in

@@ -12,6 +12,7 @@ package struct LetterTexts: Sendable {
     /// Tokens: padding and gaps, then the space and the letters.
     package static let (pad, mask, space, firstLetter) = (0, 1, 2, 3)
     package static let vocabularySize = 29
+    static let masking = TokenMasking(mask: mask, ordinary: space..<vocabularySize)
 
     package struct Collection: Sendable {
         package var name: String
@@ -88,9 +89,6 @@ package struct LetterTexts: Sendable {
 }
 
 /// Windows of texts with gaps to fill in, as a pure function of the step.
-///
-/// Of the letters 15 % are asked for; of these 80 % are hidden, 10 % are other letters and 10 % are as they were
-/// (Devlin et al., "BERT", 2019, section 3.1).
 package struct MaskedLetters: BatchSource {
     /// Windows are drawn from all of these alike.
     let texts: [[Int]]
@@ -114,18 +112,7 @@ package struct MaskedLetters: BatchSource {
         for row in 0..<batchSize {
             let text = texts[(step * batchSize + row) % texts.count]
             var window = LetterTexts.window(of: text, length: length, using: &generator)
-            targets += window.indices.map { index in
-                guard Double.random(in: 0..<1, using: &generator) < 0.15 else { return -1 }
-                let own = window[index]
-                switch Double.random(in: 0..<1, using: &generator) {
-                case ..<0.8: window[index] = LetterTexts.mask
-                case ..<0.9:
-                    window[index] = Int.random(
-                        in: LetterTexts.space..<LetterTexts.vocabularySize, using: &generator)
-                default: break
-                }
-                return own
-            }
+            targets += LetterTexts.masking.hide(in: &window, using: &generator)
             inputs += window
         }
         return LabeledBatch(

@@ -7,7 +7,7 @@ import Foundation
 
 extension PruningScope: ExpressibleByArgument {}
 
-/// `coppice analyze sparsity`: how far a language model can be pruned in one shot.
+/// `coppice analyze sparsity`: how far a language model or an encoder can be pruned in one shot.
 struct AnalyzeSparsity: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sparsity",
@@ -15,7 +15,8 @@ struct AnalyzeSparsity: ParsableCommand {
         discussion: """
             The zero-shot protocol measures the loss at once; with --fine-tune FILE the kept weights are trained on a \
             text first, the dense model as well. Projections of the blocks are pruned; embeddings, norms and head are \
-            not, and norm scales are not folded.
+            not, and norm scales are not folded. Encoders (BERT, RoBERTa) are measured by their loss on hidden tokens, \
+            15 % of the text's.
             """)
 
     @OptionGroup var model: ModelArgument
@@ -143,6 +144,63 @@ struct AnalyzeSparsity: ParsableCommand {
     private var protocolName: String { fineTune == nil ? "zero-shot" : "fine-tune" }
 
     private func analyze(_ path: String) throws -> SparsityAnalysis.Result {
+        EncoderCheckpoint.isMeant(path) ? try analyzeEncoder(path) : try analyzeDecoder(path)
+    }
+
+    /// All but what is trained.
+    private var analysis: SparsityAnalysis {
+        var analysis = SparsityAnalysis()
+        (analysis.pattern, analysis.scope, analysis.sparsities) = (pattern, scope, grid)
+        (analysis.refinesKnee, analysis.comparesRandom) = (refine, random)
+        (analysis.tolerance, analysis.seed) = (tolerance, seed)
+        return analysis
+    }
+
+    /// Runs an analysis with progress shown.
+    private func showing<Result>(_ body: ((SparsitySweep.Progress) -> Void) throws -> Result) rethrows -> Result {
+        let progress = common.progress
+        progress.begin("prune and evaluate", total: 0, unit: "evaluations")
+        defer { progress.end("") }
+        return try body { step in
+            progress.report(
+                "\(step.completed) of \(step.total): \(step.label) \(Output.number(100 * step.sparsity, digits: 0)) % "
+                    + "loss \(Output.number(step.loss, digits: 4))")
+        }
+    }
+
+    private func analyzeEncoder(_ path: String) throws -> SparsityAnalysis.Result {
+        let checkpoint = try EncoderCheckpoint.open(path)
+        let network = try checkpoint.maskedLanguageModel()
+        let tokenizer = try checkpoint.tokenizer()
+        let frame = try checkpoint.textFrame(tokenizer)
+        // Two places are for the tokens that begin and end a text.
+        let size = min(length, checkpoint.configuration.longestText - 2)
+        guard size > 0 else {
+            throw CoppiceError(
+                .badData, source: path, field: "max_position_embeddings",
+                "leaves \(checkpoint.configuration.longestText) tokens for a text, expected at least 3")
+        }
+        let encode = { (text: String) in tokenizer.encode(text, addingSpecialTokens: false) }
+        let file = try text ?? BuiltInModel.sampleText
+        let windows = try SparsityAnalysis.windows(
+            of: encode(try TextFile.read(file)), count: windows, length: size - 1, source: file)
+        var analysis = analysis
+        if let fineTune {
+            let tokens = encode(try TextFile.read(fineTune))
+            guard tokens.count >= size else {
+                throw CoppiceError(
+                    .badData, source: fineTune, "has \(tokens.count) tokens, expected at least \(size), a window")
+            }
+            analysis.fineTuning = SparsityAnalysis.FineTuning(
+                FineTunedDecoder.training(steps: steps, learningRate: learningRate),
+                on: MaskedWindows(
+                    tokens, length: size + 2, batchSize: 8, frame: frame,
+                    vocabularySize: checkpoint.configuration.vocabularySize, seed: seed))
+        }
+        return try showing { try analysis.run(network, windows: windows, frame: frame, progress: $0) }
+    }
+
+    private func analyzeDecoder(_ path: String) throws -> SparsityAnalysis.Result {
         let checkpoint = try Checkpoint.open(path)
         let tokenizer = try checkpoint.tokenizer()
         let configuration = checkpoint.configuration
@@ -151,10 +209,7 @@ struct AnalyzeSparsity: ParsableCommand {
         let file = try text ?? BuiltInModel.sampleText
         let network = DecoderNetwork(configuration)
         try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
-        var analysis = SparsityAnalysis()
-        (analysis.pattern, analysis.scope, analysis.sparsities) = (pattern, scope, grid)
-        (analysis.refinesKnee, analysis.comparesRandom) = (refine, random)
-        (analysis.tolerance, analysis.seed) = (tolerance, seed)
+        var analysis = analysis
         if let fineTune {
             let tokens = encode(try TextFile.read(fineTune)).map { Int32($0) }
             let stream = TokenStream(tokens: tokens, byteCount: 0)
@@ -163,18 +218,9 @@ struct AnalyzeSparsity: ParsableCommand {
                 FineTunedDecoder.training(steps: steps, learningRate: learningRate),
                 on: TokenWindows(stream, length: size, batchSize: 8, seed: seed))
         }
-        let progress = common.progress
-        progress.begin("prune and evaluate", total: 0, unit: "evaluations")
-        defer { progress.end("") }
-        return try analysis.run(
-            network,
-            windows: SparsityAnalysis.windows(
-                of: encode(try TextFile.read(file)), count: windows, length: size, source: file)
-        ) { step in
-            progress.report(
-                "\(step.completed) of \(step.total): \(step.label) \(Output.number(100 * step.sparsity, digits: 0)) % "
-                    + "loss \(Output.number(step.loss, digits: 4))")
-        }
+        let windows = try SparsityAnalysis.windows(
+            of: encode(try TextFile.read(file)), count: windows, length: size, source: file)
+        return try showing { try analysis.run(network, windows: windows, progress: $0) }
     }
 
     /// The models in a folder, by name.

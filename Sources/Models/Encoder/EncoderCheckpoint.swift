@@ -1,0 +1,128 @@
+import CoppiceNetworks
+import CoppiceTensors
+import Foundation
+
+/// A stored encoder of the BERT or RoBERTa kind: a Hugging Face folder with `config.json`, safetensors and a tokenizer, or
+/// a `.safetensors` file with the others beside it.
+///
+/// ```swift
+/// let checkpoint = try EncoderCheckpoint.open("roberta-base")
+/// let model = try checkpoint.maskedLanguageModel()
+/// let frame = try checkpoint.textFrame()
+/// ```
+public struct EncoderCheckpoint: Sendable {
+    /// As it was opened, without a slash at the end.
+    public let path: String
+    /// Where configuration and tokenizer are.
+    public let folder: String
+    public let configuration: EncoderConfiguration
+    private let weights: SafetensorsSet
+
+    /// What surrounds a text, and what stands in the place of a hidden token.
+    public struct TextFrame: Sendable, Hashable {
+        /// `<s>` of RoBERTa, `[CLS]` of BERT.
+        public var begin: Int
+        /// `</s>` of RoBERTa, `[SEP]` of BERT.
+        public var end: Int
+        /// `<mask>` of RoBERTa, `[MASK]` of BERT.
+        public var mask: Int
+
+        public init(begin: Int, end: Int, mask: Int) {
+            self.begin = begin
+            self.end = end
+            self.mask = mask
+        }
+    }
+
+    /// Whether a path is that of an encoder, by the `model_type` of its configuration. O(configuration).
+    public static func isMeant(_ path: String) -> Bool {
+        let file = folder(of: path) + "/config.json"
+        guard let bytes = try? MappedFile.contents(file), let json = try? JSON(parsing: bytes, source: file) else {
+            return false
+        }
+        return EncoderConfiguration.Family(rawValue: json["model_type"]?.stringValue ?? "") != nil
+    }
+
+    private static func folder(of path: String) -> String {
+        guard path.hasSuffix(".safetensors") else { return path }
+        let parent = PendingOutput.split(path).folder
+        return parent.isEmpty ? "." : parent == "/" ? "/" : String(parent.dropLast())
+    }
+
+    /// Opens an encoder. O(header): weights are not read.
+    ///
+    /// - Throws: `.noInput` when a file is missing; `.badData` when one is damaged or not supported.
+    public static func open(_ path: String) throws -> EncoderCheckpoint {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        let folder = folder(of: path)
+        let file = folder + "/config.json"
+        guard FileManager.default.fileExists(atPath: file) else {
+            throw CoppiceError(.noInput, source: file, "no such file, expected the model's configuration")
+        }
+        let json = try JSON(parsing: MappedFile.contents(file), source: file)
+        return EncoderCheckpoint(
+            path: path, folder: folder, configuration: try EncoderConfiguration(json: json, source: file),
+            weights: path == folder ? try SafetensorsSet(folder: path) : try SafetensorsSet(file: path))
+    }
+
+    /// A tensor by its name.
+    ///
+    /// - Throws: `.badData` when there is none.
+    public func tensor(_ name: String) throws -> Tensor {
+        guard let file = weights.file(of: name) else {
+            throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
+        }
+        return try file.tensor(name)
+    }
+
+    /// The encoder with the head that fills gaps in texts, as `BertForMaskedLM` and `RobertaForMaskedLM` store it.
+    ///
+    /// - Throws: `.badData` where the head is missing, and for tensors that are missing or of another shape.
+    public func maskedLanguageModel() throws -> MaskedLanguageEncoder {
+        let network = MaskedLanguageEncoder(configuration)
+        let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
+        if let missing = head.first(where: { weights.file(of: $0) == nil }) {
+            let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"
+            throw CoppiceError(
+                .badData, source: weights.source, field: missing,
+                "is missing, expected a \(kind), which can fill gaps in texts")
+        }
+        try network.load(source: weights.source, tensor)
+        return network
+    }
+
+    /// The tokenizer beside the model.
+    ///
+    /// - Throws: `.noInput` when there is none, `.badData` when it is damaged or not supported, or knows tokens that the
+    ///   model has no vectors for.
+    public func tokenizer() throws -> any Tokenizer {
+        let tokenizer = try TokenizerLoader.load(folder: folder)
+        guard tokenizer.vocabularySize <= configuration.vocabularySize else {
+            throw CoppiceError(
+                .badData, source: folder, field: "vocab_size",
+                "is \(configuration.vocabularySize), and the tokenizer has \(tokenizer.vocabularySize) tokens")
+        }
+        return tokenizer
+    }
+
+    /// The special tokens that the model was trained with.
+    ///
+    /// - Throws: `.badData` for a tokenizer without one of them.
+    public func textFrame(_ tokenizer: any Tokenizer) throws -> TextFrame {
+        func special(_ names: [String]) throws -> Int {
+            for name in names {
+                let found = tokenizer.encode(name, parsingSpecialTokens: true)
+                if found.count == 1, tokenizer.isSpecial(found[0]) { return found[0] }
+            }
+            throw CoppiceError(
+                .badData, source: folder, field: "tokenizer",
+                "has no special token \(names.joined(separator: " or ")), which encoders read")
+        }
+        let isBert = configuration.family == .bert
+        func ordered(_ bert: String, _ roberta: String) -> [String] { isBert ? [bert, roberta] : [roberta, bert] }
+        return TextFrame(
+            begin: try special(ordered("[CLS]", "<s>")), end: try special(ordered("[SEP]", "</s>")),
+            mask: try special(ordered("[MASK]", "<mask>")))
+    }
+}

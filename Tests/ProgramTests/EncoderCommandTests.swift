@@ -1,0 +1,104 @@
+import CoppiceModels
+import CoppiceTensors
+import Foundation
+import Testing
+
+/// `analyze sparsity` of an encoder folder.
+@Suite struct EncoderCommandTests {
+    private let folder = TemporaryFolder()
+
+    /// A RoBERTa of no use: random weights, and a tokenizer of bytes.
+    private func encoder(withoutHead: Bool = false, withoutMask: Bool = false) throws -> String {
+        let path = folder.path + "/roberta"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        let configuration = EncoderConfiguration(
+            vocabularySize: 260, hiddenSize: 16, intermediateSize: 32, layerCount: 1, headCount: 2, positionCount: 40,
+            tokenTypeCount: 1, normEpsilon: 1e-5, padToken: 1)
+        let network = MaskedLanguageEncoder(configuration, seed: 2, initialDeviation: 0.3)
+        let tensors = network.parameters.filter { !withoutHead || !$0.name.hasPrefix("lm_head") }
+        try SafetensorsWriter.write(
+            tensors.map { .init($0.name, $0.parameter.wrappedValue.detached()) }, to: path + "/model.safetensors")
+        try Data(
+            """
+            {"model_type": "roberta", "vocab_size": 260, "hidden_size": 16, "intermediate_size": 32,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 40, "type_vocab_size": 1,
+             "layer_norm_eps": 1e-5, "pad_token_id": 1, "hidden_act": "gelu"}
+            """.utf8
+        ).write(to: URL(fileURLWithPath: path + "/config.json"))
+        // Printable bytes stand for themselves, others for the characters from U+0100 on, as in GPT-2.
+        var (vocabulary, next) = ([String: JSON](), UInt32(256))
+        for byte in UInt32(0)..<256 {
+            let isPrintable = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
+            let scalar = isPrintable ? byte : next
+            if !isPrintable { next += 1 }
+            vocabulary[String(Unicode.Scalar(scalar).map(Character.init) ?? " ")] = .integer(Int(byte) + 4)
+        }
+        let special = ["<s>", "<pad>", "</s>", withoutMask ? "<gap>" : "<mask>"]
+        let added = special.enumerated().map { id, name -> JSON in
+            .object([
+                "id": .integer(id), "content": .string(name), "special": .bool(true), "single_word": .bool(false),
+                "lstrip": .bool(false), "rstrip": .bool(false), "normalized": .bool(false),
+            ])
+        }
+        for (id, name) in special.enumerated() { vocabulary[name] = .integer(id) }
+        let json = JSON.object([
+            "added_tokens": .array(added), "normalizer": .null,
+            "pre_tokenizer": .object([
+                "type": .string("ByteLevel"), "add_prefix_space": .bool(false), "use_regex": .bool(true),
+            ]),
+            "decoder": .object(["type": .string("ByteLevel")]),
+            "model": .object([
+                "type": .string("BPE"), "merges": .array([]),
+                "vocab": .object(.init(uniqueKeysWithValues: vocabulary.map { ($0.key, $0.value) })),
+            ]),
+        ])
+        try Data(json.serialized().utf8).write(to: URL(fileURLWithPath: path + "/tokenizer.json"))
+        return path
+    }
+
+    @Test func analyzesAndWritesMasksAndCurves() throws {
+        let path = try encoder()
+        let (masks, csv) = (folder.path + "/masks.safetensors", folder.path + "/curves.csv")
+        let arguments = [
+            "analyze", "sparsity", path, "--grid", "0.3,0.6,0.9", "--no-refine", "--windows", "8", "--length", "24",
+        ]
+        let run = try Program.run(arguments: arguments + ["--csv", csv, "--json"])
+        #expect(run.status == 0, "\(run.errors)")
+        let analysis = try #require(try run.json()["analysis"])
+        #expect(analysis["weights"]?.arrayValue?.count == 6)
+        #expect(analysis["series"]?[0]?["points"]?.arrayValue?.count == 4)
+        #expect(abs((analysis["chance_loss"]?.doubleValue ?? 0) - 5.5607) < 1e-3)
+        #expect(try String(contentsOfFile: csv, encoding: .utf8).contains("magnitude-global"))
+        if analysis["series"]?[0]?["knee"]?.doubleValue != nil {
+            #expect(try Program.run(arguments: arguments + ["--masks", masks]).status == 0)
+            #expect(FileManager.default.fileExists(atPath: masks))
+        }
+        let text = try folder.file("text.txt", String(repeating: "Once upon a time there was a king. ", count: 40))
+        let tuned = try Program.run(
+            arguments: arguments + ["--fine-tune", text, "--steps", "3", "--text", text, "--json"])
+        #expect(tuned.status == 0, "\(tuned.errors)")
+        #expect(try tuned.json()["protocol"]?.stringValue == "fine-tune")
+    }
+
+    @Test func failuresAreOneLine() throws {
+        let headless = try encoder(withoutHead: true)
+        try Program.expectFailure(
+            65, "lm_head.dense.weight: is missing, expected a RobertaForMaskedLM", ["analyze", "sparsity", headless])
+        try FileManager.default.removeItem(atPath: headless)
+        let mute = try encoder(withoutMask: true)
+        try Program.expectFailure(65, "has no special token <mask>", ["analyze", "sparsity", mute])
+        try FileManager.default.removeItem(atPath: mute + "/tokenizer.json")
+        try Program.expectFailure(66, "tokenizer", ["analyze", "sparsity", mute])
+        try FileManager.default.removeItem(atPath: mute + "/model.safetensors")
+        try Program.expectFailure(66, "model.safetensors", ["analyze", "sparsity", mute])
+        let short = try folder.file("short.txt", "Too short.")
+        try Program.expectFailure(65, "short.txt", ["analyze", "sparsity", try encoder(), "--text", short])
+    }
+
+    /// What a data folder does not hold is said at once, by its name.
+    @Test func experimentsNameMissingTexts() throws {
+        try Program.expectFailure(
+            66, "text/tinystories_2m.txt.gz", ["reproduce", "essential-sparsity", "--data", folder.path])
+        try Program.expectFailure(66, "/mnist", ["reproduce", "grokking-tickets", "--data", folder.path])
+    }
+}
