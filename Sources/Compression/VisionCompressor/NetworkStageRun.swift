@@ -269,7 +269,7 @@ final class NetworkStageRun {
         var state = OptimizerState(training.optimizer, for: network)
         var all: [any TrainingHook] = [DropoutSteps(network)]
         all += hooks
-        all += (held ?? [whole]).map(MaskedTraining.init)
+        all += (held ?? [whole]).map { MaskedTraining($0) }
         try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
             progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
         }
