@@ -2,6 +2,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "thread_pool.h"
 
@@ -20,6 +23,9 @@ static inline uint32_t order_key(float score) {
 }
 
 uint32_t coppice_order_key(float score) { return order_key(score); }
+
+#define BODY "selection.inc"
+#include "variants.h"
 
 // MARK: Counting
 
@@ -110,29 +116,25 @@ struct mask_job {
     long count;
     uint32_t threshold;
     uint64_t *kept;
+    uint64_t (*word)(const float *, long, uint32_t);
 };
 
 static void mask_chunk(void *context, long index) {
     const struct mask_job *job = context;
     long start = index * chunk_length, end = minimum(start + chunk_length, job->count);
-    for (long base = start; base < end; base += 64) {
-        long length = minimum(64, end - base);
-        uint64_t word = 0;
-        for (long i = 0; i < length; i++)
-            word |= (uint64_t)(order_key(job->scores[base + i]) >= job->threshold) << i;
-        job->kept[base / 64] = word;
-    }
+    for (long base = start; base < end; base += 64)
+        job->kept[base / 64] = job->word(job->scores + base, minimum(64, end - base), job->threshold);
 }
 
 long coppice_selection_mask(const float *scores, long count, uint32_t threshold, long ties, uint64_t *kept) {
-    struct mask_job job = {scores, count, threshold, kept};
+    struct mask_job job = {scores, count, threshold, kept, CHOOSE(reaching_word)};
     coppice_parallel_for(chunk_count(count), &job, mask_chunk);
     // Ties are taken in order of index; usually there are few and they are found early.
+    uint64_t (*equal_word)(const float *, long, uint32_t) = CHOOSE(equal_word);
     long removed = 0;
-    for (long i = 0; i < count && removed < ties; i++) {
-        if (order_key(scores[i]) != threshold) continue;
-        kept[i / 64] &= ~(1ull << (i % 64));
-        removed++;
+    for (long base = 0; base < count && removed < ties; base += 64) {
+        uint64_t equal = equal_word(scores + base, minimum(64, count - base), threshold);
+        for (; equal && removed < ties; equal &= equal - 1, removed++) kept[base / 64] &= ~(equal & -equal);
     }
     return removed;
 }
@@ -141,25 +143,27 @@ struct below_job {
     const float *scores;
     long count, below, equal;
     uint32_t threshold;
+    long (*chunk)(const float *, long, uint32_t, long *);
 };
 
 static void below_chunk(void *context, long index) {
     struct below_job *job = context;
-    long start = index * chunk_length, end = minimum(start + chunk_length, job->count), below = 0, equal = 0;
-    for (long i = start; i < end; i++) {
-        uint32_t key = order_key(job->scores[i]);
-        below += key < job->threshold;
-        equal += key == job->threshold;
-    }
+    long start = index * chunk_length, equal = 0;
+    long below = job->chunk(job->scores + start, minimum(chunk_length, job->count - start), job->threshold, &equal);
     __atomic_fetch_add(&job->below, below, __ATOMIC_RELAXED);
     __atomic_fetch_add(&job->equal, equal, __ATOMIC_RELAXED);
 }
 
 long coppice_selection_count_below(const float *scores, long count, uint32_t threshold, long *equal) {
-    struct below_job job = {scores, count, 0, 0, threshold};
+    struct below_job job = {scores, count, 0, 0, threshold, CHOOSE(count_below)};
     coppice_parallel_for(chunk_count(count), &job, below_chunk);
     *equal = job.equal;
     return job.below;
+}
+
+long coppice_selection_between(
+    const float *scores, long count, float low, float high, float *found, long limit, long *below) {
+    return CHOOSE(between)(scores, count, low, high, found, limit, below);
 }
 
 // MARK: Groups

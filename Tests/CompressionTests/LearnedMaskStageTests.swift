@@ -120,6 +120,27 @@ import Testing
         #expect(try #require(report.accuracy).lossAfter < #require(plain.accuracy).lossAfter)
     }
 
+    /// The recipe's training is that of the weights: other rates, smoothed labels, clipped gradients and rounded products
+    /// each give another network.
+    @Test func bilevelTrainsAsTheRecipeSays() throws {
+        let stage = "stages: [{ prune: { method: bip, sparsity: 0.8 } }]"
+        let checkpoint = try trained("lenet-300-100")
+        let settings = [
+            "", "schedule: { kind: constant }", "label_smoothing: 0.2", "precision: bf16",
+            "optimizer: { clip_norm: 0.05 }",
+        ]
+        let results = try settings.map { setting -> [Float] in
+            let recipe = try Recipe(
+                yaml: "training: { epochs: 1, batch_size: 40\(setting.isEmpty ? "" : ", " + setting) }\n\(stage)",
+                source: "r.yaml")
+            let output = folder.path + "/trained"
+            _ = try VisionCompressor(checkpoint, recipe: recipe).run(output: output, images: set("lenet-300-100"))
+            let weight = try VisionCheckpoint.open(output).network().parameters.first { $0.name == "fc3.weight" }
+            return try #require(weight).parameter.wrappedValue.floats()
+        }
+        #expect(Set(results).count == settings.count)
+    }
+
     /// What is written is narrower, and so are residual streams as a whole.
     @Test(arguments: ["filter", "channel"]) func bilevelChannelsAreCutOut(unit: String) throws {
         let (report, before, after) = try compress(
@@ -308,6 +329,31 @@ import Testing
         )
     }
 
+    /// The sparsity is of multiplications, of which the first layers have more than of weights.
+    @Test(arguments: ["", ", schedule: { kind: iterative, levels: 2, rewind: none }"])
+    func ratesAndDistortionsCountMultiplications(schedule: String) throws {
+        let stage = "method: magnitude, sparsity: 0.6, allocation: rate-distortion, grid: 10, samples: 40"
+        let (report, before, after) = try compress("\(stage), of: multiplications\(schedule)")
+        let structure = try ChannelStructure(VisionArchitecture(before.configuration))
+        let uses = Dictionary(uniqueKeysWithValues: structure.entries.map { ($0.name, $0.uses) })
+        func multiplications(_ network: any VisionNetwork) -> (kept: Int, all: Int) {
+            network.parameters.filter { $0.parameter.wrappedValue.rank >= 2 }.reduce((0, 0)) { sum, own in
+                let (value, use) = (own.parameter.wrappedValue, uses[own.name] ?? 0)
+                return (sum.0 + (value.count - value.zeroCount) * use, sum.1 + value.count * use)
+            }
+        }
+        let (kept, all) = multiplications(after)
+        // Down to the multiplications of one entry.
+        let budget = all - ExactSelection.removedCount(all, sparsity: 0.6)
+        #expect(kept <= budget && kept > budget - (uses.values.max() ?? 0))
+        let own = try #require(report.stageReports?.first)
+        #expect(own.multiplicationsBefore == all && own.multiplicationsAfter == kept)
+        let (_, _, byWeights) = try compress(stage + schedule)
+        #expect(multiplications(byWeights).kept != kept)
+        let found = sparsity(byWeights)
+        #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.6))
+    }
+
     // MARK: What is refused
 
     @Test func whatCannotBeIsSaid() throws {
@@ -318,8 +364,8 @@ import Testing
             failure("method: bip, granularity: filter, sparsity: 0.5", of: "lenet-300-100").contains(
                 "stages[0].prune: granularity: filter, but no prunable weight is a convolution's"))
         #expect(
-            failure("method: magnitude, sparsity: 0.5, allocation: rate-distortion", blind: true).contains(
-                "calibration: gaussian needs none"))
+            failure("method: magnitude, sparsity: 0.5, allocation: rate-distortion", blind: true).hasSuffix(
+                "(calibration: gaussian needs none), and needs training images; there are none"))
         #expect(
             failure("method: l1, granularity: channel, sparsity: 0.95").contains("but at most 0.8"))
         let half = try compress("method: magnitude, sparsity: 0.5", of: "lenet-300-100")

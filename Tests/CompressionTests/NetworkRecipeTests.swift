@@ -24,7 +24,7 @@ import Testing
         #expect(flow.needOfImages == nil)
         let snip = try stage("method: snip, sparsity: 0.9, allocation: erk")
         #expect(snip.network.schedule == .oneShot(rounds: 1) && snip.scope == .layer && snip.allocation == .erk)
-        #expect(snip.needOfImages == "method snip looks at gradients")
+        #expect(snip.needOfImages?.reason == "method snip looks at gradients" && snip.needOfImages?.isOfLabels == true)
         let fisher = try stage("method: woodfisher, sparsity: 0.5, gradients: 16, gradient_batch: 4, block_size: 64")
         #expect(fisher.network.sampling == GradientSampling(count: 16, batchSize: 4))
         #expect(fisher.network.blockSize == 64)
@@ -33,7 +33,7 @@ import Testing
         let words = try stage("method: magnitude, sparsity: 0.5, schedule: gradual, recovery: distill")
         #expect(words.network.schedule == .gradual(begin: 0, end: 3, every: 20))
         #expect(words.network.recovery == .distill(temperature: 4, teacherShare: 0.9))
-        #expect(words.needOfImages == "schedule gradual trains")
+        #expect(words.needOfImages?.reason == "schedule gradual trains")
         let levels = try stage(
             "method: magnitude, sparsity: 0.5, schedule: { kind: iterative, levels: 3, rewind: none }")
         #expect(levels.network.schedule == .iterative(levels: 3, rewind: nil))
@@ -154,6 +154,15 @@ import Testing
             "schedule: dynamic moves single weights, expected pattern unstructured"
         ),
         ("method: magnitude, sparsity: 0.5, grid: 10", "grid: goes with allocation rate-distortion alone"),
+        ("method: magnitude, sparsity: 0.5, of: multiplications", "of: goes with granularity filter and channel, and"),
+        (
+            "method: magnitude, sparsity: 0.5, allocation: rate-distortion, of: channels",
+            "of: expected parameters or multiplications"
+        ),
+        (
+            "method: obd, sparsity: 0.5, allocation: rate-distortion, of: multiplications, recovery: surgeon",
+            "the recovery surgeon counts weights"
+        ),
         (
             "method: magnitude, sparsity: 0.5, allocation: rate-distortion, pattern: group",
             "allocation: rate-distortion shares out single weights"
@@ -203,5 +212,7 @@ import Testing
         #expect { _ = try recipe.withSparsity(1) } throws: { "\($0)".contains("0 to below 1") }
         let fixed = try Recipe(yaml: "stages: [{ prune: { method: magnitude, pattern: \"2:4\" } }]")
         #expect { _ = try fixed.withSparsity(0.5) } throws: { "\($0)".contains("N:M and masks fix it") }
+        let adaptive = try Recipe(yaml: "stages: [{ prune: { method: magnitude, schedule: sap } }]")
+        #expect { _ = try adaptive.withSparsity(0.5) } throws: { "\($0)".contains("schedule sap finds its own") }
     }
 }

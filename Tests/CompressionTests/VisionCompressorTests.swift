@@ -154,6 +154,20 @@ import Testing
         // The masks of one network on another.
         let (_, masked) = try compress("method: mask, masks: \"\(folder.path)/most\"", to: "masked")
         #expect(zeros(try masked.network()) == zeros(late))
+        // A file of masks of some of the weights; it belongs to the network that it was taken from.
+        let path = folder.path + "/masks.safetensors"
+        let stored = try StoredWeights(.vision(trained()))
+        let masks = try MaskFile(
+            smallestOf: stored, sparsity: 0.7, selection: WeightSelection(ignore: [WeightPattern("fc3")]))
+        try masks.write(to: path)
+        let (_, filed) = try compress("method: mask, masks: \"\(path)\"", to: "filed")
+        let own = try PrunableNetwork(filed.network())
+        for (weight, values) in zip(own.weights, own.weights.indices.map { own.values($0).floats() }) {
+            let mask = masks.entries.first { $0.name == weight.name }?.mask
+            #expect(values.count { $0 == 0 } == mask?.removedCount ?? 0, "\(weight.name)")
+        }
+        #expect(failure("method: mask, masks: \"\(path)\"", from: half).contains("model: is the mask of other weights"))
+        #expect(failure("method: mask, masks: \"\(path)\", targets: fc3").contains("masks of other weights than the"))
         // A second time without change: to the byte.
         let (_, again) = try compress("method: magnitude, sparsity: 0.8, scope: global", to: "again", from: most)
         #expect(zeros(try again.network()) == zeros(late))
@@ -216,6 +230,12 @@ import Testing
         try SafetensorsWriter.write([("a", .ones([2]))], to: path)
         #expect(failure("method: mask, masks: \"\(path)\"").contains("fc1.weight: is missing: the masks are those of"))
         #expect(failure("method: mask, masks: \"/nowhere\"").contains("/nowhere"))
+        // A file of masks of another network.
+        try VisionCheckpoint.write(other, file: path)
+        try MaskFile(smallestOf: .open(path), sparsity: 0.5).write(to: folder.path + "/wide.safetensors")
+        #expect(
+            failure("method: mask, masks: \"\(folder.path)/wide.safetensors\"").contains(
+                "wide.safetensors: fc1.weight: is the mask of 90 × 784 weights"))
         // Numbers that are none.
         let network = try dense.network()
         network.parameters[0].parameter.update { $0[5] = .nan }

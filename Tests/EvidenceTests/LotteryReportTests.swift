@@ -87,6 +87,7 @@ import Testing
         let report = LotteryReport(results, title: "Tickets")
         #expect(report.html.contains("The run is not complete") && report.csv.split(separator: "\n").count == 1)
         #expect(report.json["dense"]?["mean"] == .null && report.text.contains("-"))
+        #expect(!report.text.hasSuffix("\n") && !report.html.contains("<p class=\"note\"></p>"))
         let stability = try LotteryStability(
             recipe(), settings, points: [.step(0)], options: .init(output: output + "-stability")
         ).execute(interruption: interruption)

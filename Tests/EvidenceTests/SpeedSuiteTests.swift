@@ -23,6 +23,10 @@ import Testing
             .roofline: ["read_bandwidth_gb_s", "f32_gop_s"], .trainLlama: ["f32_tok_s", "bf16_tok_s"],
             .trainResNet: ["f32_images_s", "bf16_images_s"], .selection: ["mask_weights_s"],
             .inverseFisher: ["diagonal_weights_s"],
+            .trainPruned: [
+                "lenet-300-100/dense_ms", "lenet-300-100/masked-90", "lenet-300-100/masked-90-sparse",
+                "resnet-20/bip-95", "resnet-20/mask-search-90",
+            ],
             .sparseDecoding: ["64x256/2:4-bf16", "64x256/bitmask-90-bf16", "64x256/groups-of-16-50-int4"],
         ]
         for part in SpeedSuite.Part.allCases {

@@ -10,6 +10,9 @@ void coppice_bitmap_apply(float *values, long count, const uint64_t *kept);
 /// Sets `scores[i]` to `value` where bit `i` of `kept` is clear. Threaded.
 void coppice_bitmap_fill_removed(float *scores, long count, const uint64_t *kept, float value);
 
+/// Writes `values[i]` to `out[i]` where bit `i` of `kept` is set, +0 elsewhere. `out` must not overlap `values`. Threaded.
+void coppice_bitmap_copy(const float *values, long count, const uint64_t *kept, float *out);
+
 /// Number of set bits in `words` words.
 long coppice_bitmap_count(const uint64_t *a, long words);
 

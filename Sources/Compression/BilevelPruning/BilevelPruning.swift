@@ -1,7 +1,6 @@
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
-import Foundation
 
 /// Prunes and retrains at once: masks are the upper level of a bi-level problem whose lower level trains the weights
 /// under them.
@@ -20,78 +19,21 @@ import Foundation
 /// of the steps only the filters that make a channel (or what reads it) are masked, which lets it return; then the choice
 /// stands, all that belongs to removed channels is zero (norms and biases too), and the last quarter trains what is left.
 public final class BilevelPruning {
-    /// What of the upper level's gradient is used.
-    public enum ImplicitGradient: String, Sendable, Hashable, CaseIterable {
-        /// θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
-        case formula
-        /// θ ⊙ g − 10⁻⁴ (θ ⊙ g)², which the code released with the paper uses.
-        case code
-        /// θ ⊙ g: alternating optimization.
-        case none
-    }
-
-    /// The options of a run.
-    public struct Options: Sendable {
-        /// The part of the prunable weights that is kept, in (0, 1].
-        public var kept: Double
-        /// Upper steps; each has ``lowerSteps`` lower ones before it.
-        public var steps: Int
-        public var lowerSteps = 1
-        /// α: falls to zero as a cosine.
-        public var learningRate = 0.1
-        /// β: of scores; a tenth of it from half of the steps, a hundredth from three quarters.
-        public var maskRate = 0.1
-        public var momentum = 0.9
-        /// Of weights and of scores.
-        public var weightDecay = 1e-4
-        /// γ.
-        public var regularization = 1.0
-        public var implicitGradient = ImplicitGradient.formula
-        /// What is removed at once. ``kept`` is the part of all weights, or of each convolution's units (one at least):
-        /// leave convolutions that must stay whole, such as those whose channels are an image's, out of the network's
-        /// prunable weights.
-        public var unit = MaskUnit.weight
-
-        public init(kept: Double, steps: Int) {
-            self.kept = kept
-            self.steps = steps
-        }
-
-        /// - Throws: `.usage` naming the option that is out of range.
-        func check() throws {
-            guard kept > 0, kept <= 1 else {
-                throw CoppiceError(.usage, field: "keep", "\(kept), expected a number above 0, at most 1")
-            }
-            guard regularization > 0, regularization.isFinite else {
-                throw CoppiceError(.usage, field: "gamma", "\(regularization), expected a number above 0")
-            }
-            guard steps > 0, lowerSteps >= 0 else {
-                throw CoppiceError(
-                    .usage, field: "steps", "\(steps) with \(lowerSteps) lower ones, expected at least 1")
-            }
-        }
-    }
-
     public let network: PrunableNetwork
     public let options: Options
-    /// θ of each prunable weight, f32 `[rows, columns]`: kept or not.
-    public private(set) var weights: [Tensor]
-    /// s of each prunable weight.
-    public private(set) var scores: [Tensor]
     /// Weights that entered the mask at each upper step.
     public private(set) var swapCounts: [Int] = []
     /// The channels that stay; nil where the units are not those of ``ChannelGroups``.
     public private(set) var keptChannels: KeptChannels?
 
-    private let coupled: CoupledUnits?
+    private let lowerLevel: SupervisedTraining
+    private var unmasked: UnmaskedWeights
+    private var learned: LearnedScores
+    /// Nil for single weights.
+    private let units: UnitSelection?
+    private var selection = TrackedSelection()
     /// Whether the choice of channels stands.
     private var isSettled = false
-    /// Of each weight, whether it is pruned; it stays whole otherwise.
-    private let hasUnits: [Bool]
-    private var scoreVelocities: [Tensor]
-    private var selection = TrackedSelection()
-    private var state: OptimizerState
-    private let optimizer: SGD
 
     /// - Parameters:
     ///   - network: trained. Masks that it has are forgotten.
@@ -102,45 +44,28 @@ public final class BilevelPruning {
         try options.check()
         self.network = network
         self.options = options
-        coupled = try channels.flatMap {
-            options.unit == .weight ? nil : try CoupledUnits($0, unit: options.unit, weights: network.weights)
-        }
-        let convolutions = network.parameters.map { $0.wrappedValue.rank > 2 }
-        guard options.unit == .weight || convolutions.contains(true) else {
-            throw CoppiceError(
-                .usage, field: "unit", "\(options.unit.rawValue), but no prunable weight is a convolution's")
-        }
-        hasUnits = convolutions.map { options.unit == .weight || $0 }
-        weights = network.weights.indices.map { network.values($0).copied() }
-        scores = weights
-        scoreVelocities = weights.map { Tensor.zeros($0.shape).contiguous() }
-        optimizer = SGD(momentum: options.momentum, weightDecay: options.weightDecay)
-        state = OptimizerState(optimizer, for: network.network)
-        setMasks(from: scores)
-        show()
+        lowerLevel = options.lowerLevel
+        units =
+            options.unit == .weight
+            ? nil : try UnitSelection(options.unit, kept: options.kept, of: network, channels: channels)
+        unmasked = UnmaskedWeights(network)
+        learned = LearnedScores(
+            unmasked.values, momentum: options.momentum, decay: options.weightDecay,
+            decideBySize: options.unit == .weight)
+        network.setMasks(choose(), values: unmasked.values)
     }
+
+    /// θ of each prunable weight, f32 `[rows, columns]`: kept or not.
+    public var weights: [Tensor] { unmasked.values }
+
+    /// s of each prunable weight.
+    public var scores: [Tensor] { learned.values }
 
     /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one; of units ⌈keep · n⌉ of each
     /// convolution's n, and all of what is no convolution; of whole channels, what the masks keep now.
     public var keptCount: Int {
-        if coupled != nil { return network.count - network.removedCount }
-        guard options.unit != .weight else {
-            return max(1, ExactSelection.removedCount(network.count, sparsity: options.kept))
-        }
-        return network.weights.indices.reduce(0) { sum, index in
-            let layout = layout(index)
-            return sum + (hasUnits[index] ? keptUnits(of: layout[1]) * layout[0] * layout[2] : layout.reduce(1, *))
-        }
-    }
-
-    private func layout(_ index: Int) -> [Int] {
-        let weight = network.weights[index]
-        return options.unit.layout(rows: weight.rows, columns: weight.columns, kernelElements: weight.kernelElements)
-    }
-
-    /// ⌈keep · n⌉ of a layer's n units; the small constant takes back what rounding adds to keep · n.
-    private func keptUnits(of count: Int) -> Int {
-        min(count, max(1, Int((options.kept * Double(count) - 1e-9).rounded(.up))))
+        guard let units else { return max(1, ExactSelection.removedCount(network.count, sparsity: options.kept)) }
+        return units.coupled == nil ? units.keptCount : network.count - network.removedCount
     }
 
     /// dℓ/dm of some weights (θ), given ∂ℓ/∂z (g) and the mask's indicator (m).
@@ -160,177 +85,109 @@ public final class BilevelPruning {
     /// - Parameters:
     ///   - lower: batches that weights train on.
     ///   - upper: batches that masks train on: other ones.
-    /// - Throws: `.badData` for a loss or gradient that is not finite; what `progress` throws.
+    ///   - hooks: what else acts on the steps of the weights.
+    ///   - progress: told the upper step and the loss of the last lower one, NaN where there is none.
+    /// - Throws: `.badData` for a loss or gradient that is not finite; what hooks and `progress` throw.
     /// - Complexity: of a step, ``Options/lowerSteps`` + 1 forward and backward passes and O(N).
     public func run(
-        lower: any BatchSource, upper: any BatchSource,
+        lower: any BatchSource, upper: any BatchSource, hooks: [any TrainingHook] = [],
         progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
     ) throws {
-        network.network.setTraining(true)
-        var lowerStep = 0
-        for step in 0..<options.steps {
-            let rate = options.learningRate * 0.5 * (1 + cos(.pi * Double(step) / Double(options.steps)))
-            var loss = Double.nan
-            for _ in 0..<options.lowerSteps {
-                loss = try trainWeights(lower.batch(at: lowerStep), rate: rate)
-                lowerStep += 1
-            }
-            if coupled != nil, Double(step) >= 0.75 * Double(options.steps) {
-                settle()
-                swapCounts.append(0)
-            } else {
-                try trainMasks(upper.batch(at: step), step)
-            }
+        func finish(_ step: Int, _ loss: Double) throws {
+            try trainMasks(upper, step)
             try progress(step, loss)
+        }
+        let own = network.network
+        if options.lowerSteps == 0 {
+            own.setTraining(true)
+            for step in 0..<options.steps { try finish(step, .nan) }
+        } else {
+            var state = OptimizerState(lowerLevel.optimizer, for: own)
+            let count = options.lowerSteps
+            try lowerLevel.run(
+                own, on: lower, steps: 0..<options.steps * count, state: &state, hooks: hooks + [LowerLevel(self)]
+            ) { step, loss in
+                if (step + 1) % count == 0 { try finish(step / count, loss) }
+            }
         }
         settle()
     }
 
-    /// Removes all that belongs to the channels that are not kept, for good.
-    private func settle() {
-        guard let coupled, let keptChannels, !isSettled else { return }
-        isSettled = true
-        network.setMasks(coupled.wholeMasks(keptChannels))
-        show()
-    }
-
     /// A step of θ: its gradient is m ⊙ g.
-    private func trainWeights(_ batch: LabeledBatch, rate: Double) throws -> Double {
-        let all = network.network.parameters.map(\.parameter)
-        let loss = network.network.loss(batch)
-        var slopes = gradients(of: loss, withRespectTo: all.map(\.wrappedValue))
-        let value = Double(loss.scalar)
-        guard value.isFinite else {
-            throw CoppiceError(.badData, "the loss of bi-level pruning is \(value), expected a finite number")
+    private final class LowerLevel: TrainingHook {
+        private let pruning: BilevelPruning
+
+        init(_ pruning: BilevelPruning) { self.pruning = pruning }
+
+        func willUpdate(_ step: Int, gradients: inout [Tensor]) { pruning.unmasked.reveal(&gradients) }
+
+        func didStep(_ step: Int, state: inout OptimizerState) {
+            pruning.unmasked.conceal()
+            pruning.maskWholeChannels()
         }
-        for (place, mask) in zip(network.places, network.masks) {
-            slopes[place] = slopes[place].detached().contiguous()
-            slopes[place].withMutableElements(Float.self) { mask.apply(to: $0) }
-        }
-        reveal()
-        for (index, parameter) in all.enumerated() {
-            optimizer.update(
-                parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rate, step: state.step,
-                gradientScale: 1, decays: true)
-        }
-        state.step += 1
-        // Shared until one of both changes.
-        weights = network.weights.indices.map { network.values($0) }
-        show()
-        return value
     }
 
-    /// A step of s on a batch of its own, and the masks that follow from it.
-    private func trainMasks(_ batch: LabeledBatch, _ step: Int) throws {
-        let flow = try network.gradients(on: [batch])
+    /// A step of s on a batch of its own, and the masks that follow from it; none once channels are chosen.
+    private func trainMasks(_ source: any BatchSource, _ step: Int) throws {
+        if units?.coupled != nil, Double(step) >= 0.75 * Double(options.steps) {
+            settle()
+            return swapCounts.append(0)
+        }
+        let flow = try network.gradients(on: [source.batch(at: step)]) {
+            self.lowerLevel.loss(of: self.network.network, $0)
+        }
         withoutRecording {
-            let time = Double(step) / Double(options.steps)
-            let rate = options.maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
-            if options.unit == .weight {
-                for index in weights.indices { moveScores(index, slope: flow[index], rate: rate) }
-            } else {
-                moveUnitScores(flow, rate: rate)
-            }
+            move(flow, rate: options.maskRate(at: step))
             let before = network.masks
-            // θ first, so that the masks meet it at once.
-            reveal()
-            setMasks(from: scores)
+            network.setMasks(choose(), values: unmasked.values)
             swapCounts.append(
-                zip(network.masks, before).reduce(0) { $0 + $1.0.intersection($1.1.complement).keptCount })
+                zip(network.masks, before).reduce(0) { $0 + $1.0.keptCount - $1.0.commonCount($1.1) })
         }
     }
 
-    /// A step of momentum of single weights' scores, in one pass: ``maskGradient(weights:slope:mask:regularization:_:)``,
-    /// by the chain rule of |s|.
-    private func moveScores(_ index: Int, slope: Tensor, rate: Double) {
-        let (momentum, decay, rate) = (Float(options.momentum), Float(options.weightDecay), Float(rate))
-        let (gamma, kind, words) = (Float(options.regularization), options.implicitGradient, network.masks[index].words)
-        slope.withElements(Float.self) { slope in
-            weights[index].withElements(Float.self) { weights in
-                scoreVelocities[index].withMutableElements(Float.self) { velocities in
-                    scores[index].withMutableElements(Float.self) { scores in
-                        for k in scores.indices {
-                            let direct = weights[k] * slope[k]
-                            var own = direct
-                            switch kind {
-                            case .formula:
-                                let kept = words[k >> 6] >> UInt64(k & 63) & 1
-                                own -= kept == 1 ? slope[k] * slope[k] / gamma : 0
-                            case .code: own -= direct * direct * 1e-4
-                            case .none: break
-                            }
-                            let sign: Float = scores[k] > 0 ? 1 : scores[k] < 0 ? -1 : 0
-                            velocities[k] = velocities[k] * momentum + (own * sign + scores[k] * decay)
-                            scores[k] -= velocities[k] * rate
-                        }
-                    }
-                }
+    /// A step of momentum of the scores, by the chain rule of |s| or of the norm of a unit's s.
+    private func move(_ flow: [Tensor], rate: Double) {
+        guard let units else {
+            for (index, slope) in flow.enumerated() {
+                learned.move(
+                    index, weights: unmasked.values[index], slope: slope, mask: network.masks[index], rate: rate,
+                    implicit: options.implicitGradient, regularization: options.regularization)
             }
+            return
         }
-    }
-
-    /// A step of momentum of the scores of whole units.
-    private func moveUnitScores(_ flow: [Tensor], rate: Double) {
-        let slopes = weights.indices.map { index in
+        let slopes = flow.indices.map { index in
             Self.maskGradient(
-                weights: weights[index], slope: flow[index], mask: network.masks[index].indicator,
+                weights: unmasked.values[index], slope: flow[index], mask: network.masks[index].indicator,
                 regularization: options.regularization, options.implicitGradient)
         }
-        // The mask follows |s|, or the norm of a unit's s: the chain rule.
-        let gradients =
-            coupled?.scoreGradients(maskGradients: slopes, scores: scores)
-            ?? weights.indices.map { chained(slopes[$0], $0) }
-        for index in weights.indices where coupled != nil || hasUnits[index] {
-            let signed = gradients[index] + scores[index] * options.weightDecay
-            scoreVelocities[index] = scoreVelocities[index] * options.momentum + signed
-            scores[index] = scores[index] - scoreVelocities[index] * rate
+        for (index, slope) in units.scoreGradients(maskGradients: slopes, scores: learned.values).enumerated() {
+            if let slope { learned.move(index, along: slope, rate: rate) }
         }
-    }
-
-    /// What the gradient by a unit's mask is to its scores.
-    private func chained(_ slope: Tensor, _ index: Int) -> Tensor {
-        let layout = layout(index)
-        return MaskUnit.scoreGradient(
-            maskGradient: slope.reshaped(layout), scores: scores[index].reshaped(layout)
-        ).reshaped(slope.shape)
-    }
-
-    /// The units of largest norm of each layer.
-    private func unitMask(_ index: Int) -> WeightMask {
-        let weight = network.weights[index]
-        guard hasUnits[index] else { return WeightMask(keepingAllOf: weight.rows, weight.columns) }
-        let layout = layout(index)
-        let norms = MaskUnit.norms(scores[index].reshaped(layout)).reshaped([1, layout[1]]).contiguous()
-        let best = ExactSelection.mask(norms, removing: layout[1] - keptUnits(of: layout[1]))
-        let kept = (0..<weight.count).map { best[0, $0 / layout[2] % layout[1]] }
-        return WeightMask(rows: weight.rows, columns: weight.columns, kept: kept)
     }
 
     /// One threshold over all |s|, or the best units of each layer.
-    private func setMasks(from scores: [Tensor]) {
-        if let coupled {
-            let kept = coupled.kept(scores) { keptUnits(of: $0) }
-            keptChannels = kept
-            return network.setMasks(coupled.masks(kept))
+    private func choose() -> [WeightMask] {
+        if let units {
+            let (masks, channels) = units.masks(learned.values)
+            keptChannels = channels
+            return masks
         }
-        guard options.unit == .weight else { return network.setMasks(network.weights.indices.map(unitMask)) }
-        let sizes = scores.map { $0.abs().contiguous() }
-        let threshold = selection.threshold(removing: network.count - keptCount, of: sizes)
+        let threshold = selection.threshold(removing: network.count - keptCount, of: learned.sizes)
         var ties = threshold.ties
-        network.setMasks(sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) })
+        return learned.sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) }
     }
 
-    /// Puts θ into the network, unmasked.
-    private func reveal() {
-        for (parameter, values) in zip(network.parameters, weights) {
-            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape)
-        }
+    /// Removes all that belongs to the channels that are not kept, for good.
+    private func settle() {
+        guard let coupled = units?.coupled, let keptChannels, !isSettled else { return }
+        isSettled = true
+        network.setMasks(coupled.wholeMasks(keptChannels), values: unmasked.values)
+        maskWholeChannels()
     }
 
-    /// Puts m ⊙ θ into the network.
-    private func show() {
-        reveal()
-        network.applyMasks()
-        if isSettled, let coupled, let keptChannels { coupled.groups.mask(network.network, keeping: keptChannels) }
+    /// Sets norms and biases of removed channels to zero too, once the choice stands.
+    private func maskWholeChannels() {
+        guard isSettled, let coupled = units?.coupled, let keptChannels else { return }
+        coupled.groups.mask(network.network, keeping: keptChannels)
     }
 }

@@ -41,7 +41,8 @@ public struct StageReport: Sendable, Hashable, Codable {
     public var rates: [Rate]?
     /// Where whole channels went.
     public var channels: [Channels]?
-    /// Multiplications for one example, before and after; where whole channels went.
+    /// Multiplications for one example, before and after; where whole channels went, and, with the stage's weights that
+    /// are kept, where a sparsity is of them.
     public var multiplicationsBefore: Int?
     public var multiplicationsAfter: Int?
     /// Weights that entered the masks in each tenth of the steps; where masks were searched or learned.

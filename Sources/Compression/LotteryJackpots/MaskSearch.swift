@@ -51,15 +51,11 @@ public final class MaskSearch {
     /// Steps of the search; the rate falls over them as a cosine.
     public let steps: Int
     public let restriction: Restriction
-    /// Scores of each prunable weight: f32 `[rows, columns]`.
-    public private(set) var scores: [Tensor]
     /// Pairs of weights swapped at each step so far.
     public private(set) var swapCounts: [Int] = []
 
     private let learningRate: Double
-    private let momentum: Double
-    private let weightDecay: Double
-    private var velocities: [Tensor]
+    private var learned: LearnedScores
     private var selections: [TrackedSelection]
     private let originals: [Tensor]
 
@@ -78,23 +74,24 @@ public final class MaskSearch {
         self.steps = steps
         self.restriction = restriction
         self.learningRate = learningRate
-        self.momentum = momentum
-        self.weightDecay = weightDecay
         self.originals = originals.map { $0.detached().contiguous() }
         selections = network.weights.map { _ in TrackedSelection() }
-        velocities = network.weights.map { Tensor.zeros([$0.rows, $0.columns]).contiguous() }
+        let scores: [Tensor]
         switch initialScores {
-        case .masks:
-            scores = network.masks.map { ($0.indicator * 0.01 + 0.99).contiguous() }
+        case .masks: scores = network.masks.map { ($0.indicator * 0.01 + 0.99).contiguous() }
         case .random(let seed):
             let criterion = RandomCriterion(seed: seed)
             scores = zip(network.weights, originals).map { weight, values in
                 criterion.scores(of: values, name: weight.name, inputNorms: nil)
             }
-            let kept = network.masks.map(\.keptCount)
-            setMasks(zip(scores, kept).map { ExactSelection.mask($0, removing: $0.count - $1) })
+            let masks = zip(scores, network.masks).map { ExactSelection.mask($0, removing: $1.removedCount) }
+            network.setMasks(masks, values: self.originals)
         }
+        learned = LearnedScores(scores, momentum: momentum, decay: weightDecay, decideBySize: false)
     }
+
+    /// Scores of each prunable weight: f32 `[rows, columns]`.
+    public var scores: [Tensor] { learned.values }
 
     /// Searches through all steps. Running statistics of norms follow the masked network.
     ///
@@ -124,49 +121,26 @@ public final class MaskSearch {
         var masks = network.masks
         var swaps = 0
         for index in masks.indices {
-            move(index, slope: flow[index], rate: Float(rate))
+            learned.move(
+                index, weights: originals[index], slope: flow[index], mask: masks[index], rate: rate)
             let threshold = selections[index].threshold(
-                removing: masks[index].removedCount, of: [scores[index]])
+                removing: masks[index].removedCount, of: [learned.values[index]])
             var ties = threshold.ties
-            let best = ExactSelection.mask(scores[index], threshold: threshold, ties: &ties)
+            let best = ExactSelection.mask(learned.values[index], threshold: threshold, ties: &ties)
             let (mask, count) = Self.swapped(
-                masks[index], best: best, scores: scores[index], part: restriction.part(at: step, of: steps))
+                masks[index], best: best, scores: learned.values[index], part: restriction.part(at: step, of: steps))
             masks[index] = mask
             swaps += count
         }
         swapCounts.append(swaps)
-        if swaps > 0 { setMasks(masks) }
-    }
-
-    /// A step of momentum of a weight's scores, in one pass.
-    private func move(_ index: Int, slope: Tensor, rate: Float) {
-        let (momentum, decay) = (Float(momentum), Float(weightDecay))
-        slope.withElements(Float.self) { slope in
-            originals[index].withElements(Float.self) { weights in
-                velocities[index].withMutableElements(Float.self) { velocities in
-                    scores[index].withMutableElements(Float.self) { scores in
-                        for k in scores.indices {
-                            velocities[k] = velocities[k] * momentum + (slope[k] * weights[k] + scores[k] * decay)
-                            scores[k] -= velocities[k] * rate
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sets masks, and kept weights to their trained values: a weight that returns has the value that it had.
-    private func setMasks(_ masks: [WeightMask]) {
-        for (parameter, values) in zip(network.parameters, originals) {
-            parameter.wrappedValue = values.reshaped(parameter.wrappedValue.shape)
-        }
-        network.setMasks(masks)
+        // A weight that returns has the value that it had.
+        if swaps > 0 { network.setMasks(masks, values: originals) }
     }
 
     /// The mask after swapping: of the n removed weights that score above the border and the n kept that do not, the
     /// ⌈part · n⌉ best enter and as many worst leave.
     ///
-    /// - Complexity: O(N + n log n).
+    /// - Complexity: O(N).
     static func swapped(
         _ mask: WeightMask, best: WeightMask, scores: Tensor, part: Double
     ) -> (mask: WeightMask, count: Int) {
@@ -179,10 +153,19 @@ public final class MaskSearch {
         let leaving = mask.intersection(best.complement)
         var words = mask.words
         scores.withElements(Float.self) { scores in
-            let inward = entering.keptPlaces.sorted { (scores[$0], $0) > (scores[$1], $1) }
-            let outward = leaving.keptPlaces.sorted { (scores[$0], $0) < (scores[$1], $1) }
-            for place in inward.prefix(count) { words[place / 64] |= 1 << UInt64(place % 64) }
-            for place in outward.prefix(count) { words[place / 64] &= ~(1 << UInt64(place % 64)) }
+            let (inward, outward) = (entering.keptPlaces, leaving.keptPlaces)
+            // Of equal scores a selection removes the earliest.
+            func best(_ places: [Int], removing removed: Int) -> WeightMask {
+                ExactSelection.mask(Tensor(places.map { scores[$0] }, shape: [1, places.count]), removing: removed)
+            }
+            let enters = best(inward, removing: wanted - count)
+            for (index, place) in inward.enumerated() where enters[0, index] {
+                words[place / 64] |= 1 << UInt64(place % 64)
+            }
+            let stays = best(outward, removing: count)
+            for (index, place) in outward.enumerated() where !stays[0, index] {
+                words[place / 64] &= ~(1 << UInt64(place % 64))
+            }
         }
         return (WeightMask(rows: mask.rows, columns: mask.columns, words: words), count)
     }

@@ -62,6 +62,11 @@ public struct MaskFile: Sendable, Hashable {
             ], to: path)
     }
 
+    /// Whether there is a file of masks, which may be damaged all the same.
+    public static func isMaskFile(_ path: String) -> Bool {
+        (try? SafetensorsFile(path: path))?.metadata["format"] == format
+    }
+
     /// Reads a file.
     ///
     /// - Throws: `.noInput`; `.badData` for a file that is damaged or holds no masks, naming the field or matrix.
@@ -121,7 +126,7 @@ public struct MaskFile: Sendable, Hashable {
         let own = try weights.digest(of: entries.map(\.name))
         guard own == modelDigest else {
             throw CoppiceError(
-                .badData, source: source,
+                .badData, source: source, field: "model",
                 "is the mask of other weights than those of \(weights.path): its SHA-256 is "
                     + "\(modelDigest.prefix(12))…, theirs \(own.prefix(12))…")
         }

@@ -131,6 +131,24 @@ public struct WeightMask: Sendable, Hashable {
         coppice_bitmap_apply(base, elements.count, words)
     }
 
+    /// Writes the kept elements of a matrix, and `+0` for the others. O(N).
+    ///
+    /// - Parameter values: f32 of shape `[rows, columns]`.
+    /// - Precondition: ``count`` elements, row-major, that are not the matrix's own.
+    func copy(_ values: Tensor, to elements: UnsafeMutableBufferPointer<Float>) {
+        precondition(elements.count == count && values.shape == [rows, columns], "a mask of another size")
+        values.withElements(Float.self) { source in
+            guard let from = source.baseAddress, let to = elements.baseAddress, !elements.isEmpty else { return }
+            coppice_bitmap_copy(from, source.count, words, to)
+        }
+    }
+
+    /// Weights that both masks keep.
+    func commonCount(_ other: WeightMask) -> Int {
+        precondition(rows == other.rows && columns == other.columns, "masks of different shapes")
+        return coppice_bitmap_count_both(words, other.words, words.count)
+    }
+
     /// Ones where weights are kept, zeros elsewhere: f32 `[rows, columns]`.
     public var indicator: Tensor {
         var ones = Tensor.ones([rows, columns]).contiguous()

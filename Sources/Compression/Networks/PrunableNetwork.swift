@@ -19,7 +19,16 @@ public final class PrunableNetwork {
     /// The prunable weights, in the network's order.
     public let weights: [PrunableWeight]
     /// The mask of each prunable weight.
-    public private(set) var masks: [WeightMask]
+    public private(set) var masks: [WeightMask] {
+        didSet {
+            isPruned = masks.map { $0.removedCount > 0 }
+            maskVersion += 1
+        }
+    }
+    /// How often the masks have been replaced.
+    private(set) var maskVersion = 0
+    /// Whether each mask removes anything.
+    private var isPruned: [Bool]
     /// The place of each prunable weight among the network's parameters.
     public let places: [Int]
     let parameters: [Parameter]
@@ -74,6 +83,7 @@ public final class PrunableNetwork {
         parameters = chosen.map(\.element.parameter)
         weights = chosen.map { PrunableWeight(name: $0.element.name, shape: $0.element.parameter.wrappedValue.shape) }
         masks = weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
+        isPruned = weights.map { _ in false }
     }
 
     /// The number of prunable weights.
@@ -95,24 +105,47 @@ public final class PrunableNetwork {
     ///
     /// - Precondition: a mask of each weight's shape.
     public func setMasks(_ masks: [WeightMask]) {
+        replaceMasks(masks)
+        applyMasks()
+    }
+
+    /// Replaces the masks; kept weights take the values that are given. O(N).
+    ///
+    /// - Parameter values: of each prunable weight, f32 `[rows, columns]`.
+    /// - Precondition: a mask of each weight's shape.
+    func setMasks(_ masks: [WeightMask], values: [Tensor]) {
+        replaceMasks(masks)
+        show(values)
+    }
+
+    /// Puts values into the network, as far as the masks keep them.
+    ///
+    /// - Parameter values: of each prunable weight, f32 `[rows, columns]`.
+    func show(_ values: [Tensor]) {
+        for ((parameter, mask), own) in zip(zip(parameters, masks), values) {
+            parameter.update { mask.copy(own, to: $0) }
+        }
+    }
+
+    private func replaceMasks(_ masks: [WeightMask]) {
         precondition(masks.count == weights.count, "\(masks.count) masks for \(weights.count) weights")
         for (mask, weight) in zip(masks, weights) {
             precondition(mask.rows == weight.rows && mask.columns == weight.columns, "a mask of another weight")
         }
         self.masks = masks
-        applyMasks()
     }
 
     /// Sets the removed weights to zero. O(N).
     public func applyMasks() {
-        for (parameter, mask) in zip(parameters, masks) where mask.removedCount > 0 {
-            parameter.update { mask.apply(to: $0) }
+        for (index, mask) in masks.enumerated() where isPruned[index] {
+            parameters[index].update { mask.apply(to: $0) }
         }
     }
 
     /// Sets what the optimizer remembers of removed weights to zero, so that momentum cannot bring them back. O(N).
     public func applyMasks(to state: inout OptimizerState) {
-        for (place, mask) in zip(places, masks) where mask.removedCount > 0 {
+        for (index, mask) in masks.enumerated() where isPruned[index] {
+            let place = places[index]
             for slot in state.slots[place].indices {
                 state.slots[place][slot].withMutableElements(Float.self) { mask.apply(to: $0) }
             }
@@ -134,7 +167,8 @@ public final class PrunableNetwork {
                 let parts = CoppiceTensors.gradients(of: value, withRespectTo: parameters.map(\.wrappedValue))
                 sums = withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
             }
-            return try matrices(withoutRecording { (sums ?? []).map { $0 / Double(batches.count) } }, what: "gradient")
+            let means = withoutRecording { (sums ?? []).map { batches.count == 1 ? $0 : $0 / Double(batches.count) } }
+            return try matrices(means, what: "gradient")
         }
     }
 

@@ -37,7 +37,7 @@ public struct NetworkPruning: Sendable, Hashable {
     public var blockSize = 128
     /// What outputs are divided by, for gradient flow.
     public var temperature = 200.0
-    /// The network whose zeros are the masks, for the method `mask`.
+    /// The network whose zeros are the masks, or the file that holds them, for the method `mask`.
     public var masks: String?
     /// For the method `searched`.
     public var search = SearchOptions()
@@ -113,8 +113,16 @@ extension PruneStage {
         }
     }
 
-    /// What about the stage needs labelled images; nil when nothing does.
-    public var needOfImages: String? {
+    /// What about the stage needs images; nil when nothing does.
+    public var needOfImages: ImageNeed? {
+        if let reason = needOfLabels { return ImageNeed(reason: reason, isOfLabels: true) }
+        guard allocation == .rateDistortion, rateDistortion.calibration == .data else { return nil }
+        return ImageNeed(
+            reason: "allocation rate-distortion measures on images (calibration: gaussian needs none)",
+            isOfLabels: false)
+    }
+
+    private var needOfLabels: String? {
         if method.learnsMasks { return "method \(method.rawValue) learns its masks from images" }
         switch network.schedule {
         case .gradual: return "schedule gradual trains"
@@ -131,11 +139,7 @@ extension PruneStage {
         let needsData =
             unit == .weight
             ? networkCriterion(seed: 0, inputShape: [])?.needsData : channelCriterion(seed: 0)?.needsData
-        if needsData == true { return "method \(method.rawValue) looks at gradients" }
-        if allocation == .rateDistortion, rateDistortion.calibration == .data {
-            return "allocation rate-distortion measures on images (calibration: gaussian needs none)"
-        }
-        return nil
+        return needsData == true ? "method \(method.rawValue) looks at gradients" : nil
     }
 
     /// The options of networks as a recipe would have them; those that say nothing new are left out.
@@ -174,4 +178,12 @@ extension PruneStage {
         }
         return options
     }
+}
+
+/// Why a stage needs images.
+public struct ImageNeed: Sendable, Hashable {
+    /// Such as "schedule gradual trains".
+    public var reason: String
+    /// Whether their classes are looked at.
+    public var isOfLabels: Bool
 }

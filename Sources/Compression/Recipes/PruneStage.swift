@@ -147,6 +147,9 @@ public struct PruneStage: Sendable, Hashable {
         }
     }
 
+    /// Whether the sparsity is of multiplications with weights instead of weights.
+    var countsMultiplications: Bool { allocation == .rateDistortion && rateDistortion.countsMultiplications }
+
     /// The stage as a composition of criterion, granularity and allocation, for matrices read one at a time.
     ///
     /// - Precondition: ``Method/prunesMatrices``.

@@ -15,6 +15,8 @@ public struct RateDistortionOptions: Sendable, Hashable {
     public var distortion = OutputDistortion.mean
     public var calibration = Calibration.data
     public var solver = RateDistortionProblem.Solver.buckets(65_536)
+    /// Whether the sparsity is of multiplications instead of weights.
+    public var countsMultiplications = false
 
     public static let (steps, coarseSteps) = (20, 8)
     public static let (images, windows) = (128, 8)
@@ -37,5 +39,6 @@ public struct RateDistortionOptions: Sendable, Hashable {
             }
         return (grid.map { ["grid: \($0)"] } ?? []) + (samples.map { ["samples: \($0)"] } ?? [])
             + ["distortion: \(distortion)", "calibration: \(calibration)", "solver: \(name)"]
+            + (countsMultiplications ? ["of: multiplications"] : [])
     }
 }

@@ -114,8 +114,8 @@ public struct Recipe: Sendable, Hashable {
         return training
     }
 
-    /// The need of labelled images of the first stage that has one, with the stage's place.
-    public var needOfImages: (stage: Int, need: String)? {
+    /// The need of images of the first stage that has one, with the stage's place.
+    public var needOfImages: (stage: Int, need: ImageNeed)? {
         for (index, stage) in stages.enumerated() {
             if case .prune(let options) = stage, let need = options.needOfImages { return (index, need) }
         }
@@ -140,7 +140,8 @@ public struct Recipe: Sendable, Hashable {
         guard count > 0 else {
             throw CoppiceError(
                 .usage, source: source, field: "sparsity",
-                "no stage of the recipe has a sparsity to change: patterns N:M and masks fix it")
+                "no stage of the recipe has a sparsity to change: patterns N:M and masks fix it, and schedule sap finds "
+                    + "its own")
         }
         recipe.text = "# With --sparsity \(sparsity):\n" + text
         return recipe
@@ -162,6 +163,7 @@ public struct Recipe: Sendable, Hashable {
             if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
                 throw refusal("calibration", "gaussian")
             }
+            if options.countsMultiplications { throw refusal("of", "multiplications") }
         }
     }
 

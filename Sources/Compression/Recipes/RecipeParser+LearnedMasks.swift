@@ -76,13 +76,20 @@ extension Recipe {
         return options
     }
 
+    private static func sharesByDistortion(_ fields: [String: RecipeNode]) throws -> Bool {
+        try fields["allocation"]?.word(PruneStage.Sharing.self) == .rateDistortion
+    }
+
     // MARK: - Whole channels
 
     /// Reads what goes at once.
     static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
         let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
         guard unit != .weight, let field = fields["granularity"] else {
-            if let field = fields["of"] { throw field.error("goes with granularity filter and channel; leave it out") }
+            if let field = fields["of"], try !sharesByDistortion(fields) {
+                throw field.error(
+                    "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
+            }
             if method.scoresChannelsAlone, let field = fields["method"] {
                 throw field.error("\(method.rawValue) scores whole channels; set granularity to channel or filter")
             }

@@ -52,7 +52,7 @@ extension Recipe {
         if let dampening = try fields["dampening"]?.number(in: 1e-12...1e3) { options.dampening = dampening }
         if let size = try fields["block_size"]?.integer(in: 1...8192) { options.blockSize = size }
         if let value = try fields["temperature"]?.number(in: 1e-3...1e6) { options.temperature = value }
-        options.masks = try fields["masks"]?.string("the path of a pruned network")
+        options.masks = try fields["masks"]?.string("the path of a pruned network or of a mask file")
         options.schedule = try schedule(fields["schedule"], method, epochs: epochs)
         if let field = fields["recovery"] { options.recovery = try recovery(field) }
         if fields["schedule"] == nil {

@@ -18,7 +18,7 @@ extension Recipe {
         let pattern = try self.pattern(fields)
         let unit = try self.unit(fields, method)
         var network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
-        if let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
+        if unit != .weight, let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
         var stage = try pruneStage(node, fields, method, pattern, network.schedule)
         stage.unit = unit
         stage.network = network
@@ -59,7 +59,8 @@ extension Recipe {
                 throw field.error("does not go with method mask, whose masks say what goes; leave it out")
             }
             guard fields["masks"] != nil else {
-                throw node.error("the key \"masks\" is missing, expected the path of a pruned network")
+                throw node.error(
+                    "the key \"masks\" is missing, expected the path of a pruned network or of a mask file")
             }
             return PruneStage(method: method, sparsity: 0, selection: selection)
         }

@@ -27,6 +27,17 @@ extension Recipe {
         case .oneShot, .iterative: break
         default: throw own.error("rate-distortion measures before it prunes, expected schedule one-shot or iterative")
         }
+        switch try fields["of"]?.word(ChannelMeasure.self) {
+        case .parameters, nil: break
+        case .multiplications:
+            options.countsMultiplications = true
+            if stage.network.recovery == .surgeon {
+                throw own.error("the recovery surgeon counts weights, expected another one with of: multiplications")
+            }
+        case .channels:
+            throw (fields["of"] ?? own).error(
+                "expected parameters or multiplications: rate-distortion removes single weights")
+        }
         options.grid = try fields["grid"]?.integer(in: 1...1000)
         options.samples = try fields["samples"]?.integer(in: 1...1_000_000)
         if let word = try fields["distortion"]?.word(OutputDistortion.self) { options.distortion = word }

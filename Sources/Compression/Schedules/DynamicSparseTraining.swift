@@ -53,6 +53,8 @@ public final class DynamicSparseTraining: TrainingHook {
     }
 
     /// The gradient of this step's batch decides where connections grow.
+    public var readsAllGradients: Bool { true }
+
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) {
         guard step > 0, step < lastStep, step % interval == 0 else { return }
         let part = dropFraction(at: step)

@@ -62,6 +62,8 @@ public final class MovementPruning: TrainingHook {
         show()
     }
 
+    public var readsAllGradients: Bool { true }
+
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) {
         withoutRecording {
             for (index, place) in network.places.enumerated() {

@@ -36,6 +36,11 @@ public enum ExactSelection {
     /// An unsigned integer that sorts as the score does. `-0` and `+0` have the same key.
     public static func orderKey(_ score: Float) -> UInt32 { coppice_order_key(score) }
 
+    /// The score of an order key; `+0` for that of both zeros.
+    static func score(ofKey key: UInt32) -> Float {
+        Float(bitPattern: key & 0x8000_0000 != 0 ? key ^ 0x8000_0000 : ~key)
+    }
+
     /// Finds the threshold that removes exactly `count` scores of a stream.
     ///
     /// - Parameters:

@@ -71,6 +71,59 @@ extension NetworkStageRun {
         ) { done, _ in progress.advance(to: done, note: "") }
     }
 
+    // MARK: - Multiplications
+
+    /// Multiplications with an entry of each of the stage's weights, for one input.
+    private func multiplications() throws -> [Int] {
+        let entries = try ChannelStructure(VisionArchitecture(network.configuration)).entries
+        let uses = Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.uses) })
+        return try part.weights.map { weight in
+            guard let count = uses[weight.name], count > 0 else {
+                throw CoppiceError(
+                    .usage, field: "of",
+                    "multiplications are those of convolutions and linear layers, and \(weight.name) is neither's")
+            }
+            return count
+        }
+    }
+
+    /// The part of the multiplications with the stage's weights that is gone.
+    func removedMultiplications() throws -> Double {
+        let costs = try multiplications()
+        let all = zip(part.weights, costs).reduce(0) { $0 + $1.0.count * $1.1 }
+        let gone = zip(part.masks, costs).reduce(0) { $0 + $1.0.removedCount * $1.1 }
+        return Double(gone) / Double(max(1, all))
+    }
+
+    /// Prunes until a part of the multiplications is gone, shared out by what it costs the outputs.
+    func pruneMultiplications(to sparsity: Double, _ samples: [LabeledBatch]) throws {
+        let costs = try multiplications()
+        let before = zip(part.masks, costs).reduce(0) { $0 + $1.0.keptCount * $1.1 }
+        let all = zip(part.weights, costs).reduce(0) { $0 + $1.0.count * $1.1 }
+        defer {
+            let after = zip(part.masks, costs).reduce(0) { $0 + $1.0.keptCount * $1.1 }
+            (report.multiplicationsBefore, report.multiplicationsAfter) =
+                (report.multiplicationsBefore ?? before, after)
+        }
+        guard ExactSelection.removedCount(all, sparsity: sparsity) > all - before else { return }
+        let own = try criterion(stage.method)
+        curves = try distortionCurves(own, samples)
+        let byName = zip(part.weights, costs).map { ($0.name, $1) }
+        let allocation = RateDistortionAllocation(
+            curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver,
+            costs: Dictionary(uniqueKeysWithValues: byName))
+        let scores = try part.scores(by: own, batches: samples)
+        let counts = try allocation.removedCounts(part.weights, sparsity: sparsity) { scores[$0] }
+        part.setMasks(
+            zip(zip(scores, part.masks), counts).map { pair, count in
+                let earlier = pair.1
+                var scores = pair.0
+                // What is gone stays gone: below every score.
+                earlier.fillRemoved(of: &scores, with: -.infinity)
+                return ExactSelection.mask(scores, removing: count).intersection(earlier)
+            })
+    }
+
     /// What the last curves say about what each weight lost.
     func reportRates() {
         guard !curves.isEmpty else { return }

@@ -67,10 +67,9 @@ extension NetworkStageRun {
         var options = BilevelPruning.Options(
             kept: stage.unit == .weight ? Double(kept) / Double(part.count) : 1 - stage.sparsity,
             steps: max(1, training.rates.totalSteps / max(1, own.lowerSteps)))
-        let optimizer = recipe.training.optimizer
-        options.learningRate = optimizer.learningRate
-        options.momentum = optimizer.momentum
-        options.weightDecay = optimizer.weightDecay
+        options.training = training
+        options.momentum = recipe.training.optimizer.momentum
+        options.weightDecay = recipe.training.optimizer.weightDecay
         options.maskRate = own.maskRate
         options.regularization = own.regularization
         options.lowerSteps = own.lowerSteps
@@ -83,13 +82,9 @@ extension NetworkStageRun {
         }
         if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example) }
         let pruning = try BilevelPruning(part, options: options, channels: groups)
-        let others = try others()
-        let dropout = DropoutSteps(network)
-        dropout.willStep(0)
+        let hooks: [any TrainingHook] = [DropoutSteps(network)] + (try others().map { [MaskedTraining($0)] } ?? [])
         progress.begin("prune", total: options.steps, unit: "steps")
-        try pruning.run(lower: lower, upper: upper) { step, loss in
-            others?.applyMasks()
-            dropout.willStep(step + 1)
+        try pruning.run(lower: lower, upper: upper, hooks: hooks) { step, loss in
             progress.advance(to: step + 1, note: String(format: "loss %.4f", loss))
         }
         progress.end("\(pruning.swapCounts.reduce(0, +)) swaps")

@@ -15,8 +15,8 @@ final class NetworkStageRun {
     /// The weights that the stage works on.
     var part: PrunableNetwork
     let images: CompressionImages?
-    /// The network as it was before anything was removed, for distillation.
-    let teacher: () throws -> any SupervisedNetwork
+    /// The network as it was before anything was removed: for distillation, and what mask files belong to.
+    let checkpoint: VisionCheckpoint
     let progress: any ProgressReporter
     /// What went of whole channels.
     var cut: (groups: ChannelGroups, kept: KeptChannels)?
@@ -29,14 +29,14 @@ final class NetworkStageRun {
     init(
         _ stage: PruneStage, number: Int, of recipe: Recipe, on names: [String], in whole: PrunableNetwork,
         network: any VisionNetwork, images: CompressionImages?, progress: any ProgressReporter,
-        teacher: @escaping () throws -> any SupervisedNetwork
+        checkpoint: VisionCheckpoint
     ) throws {
         self.stage = stage
         self.recipe = recipe
         self.network = network
         self.whole = whole
         self.images = images
-        self.teacher = teacher
+        self.checkpoint = checkpoint
         self.progress = progress
         part = try PrunableNetwork(network, named: Set(names))
         report = StageReport(stage: number)
@@ -96,7 +96,14 @@ final class NetworkStageRun {
 
     private func takeMasks() throws {
         guard let path = stage.network.masks else { return }
-        let masks = try part.masks(fromZerosOf: path)
+        let masks: [WeightMask]
+        if MaskFile.isMaskFile(path) {
+            let file = try MaskFile.read(path)
+            try file.check(against: StoredWeights(.vision(checkpoint)), source: path)
+            masks = try part.masks(of: file, source: path)
+        } else {
+            masks = try part.masks(fromZerosOf: path)
+        }
         part.setMasks(zip(part.masks, masks).map { $0.intersection($1) })
         whole.adoptMasks(of: part)
     }
@@ -104,7 +111,7 @@ final class NetworkStageRun {
     // MARK: - Schedules
 
     private func pruneAtOnce(rounds: Int) throws {
-        let start = part.sparsity
+        let start = try removedPart
         if stage.network.recovery == .surgeon, let curvature = stage.curvature {
             let surgeon = SurgeonPruning(
                 curvature, allocation: try allocation(batches()), recomputations: rounds, updatesWeights: true)
@@ -142,7 +149,7 @@ final class NetworkStageRun {
 
     private func pruneIteratively(levels: Int, rewind: Double?) throws {
         let samples = try batches()
-        let start = part.sparsity
+        let start = try removedPart
         try trainInLevels(rewind: rewind, count: levels + 1, title: "level") { level in
             guard level < levels else { return false }
             let part = Double(level + 1) / Double(levels)
@@ -184,7 +191,7 @@ final class NetworkStageRun {
         case .none, .surgeon: return
         case .fineTune: break
         case .distill(let temperature, let share):
-            hooks.append(TeacherLoss(try teacher(), temperature: temperature, share: share))
+            hooks.append(TeacherLoss(try checkpoint.network(), temperature: temperature, share: share))
         }
         let (training, source) = try loop()
         try train("recover", training, source, hooks: hooks)
@@ -206,11 +213,17 @@ final class NetworkStageRun {
 
     /// Prunes to a sparsity, or as far as whole weights and groups have come beyond it already.
     func pruneFurther(to sparsity: Double, _ samples: [LabeledBatch]) throws {
+        if stage.countsMultiplications { return try pruneMultiplications(to: sparsity, samples) }
         let isReached = ExactSelection.removedCount(part.count, sparsity: sparsity) <= part.removedCount
         guard !isReached || isPattern else { return }
         try part.prune(
             by: criterion(), granularity: stage.granularity, allocation: allocation(samples),
             to: max(sparsity, part.sparsity), batches: samples)
+    }
+
+    /// The part of the stage's weights, or of their multiplications, that is gone.
+    private var removedPart: Double {
+        get throws { stage.countsMultiplications ? try removedMultiplications() : part.sparsity }
     }
 
     /// How the sparsity is shared out, by what is measured on the network as it is where that is asked for.
@@ -269,7 +282,7 @@ final class NetworkStageRun {
         var state = OptimizerState(training.optimizer, for: network)
         var all: [any TrainingHook] = [DropoutSteps(network)]
         all += hooks
-        all += (held ?? [whole]).map(MaskedTraining.init)
+        all += (held ?? [whole]).map { MaskedTraining($0) }
         try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
             progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
         }

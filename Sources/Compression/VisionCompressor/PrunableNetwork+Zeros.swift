@@ -27,6 +27,21 @@ extension PrunableNetwork {
         setMasks(zip(weights, masks).map { theirs[$0.name] ?? $1 })
     }
 
+    /// The masks of a file for these weights; those that it has none of are kept whole.
+    ///
+    /// - Parameter source: the file, for messages.
+    /// - Throws: `.badData` where it has a mask of none of these weights.
+    func masks(of file: MaskFile, source: String) throws -> [WeightMask] {
+        let own = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.mask) })
+        guard weights.contains(where: { own[$0.name] != nil }) else {
+            throw CoppiceError(
+                .badData, source: source,
+                "has masks of other weights than the stage's, expected some of "
+                    + weights.map(\.name).joined(separator: ", "))
+        }
+        return weights.map { own[$0.name] ?? WeightMask(keepingAllOf: $0.rows, $0.columns) }
+    }
+
     /// The masks that another network's zeros make for these weights.
     ///
     /// - Parameter path: a vision network, or a file of tensors with the weights' names.

@@ -86,7 +86,7 @@ public struct VisionCompressor {
         guard images?.training == nil, let (index, need) = recipe.needOfImages else { return }
         throw CoppiceError(
             .usage, source: recipe.source, field: "stages[\(index)].prune",
-            "\(need), and needs labelled training images; there are none")
+            "\(need.reason), and needs \(need.isOfLabels ? "labelled " : "")training images; there are none")
     }
 
     private func measure(
@@ -133,7 +133,7 @@ public struct VisionCompressor {
             let names = run.selected[index].map(\.name)
             let stageRun = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: pruned.whole, network: pruned.network,
-                images: images, progress: progress, teacher: { try checkpoint.network() })
+                images: images, progress: progress, checkpoint: checkpoint)
             do {
                 try stageRun.run()
             } catch var error as CoppiceError {

@@ -44,9 +44,9 @@ public struct LotteryReport: Sendable {
             ? mean : mean.dropLast(2) + " ± " + MarkupText.percent(own.standardDeviation, places: 2)
     }
 
-    /// What a star means.
-    private var legend: String {
-        guard let verdict = results.verdict else { return "" }
+    /// What a star means; nil as long as there is no dense network to match.
+    private var legend: String? {
+        guard let verdict = results.verdict else { return nil }
         let count = results.replicates.compactMap(\.dense).count
         return "* matches the dense network: at least \(MarkupText.percent(verdict.threshold, places: 2)), "
             + (count > 1
@@ -62,7 +62,7 @@ public struct LotteryReport: Sendable {
     /// A table of accuracies, one level a line, with verdicts.
     public var text: String {
         let table = TextTable(head: head.map { ($0, .right) }, rows: rows)
-        return ([facts] + table.lines + [legend]).joined(separator: "\n")
+        return ([facts] + table.lines + (legend.map { [$0] } ?? [])).joined(separator: "\n")
     }
 
     /// `replicate,seed,level,density,kept,branch,accuracy,loss,validation_accuracy,matches`: one network a line.
@@ -157,9 +157,10 @@ public struct LotteryReport: Sendable {
     public var html: String {
         var page = HTMLPage(title: title, subtitle: facts)
         if !results.isComplete { page.paragraph("The run is not complete.") }
-        page.figure(figure, caption: "Means over \(results.replicates.count) replicate(s); " + legend)
+        page.figure(
+            figure, caption: "Means over \(results.replicates.count) replicate(s)" + (legend.map { "; " + $0 } ?? "."))
         page.table(HTMLTable(head: head, rows: rows, numericColumns: Set(head.indices)))
-        page.note(legend)
+        if let legend { page.note(legend) }
         if let first = results.replicates.first {
             page.foldedTable(
                 "Densities of the layers, first replicate",

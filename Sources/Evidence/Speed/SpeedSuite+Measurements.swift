@@ -93,6 +93,19 @@ extension SpeedSuite {
         }
     }
 
+    func measurePruning(_ report: inout SpeedReport) throws {
+        for workload in PruningStepBenchmark.Workload.allCases {
+            var benchmark = PruningStepBenchmark(workload)
+            if size == .small { (benchmark.batchSize, benchmark.turns, benchmark.steps) = (2, 1, 1) }
+            let result = try benchmark.measure()
+            let name = workload.rawValue
+            report.add(.trainPruned, "\(name)/dense_ms", "ms", result.denseStep * 1e3)
+            for method in benchmark.methods {
+                report.add(.trainPruned, "\(name)/\(method)", "dense steps", result.denseSteps[method] ?? .nan)
+            }
+        }
+    }
+
     // MARK: Methods
 
     /// From weights to the mask without the smaller half of them.

@@ -5,7 +5,8 @@ import CoppiceTensors
 import Foundation
 
 /// Measures in one run how fast this machine computes and how near Coppice comes to it: reading and writing of a
-/// language model in every form, decoding of sparse weights, steps of training, and two methods of compression.
+/// language model in every form, decoding of sparse weights, steps of training, dense and under pruning, and two methods
+/// of compression.
 ///
 /// ```swift
 /// let report = try SpeedSuite(parts: [.roofline, .llamaInt4]).run(models: "models", progress: ConsoleProgress())
@@ -40,6 +41,8 @@ public struct SpeedSuite: Sendable {
         /// ``TrainingBenchmark``, in f32 and bf16.
         case trainLlama = "train-llama"
         case trainResNet = "train-resnet"
+        /// ``PruningStepBenchmark``: steps of methods that prune while a network trains, in dense steps.
+        case trainPruned = "train-pruned"
         /// The mask of half of 20 million weights.
         case selection
         /// The diagonal of the inverse Fisher matrix of 64 gradients of a million weights.
@@ -48,7 +51,8 @@ public struct SpeedSuite: Sendable {
         /// The form of the language model that is measured; nil for what is none.
         public var form: BenchmarkModel.Form? {
             switch self {
-            case .roofline, .sparseDecoding, .trainLlama, .trainResNet, .selection, .inverseFisher: nil
+            case .roofline, .sparseDecoding, .trainLlama, .trainResNet, .trainPruned, .selection, .inverseFisher:
+                nil
             case .llamaInt4: .int4
             case .llamaInt8: .int8
             case .llamaBF16: .bf16
@@ -115,6 +119,7 @@ public struct SpeedSuite: Sendable {
                 case .sparseDecoding: measureSparse(sparse, &report)
                 case .trainLlama: try measureTraining(part, .llama10M, &report)
                 case .trainResNet: try measureTraining(part, .resNet20, &report)
+                case .trainPruned: try measurePruning(&report)
                 case .selection: measureSelection(&report)
                 case .inverseFisher: try measureInverseFisher(&report)
                 default: try measureModel(part, folder, &report)

@@ -21,11 +21,16 @@ public final class Linear: Module {
     public var inputCount: Int { weight.shape[1] }
     public var outputCount: Int { weight.shape[0] }
 
-    /// `[..., inputs]` → `[..., outputs]`.
+    /// `[..., inputs]` → `[..., outputs]`. Within ``withSparseProducts(_:_:)`` by the kept weights alone.
     public func callAsFunction(_ x: Tensor) -> Tensor {
         inputObserver?(x)
         let rows = x.reshaped([-1, x.shape[x.rank - 1]])
-        var y = rows.matmul(weight.transposed())
+        var y: Tensor
+        if rows.shape[0] >= SparseProducts.leastRows, let kept = SparseProducts.current?[$weight] {
+            y = rows.multiplied(byTransposed: weight, keeping: kept)
+        } else {
+            y = rows.matmul(weight.transposed())
+        }
         if let bias { y = y + bias.wrappedValue }
         return y.reshaped(x.shape.dropLast() + [outputCount])
     }

@@ -1,3 +1,4 @@
+import CKernels
 import CoppiceFormats
 import CoppiceModels
 import CoppiceNetworks
@@ -50,23 +51,29 @@ struct SparseWeights {
 /// Holds entries of weights at zero through training, and what the optimizer remembers of them.
 final class HeldZeros: TrainingHook {
     private let parameters: [Parameter]
-    /// For each parameter of the network, the entries that are held; nil where none is.
-    private let held: [[Int]?]
+    /// For each parameter of the network, a bitmap of the entries that are not held; nil where none is.
+    private let free: [[UInt64]?]
 
     /// - Parameter values: the weight whose zeros are held, as a matrix; nil for a parameter that is free.
     init(_ network: Module, values: (_ name: String) -> Tensor?) {
         parameters = network.parameters.map(\.parameter)
-        held = network.parameters.map { name, _ in
-            values(name)?.withElements(Float.self) { all in all.indices.filter { all[$0] == 0 } }
+        free = network.parameters.map { name, _ in
+            values(name)?.withElements(Float.self) { all in
+                var words = [UInt64](repeating: 0, count: (all.count + 63) / 64)
+                for index in all.indices where all[index] != 0 { words[index / 64] |= 1 << UInt64(index % 64) }
+                return words
+            }
         }
     }
 
     func didStep(_ step: Int, state: inout OptimizerState) {
-        for (place, held) in held.enumerated() {
-            guard let held else { continue }
-            parameters[place].update { values in for index in held { values[index] = 0 } }
+        for (place, words) in free.enumerated() {
+            guard let words else { continue }
+            parameters[place].update { coppice_bitmap_apply($0.baseAddress, $0.count, words) }
             for slot in state.slots[place].indices {
-                state.slots[place][slot].withMutableElements(Float.self) { for index in held { $0[index] = 0 } }
+                state.slots[place][slot].withMutableElements(Float.self) {
+                    coppice_bitmap_apply($0.baseAddress, $0.count, words)
+                }
             }
         }
     }

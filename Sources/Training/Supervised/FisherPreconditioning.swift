@@ -25,6 +25,8 @@ public final class FisherPreconditioning: TrainingHook {
         state = try optimizer.state(for: parameters.map { $0.wrappedValue.detached() })
     }
 
+    public var readsAllGradients: Bool { true }
+
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) throws {
         let moves = try optimizer.direction(
             places.map { gradients[$0] }, at: parameters.map { $0.wrappedValue.detached() }, state: &state)

@@ -48,9 +48,14 @@ public struct SupervisedTraining: Sendable {
     ) throws {
         network.setTraining(true)
         let parameters = network.parameters.map(\.parameter)
+        // The norm that clipping measures is that of all gradients.
+        let isSparse = clipNorm == nil && !hooks.contains(where: \.readsAllGradients)
         for step in steps ?? 0..<rates.totalSteps {
             for hook in hooks { try hook.willStep(step) }
-            let loss = try loss(of: network, source.batch(at: step), step, hooks)
+            let batch = source.batch(at: step)
+            let loss = try withSparseProducts(isSparse ? Self.sparseProducts(hooks) : nil) {
+                try self.loss(of: network, batch, step, hooks)
+            }
             var slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
             let value = Double(loss.scalar)
             guard value.isFinite else {
@@ -75,19 +80,29 @@ public struct SupervisedTraining: Sendable {
         try run(network, on: source, state: &state, hooks: hooks, progress: progress)
     }
 
+    /// The mean loss of a batch, with smoothed labels and in the precision of training: a scalar, in nats.
+    public func loss(of network: any SupervisedNetwork, _ batch: LabeledBatch) -> Tensor {
+        withOperandPrecision(precision) { self.loss(of: network, batch, keepsOutputs: false).loss }
+    }
+
+    private func loss(
+        of network: any SupervisedNetwork, _ batch: LabeledBatch, keepsOutputs: Bool
+    ) -> (loss: Tensor, outputs: Tensor?) {
+        guard labelSmoothing > 0 || keepsOutputs else { return (network.loss(batch), nil) }
+        let outputs = network.outputs(batch.inputs)
+        return (outputs.meanCrossEntropy(targets: batch.targets, smoothing: labelSmoothing), outputs)
+    }
+
+    private static func sparseProducts(_ hooks: [any TrainingHook]) -> SparseProducts? {
+        hooks.lazy.compactMap(\.sparseProducts).reduce(nil) { $0?.merging($1) ?? $1 }
+    }
+
     private func loss(
         of network: any SupervisedNetwork, _ batch: LabeledBatch, _ step: Int, _ hooks: [any TrainingHook]
     ) throws -> Tensor {
         try withOperandPrecision(precision) {
-            var outputs: Tensor?
-            var loss: Tensor
-            if labelSmoothing > 0 || hooks.contains(where: \.readsOutputs) {
-                let own = network.outputs(batch.inputs)
-                outputs = own
-                loss = own.meanCrossEntropy(targets: batch.targets, smoothing: labelSmoothing)
-            } else {
-                loss = network.loss(batch)
-            }
+            let (own, outputs) = self.loss(of: network, batch, keepsOutputs: hooks.contains(where: \.readsOutputs))
+            var loss = own
             for hook in hooks {
                 if let penalty = try hook.penalty(step, batch: batch, outputs: outputs) { loss = loss + penalty }
             }

@@ -14,6 +14,13 @@ public protocol TrainingHook: AnyObject {
     /// - Parameter outputs: the network's outputs of the batch, where some hook reads them.
     func penalty(_ step: Int, batch: LabeledBatch, outputs: Tensor?) throws -> Tensor?
 
+    /// What the forward pass may skip; nil for nothing. Asked once before each step.
+    var sparseProducts: SparseProducts? { get }
+
+    /// Whether ``willUpdate(_:gradients:)`` reads gradients of removed weights. Where no hook does and none is clipped,
+    /// those of weights that ``sparseProducts`` leaves out are zero.
+    var readsAllGradients: Bool { get }
+
     /// Before the update: gradients by the network's parameters, in its order, may be changed.
     func willUpdate(_ step: Int, gradients: inout [Tensor]) throws
 
@@ -25,6 +32,8 @@ extension TrainingHook {
     public func willStep(_ step: Int) throws {}
     public var readsOutputs: Bool { false }
     public func penalty(_ step: Int, batch: LabeledBatch, outputs: Tensor?) throws -> Tensor? { nil }
+    public var sparseProducts: SparseProducts? { nil }
+    public var readsAllGradients: Bool { false }
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) throws {}
     public func didStep(_ step: Int, state: inout OptimizerState) throws {}
 }

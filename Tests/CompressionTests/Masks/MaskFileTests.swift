@@ -129,7 +129,7 @@ import Testing
             failure { try file.check(against: weights, source: "m.safetensors") }
         }
         #expect(message(dense) == "nothing was wrong")
-        #expect(message(other).hasPrefix("m.safetensors: is the mask of other weights than those of"))
+        #expect(message(other).hasPrefix("m.safetensors: model: is the mask of other weights than those of"))
         let path = folder.path + "/wide"
         try VisionCheckpoint.write(VisionArchitecture(named: "lenet-300-100").makeNetwork(seed: 1), folder: path)
         #expect(message(try .open(path)).contains("fc1.weight: is the mask of 30 × 784 weights"))

@@ -76,6 +76,44 @@ import Testing
         }
     }
 
+    /// Weights train as they are told to: the same as masked training whose gradients are masked before they are clipped.
+    @Test func weightsTrainByTheTrainingThatIsGiven() throws {
+        final class MaskedGradients: TrainingHook {
+            let network: PrunableNetwork
+            init(_ network: PrunableNetwork) { self.network = network }
+            func willUpdate(_ step: Int, gradients: inout [Tensor]) {
+                for (place, mask) in zip(network.places, network.masks) {
+                    gradients[place] = gradients[place].detached().contiguous()
+                    gradients[place].withMutableElements(Float.self) { all in
+                        for index in all.indices where !mask[index / mask.columns, index % mask.columns] {
+                            all[index] = 0
+                        }
+                    }
+                }
+            }
+        }
+        var training = SupervisedTraining(
+            optimizer: AdamW(weightDecay: 0.01),
+            rates: LearningRateSchedule(kind: .step, peak: 0.01, warmupSteps: 3, minimumRatio: 0, totalSteps: 20))
+        (training.clipNorm, training.labelSmoothing, training.precision) = (0.2, 0.1, .bf16)
+        training.decay = .matrices
+        var options = BilevelPruning.Options(kept: 0.3, steps: 10)
+        (options.maskRate, options.lowerSteps, options.training) = (0, 2, training)
+        let network = try trained()
+        let bilevel = try run(network, options)
+
+        let reference = try trained()
+        try reference.prune(by: .magnitude, to: 1 - Double(bilevel.keptCount) / Double(reference.count))
+        try training.run(
+            reference.network, on: source, hooks: [MaskedGradients(reference), MaskedTraining(reference)])
+        #expect(numbers(of: network.network) == numbers(of: reference.network))
+        // Masks learn by the same loss.
+        (options.maskRate, options.lowerSteps) = (1, 0)
+        let smoothed = try run(trained(), options).scores[0].floats()
+        options.training?.labelSmoothing = 0
+        #expect(try run(trained(), options).scores[0].floats() != smoothed)
+    }
+
     /// Without lower steps only masks are learned: kept weights are the trained ones.
     @Test func withoutLowerStepsWeightsStay() throws {
         let network = try trained()

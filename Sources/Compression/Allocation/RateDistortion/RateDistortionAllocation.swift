@@ -14,10 +14,17 @@ import CoppiceTensors
 public struct RateDistortionAllocation: Allocation {
     public var curves: [DistortionCurve]
     public var solver: RateDistortionProblem.Solver
+    /// What an entry of each weight costs, such as its multiplications; 1 where nothing is said.
+    public var costs: [String: Int]
 
-    public init(_ curves: [DistortionCurve], solver: RateDistortionProblem.Solver = .buckets(65_536)) {
+    /// - Precondition: positive costs.
+    public init(
+        _ curves: [DistortionCurve], solver: RateDistortionProblem.Solver = .buckets(65_536), costs: [String: Int] = [:]
+    ) {
+        precondition(costs.values.allSatisfy { $0 > 0 }, "an entry costs nothing")
         self.curves = curves
         self.solver = solver
+        self.costs = costs
     }
 
     /// - Throws: `.usage` for a weight without a curve (with the nearest name), a curve of another size, or a sparsity
@@ -27,7 +34,8 @@ public struct RateDistortionAllocation: Allocation {
     }
 
     /// The counts removed add up to exactly ⌊s·N⌋, unless more is removed already: what the points of the curves leave of
-    /// the budget goes to the layers whose curves fall steepest there.
+    /// the budget goes to the layers whose curves fall steepest there. With ``costs``, N is the cost of all entries, and
+    /// what is removed costs ⌊s·N⌋ or up to one entry more.
     ///
     /// - Complexity: that of the solver.
     public func removedCounts(
@@ -36,7 +44,7 @@ public struct RateDistortionAllocation: Allocation {
         let curves = try own(weights)
         let problem = try problem(curves, sparsity: sparsity)
         let solution = try problem.solved(by: solver)
-        let kept = Self.keptCounts(curves, solution, budget: problem.budget)
+        let kept = keptCounts(curves, solution, budget: problem.budget)
         return zip(weights, kept).map { $0.count - $1 }
     }
 
@@ -63,34 +71,37 @@ public struct RateDistortionAllocation: Allocation {
         }
     }
 
+    private func cost(_ curve: DistortionCurve) -> Int { costs[curve.name] ?? 1 }
+
     private func problem(_ curves: [DistortionCurve], sparsity: Double) throws -> RateDistortionProblem {
-        let total = curves.reduce(0) { $0 + $1.count }
+        let total = curves.reduce(0) { $0 + $1.count * cost($1) }
         let layers = curves.map { curve in
             RateDistortionProblem.Layer(
-                curve.name, curve.points.map { .init(cost: $0.kept, distortion: $0.distortion) })
+                curve.name, curve.points.map { .init(cost: $0.kept * cost(curve), distortion: $0.distortion) })
         }
         return try RateDistortionProblem(
             layers: layers, budget: total - ExactSelection.removedCount(total, sparsity: sparsity))
     }
 
     /// What each layer keeps when all of a budget is used: steps between the points chosen and the next, the steepest first.
-    private static func keptCounts(
+    private func keptCounts(
         _ curves: [DistortionCurve], _ solution: RateDistortionSolution, budget: Int
     ) -> [Int] {
         var places = solution.choices
         var kept = zip(curves, places).map { $0.points[$1].kept }
-        var slack = budget - kept.reduce(0, +)
+        var slack = budget - zip(curves, kept).reduce(0) { $0 + $1.1 * cost($1.0) }
         while slack > 0 {
-            /// Distortion saved for each weight more, up to the next point.
+            /// Distortion saved for each unit of cost more, up to the next point.
             func slope(_ index: Int) -> Double {
                 let (here, next) = (curves[index].points[places[index]], curves[index].points[places[index] - 1])
-                return (here.distortion - next.distortion) / Double(next.kept - here.kept)
+                return (here.distortion - next.distortion) / Double((next.kept - here.kept) * cost(curves[index]))
             }
-            let open = curves.indices.filter { places[$0] > 0 }
+            let open = curves.indices.filter { places[$0] > 0 && cost(curves[$0]) <= slack }
             guard let steepest = open.max(by: { (slope($0), $1) < (slope($1), $0) }) else { break }
-            let step = min(slack, curves[steepest].points[places[steepest] - 1].kept - kept[steepest])
+            let own = cost(curves[steepest])
+            let step = min(slack / own, curves[steepest].points[places[steepest] - 1].kept - kept[steepest])
             kept[steepest] += step
-            slack -= step
+            slack -= step * own
             places[steepest] -= 1
         }
         return kept

@@ -1,9 +1,11 @@
 import ArgumentParser
 import CoppiceCompression
+import CoppiceEvidence
 import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
 import Foundation
+import OrderedCollections
 
 /// `coppice lottery`: sparse networks that train as well as the whole.
 struct Lottery: ParsableCommand {
@@ -67,6 +69,25 @@ struct LotteryOptions: ParsableArguments {
         for (name, text) in files { try AtomicFile.write(text, to: output + "/" + name) }
     }
 
-    /// What a search that was interrupted says.
-    static let interrupted = "interrupted; --resume goes on from there"
+    /// Writes the files of a search's last report and prints it.
+    func finish(_ report: some LotteryOutcome, isComplete: Bool, asJSON: Bool) throws {
+        try write(report.files)
+        guard !asJSON else {
+            var json = report.json
+            json.updateValue(.string(output), forKey: "output", insertingAt: 0)
+            return try Output.json(.object(json))
+        }
+        try Output.line(report.text)
+        try Output.line(isComplete ? "\(output)/report.html" : "interrupted; --resume goes on from there")
+    }
 }
+
+/// What a search for tickets reports, of whichever kind.
+protocol LotteryOutcome {
+    var text: String { get }
+    var json: OrderedDictionary<String, JSON> { get }
+    var files: [(name: String, text: String)] { get }
+}
+
+extension LotteryReport: LotteryOutcome {}
+extension LotteryStabilityReport: LotteryOutcome {}

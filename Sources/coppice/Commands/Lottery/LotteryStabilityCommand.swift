@@ -33,15 +33,7 @@ struct LotteryStabilityCommand: ParsableCommand {
                 progress: common.progress, interruption: interruption
             ) { try options.write(LotteryStabilityReport($0, title: title).files) }
         }
-        let report = LotteryStabilityReport(results, title: title)
-        try options.write(report.files)
-        if common.json {
-            var json = report.json
-            json.updateValue(.string(options.output), forKey: "output", insertingAt: 0)
-            try Output.json(.object(json))
-        } else {
-            try Output.line(report.text)
-            try Output.line(results.isComplete ? "\(options.output)/report.html" : LotteryOptions.interrupted)
-        }
+        try options.finish(
+            LotteryStabilityReport(results, title: title), isComplete: results.isComplete, asJSON: common.json)
     }
 }

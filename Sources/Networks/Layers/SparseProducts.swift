@@ -1,0 +1,40 @@
+import CoppiceTensors
+
+/// Which linear layers compute with their kept weights alone while a body runs.
+///
+/// ```swift
+/// let support = SparseSupport(rows: 300, columns: 784, words: mask.words)
+/// let loss = withSparseProducts(SparseProducts([(layer.$weight, support)])) { network.loss(batch) }
+/// ```
+///
+/// The weights that a support leaves out count as zeros, whatever they are, and so do their gradients.
+public struct SparseProducts: Sendable {
+    private var supports: [ObjectIdentifier: SparseSupport] = [:]
+
+    @TaskLocal static var current: SparseProducts?
+
+    /// Rows of a batch from which on skipping pays: below, the panels of 64 rows are mostly filling.
+    static let leastRows = 32
+
+    /// - Parameter supports: weights of linear layers, each with its kept entries.
+    public init(_ supports: [(weight: Parameter, kept: SparseSupport)]) {
+        for (weight, kept) in supports { self.supports[ObjectIdentifier(weight)] = kept }
+    }
+
+    public var isEmpty: Bool { supports.isEmpty }
+
+    /// The supports of both.
+    public func merging(_ other: SparseProducts) -> SparseProducts {
+        var both = self
+        both.supports.merge(other.supports) { $1 }
+        return both
+    }
+
+    subscript(weight: Parameter) -> SparseSupport? { supports[ObjectIdentifier(weight)] }
+}
+
+/// Runs `body` with products of linear layers that skip removed weights; nil for dense ones. The backward pass of what is
+/// recorded skips them too, wherever it runs.
+public func withSparseProducts<Result>(_ products: SparseProducts?, _ body: () throws -> Result) rethrows -> Result {
+    try SparseProducts.$current.withValue(products, operation: body)
+}
