@@ -81,7 +81,7 @@ extension NetworkStageRun {
         case .filter: options.unit = .filter
         case .channel: options.unit = .channel
         }
-        if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example) }
+        if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example()) }
         let pruning = try BilevelPruning(part, options: options, channels: groups)
         let others = try others()
         let dropout = DropoutSteps(network)
