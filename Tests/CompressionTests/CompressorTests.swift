@@ -46,12 +46,12 @@ import Testing
             _ = try Compressor(
                 checkpoint, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.5, allocation: rate-distortion}")
             ).run(output: folder.path + "/none")
-        } throws: { "\($0)".contains("has a rate-distortion stage, which needs a calibration text") }
+        } throws: { "\($0)".contains("allocation rate-distortion measures, and needs a calibration text") }
     }
 
     @Test func optionsOfVisionNetworksAreRefused() throws {
         for (stage, message) in [
-            ("{method: bip, sparsity: 0.5}", "method: bip is for vision networks"),
+            ("{method: synflow, sparsity: 0.5}", "method: synflow is for vision networks"),
             ("{method: random, sparsity: 0.5, granularity: channel}", "granularity: granularity channel is for vision"),
             (
                 "{method: magnitude, sparsity: 0.5, allocation: rate-distortion, calibration: gaussian}",
@@ -219,7 +219,8 @@ import Testing
                 .run(output: folder.path + "/out")
         } throws: { error in
             (error as? CoppiceError)?.kind == .usage
-                && "\(error)" == "r.yaml: has a wanda stage, which needs a calibration text"
+                && "\(error)"
+                    == "r.yaml: stages[0].prune: method wanda looks at activations, and needs a calibration text; there is none"
         }
         #expect {
             let recipe = try Recipe(

@@ -359,7 +359,7 @@ import Testing
     @Test func whatCannotBeIsSaid() throws {
         #expect(
             failure("method: searched, sparsity: 0.5", blind: true).contains(
-                "learns its masks from images, and needs labelled"))
+                "learns its masks from data, and needs labelled"))
         #expect(
             failure("method: bip, granularity: filter, sparsity: 0.5", of: "lenet-300-100").contains(
                 "stages[0].prune: granularity: filter, but no prunable weight is a convolution's"))

@@ -248,16 +248,6 @@ import Testing
         #expect(message.contains("weight (gradient)"), "\(message)")
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"), "a failure leaves nothing")
     }
-
-    @Test func languageModelsHaveNoSchedules() throws {
-        let checkpoint = try TinyCheckpoint.make(in: folder)
-        #expect { _ = try Compressor(checkpoint, recipe: recipe("method: snip, sparsity: 0.5")) } throws: {
-            "\($0)".contains("stages[0].prune.method: snip is for vision networks")
-        }
-        #expect {
-            _ = try Compressor(checkpoint, recipe: recipe("method: magnitude, sparsity: 0.5, recovery: fine-tune"))
-        } throws: { "\($0)".contains("stages[0].prune.recovery: a recovery is for vision networks") }
-    }
 }
 
 extension VisionCheckpoint {

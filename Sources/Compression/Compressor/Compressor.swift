@@ -31,7 +31,7 @@ public struct Compressor {
         self.checkpoint = checkpoint
         self.recipe = recipe
         planner = FormatPlanner(preference: recipe.preference)
-        try recipe.checkPrunesMatrices()
+        try recipe.checkPrunesLanguageModels()
         unstarted = try RecipeRun(recipe, on: CheckpointWeights(checkpoint))
         let context = checkpoint.configuration.maximumPositions
         if recipe.needsCalibration, recipe.calibration.sequenceLength > context {
@@ -39,15 +39,6 @@ public struct Compressor {
                 .badData, source: recipe.source, field: "calibration.sequence_length",
                 "\(recipe.calibration.sequenceLength) is longer than the model's context of \(context)")
         }
-    }
-
-    /// What of the recipe looks at a text.
-    private var asksForText: String {
-        let isWanda = recipe.stages.contains {
-            if case .prune(let options) = $0 { return options.method == .wanda }
-            return false
-        }
-        return isWanda ? "wanda stage" : "rate-distortion stage"
     }
 
     /// Compresses into a new folder.
@@ -61,14 +52,14 @@ public struct Compressor {
     public func run(
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
-        if calibration == nil, recipe.needsCalibration {
+        if calibration == nil, let (index, need) = recipe.needOfText {
             throw CoppiceError(
-                .usage, source: recipe.source,
-                "has a \(asksForText), which needs a calibration text")
+                .usage, source: recipe.source, field: "stages[\(index)].prune",
+                "\(need), and needs a calibration text; there is none")
         }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
-        let (decisions, reports, tokenCount) = try decide(calibration, progress)
+        let (decisions, reports, values, tokenCount) = try decide(calibration, progress)
         CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
         progress.begin("compress", total: checkpoint.weightNames.count, unit: "tensors")
         let entries = try checkpoint.weightNames.enumerated().map { index, name in
@@ -77,7 +68,8 @@ public struct Compressor {
                 CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
                 progress.advance(to: index + 1, note: name)
             }
-            return try decisions[name].map { try compress(name, $0, writer) } ?? copy(name, writer)
+            return try decisions[name].map { try compress(name, $0, values[name], writer) }
+                ?? copy(name, values[name], writer)
         }
         var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
         report.stageReports = reports.isEmpty ? nil : reports
@@ -90,7 +82,17 @@ public struct Compressor {
 
     private func decide(
         _ calibration: CalibrationTokens?, _ progress: any ProgressReporter
-    ) throws -> (decisions: [String: WeightDecision], reports: [StageReport], tokenCount: Int?) {
+    ) throws -> (
+        decisions: [String: WeightDecision], reports: [StageReport], values: [String: Tensor], tokenCount: Int?
+    ) {
+        guard recipe.prunesMatricesAlone else {
+            let outcome = try DecoderStages(
+                checkpoint, recipe: recipe, calibration: recipe.needsCalibration ? calibration : nil,
+                progress: progress
+            ).run(unstarted)
+            let tokenCount = recipe.needsCalibration ? calibration?.tokens.count : nil
+            return (outcome.run.decisions, outcome.reports, outcome.values, tokenCount)
+        }
         var run = unstarted
         var reports: [StageReport] = []
         let windows = try calibration.flatMap { calibration in
@@ -130,7 +132,7 @@ public struct Compressor {
             }
             reports.append(report)
         }
-        return (run.decisions, reports, windows?.tokenCount)
+        return (run.decisions, reports, [:], windows?.tokenCount)
     }
 
     /// Curves of the model as earlier stages leave it. All of it is in memory as f32.
@@ -151,22 +153,20 @@ public struct Compressor {
         progress.begin("measure", total: own.count, unit: "windows")
         defer { progress.end("") }
         return try DecoderDistortion(network, weights: weights).curves(
-            on: own,
-            grid: options.rateDistortion.grid(
-                standard: RateDistortionOptions.coarseSteps, sparsity: options.sparsity),
-            distortion: options.rateDistortion.distortion, method: options.pruningMethod(seed: recipe.seed),
-            earlier: { decisions[$0]?.mask }
+            on: own, for: options, seed: recipe.seed, earlier: { decisions[$0]?.mask }
         ) { progress.advance(to: $0, note: "") }
     }
 
     /// Writes a matrix that some stage works on.
+    ///
+    /// - Parameter value: what stages made of it; nil: what the checkpoint has.
     private func compress(
-        _ name: String, _ decision: WeightDecision, _ writer: CheckpointWriter
+        _ name: String, _ decision: WeightDecision, _ value: Tensor?, _ writer: CheckpointWriter
     ) throws -> CompressionReport.Weight {
         let original = try checkpoint.weight(name)
         let dense = original.dense()
         try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
-        var kept = dense
+        var kept = value ?? dense
         decision.mask?.apply(to: &kept)
         let dataType =
             checkpoint.isCompressed(name) ? checkpoint.configuration.dataType : try checkpoint.tensor(name).dataType
@@ -190,9 +190,22 @@ public struct Compressor {
             relativeError: error == 0 ? 0 : (error / square).squareRoot())
     }
 
-    /// Writes a tensor that no stage works on, as it is.
-    private func copy(_ name: String, _ writer: CheckpointWriter) throws -> CompressionReport.Weight {
+    /// Writes a tensor that no stage works on: as it is, or as training left it.
+    private func copy(
+        _ name: String, _ value: Tensor?, _ writer: CheckpointWriter
+    ) throws -> CompressionReport.Weight {
         try checkpoint.checkFinite(name)
+        if let value {
+            if value.rank == 2 { return try compress(name, .unchanged, value, writer) }
+            let original = try checkpoint.tensor(name)
+            let tensor = value.converted(to: original.dataType)
+            try writer.add(name, tensor)
+            let format = original.dataType.description
+            return CompressionReport.Weight(
+                name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: original.byteCount,
+                bytes: tensor.byteCount, sparsity: Double(tensor.zeroCount) / Double(max(1, tensor.count)),
+                relativeError: nil)
+        }
         if checkpoint.isCompressed(name) {
             let weight = try checkpoint.weight(name)
             try writer.add(name, checkpoint.stored(name))

@@ -172,7 +172,8 @@ public struct RecipeRun {
         }
     }
 
-    private mutating func record(_ mask: WeightMask, of weight: PrunableWeight, _ options: PruneStage) {
+    /// Decides what is kept of a matrix, in the structure that a stage gave it.
+    mutating func record(_ mask: WeightMask, of weight: PrunableWeight, _ options: PruneStage) {
         decisions[weight.name, default: .unchanged].mask = mask
         switch options.pattern {
         case .unstructured: break

@@ -54,8 +54,11 @@ extension PruneStage.Method {
     /// Whether matrices are scored one at a time, as language models are pruned.
     public var prunesMatrices: Bool { [.magnitude, .wanda, .random].contains(self) }
 
-    /// Whether networks in memory are pruned by it.
+    /// Whether vision networks are pruned by it.
     public var prunesNetworks: Bool { self != .wanda }
+
+    /// Whether language models are pruned by it: flow of ones through a network asks for inputs of numbers, not tokens.
+    public var prunesLanguageModels: Bool { !scoresChannelsAlone && self != .synflow }
 
     /// Whether it scores whole channels and nothing else.
     public var scoresChannelsAlone: Bool { [.l1, .l2, .bnScale].contains(self) }
@@ -113,17 +116,9 @@ extension PruneStage {
         }
     }
 
-    /// What about the stage needs images; nil when nothing does.
-    public var needOfImages: ImageNeed? {
-        if let reason = needOfLabels { return ImageNeed(reason: reason, isOfLabels: true) }
-        guard allocation == .rateDistortion, rateDistortion.calibration == .data else { return nil }
-        return ImageNeed(
-            reason: "allocation rate-distortion measures on images (calibration: gaussian needs none)",
-            isOfLabels: false)
-    }
-
-    private var needOfLabels: String? {
-        if method.learnsMasks { return "method \(method.rawValue) learns its masks from images" }
+    /// What about the stage trains; nil when nothing does.
+    public var training: String? {
+        if method.learnsMasks { return "method \(method.rawValue) learns its masks from data" }
         switch network.schedule {
         case .gradual: return "schedule gradual trains"
         case .iterative: return "schedule iterative trains"
@@ -134,8 +129,21 @@ extension PruneStage {
         switch network.recovery {
         case .fineTune: return "recovery fine-tune trains"
         case .distill: return "recovery distill trains"
-        case .none, .surgeon: break
+        case .none, .surgeon: return nil
         }
+    }
+
+    /// What about the stage needs images; nil when nothing does.
+    public var needOfImages: ImageNeed? {
+        if let reason = needOfLabels { return ImageNeed(reason: reason, isOfLabels: true) }
+        guard allocation == .rateDistortion, rateDistortion.calibration == .data else { return nil }
+        return ImageNeed(
+            reason: "allocation rate-distortion measures on images (calibration: gaussian needs none)",
+            isOfLabels: false)
+    }
+
+    private var needOfLabels: String? {
+        if let training { return training }
         let needsData =
             unit == .weight
             ? networkCriterion(seed: 0, inputShape: [])?.needsData : channelCriterion(seed: 0)?.needsData

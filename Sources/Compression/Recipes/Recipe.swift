@@ -45,10 +45,13 @@ public struct Recipe: Sendable, Hashable {
         public var samples: Int
         /// Tokens in each.
         public var sequenceLength: Int
+        /// Windows whose gradients are taken together.
+        public var batchSize: Int
 
-        public init(samples: Int = 128, sequenceLength: Int = 512) {
+        public init(samples: Int = 128, sequenceLength: Int = 512, batchSize: Int = 8) {
             self.samples = samples
             self.sequenceLength = sequenceLength
+            self.batchSize = batchSize
         }
     }
 
@@ -74,6 +77,8 @@ public struct Recipe: Sendable, Hashable {
     public var images = Images()
     /// How vision networks are trained where a stage trains: optimizer, learning rates, loop and augmentation.
     public var training = Recipe.standardTraining
+    /// How language models are.
+    public var languageTraining = Recipe.standardLanguageTraining
     public var stages: [Stage]
     /// What formats are chosen for where stages leave a choice.
     public var preference: FormatPlanner.Preference
@@ -98,11 +103,27 @@ public struct Recipe: Sendable, Hashable {
     /// SHA-256 of the text, in hexadecimal: what `sha256sum` prints for the recipe file.
     public var hash: String { SHA256.hexadecimal(text.utf8) }
 
-    /// Whether some stage needs a calibration text.
-    public var needsCalibration: Bool {
-        stages.contains { stage in
-            guard case .prune(let prune) = stage else { return false }
-            return prune.method == .wanda || prune.allocation == .rateDistortion
+    /// Whether some stage needs a calibration text when a language model is compressed.
+    public var needsCalibration: Bool { needOfText != nil }
+
+    /// The need of a text of the first stage that has one, with the stage's place.
+    public var needOfText: (stage: Int, need: String)? {
+        for (index, stage) in stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            if options.method == .wanda { return (index, "method wanda looks at activations") }
+            if options.allocation == .rateDistortion { return (index, "allocation rate-distortion measures") }
+            if let need = options.needOfImages { return (index, need.reason) }
+        }
+        return nil
+    }
+
+    /// Whether a language model's matrices can be pruned one at a time: at once, by scores that need no gradients, with
+    /// nothing trained.
+    var prunesMatricesAlone: Bool {
+        stages.allSatisfy { stage in
+            guard case .prune(let options) = stage else { return true }
+            return options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
+                && options.network.recovery == .none
         }
     }
 
@@ -111,6 +132,15 @@ public struct Recipe: Sendable, Hashable {
         var training = ClassificationRecipe()
         (training.optimizer.learningRate, training.optimizer.weightDecay) = (0.01, 1e-4)
         training.loop.epochs = 3
+        return training
+    }
+
+    /// Fine-tuning of language models by AdamW with a small rate that falls to zero.
+    static var standardLanguageTraining: ClassificationRecipe {
+        var training = ClassificationRecipe()
+        (training.optimizer.kind, training.optimizer.learningRate) = (.adamw, 1e-4)
+        (training.optimizer.weightDecay, training.optimizer.clipNorm) = (0.01, 1)
+        (training.loop.batchSize, training.loop.epochs) = (8, 3)
         return training
     }
 
@@ -147,23 +177,43 @@ public struct Recipe: Sendable, Hashable {
         return recipe
     }
 
-    /// - Throws: `.badData` for a stage that is for networks in memory only.
-    func checkPrunesMatrices() throws {
+    /// - Throws: `.badData` for a stage that is for vision networks only.
+    func checkPrunesLanguageModels() throws {
         for (index, stage) in stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
-            func refusal(_ key: String, _ what: String) -> CoppiceError {
-                CoppiceError(
-                    .badData, source: source, field: "stages[\(index)].prune.\(key)",
-                    "\(what) is for vision networks; language models are pruned at once, by magnitude, wanda or random")
+            func refusal(_ key: String, _ message: String) -> CoppiceError {
+                CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
-            guard options.method.prunesMatrices else { throw refusal("method", options.method.rawValue) }
-            guard options.network.schedule == .oneShot(rounds: 1) else { throw refusal("schedule", "a schedule") }
-            guard options.network.recovery == .none else { throw refusal("recovery", "a recovery") }
-            guard options.unit == .weight else { throw refusal("granularity", "granularity \(options.unit.rawValue)") }
+            guard options.method.prunesLanguageModels else {
+                let methods = PruneStage.Method.allCases.filter(\.prunesLanguageModels).map(\.rawValue)
+                throw refusal(
+                    "method",
+                    "\(options.method.rawValue) is for vision networks, expected one of "
+                        + methods.joined(separator: ", "))
+            }
+            guard options.unit == .weight else {
+                throw refusal(
+                    "granularity", "granularity \(options.unit.rawValue) is for vision networks; leave it out")
+            }
             if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
-                throw refusal("calibration", "gaussian")
+                throw refusal("calibration", "gaussian is for vision networks, expected data")
             }
-            if options.countsMultiplications { throw refusal("of", "multiplications") }
+            if options.countsMultiplications {
+                throw refusal("of", "multiplications are counted for vision networks; leave it out")
+            }
+            if options.method == .wanda, options.network.schedule != .oneShot(rounds: 1) {
+                throw refusal("schedule", "wanda prunes at once, block by block; leave the schedule out")
+            }
+            if options.method == .bip, languageTraining.optimizer.kind != .sgd {
+                throw refusal(
+                    "method",
+                    "bip trains by momentum, expected training.optimizer.kind sgd, found "
+                        + languageTraining.optimizer.kind.rawValue)
+            }
+        }
+        if languageTraining.images.augmentation != .none {
+            throw CoppiceError(
+                .badData, source: source, field: "training.augmentation", "is of images; leave it out for a text")
         }
     }
 

@@ -5,16 +5,25 @@ import CoppiceTraining
 /// The parts of recipes that are about networks in memory: training, schedules, recoveries, and options of criteria.
 extension Recipe {
     /// Reads `training`: how stages that train do it.
-    static func training(_ node: RecipeNode) throws -> ClassificationRecipe {
+    ///
+    /// - Parameter standard: what is not said.
+    static func training(_ node: RecipeNode, standard: ClassificationRecipe) throws -> ClassificationRecipe {
         let fields = try node.fields([
             "epochs", "batch_size", "optimizer", "schedule", "augmentation", "label_smoothing", "precision",
         ])
-        var training = Recipe.standardTraining
+        var training = standard
         if let field = fields["optimizer"] {
-            training.optimizer = try ClassificationRecipe.optimizer(field)
+            training.optimizer = try ClassificationRecipe.optimizer(
+                field, standard: kind(of: field, standard: standard.optimizer.kind))
             // What is usual for training from scratch would undo a trained network.
-            if field.node.mapping?["learning_rate"] == nil, training.optimizer.kind == .sgd {
-                training.optimizer.learningRate = Recipe.standardTraining.optimizer.learningRate
+            func keep<Value>(_ key: String, _ option: WritableKeyPath<ClassificationRecipe.Update, Value>) {
+                guard field.node.mapping?[.init(key)] == nil else { return }
+                training.optimizer[keyPath: option] = standard.optimizer[keyPath: option]
+            }
+            keep("clip_norm", \.clipNorm)
+            if training.optimizer.kind == standard.optimizer.kind {
+                keep("learning_rate", \.learningRate)
+                keep("weight_decay", \.weightDecay)
             }
         }
         if let field = fields["schedule"] { training.schedule = try ClassificationRecipe.schedule(field) }
@@ -26,6 +35,16 @@ extension Recipe {
         if let part = try fields["label_smoothing"]?.number(in: 0..<1) { training.loop.labelSmoothing = part }
         if let precision = try fields["precision"]?.word(OperandPrecision.self) { training.loop.precision = precision }
         return training
+    }
+
+    /// The optimizer that the options of one speak of, where it is not named.
+    private static func kind(
+        of node: RecipeNode, standard: ClassificationRecipe.Update.Kind
+    ) -> ClassificationRecipe.Update.Kind {
+        let keys = node.node.mapping?.keys.compactMap { $0.scalar?.string } ?? []
+        if keys.contains(where: ["momentum", "nesterov"].contains) { return .sgd }
+        if keys.contains(where: ["betas", "epsilon"].contains) { return .adamw }
+        return standard
     }
 
     /// The keys of a `prune` stage that are read here.

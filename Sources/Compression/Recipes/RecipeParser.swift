@@ -1,6 +1,7 @@
 import CoppiceFormats
 import CoppiceModels
 import CoppiceTensors
+import CoppiceTraining
 
 extension Recipe {
     /// Reads a recipe from YAML.
@@ -12,8 +13,11 @@ extension Recipe {
         let fields = try root.fields(["name", "seed", "calibration", "training", "prefer", "stages"])
         let name = try fields["name"]?.string()
         let seed = UInt64(try fields["seed"]?.integer(in: 0...Int.max) ?? 42)
-        let (calibration, images) = try fields["calibration"].map(Self.calibration) ?? (Calibration(), Images())
-        let training = try fields["training"].map(Self.training) ?? Self.standardTraining
+        let (calibration, samples) = try fields["calibration"].map(Self.calibration) ?? (Calibration(), Images())
+        func training(_ standard: ClassificationRecipe) throws -> ClassificationRecipe {
+            try fields["training"].map { try Self.training($0, standard: standard) } ?? standard
+        }
+        let (images, texts) = (try training(Self.standardTraining), try training(Self.standardLanguageTraining))
         let preference = try fields["prefer"]?.word(FormatPlanner.Preference.self) ?? .speed
         guard let stageList = fields["stages"] else {
             throw root.error("the key \"stages\" is missing, expected a list of prune and quantize stages")
@@ -22,32 +26,36 @@ extension Recipe {
         guard !elements.isEmpty else { throw stageList.error("expected at least one stage, found none") }
         var stages: [Stage] = []
         for element in elements {
-            let stage = try Self.stage(element, after: stages, epochs: training.loop.epochs)
+            let stage = try Self.stage(element, after: stages, epochs: images.loop.epochs)
             if stage.name != "quantize", let before = stages.firstIndex(where: { $0.name == "quantize" }) {
                 throw element.error(
                     "a \(stage.name) stage must come before the quantize stages (stage \(before) quantizes): "
                         + "codes are not pruned")
             }
-            if case .prune(let options) = stage, options.method == .bip, training.optimizer.kind != .sgd {
+            if case .prune(let options) = stage, options.method == .bip, images.optimizer.kind != .sgd {
                 throw element.error(
                     "method bip trains by momentum, expected training.optimizer.kind sgd, found "
-                        + training.optimizer.kind.rawValue)
+                        + images.optimizer.kind.rawValue)
             }
             stages.append(stage)
         }
         self.init(
             name: name, seed: seed, calibration: calibration, stages: stages, preference: preference, text: text,
             source: source)
-        self.images = images
-        self.training = training
+        self.images = samples
+        self.training = images
         self.training.seed = seed
+        self.languageTraining = texts
+        self.languageTraining.seed = seed
     }
 
     private static func calibration(_ node: RecipeNode) throws -> (Calibration, Images) {
         let fields = try node.fields(["samples", "sequence_length", "images", "batch_size"])
         var (calibration, images) = (Calibration(), Images())
         if let count = try fields["images"]?.integer(in: 1...1_000_000_000) { images.count = count }
-        if let size = try fields["batch_size"]?.integer(in: 1...65_536) { images.batchSize = size }
+        if let size = try fields["batch_size"]?.integer(in: 1...65_536) {
+            (images.batchSize, calibration.batchSize) = (size, size)
+        }
         if let samples = try fields["samples"]?.integer(in: 1...65_536) { calibration.samples = samples }
         if let length = try fields["sequence_length"]?.integer(in: 1...131_072) { calibration.sequenceLength = length }
         return (calibration, images)

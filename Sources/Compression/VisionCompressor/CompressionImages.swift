@@ -50,10 +50,31 @@ public struct CompressionImages: Sendable {
             throw CoppiceError(.noInput, source: folder, "holds no images")
         }
     }
+}
 
-    /// Some training images, of each class alike, in batches.
-    func batches(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
+extension CompressionImages: StageData {
+    func samples(for recipe: Recipe) throws -> [LabeledBatch] {
+        try samples(recipe.images.count, of: recipe.images.batchSize, seed: recipe.seed)
+    }
+
+    /// Some training images, of each class alike; none where there are no training images.
+    func samples(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
         guard let training else { return [] }
         return Array(try training.sample(min(count, training.count), seed: seed).batches(of: size))
+    }
+
+    func loop(
+        _ training: ClassificationRecipe, seed: UInt64
+    ) throws -> (training: SupervisedTraining, source: any BatchSource) {
+        guard let images = self.training else {
+            throw CoppiceError(.usage, field: "training", "needs images with labels, and there are none")
+        }
+        let batches = ImageBatches(
+            images, batchSize: training.loop.batchSize, seed: seed, augmentation: training.images.augmentation)
+        return (training.training(images: images.count), PrefetchingBatches(batches))
+    }
+
+    func accuracy(of network: any SupervisedNetwork) -> Double? {
+        Classification.measure(network, on: evaluation)?.accuracy
     }
 }

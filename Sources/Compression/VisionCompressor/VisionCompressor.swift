@@ -133,19 +133,11 @@ public struct VisionCompressor {
             let names = run.selected[index].map(\.name)
             let stageRun = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: pruned.whole, network: pruned.network,
-                images: images, progress: progress, checkpoint: checkpoint)
-            do {
-                try stageRun.run()
-            } catch var error as CoppiceError {
-                if error.source == nil {
-                    error.source = recipe.source
-                    error.field = (["stages[\(index)].prune"] + (error.field.map { [$0] } ?? [])).joined(
-                        separator: ": ")
-                }
-                throw error
-            }
-            (pruned.network, pruned.whole) = (stageRun.network, stageRun.whole)
+                data: images, progress: progress, checkpoint: .vision(checkpoint))
+            try stageRun.run()
+            pruned.whole = stageRun.whole
             if let (groups, kept) = stageRun.cut {
+                pruned.network = stageRun.network as? any VisionNetwork ?? pruned.network
                 let narrower = try (reference ?? checkpoint.network()).removingChannels(of: groups, keeping: kept)
                 reference = narrower
                 pruned.original = values(try PrunableNetwork(narrower))

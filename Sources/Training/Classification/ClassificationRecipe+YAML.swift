@@ -100,12 +100,13 @@ extension ClassificationRecipe {
         case all, matrices
     }
 
-    package static func optimizer(_ node: RecipeNode) throws -> Update {
+    /// - Parameter standard: the kind where none is said.
+    package static func optimizer(_ node: RecipeNode, standard: Update.Kind = .sgd) throws -> Update {
         let fields = try node.fields([
             "kind", "learning_rate", "momentum", "nesterov", "betas", "epsilon", "weight_decay", "decay", "clip_norm",
         ])
         var update = Update()
-        if let kind = try fields["kind"]?.word(Update.Kind.self) { update.kind = kind }
+        update.kind = try fields["kind"]?.word(Update.Kind.self) ?? standard
         if update.kind == .adamw { (update.learningRate, update.weightDecay) = (1e-3, 0.01) }
         let others = update.kind == .sgd ? ["betas", "epsilon"] : ["momentum", "nesterov"]
         if let field = others.compactMap({ fields[$0] }).first {

@@ -20,7 +20,7 @@ struct Compress: ParsableCommand {
     var output: String
     @Option(
         help: ArgumentHelp(
-            "Text for methods that need activations (default: the sample tales that come with the program).",
+            "Text for what methods look at and train on (default: the sample tales that come with the program).",
             valueName: "file"))
     var calibration: String?
     @Option(help: ArgumentHelp("Text to measure perplexity on, before and after.", valueName: "file"))
@@ -73,7 +73,10 @@ struct Compress: ParsableCommand {
     private func makeCompression(_ recipe: Recipe) throws -> any ModelCompression {
         switch try AnyCheckpoint.open(model.path) {
         case .languageModel(let checkpoint):
-            if data != nil { throw CoppiceError(.usage, field: "--data", "is for vision networks, this is none") }
+            if data != nil {
+                throw CoppiceError(
+                    .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
+            }
             return try LanguageModelCompression(
                 checkpoint, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation)
         case .vision(let checkpoint):

@@ -1,5 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
+import CoppiceTensors
 import OrderedCollections
 
 /// A compression that is ready to run, of a model of any kind.
@@ -98,6 +99,15 @@ struct LanguageModelCompression: ModelCompression {
         guard recipe.needsCalibration else {
             tokens = nil
             return
+        }
+        let training = recipe.stages.lazy.compactMap { stage -> String? in
+            if case .prune(let options) = stage { return options.training }
+            return nil
+        }.first
+        if calibration == nil, let training {
+            throw CoppiceError(
+                .usage, field: "--calibration",
+                "\(training), expected a text to train on; the sample tales are what perplexity is measured on")
         }
         let file = try calibration ?? BuiltInModel.sampleText
         tokens = CalibrationTokens(

@@ -41,6 +41,23 @@ import Testing
         #expect(prunable.weights.indices.map { prunable.values($0).floats() } == before)
     }
 
+    /// What is removed already stays so, whatever the criterion would rather remove, and costs nothing more.
+    @Test func whatIsRemovedCostsNothing() throws {
+        let network = network()
+        let prunable = try PrunableNetwork(network, targets: [WeightPattern("up_proj")])
+        try prunable.prune(by: .magnitude, to: 0.5)
+        let masks = Dictionary(uniqueKeysWithValues: zip(prunable.weights.map(\.name), prunable.masks))
+        let method = PruningMethod(
+            criterion: RandomCriterion(seed: 1), granularity: UnstructuredGranularity(),
+            allocation: UniformAllocation(), sparsity: 0.5)
+        let curves = try DecoderDistortion(network, weights: prunable.weights).curves(
+            on: windows, grid: RateGrid(steps: 4), distortion: .mean, method: method, earlier: { masks[$0] })
+        for (curve, mask) in zip(curves, prunable.masks) {
+            #expect(curve.points[0].kept == mask.keptCount && curve.points[0].distortion == 0, "\(curve.name)")
+            #expect(curve.points.dropFirst().allSatisfy { $0.kept < mask.keptCount && $0.distortion > 0 })
+        }
+    }
+
     @Test func embeddingsHaveNoCurve() throws {
         let network = network()
         let weights = try PrunableNetwork(network, includesEmbeddings: true).weights.filter {

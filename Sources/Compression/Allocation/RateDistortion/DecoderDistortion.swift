@@ -71,6 +71,18 @@ public struct DecoderDistortion {
     }
 
     /// The errors of one window, appended by matrix and rate.
+    /// The curves that a stage's allocation asks for: see ``curves(on:grid:distortion:method:earlier:progress:)``.
+    func curves(
+        on windows: [[Int]], for stage: PruneStage, seed: UInt64, earlier: (_ name: String) -> WeightMask?,
+        progress: (_ done: Int) throws -> Void
+    ) throws -> [DistortionCurve] {
+        try curves(
+            on: windows,
+            grid: stage.rateDistortion.grid(standard: RateDistortionOptions.coarseSteps, sparsity: stage.sparsity),
+            distortion: stage.rateDistortion.distortion, method: stage.pruningMethod(seed: seed), earlier: earlier,
+            progress: progress)
+    }
+
     private func measure(
         _ window: [Int], _ counts: [[Int]], _ method: PruningMethod, _ norms: [String: [Float]],
         _ earlier: (String) -> WeightMask?, _ errors: inout [[[Double]]]

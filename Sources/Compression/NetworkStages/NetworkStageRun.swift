@@ -9,14 +9,14 @@ final class NetworkStageRun {
     let stage: PruneStage
     let recipe: Recipe
     /// The network; a narrower one once channels have gone.
-    var network: any VisionNetwork
+    var network: any SupervisedNetwork
     /// All prunable weights, with the masks of all stages.
     var whole: PrunableNetwork
     /// The weights that the stage works on.
     var part: PrunableNetwork
-    let images: CompressionImages?
-    /// The network as it was before anything was removed: for distillation, and what mask files belong to.
-    let checkpoint: VisionCheckpoint
+    let data: (any StageData)?
+    /// The model as it was before anything was removed: for distillation, and what mask files belong to.
+    let checkpoint: AnyCheckpoint
     let progress: any ProgressReporter
     /// What went of whole channels.
     var cut: (groups: ChannelGroups, kept: KeptChannels)?
@@ -24,32 +24,47 @@ final class NetworkStageRun {
     var report: StageReport
     /// Curves of the last allocation by rate and distortion.
     var curves: [DistortionCurve] = []
+    /// The masks of a method that scores matrices with more than a network's own criteria look at.
+    var matrixMasks: (() throws -> [WeightMask])?
 
     /// - Parameter names: of the weights that the stage works on.
     init(
         _ stage: PruneStage, number: Int, of recipe: Recipe, on names: [String], in whole: PrunableNetwork,
-        network: any VisionNetwork, images: CompressionImages?, progress: any ProgressReporter,
-        checkpoint: VisionCheckpoint
+        network: any SupervisedNetwork, data: (any StageData)?, progress: any ProgressReporter,
+        checkpoint: AnyCheckpoint
     ) throws {
         self.stage = stage
         self.recipe = recipe
         self.network = network
         self.whole = whole
-        self.images = images
+        self.data = data
         self.checkpoint = checkpoint
         self.progress = progress
         part = try PrunableNetwork(network, named: Set(names))
         report = StageReport(stage: number)
     }
 
-    /// The shape of one example.
-    var inputShape: [Int] { network.configuration.inputShape }
+    /// The shape of one example; nil for a language model, whose texts have any length.
+    var inputShape: [Int]? { (network as? any VisionNetwork)?.configuration.inputShape }
 
     /// Prunes, and recovers; the network is in use (not in training) afterwards.
     ///
     /// - Throws: `.usage` for a sparsity below what is there; `.badData` for weights, gradients and losses that are not
-    ///   finite; what the stage's method throws.
+    ///   finite; what the stage's method throws. All name the stage.
     func run() throws {
+        do {
+            try runStage()
+        } catch var error as CoppiceError {
+            if error.source == nil {
+                error.source = recipe.source
+                error.field = (["stages[\(report.stage)].prune"] + (error.field.map { [$0] } ?? [])).joined(
+                    separator: ": ")
+            }
+            throw error
+        }
+    }
+
+    private func runStage() throws {
         part.adoptMasks(of: whole)
         network.setTraining(false)
         defer { network.setTraining(false) }
@@ -59,6 +74,7 @@ final class NetworkStageRun {
     }
 
     private func prune() throws {
+        if let matrixMasks { return try take(matrixMasks()) }
         switch (stage.method, stage.unit) {
         case (.mask, _): return try takeMasks()
         case (.searched, _): return try searchMasks()
@@ -96,14 +112,14 @@ final class NetworkStageRun {
 
     private func takeMasks() throws {
         guard let path = stage.network.masks else { return }
-        let masks: [WeightMask]
-        if MaskFile.isMaskFile(path) {
-            let file = try MaskFile.read(path)
-            try file.check(against: StoredWeights(.vision(checkpoint)), source: path)
-            masks = try part.masks(of: file, source: path)
-        } else {
-            masks = try part.masks(fromZerosOf: path)
-        }
+        guard MaskFile.isMaskFile(path) else { return try take(part.masks(fromZerosOf: path)) }
+        let file = try MaskFile.read(path)
+        try file.check(against: StoredWeights(checkpoint), source: path)
+        try take(part.masks(of: file, source: path))
+    }
+
+    /// Removes what masks remove.
+    private func take(_ masks: [WeightMask]) {
         part.setMasks(zip(part.masks, masks).map { $0.intersection($1) })
         whole.adoptMasks(of: part)
     }
@@ -191,10 +207,18 @@ final class NetworkStageRun {
         case .none, .surgeon: return
         case .fineTune: break
         case .distill(let temperature, let share):
-            hooks.append(TeacherLoss(try checkpoint.network(), temperature: temperature, share: share))
+            hooks.append(TeacherLoss(try original(), temperature: temperature, share: share))
         }
         let (training, source) = try loop()
         try train("recover", training, source, hooks: hooks)
+    }
+
+    /// The network as it was.
+    private func original() throws -> any SupervisedNetwork {
+        switch checkpoint {
+        case .vision(let checkpoint): try checkpoint.network()
+        case .languageModel(let checkpoint): try DecoderStages.network(of: checkpoint)
+        }
     }
 
     // MARK: - Parts
@@ -205,7 +229,7 @@ final class NetworkStageRun {
     func criterion(_ method: PruneStage.Method) throws -> any NetworkCriterion {
         var own = stage
         own.method = method
-        guard let criterion = own.networkCriterion(seed: recipe.seed, inputShape: inputShape) else {
+        guard let criterion = own.networkCriterion(seed: recipe.seed, inputShape: inputShape ?? []) else {
             throw CoppiceError(.internal, field: method.rawValue, "scores no network")
         }
         return criterion
@@ -238,30 +262,27 @@ final class NetworkStageRun {
 
     /// What a method's criterion looks at.
     func batches(for method: PruneStage.Method) throws -> [LabeledBatch] {
-        guard try criterion(method).needsData, let images else { return [] }
+        guard try criterion(method).needsData, let data else { return [] }
         if method.isOfCurvature {
             let sampling = stage.network.sampling
-            return try images.batches(
+            return try data.samples(
                 sampling.count * sampling.batchSize, of: sampling.batchSize, seed: recipe.seed)
         }
-        return try images.batches(recipe.images.count, of: recipe.images.batchSize, seed: recipe.seed)
+        return try data.samples(for: recipe)
     }
 
     /// The recipe's training and its batches.
     ///
     /// - Parameters:
     ///   - epochs: of training; nil: the recipe's.
-    ///   - seed: of the order of images; nil: the recipe's.
+    ///   - seed: of the order of examples; nil: the recipe's.
     func loop(epochs: Double? = nil, seed: UInt64? = nil) throws -> (SupervisedTraining, any BatchSource) {
-        guard let training = images?.training else {
-            throw CoppiceError(.usage, field: "training", "needs images with labels, and there are none")
+        guard let data else {
+            throw CoppiceError(.usage, field: "training", "needs data to train on, and there are none")
         }
         var own = recipe.training
         if let epochs { own.loop.epochs = epochs }
-        let batches = ImageBatches(
-            training, batchSize: own.loop.batchSize, seed: seed ?? recipe.seed,
-            augmentation: own.images.augmentation)
-        return (own.training(images: training.count), PrefetchingBatches(batches))
+        return try data.loop(own, seed: seed ?? recipe.seed)
     }
 
     /// The step of a training at which an epoch begins; its end at most.

@@ -6,7 +6,16 @@ import CoppiceTraining
 /// Whole channels, and what allocations by rate and distortion measure.
 extension NetworkStageRun {
     /// Inputs that channels are traced with.
-    var example: Tensor { .zeros([2] + inputShape) }
+    ///
+    /// - Throws: `.internal` for a network that is not of images.
+    func example() throws -> Tensor { .zeros([2] + (try vision().configuration.inputShape)) }
+
+    private func vision() throws -> any VisionNetwork {
+        guard let vision = network as? any VisionNetwork else {
+            throw CoppiceError(.internal, field: "granularity", "has no channels of images")
+        }
+        return vision
+    }
 
     /// Chooses channels by a criterion and cuts the others out.
     func pruneChannels() throws {
@@ -20,18 +29,16 @@ extension NetworkStageRun {
         if stage.scope != .global { pruning.allocation = UniformChannels() }
         if case .share(let share) = stage.floor { pruning.minimumShare = share }
         pruning.ignore = whole.weights.map(\.name).filter { !own.contains($0) }.map { WeightPattern($0) }
-        let groups = try ChannelGroups(of: network, example: example)
+        let groups = try ChannelGroups(of: network, example: example())
         var samples: [LabeledBatch] = []
-        if criterion.needsData, let images {
-            samples = try images.batches(recipe.images.count, of: recipe.images.batchSize, seed: recipe.seed)
-        }
+        if criterion.needsData, let data { samples = try data.samples(for: recipe) }
         try cut(groups, pruning.choose(of: groups, in: network, on: samples))
     }
 
     /// Makes the network narrower: what is removed of its masks goes, what was zero stays so.
     func cut(_ groups: ChannelGroups, _ kept: KeptChannels) throws {
         let (before, after) = (groups.cost(), groups.cost(keeping: kept))
-        network = try network.removingChannels(of: groups, keeping: kept)
+        network = try vision().removingChannels(of: groups, keeping: kept)
         network.setTraining(false)
         let names = Set(part.weights.map(\.name))
         whole = try PrunableNetwork(network)
@@ -51,13 +58,15 @@ extension NetworkStageRun {
     /// Curves of the network as it is.
     func distortionCurves(_ criterion: any NetworkCriterion, _ samples: [LabeledBatch]) throws -> [DistortionCurve] {
         let options = stage.rateDistortion
-        let count = options.samples ?? RateDistortionOptions.images
-        let size = min(count, recipe.images.batchSize)
+        let isVision = network is any VisionNetwork
+        let count = options.samples ?? (isVision ? RateDistortionOptions.images : RateDistortionOptions.windows)
+        let size = min(count, isVision ? recipe.images.batchSize : recipe.calibration.batchSize)
         let inputs: [Tensor]
         switch options.calibration {
         case .data:
-            inputs = try images?.batches(count, of: size, seed: recipe.seed).map(\.inputs) ?? []
+            inputs = try data?.samples(count, of: size, seed: recipe.seed).map(\.inputs) ?? []
         case .gaussian:
+            let inputShape = try vision().configuration.inputShape
             var generator = RandomGenerator(seed: recipe.seed)
             inputs = stride(from: 0, to: count, by: size).map {
                 .normal([min(size, count - $0)] + inputShape, using: &generator)
@@ -66,7 +75,10 @@ extension NetworkStageRun {
         progress.begin("measure", total: part.weights.count, unit: "layers")
         defer { progress.end("") }
         return try part.distortionCurves(
-            on: inputs, grid: options.grid(standard: RateDistortionOptions.steps, sparsity: stage.sparsity),
+            on: inputs,
+            grid: options.grid(
+                standard: isVision ? RateDistortionOptions.steps : RateDistortionOptions.coarseSteps,
+                sparsity: stage.sparsity),
             distortion: options.distortion, criterion: criterion, batches: samples
         ) { done, _ in progress.advance(to: done, note: "") }
     }
@@ -75,7 +87,7 @@ extension NetworkStageRun {
 
     /// Multiplications with an entry of each of the stage's weights, for one input.
     private func multiplications() throws -> [Int] {
-        let entries = try ChannelStructure(VisionArchitecture(network.configuration)).entries
+        let entries = try ChannelStructure(VisionArchitecture(vision().configuration)).entries
         let uses = Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.uses) })
         return try part.weights.map { weight in
             guard let count = uses[weight.name], count > 0 else {

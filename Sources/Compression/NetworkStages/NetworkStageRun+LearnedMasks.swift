@@ -80,7 +80,7 @@ extension NetworkStageRun {
         case .filter: options.unit = .filter
         case .channel: options.unit = .channel
         }
-        if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example) }
+        if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example()) }
         let pruning = try BilevelPruning(part, options: options, channels: groups)
         let hooks: [any TrainingHook] = [DropoutSteps(network)] + (try others().map { [MaskedTraining($0)] } ?? [])
         progress.begin("prune", total: options.steps, unit: "steps")

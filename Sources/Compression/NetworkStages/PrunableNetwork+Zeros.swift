@@ -44,31 +44,23 @@ extension PrunableNetwork {
 
     /// The masks that another network's zeros make for these weights.
     ///
-    /// - Parameter path: a vision network, or a file of tensors with the weights' names.
+    /// - Parameter path: a model, or a file of tensors with the weights' names.
     /// - Throws: `.noInput`, `.badData` naming the file and the weight that it lacks or that has another shape there.
     func masks(fromZerosOf path: String) throws -> [WeightMask] {
-        let lookup: (String) throws -> Tensor?
-        if VisionCheckpoint.isVisionNetwork(path) {
-            let other = try VisionCheckpoint.open(path)
-            let stored = Dictionary(
-                uniqueKeysWithValues: try other.tensorNames().parameters.map { ($0.name, $0.stored) })
-            lookup = { try stored[$0].map(other.tensors.tensor) }
-        } else {
-            let tensors = try VisionTensors(SafetensorsFile(path: path))
-            lookup = { tensors.shape(of: $0) == nil ? nil : try tensors.tensor($0) }
-        }
-        return try weights.enumerated().map { index, weight in
-            let shape = parameters[index].wrappedValue.shape
-            guard let tensor = try lookup(weight.name) else {
-                throw CoppiceError(
-                    .badData, source: path, field: weight.name, "is missing: the masks are those of another network")
+        let other = try StoredWeights.open(path)
+        let theirs = Dictionary(uniqueKeysWithValues: other.matrices.map { ($0.name, $0) })
+        return try weights.map { weight in
+            func refusal(_ message: String) -> CoppiceError {
+                CoppiceError(
+                    .badData, source: path, field: weight.name, message + ": the masks are those of another network")
             }
-            guard tensor.shape == shape else {
-                throw CoppiceError(
-                    .badData, source: path, field: weight.name,
-                    "has shape \(tensor.shape), expected \(shape): the masks are those of another network")
+            guard let matrix = theirs[weight.name] else { throw refusal("is missing") }
+            guard matrix.rows == weight.rows, matrix.columns == weight.columns else {
+                throw refusal(
+                    "has shape [\(matrix.rows), \(matrix.columns)], expected [\(weight.rows), \(weight.columns)]")
             }
-            return WeightMask(keepingNonZerosOf: tensor.reshaped([weight.rows, weight.columns]))
+            defer { other.releasePages(of: weight.name) }
+            return WeightMask(keepingNonZerosOf: try other.values(of: weight.name))
         }
     }
 }

@@ -58,21 +58,16 @@ extension NetworkStageRun {
             network.setTraining(false)
             var own = StageReport.Round(
                 round: round, density: 1 - part.sparsity, index: try options.index.value(of: part), removed: 0,
-                accuracy: accuracy())
+                accuracy: data?.accuracy(of: network))
             defer { rounds.append(own) }
             guard round < options.rounds else { return false }
             own.removed = try adaptive.removeNext(from: part)
             guard own.removed > 0 else { return false }
             whole.adoptMasks(of: part)
             own.indexPruned = try options.index.value(of: part)
-            own.accuracyPruned = accuracy()
+            own.accuracyPruned = data?.accuracy(of: network)
             return true
         }
         report.rounds = rounds
-    }
-
-    /// On the images that the report's accuracy is measured on.
-    private func accuracy() -> Double? {
-        images.flatMap { Classification.measure(network, on: $0.evaluation)?.accuracy }
     }
 }
