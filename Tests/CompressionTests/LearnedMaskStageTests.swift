@@ -185,6 +185,8 @@ import Testing
         #expect(Set(choices[6...].map(\.isKept)) == [kept.isKept] && kept.count < KeptChannels(allOf: groups).count)
         network.setTraining(false)
         let narrower = try network.removingChannels(of: groups, keeping: kept)
+        // All that belongs to a channel is masked, what reads it too.
+        #expect(try PrunableNetwork(narrower).count == prunable.count - prunable.removedCount)
         let inputs = set.batches(of: 40).map(\.inputs)[0]
         let (masked, cut) = (network.outputs(inputs).floats(), narrower.outputs(inputs).floats())
         #expect(masked.contains { abs($0) > 1e-3 })

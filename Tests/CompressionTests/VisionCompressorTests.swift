@@ -227,7 +227,7 @@ import Testing
             failure("method: mask, masks: \"\(path)\"")
                 == "\(path): fc1.weight: has shape [90, 784], expected [60, 784]: the masks are those of another network"
         )
-        try SafetensorsWriter.write([("a", .ones([2]))], to: path)
+        try SafetensorsWriter.write([("a", .ones([2, 3]))], to: path)
         #expect(failure("method: mask, masks: \"\(path)\"").contains("fc1.weight: is missing: the masks are those of"))
         #expect(failure("method: mask, masks: \"/nowhere\"").contains("/nowhere"))
         // A file of masks of another network.

@@ -7,7 +7,7 @@ import CoppiceTensors
 /// Units are the channels that some convolution makes; hidden neurons of linear layers stay, as in the paper. With
 /// ``MaskUnit/filter`` the filters that make a channel (of a residual stream, those of all its layers) have its mask and
 /// its scores, with ``MaskUnit/channel`` the columns that read it.
-struct CoupledUnits {
+package struct CoupledUnits {
     let groups: ChannelGroups
     /// The groups that are pruned: by place, with their members that are scored.
     private let pruned: [(group: Int, members: [Member])]
@@ -21,7 +21,7 @@ struct CoupledUnits {
     }
 
     /// - Throws: `.usage` where no convolution makes channels whose weights are all prunable.
-    init(_ groups: ChannelGroups, unit: MaskUnit, weights: [PrunableWeight]) throws {
+    package init(_ groups: ChannelGroups, unit: MaskUnit, weights: [PrunableWeight]) throws {
         self.groups = groups
         self.weights = weights
         let places = Dictionary(uniqueKeysWithValues: weights.enumerated().map { ($1.name, $0) })
@@ -110,7 +110,7 @@ struct CoupledUnits {
     /// - Parameters:
     ///   - maskGradients: ∂ℓ/∂m of each weight, f32 `[rows, columns]`.
     ///   - scores: of the same shapes. What belongs to no channel gets zero.
-    func scoreGradients(maskGradients: [Tensor], scores: [Tensor]) -> [Tensor] {
+    package func scoreGradients(maskGradients: [Tensor], scores: [Tensor]) -> [Tensor] {
         var result = scores.map { Tensor.zeros($0.shape) }
         let squares = scores.map { $0.square() }
         for (_, members) in pruned {

@@ -8,6 +8,21 @@ import Testing
 /// Gated networks and what is cut out of them.
 @Suite struct GatedNetworkTests {
     /// A network of random weights whose norms differ from channel to channel.
+    /// Where all gates of a block are closed, the one that is open most often stays.
+    @Test func somethingOfEveryBlockStays() throws {
+        var settings = GateSettings(mode: .channel)
+        settings.bias = 1
+        let gated = try GatedNetwork(Self.network("resnet8"), settings, seed: 1)
+        var report = try gated.measuredReport(on: [Self.batch()])
+        for block in report.blocks.indices {
+            report.blocks[block].means = report.blocks[block].means.indices.map { $0 == block + 1 ? 0.3 : 0.1 }
+        }
+        let extraction = try ConsensusExtraction(of: gated, report: report, on: [Self.batch()])
+        for (block, decisions) in extraction.decisions.enumerated() {
+            #expect(decisions.indices.filter { decisions[$0] } == [block + 1])
+        }
+    }
+
     static func network(_ name: String, seed: UInt64 = 5) throws -> any VisionNetwork {
         let architecture = try VisionArchitecture(
             named: name, inputChannels: 1, imageSize: 16, widthMultiplier: 0.25)

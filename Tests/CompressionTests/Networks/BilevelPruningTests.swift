@@ -1,4 +1,5 @@
 import CoppiceCompression
+import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
@@ -196,6 +197,46 @@ import Testing
         }
         let still = MaskUnit.scoreGradient(maskGradient: slope, scores: .zeros(shape, dataType: .f64))
         #expect(still.doubles().allSatisfy { $0 == 0 })
+    }
+
+    /// A channel that several layers make or read has one norm ‖s‖ and one slope G over all of them: its scores' gradient
+    /// is G s / ‖s‖.
+    @Test(arguments: [MaskUnit.filter, .channel]) func layersOfAChannelShareItsNorm(unit: MaskUnit) throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
+        ).makeNetwork(seed: 1)
+        let weights = try PrunableNetwork(network).weights
+        let groups = try ChannelGroups(of: network, example: .zeros([2, 1, 8, 8]))
+        var generator = RandomGenerator(seed: 2)
+        func numbers() -> [Tensor] { weights.map { Tensor.normal([$0.rows, $0.columns], using: &generator) } }
+        let (slopes, scores) = (numbers(), numbers())
+        let found = try CoupledUnits(groups, unit: unit, weights: weights)
+            .scoreGradients(maskGradients: slopes, scores: scores).map { $0.floats() }
+        let (s, g) = (scores.map { $0.floats() }, slopes.map { $0.floats() })
+        var (expected, shared) = (weights.map { [Float](repeating: 0, count: $0.count) }, 0)
+        for group in groups.groups where group.makers.contains(where: { $0.shape.count > 2 }) {
+            let members =
+                unit == .filter
+                ? group.makers : group.members.filter { $0.isParameter && $0.isReader && $0.shape.count >= 2 }
+            shared = max(shared, members.count)
+            for channel in 0..<group.count {
+                var places: [(weight: Int, entry: Int)] = []
+                for member in members {
+                    let weight = try #require(weights.firstIndex { $0.name == member.name })
+                    let inner = member.shape[(member.axis + 1)...].reduce(1, *)
+                    for entry in 0..<weights[weight].count
+                    where member.positions[channel].contains(entry / inner % member.shape[member.axis]) {
+                        places.append((weight, entry))
+                    }
+                }
+                let norm = places.reduce(0.0) { $0 + Double(s[$1.weight][$1.entry] * s[$1.weight][$1.entry]) }
+                    .squareRoot()
+                let slope = places.reduce(0.0) { $0 + Double(g[$1.weight][$1.entry]) }
+                for (weight, entry) in places { expected[weight][entry] += Float(slope / norm) * s[weight][entry] }
+            }
+        }
+        #expect(shared > 1)
+        for (own, other) in zip(found, expected) { #expect(zip(own, other).allSatisfy { abs($0 - $1) < 1e-3 }) }
     }
 
     @Test func unitsNeedConvolutions() throws {
