@@ -102,7 +102,7 @@ public struct Recipe: Sendable, Hashable {
     public var needsCalibration: Bool {
         stages.contains { stage in
             guard case .prune(let prune) = stage else { return false }
-            return prune.method == .wanda || prune.allocation == .rateDistortion
+            return prune.needOfText != nil
         }
     }
 
@@ -153,12 +153,16 @@ public struct Recipe: Sendable, Hashable {
             func refusal(_ key: String, _ what: String) -> CoppiceError {
                 CoppiceError(
                     .badData, source: source, field: "stages[\(index)].prune.\(key)",
-                    "\(what) is for vision networks; language models are pruned at once, by magnitude, wanda or random")
+                    "\(what) is for vision networks; language models are pruned at once, by magnitude, wanda or random, whole "
+                        + "heads and neurons by taylor too")
             }
-            guard options.method.prunesMatrices else { throw refusal("method", options.method.rawValue) }
+            let isUnits = options.unit.decoderUnits != nil
+            guard isUnits || options.method.prunesMatrices else { throw refusal("method", options.method.rawValue) }
             guard options.network.schedule == .oneShot(rounds: 1) else { throw refusal("schedule", "a schedule") }
             guard options.network.recovery == .none else { throw refusal("recovery", "a recovery") }
-            guard options.unit == .weight else { throw refusal("granularity", "granularity \(options.unit.rawValue)") }
+            guard isUnits || options.unit == .weight else {
+                throw refusal("granularity", "granularity \(options.unit.rawValue)")
+            }
             if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
                 throw refusal("calibration", "gaussian")
             }
