@@ -123,6 +123,20 @@ import Testing
         #expect(try zeros(of: twice) == half(of: twice))
     }
 
+    /// What whole heads left trains on, in its new shapes or with its zeros.
+    @Test(arguments: ["layer", "global"]) func headsGoBeforeTraining(scope: String) throws {
+        let heads = "prune: { method: taylor, sparsity: 0.5, granularity: head, scope: \(scope) }"
+        let training = "epochs: 6, batch_size: 4, optimizer: { learning_rate: 3.0e-3 }"
+        let (plain, _) = try compress(heads, to: "plain")
+        let (tuned, report) = try compress(
+            heads, "prune: { method: magnitude, sparsity: 0, recovery: fine-tune }", training: training, to: "tuned")
+        #expect(tuned.configuration == plain.configuration)
+        #expect(try loss(tuned) < 0.8 * loss(plain))
+        let (before, after) = (try projections(plain), try projections(tuned))
+        for (name, values) in before { #expect(zip(values, after[name] ?? []).allSatisfy { $0 != 0 || $1 == 0 }) }
+        #expect(report.stageReports?.first?.units?.isEmpty == false)
+    }
+
     @Test func masksOfAnotherModelAreTaken() throws {
         let (plain, _) = try compress("prune: { method: random, sparsity: 0.5 }", to: "plain")
         let (model, _) = try compress("prune: { method: mask, masks: \(plain.path), recovery: fine-tune }")

@@ -4,7 +4,7 @@ import Testing
 
 /// `compress` and `convert`, and running what they write.
 @Suite(.serialized) struct CompressCommandTests {
-    @Test(arguments: ["int8", "int4-group32", "magnitude-2of4", "wanda-2of4-int8"])
+    @Test(arguments: ["int8", "int4-group32", "magnitude-2of4", "wanda-2of4-int8", "wanda-neurons-25-int8"])
     func recipesGiveSmallerModelsThatRun(recipe: String) throws {
         let folder = TemporaryFolder()
         let output = folder.path + "/small"
@@ -24,6 +24,30 @@ import Testing
         for file in ["recipe.yaml", "report.json", "config.json", "model.safetensors", "tokenizer.json"] {
             #expect(FileManager.default.fileExists(atPath: output + "/" + file), "\(file)")
         }
+    }
+
+    /// Half of the heads: a dense model of half the attention, which is read like any other.
+    @Test func headsLeaveASmallerDenseModel() throws {
+        let folder = TemporaryFolder()
+        let output = folder.path + "/half"
+        let recipe = Program.root.path + "/Recipes/taylor-heads-50.yaml"
+        let run = try Program.run("compress", "tales", "--recipe", recipe, "--output", output, "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try run.json()
+        #expect(json["bytes_after"]?.intValue == 5_706_624 && json["sparsity"]?.doubleValue == 0)
+        let perplexity = try #require(json["perplexity_after"]?.doubleValue)
+        #expect(perplexity > 31 && perplexity < 60)
+        let bytes = try #require(FileManager.default.contents(atPath: output + "/config.json"))
+        let written = try JSON(parsing: bytes, source: "config.json")
+        for (key, value) in [("num_attention_heads", 3), ("num_key_value_heads", 1), ("head_dim", 32)] {
+            #expect(written[key]?.intValue == value, "\(key)")
+        }
+        let again = try Program.run(
+            "compress", output, "--recipe", recipe, "--output", folder.path + "/none", "--skip-evaluation")
+        #expect(again.status == 65 && again.errors.contains("a block has 1 head of keys and values"))
+        let text = try Program.run(
+            "generate", output, "--prompt", "Once upon a time", "--max-tokens", "8", "--seed", "1", "--json")
+        #expect(text.status == 0, "\(text.errors)")
     }
 
     @Test func expandedWeightsGiveTheSameLogits() throws {

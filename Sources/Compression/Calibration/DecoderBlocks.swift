@@ -25,11 +25,11 @@ public struct DecoderBlocks: BlockwiseModel {
         self.embeddingRow = embeddingRow
     }
 
-    /// The blocks of a checkpoint.
-    public init(_ checkpoint: Checkpoint) throws {
-        let embeddings = try checkpoint.weight("model.embed_tokens.weight")
+    /// The blocks of a checkpoint, or of what pruning left of it.
+    public init(_ model: NarrowedCheckpoint) throws {
+        let embeddings = try model.checkpoint.weight("model.embed_tokens.weight")
         self.init(
-            checkpoint.configuration, source: checkpoint.path, tensor: checkpoint.tensor,
+            model.configuration, source: model.checkpoint.path, tensor: model.tensor,
             embeddingRow: { embeddings.copyRow($0, into: $1) })
     }
 

@@ -16,7 +16,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var bytes: Int
         /// The share of entries that are zero afterwards.
         public var sparsity: Double
-        /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm. Nil for a tensor that was left as it was.
+        /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; of a matrix that lost rows or columns, of those that are left. Nil for a
+        /// tensor that was left as it was.
         public var relativeError: Double?
 
         /// Entries.

@@ -22,7 +22,10 @@ public struct Compressor {
     /// Bytes of freed memory kept for the next tensor, whose size is often another.
     private static let cacheLimit = 32 << 20
 
-    private let unstarted: RecipeRun
+    /// The stages that remove heads or neurons, which come first.
+    private let unitStages: [UnitPruning]
+    /// The model with its shapes after them.
+    private let narrowed: NarrowedCheckpoint
 
     /// Matches the recipe with the checkpoint.
     ///
@@ -32,13 +35,35 @@ public struct Compressor {
         self.recipe = recipe
         planner = FormatPlanner(preference: recipe.preference)
         try recipe.checkPrunesLanguageModels()
-        unstarted = try RecipeRun(recipe, on: CheckpointWeights(checkpoint))
+        let matrices = NarrowedCheckpoint(checkpoint).matrices
+        unitStages = try UnitPruning.stages(
+            of: recipe, in: checkpoint.configuration, matrices: matrices.map(\.name))
+        // Shapes follow from counts; which units stay does not matter for what may be wrong with later stages.
+        var narrowed = NarrowedCheckpoint(checkpoint)
+        for stage in unitStages where stage.narrows { narrowed.cut(stage.units, keeping: stage.placeholder) }
+        self.narrowed = narrowed
+        _ = try Self.start(recipe, unitStages, on: narrowed)
         let context = checkpoint.configuration.maximumPositions
+        let looksAtNext = unitStages.contains { $0.options.method == .taylor }
+        if looksAtNext, recipe.calibration.sequenceLength < 2 {
+            throw CoppiceError(
+                .badData, source: recipe.source, field: "calibration.sequence_length",
+                "1 predicts nothing, and taylor needs a loss; expected at least 2")
+        }
         if recipe.needsCalibration, recipe.calibration.sequenceLength > context {
             throw CoppiceError(
                 .badData, source: recipe.source, field: "calibration.sequence_length",
                 "\(recipe.calibration.sequenceLength) is longer than the model's context of \(context)")
         }
+    }
+
+    private static func start(
+        _ recipe: Recipe, _ unitStages: [UnitPruning], on model: NarrowedCheckpoint
+    ) throws -> RecipeRun {
+        let matrices = model.matrices
+        return try RecipeRun(
+            recipe, on: model,
+            zeroed: Dictionary(uniqueKeysWithValues: unitStages.map { ($0.stage, $0.zeroed(matrices)) }))
     }
 
     /// Compresses into a new folder.
@@ -58,8 +83,9 @@ public struct Compressor {
                 "\(need), and needs a calibration text; there is none")
         }
         // Now, since a folder that cannot be written should not be found out about after the work.
-        let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
-        let (decisions, reports, values, tokenCount) = try decide(calibration, progress)
+        let writer = try CheckpointWriter(
+            path: output, basedOn: checkpoint, configuration: narrowed.configuration)
+        let (model, decisions, reports, values, tokenCount) = try decide(calibration, progress)
         CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
         progress.begin("compress", total: checkpoint.weightNames.count, unit: "tensors")
         let entries = try checkpoint.weightNames.enumerated().map { index, name in
@@ -68,8 +94,10 @@ public struct Compressor {
                 CachingAllocator.shared.releaseCache(above: Self.cacheLimit)
                 progress.advance(to: index + 1, note: name)
             }
-            return try decisions[name].map { try compress(name, $0, values[name], writer) }
-                ?? copy(name, values[name], writer)
+            let isMatrix = model.isMatrix(name) && (model.isCut(name) || values[name] != nil)
+            let decision = decisions[name] ?? (isMatrix ? .unchanged : nil)
+            return try decision.map { try compress(name, of: model, $0, values[name], writer) }
+                ?? copy(name, of: model, values[name], writer)
         }
         var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
         report.stageReports = reports.isEmpty ? nil : reports
@@ -83,29 +111,34 @@ public struct Compressor {
     private func decide(
         _ calibration: CalibrationTokens?, _ progress: any ProgressReporter
     ) throws -> (
-        decisions: [String: WeightDecision], reports: [StageReport], values: [String: Tensor], tokenCount: Int?
+        model: NarrowedCheckpoint, decisions: [String: WeightDecision], reports: [StageReport],
+        values: [String: Tensor], tokenCount: Int?
     ) {
-        guard recipe.prunesMatricesAlone else {
-            let outcome = try DecoderStages(
-                checkpoint, recipe: recipe, calibration: recipe.needsCalibration ? calibration : nil,
-                progress: progress
-            ).run(unstarted)
-            let tokenCount = recipe.needsCalibration ? calibration?.tokens.count : nil
-            return (outcome.run.decisions, outcome.reports, outcome.values, tokenCount)
-        }
-        var run = unstarted
-        var reports: [StageReport] = []
         let windows = try calibration.flatMap { calibration in
             guard recipe.needsCalibration else { return nil as CalibrationWindows? }
             return try CalibrationWindows(
                 tokens: calibration.tokens, count: recipe.calibration.samples,
                 length: recipe.calibration.sequenceLength, seed: recipe.seed, source: calibration.source)
         }
+        var first = UnitStageRun(checkpoint, seed: recipe.seed, windows: windows, progress: progress)
+        for stage in unitStages { try first.run(stage) }
+        var reports = first.reports
+        let model = first.model
+        var run = try Self.start(recipe, unitStages, on: model)
+        for (name, zeros) in first.zeros { run.adopt(zeros.mask, inRunsOf: zeros.runLength, of: name) }
+        guard recipe.prunesMatricesAlone else {
+            let outcome = try DecoderStages(
+                model, recipe: recipe, calibration: windows == nil ? nil : calibration,
+                progress: progress
+            ).run(run)
+            let tokenCount = windows == nil ? nil : calibration?.tokens.count
+            return (model, outcome.run.decisions, reports + outcome.reports, outcome.values, tokenCount)
+        }
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage else { continue }
+            guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
             var curves: [DistortionCurve] = []
             if options.allocation == .rateDistortion, let windows {
-                curves = try measure(options, run.selected[index], run.decisions, windows, progress)
+                curves = try measure(options, run.selected[index], of: model, run.decisions, windows, progress)
             }
             let allocation =
                 curves.isEmpty
@@ -115,7 +148,7 @@ public struct Compressor {
             if options.method == .wanda, let windows {
                 progress.begin("calibrate", total: checkpoint.configuration.layerCount, unit: "blocks")
                 try run.prune(
-                    stage: index, calibratedBy: windows, through: DecoderBlocks(checkpoint), sharedBy: allocation
+                    stage: index, calibratedBy: windows, through: DecoderBlocks(model), sharedBy: allocation
                 ) {
                     progress.advance(to: $0, note: "")
                 }
@@ -132,23 +165,15 @@ public struct Compressor {
             }
             reports.append(report)
         }
-        return (run.decisions, reports, [:], windows?.tokenCount)
+        return (model, run.decisions, reports, [:], windows?.tokenCount)
     }
 
     /// Curves of the model as earlier stages leave it. All of it is in memory as f32.
     private func measure(
-        _ options: PruneStage, _ weights: [PrunableWeight], _ decisions: [String: WeightDecision],
-        _ windows: CalibrationWindows, _ progress: any ProgressReporter
+        _ options: PruneStage, _ weights: [PrunableWeight], of model: NarrowedCheckpoint,
+        _ decisions: [String: WeightDecision], _ windows: CalibrationWindows, _ progress: any ProgressReporter
     ) throws -> [DistortionCurve] {
-        let network = DecoderNetwork(checkpoint.configuration)
-        try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
-        network.setTraining(false)
-        for (name, parameter) in network.parameters {
-            guard let mask = decisions[name]?.mask else { continue }
-            var values = parameter.wrappedValue.detached().converted(to: .f32).copied()
-            mask.apply(to: &values)
-            parameter.wrappedValue = values
-        }
+        let network = try model.network { decisions[$0]?.mask }
         let own = Array(windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows))
         progress.begin("measure", total: own.count, unit: "windows")
         defer { progress.end("") }
@@ -161,10 +186,11 @@ public struct Compressor {
     ///
     /// - Parameter value: what stages made of it; nil: what the checkpoint has.
     private func compress(
-        _ name: String, _ decision: WeightDecision, _ value: Tensor?, _ writer: CheckpointWriter
+        _ name: String, of model: NarrowedCheckpoint, _ decision: WeightDecision, _ value: Tensor?,
+        _ writer: CheckpointWriter
     ) throws -> CompressionReport.Weight {
         let original = try checkpoint.weight(name)
-        let dense = original.dense()
+        let dense = try model.isCut(name) ? model.values(of: name) : original.dense()
         try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
         var kept = value ?? dense
         decision.mask?.apply(to: &kept)
@@ -190,34 +216,24 @@ public struct Compressor {
             relativeError: error == 0 ? 0 : (error / square).squareRoot())
     }
 
-    /// Writes a tensor that no stage works on: as it is, or as training left it.
+    /// Writes a tensor that no stage works on: as it is, what is left of it, or as training left it.
     private func copy(
-        _ name: String, _ value: Tensor?, _ writer: CheckpointWriter
+        _ name: String, of model: NarrowedCheckpoint, _ value: Tensor?, _ writer: CheckpointWriter
     ) throws -> CompressionReport.Weight {
         try checkpoint.checkFinite(name)
-        if let value {
-            if value.rank == 2 { return try compress(name, .unchanged, value, writer) }
-            let original = try checkpoint.tensor(name)
-            let tensor = value.converted(to: original.dataType)
-            try writer.add(name, tensor)
-            let format = original.dataType.description
-            return CompressionReport.Weight(
-                name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: original.byteCount,
-                bytes: tensor.byteCount, sparsity: Double(tensor.zeroCount) / Double(max(1, tensor.count)),
-                relativeError: nil)
-        }
-        if checkpoint.isCompressed(name) {
+        if value == nil, checkpoint.isCompressed(name) {
             let weight = try checkpoint.weight(name)
             try writer.add(name, checkpoint.stored(name))
             return CompressionReport.Weight(
                 name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
                 bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsity: weight.sparsity, relativeError: nil)
         }
-        let tensor = try checkpoint.tensor(name)
+        let whole = try checkpoint.tensor(name)
+        let tensor = try value?.converted(to: whole.dataType) ?? model.tensor(name)
         try writer.add(name, tensor)
         let format = tensor.dataType.description
         return CompressionReport.Weight(
-            name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: tensor.byteCount,
+            name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: whole.byteCount,
             bytes: tensor.byteCount, sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count),
             relativeError: nil)
     }

@@ -14,68 +14,64 @@ struct DecoderStages {
         var values: [String: Tensor] = [:]
     }
 
+    private let model: NarrowedCheckpoint
     private let checkpoint: Checkpoint
     private let recipe: Recipe
     private let text: CompressionText?
     private let progress: any ProgressReporter
-    private let network: DecoderNetwork
 
-    /// Reads the model. O(weights), four bytes each.
-    ///
-    /// - Throws: what reading weights throws; `.badData` for a text that is too short, or of another vocabulary.
+    /// - Parameters:
+    ///   - model: the checkpoint without the heads and neurons that earlier stages cut out.
+    ///   - calibration: nil for recipes that need none.
+    /// - Throws: `.badData` for a text that is too short, or of another vocabulary.
     init(
-        _ checkpoint: Checkpoint, recipe: Recipe, calibration: CalibrationTokens?, progress: any ProgressReporter
+        _ model: NarrowedCheckpoint, recipe: Recipe, calibration: CalibrationTokens?, progress: any ProgressReporter
     ) throws {
-        self.checkpoint = checkpoint
+        self.model = model
+        checkpoint = model.checkpoint
         self.progress = progress
         var recipe = recipe
         recipe.training = recipe.languageTraining
         self.recipe = recipe
         text = try calibration.map {
             try CompressionText(
-                $0, options: recipe.calibration, vocabularySize: checkpoint.configuration.vocabularySize)
+                $0, options: recipe.calibration, vocabularySize: model.configuration.vocabularySize)
         }
-        network = try Self.network(of: checkpoint)
     }
 
-    /// The whole model, in use. O(weights).
-    static func network(of checkpoint: Checkpoint) throws -> DecoderNetwork {
-        let network = DecoderNetwork(checkpoint.configuration)
-        try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
-        network.setTraining(false)
-        return network
-    }
-
-    /// Runs all prune stages.
+    /// Runs all prune stages but those of heads and neurons. In memory is the whole model, four bytes a weight.
     ///
-    /// - Throws: as ``NetworkStageRun/run()``.
+    /// - Throws: what reading weights throws; as ``NetworkStageRun/run()``.
     func run(_ unstarted: RecipeRun) throws -> Outcome {
         var outcome = Outcome(run: unstarted)
+        let network = try model.network { unstarted.decisions[$0]?.mask }
         // Shared with the network until it changes them.
         let before = network.parameters.map { ($0.name, $0.parameter, $0.parameter.wrappedValue.detached()) }
-        let pruned = recipe.stages.indices.filter { recipe.stages[$0].name == "prune" }
-        let whole = try PrunableNetwork(
-            network, named: Set(pruned.flatMap { unstarted.selected[$0].map(\.name) }))
+        var names = Set(unstarted.decisions.filter { $0.value.mask != nil }.keys)
+        for (stage, selected) in zip(recipe.stages, unstarted.selected) where stage.name == "prune" {
+            names.formUnion(selected.map(\.name))
+        }
+        let whole = try PrunableNetwork(network, named: names)
         for (index, weight) in whole.weights.enumerated() {
             try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
         }
         whole.adoptZeros()
-        for index in pruned {
-            guard case .prune(let options) = recipe.stages[index] else { continue }
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
             let names = outcome.run.selected[index].map(\.name)
-            let stage = try NetworkStageRun(
+            let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: whole, network: network, data: text,
                 progress: progress, checkpoint: .languageModel(checkpoint))
             if options.method == .wanda {
-                stage.matrixMasks = { [run = outcome.run] in try calibratedMasks(stage, index, run) }
+                pruning.matrixMasks = { [run = outcome.run] in try calibratedMasks(pruning, network, run) }
             }
-            try stage.run()
-            stage.reportRates()
+            try pruning.run()
+            pruning.reportRates()
             let own = Set(names)
             for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
                 if mask.removedCount > 0 { outcome.run.record(mask, of: weight, options) }
             }
-            if !stage.report.isEmpty { outcome.reports.append(stage.report) }
+            if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
         }
         for (name, parameter, original) in before {
             let now = parameter.wrappedValue.detached()
@@ -85,11 +81,13 @@ struct DecoderStages {
     }
 
     /// The masks of Wanda, block by block, on the network as earlier stages left it.
-    private func calibratedMasks(_ stage: NetworkStageRun, _ index: Int, _ run: RecipeRun) throws -> [WeightMask] {
+    private func calibratedMasks(
+        _ stage: NetworkStageRun, _ network: DecoderNetwork, _ run: RecipeRun
+    ) throws -> [WeightMask] {
         guard let text else { return stage.part.masks }
         let windows = try text.windows(recipe.calibration.samples, seed: recipe.seed)
-        if stage.stage.allocation == .rateDistortion {
-            let options = stage.stage
+        let options = stage.stage
+        if options.allocation == .rateDistortion {
             let own = Array(windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows))
             progress.begin("measure", total: own.count, unit: "windows")
             stage.curves = try DecoderDistortion(network, weights: stage.part.weights).curves(
@@ -101,7 +99,7 @@ struct DecoderStages {
             stage.curves.isEmpty
             ? nil
             : RateDistortionAllocation(
-                stage.curves.map { $0.interpolated() }, solver: stage.stage.rateDistortion.solver)
+                stage.curves.map { $0.interpolated() }, solver: options.rateDistortion.solver)
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let embedding = network.model.embedding.weight
         let blocks = DecoderBlocks(
@@ -119,7 +117,7 @@ struct DecoderStages {
             })
         var own = run
         progress.begin("calibrate", total: network.configuration.layerCount, unit: "blocks")
-        try own.prune(stage: index, calibratedBy: windows, through: blocks, sharedBy: allocation) {
+        try own.prune(stage: stage.report.stage, calibratedBy: windows, through: blocks, sharedBy: allocation) {
             progress.advance(to: $0, note: "")
         }
         progress.end("\(windows.tokenCount) tokens")

@@ -15,15 +15,18 @@ public struct RecipeRun {
 
     /// Matches a recipe with a model.
     ///
+    /// - Parameter zeroed: the matrices in which stages of whole heads and neurons leave zeros, by stage; those stages are
+    ///   not run here.
     /// - Throws: `.badData` when a pattern matches nothing, a matrix does not fit a pattern, two stages
     ///   quantize one matrix, or Wanda is to prune what calibration does not reach.
-    public init(_ recipe: Recipe, on source: any WeightSource) throws {
+    public init(_ recipe: Recipe, on source: any WeightSource, zeroed: [Int: [PrunableWeight]] = [:]) throws {
         self.recipe = recipe
         self.source = source
         let matrices = source.matrices
         let byName = Dictionary(uniqueKeysWithValues: matrices.map { ($0.name, $0) })
         let names = matrices.map(\.name)
         selected = try recipe.stages.enumerated().map { index, stage in
+            if case .prune(let options) = stage, options.unit.decoderUnits != nil { return zeroed[index] ?? [] }
             let field = "stages[\(index)].\(stage.name)"
             let selected = try stage.selection.select(
                 from: names, isStandard: source.isStandardTarget, field: field, source: recipe.source)
@@ -170,6 +173,12 @@ public struct RecipeRun {
         if let missed = weights.first(where: { weight in !decided.contains { $0.0.name == weight.name } }) {
             throw CoppiceError(.badData, field: missed.name, "the model's blocks have no such matrix to calibrate")
         }
+    }
+
+    /// Takes over what a stage of whole heads or neurons removed of a matrix, in runs of a row of some length.
+    mutating func adopt(_ mask: WeightMask, inRunsOf length: Int, of name: String) {
+        decisions[name, default: .unchanged].mask = mask
+        decisions[name, default: .unchanged].groupLength = length
     }
 
     /// Decides what is kept of a matrix, in the structure that a stage gave it.

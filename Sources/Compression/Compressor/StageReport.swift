@@ -35,12 +35,23 @@ public struct StageReport: Sendable, Hashable, Codable {
         public var kept: Int
     }
 
+    /// Heads or neurons that are left in a block of a decoder.
+    public struct Units: Sendable, Hashable, Codable {
+        public var block: Int
+        /// `head` or `neuron`.
+        public var unit: String
+        public var units: Int
+        public var kept: Int
+    }
+
     /// The place of the stage in the recipe.
     public var stage: Int
     public var rounds: [Round]?
     public var rates: [Rate]?
     /// Where whole channels went.
     public var channels: [Channels]?
+    /// Where whole heads or neurons went.
+    public var units: [Units]?
     /// Multiplications for one example, before and after; where whole channels went, and, with the stage's weights that
     /// are kept, where a sparsity is of them.
     public var multiplicationsBefore: Int?

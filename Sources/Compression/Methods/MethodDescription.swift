@@ -86,6 +86,18 @@ public enum Methods {
                 paper: "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900",
                 evidence: nil),
             MethodDescription(
+                name: "heads and neurons", kind: .granularity,
+                summary:
+                    "Whole attention heads (with the queries that share their keys) or feed-forward neurons of a language "
+                    + "model go; as many in each block leave a smaller dense model.",
+                recipeKey: "prune.granularity: head | neuron, prune.scope: layer | global",
+                example:
+                    "stages: [{prune: {method: taylor, sparsity: 0.5, granularity: head}}, "
+                    + "{prune: {method: wanda, sparsity: 0.25, granularity: neuron}}, {quantize: {bits: 8}}]",
+                paper: "Michel et al. 2019, arXiv:1905.10650; Molchanov et al. 2019, arXiv:1906.10771; An et al. 2023, "
+                    + "arXiv:2312.11983",
+                evidence: nil),
+            MethodDescription(
                 name: "uniform", kind: .allocation,
                 summary: "Every matrix loses the same fraction.",
                 recipeKey: "prune.allocation: uniform",

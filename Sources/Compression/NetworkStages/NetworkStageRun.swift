@@ -83,8 +83,11 @@ final class NetworkStageRun {
         default: break
         }
         if case .adaptive(let options) = stage.network.schedule { return try pruneAdaptively(options) }
-        // Asked for less than is gone: nothing is trained before that is said.
-        guard ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount || isPattern else {
+        // Asked for less than is gone: nothing is trained before that is said. Zero asks for nothing.
+        guard
+            stage.sparsity == 0
+                || ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount || isPattern
+        else {
             throw CoppiceError(
                 .usage, field: "sparsity",
                 "\(stage.sparsity) is below the \(part.sparsity) that is already pruned; removed weights do not return")
@@ -217,7 +220,7 @@ final class NetworkStageRun {
     private func original() throws -> any SupervisedNetwork {
         switch checkpoint {
         case .vision(let checkpoint): try checkpoint.network()
-        case .languageModel(let checkpoint): try DecoderStages.network(of: checkpoint)
+        case .languageModel(let checkpoint): try NarrowedCheckpoint(checkpoint).network { _ in nil }
         }
     }
 

@@ -51,7 +51,7 @@ public struct StoredWeights: WeightSource {
         switch checkpoint {
         case .languageModel(let checkpoint):
             try self.init(
-                checkpoint.path, .languageModel(checkpoint), matrices: CheckpointWeights(checkpoint).matrices)
+                checkpoint.path, .languageModel(checkpoint), matrices: NarrowedCheckpoint(checkpoint).matrices)
         case .vision(let checkpoint):
             let names = try checkpoint.tensorNames().parameters
             let matrices = names.compactMap { name, stored -> PrunableWeight? in

@@ -54,6 +54,9 @@ extension PruneStage.Method {
     /// Whether matrices are scored one at a time, as language models are pruned.
     public var prunesMatrices: Bool { [.magnitude, .wanda, .random].contains(self) }
 
+    /// Whether whole heads and neurons of decoders go by its scores.
+    public var scoresDecoderUnits: Bool { prunesMatrices || self == .taylor }
+
     /// Whether vision networks are pruned by it.
     public var prunesNetworks: Bool { self != .wanda }
 
@@ -164,7 +167,7 @@ extension PruneStage {
         if method == .bip { options += network.bilevel.options }
         if unit != .weight {
             options.append("granularity: \(unit.rawValue)")
-            if method != .bip { options.append("of: \(network.measure.rawValue)") }
+            if method != .bip, unit.decoderUnits == nil { options.append("of: \(network.measure.rawValue)") }
         }
         switch network.schedule {
         case .oneShot(1): break

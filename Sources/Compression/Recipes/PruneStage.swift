@@ -26,6 +26,10 @@ public struct PruneStage: Sendable, Hashable {
         case filter
         /// Channels, those of residual streams included. With the method `bip`: by the weights that read them.
         case channel
+        /// Attention heads of a decoder, a group of queries with its keys and values; see ``DecoderUnits/Kind``.
+        case head
+        /// Neurons of a decoder's feed-forward layers.
+        case neuron
     }
 
     /// The shape in which entries are removed.
@@ -74,7 +78,7 @@ public struct PruneStage: Sendable, Hashable {
     /// The fraction of entries to remove, in `[0, 1)`.
     public var sparsity: Double
     public var pattern: Pattern
-    /// Whether whole channels go, so that a smaller dense network is left.
+    /// Whether whole channels, heads or neurons go, so that a smaller dense network is left.
     public var unit = Unit.weight
     public var scope: Scope
     public var allocation: Sharing

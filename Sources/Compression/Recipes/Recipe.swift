@@ -122,8 +122,9 @@ public struct Recipe: Sendable, Hashable {
     var prunesMatricesAlone: Bool {
         stages.allSatisfy { stage in
             guard case .prune(let options) = stage else { return true }
-            return options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
-                && options.network.recovery == .none
+            return options.unit.decoderUnits != nil
+                || options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
+                    && options.network.recovery == .none
         }
     }
 
@@ -184,6 +185,7 @@ public struct Recipe: Sendable, Hashable {
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
+            let isOfUnits = options.unit.decoderUnits != nil
             guard options.method.prunesLanguageModels else {
                 let methods = PruneStage.Method.allCases.filter(\.prunesLanguageModels).map(\.rawValue)
                 throw refusal(
@@ -191,9 +193,15 @@ public struct Recipe: Sendable, Hashable {
                     "\(options.method.rawValue) is for vision networks, expected one of "
                         + methods.joined(separator: ", "))
             }
-            guard options.unit == .weight else {
+            guard isOfUnits || options.unit == .weight else {
                 throw refusal(
-                    "granularity", "granularity \(options.unit.rawValue) is for vision networks; leave it out")
+                    "granularity",
+                    "granularity \(options.unit.rawValue) is for vision networks, expected weight, head or neuron")
+            }
+            guard !isOfUnits || options.network.recovery == .none else {
+                throw refusal(
+                    "recovery", "comes in a stage of its own behind whole heads and neurons: sparsity: 0 and a recovery"
+                )
             }
             if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
                 throw refusal("calibration", "gaussian is for vision networks, expected data")

@@ -76,36 +76,7 @@ extension Recipe {
         return options
     }
 
-    private static func sharesByDistortion(_ fields: [String: RecipeNode]) throws -> Bool {
+    static func sharesByDistortion(_ fields: [String: RecipeNode]) throws -> Bool {
         try fields["allocation"]?.word(PruneStage.Sharing.self) == .rateDistortion
-    }
-
-    // MARK: - Whole channels
-
-    /// Reads what goes at once.
-    static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
-        let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
-        guard unit != .weight, let field = fields["granularity"] else {
-            if let field = fields["of"], try !sharesByDistortion(fields) {
-                throw field.error(
-                    "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
-            }
-            if method.scoresChannelsAlone, let field = fields["method"] {
-                throw field.error("\(method.rawValue) scores whole channels; set granularity to channel or filter")
-            }
-            return .weight
-        }
-        guard method == .bip || method.scoresChannels else {
-            let known = PruneStage.Method.allCases.filter { $0.scoresChannels || $0 == .bip }.map(\.rawValue)
-            throw field.error(
-                "method \(method.rawValue) scores single weights, expected \(known.joined(separator: ", "))")
-        }
-        if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
-        for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
-            guard let field = fields[key] else { continue }
-            throw field.error(
-                "does not go with granularity \(unit.rawValue), which removes whole channels; leave it out")
-        }
-        return unit
     }
 }

@@ -56,6 +56,9 @@ extension Recipe {
             }
             return .blocks(rows: sizes[0], columns: sizes[1], score: .mean)
         }
+        if let unit = PruneStage.Unit(rawValue: text), unit != .weight {
+            throw node.error("\(text) is a granularity, not a pattern; write granularity: \(text)")
+        }
         guard let pattern = SemiStructuredPattern(text) else {
             throw node.error("expected \(expected), found \"\(text.prefix(40))\"")
         }

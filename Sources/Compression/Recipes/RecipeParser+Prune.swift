@@ -19,24 +19,17 @@ extension Recipe {
         let unit = try self.unit(fields, method)
         var network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
         if unit != .weight, let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
-        var stage = try pruneStage(node, fields, method, pattern, network.schedule)
+        var stage = try pruneStage(node, fields, method, pattern, unit, network.schedule)
         stage.unit = unit
         stage.network = network
         stage.rateDistortion = try rateDistortion(fields, of: stage)
-        if unit != .weight, method != .bip {
-            if stage.scope == .row, let field = fields["scope"] {
-                throw field.error("rows are single outputs, expected layer or global with granularity \(unit.rawValue)")
-            }
-            if case .count = stage.floor, let field = fields["floor"] {
-                throw field.error("expected a share of the channels, above 0 and below 1")
-            }
-        }
+        try checkUnit(stage, fields)
         return stage
     }
 
     private static func pruneStage(
         _ node: RecipeNode, _ fields: [String: RecipeNode], _ method: PruneStage.Method, _ pattern: PruneStage.Pattern,
-        _ schedule: NetworkPruning.Schedule
+        _ unit: PruneStage.Unit, _ schedule: NetworkPruning.Schedule
     ) throws -> PruneStage {
         let selection = try selection(fields)
         if case .adaptive = schedule {
@@ -85,7 +78,8 @@ extension Recipe {
         }
         // Densities of layers and one threshold for all exclude each other: who asks for densities means layers.
         let asksForLayers = fields["allocation"] != nil || fields["budgets"] != nil
-        let standard = asksForLayers && method != .wanda ? .layer : PruneStage.defaultScope(method)
+        let isLayers = asksForLayers && method != .wanda || unit.decoderUnits != nil
+        let standard = isLayers ? .layer : PruneStage.defaultScope(method)
         let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? standard
         let allocation = try sharing(fields, method: method, scope: scope)
         return PruneStage(

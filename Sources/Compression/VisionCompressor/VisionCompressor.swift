@@ -31,7 +31,13 @@ public struct VisionCompressor {
         self.checkpoint = checkpoint
         self.recipe = recipe
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, !options.method.prunesNetworks else { continue }
+            guard case .prune(let options) = stage else { continue }
+            if options.unit.decoderUnits != nil {
+                throw CoppiceError(
+                    .badData, source: recipe.source, field: "stages[\(index)].prune.granularity",
+                    "\(options.unit.rawValue) is for language models, expected weight, filter or channel")
+            }
+            guard !options.method.prunesNetworks else { continue }
             let methods = PruneStage.Method.allCases.filter(\.prunesNetworks).map(\.rawValue).joined(separator: ", ")
             throw CoppiceError(
                 .badData, source: recipe.source, field: "stages[\(index)].prune.method",

@@ -72,11 +72,14 @@ public final class CheckpointWriter {
 
     /// A model of the same configuration and tokenizer as another.
     ///
-    /// - Parameter dataType: the type that `config.json` gives to dense weights; that of the other model if nil.
+    /// - Parameters:
+    ///   - configuration: instead of the other model's, for one of other sizes.
+    ///   - dataType: the type that `config.json` gives to dense weights; that of the other model if nil.
     public convenience init(
-        path: String, basedOn checkpoint: Checkpoint, dataType: DataType? = nil, shardSize: Int = standardShardSize
+        path: String, basedOn checkpoint: Checkpoint, configuration: DecoderConfiguration? = nil,
+        dataType: DataType? = nil, shardSize: Int = standardShardSize
     ) throws {
-        var configuration = checkpoint.configuration
+        var configuration = configuration ?? checkpoint.configuration
         configuration.dataType = dataType ?? configuration.dataType
         let tokenizerFolder = checkpoint.gguf == nil ? checkpoint.folder : nil
         try self.init(path: path, configuration: configuration, tokenizerFolder: tokenizerFolder, shardSize: shardSize)

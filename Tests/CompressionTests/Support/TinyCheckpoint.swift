@@ -36,7 +36,7 @@ enum TinyCheckpoint {
     /// - Parameter change: may replace a tensor.
     static func make(
         in folder: TemporaryFolder, name: String = "model", dataType: DataType = .bf16,
-        change: (_ name: String, Tensor) -> Tensor = { $1 }
+        configuration: DecoderConfiguration = configuration, change: (_ name: String, Tensor) -> Tensor = { $1 }
     ) throws -> Checkpoint {
         var configuration = configuration
         configuration.dataType = dataType

@@ -1,0 +1,52 @@
+import CoppiceModels
+import CoppiceTensors
+
+/// What goes at once: weights, channels, heads, neurons.
+extension Recipe {
+    /// Reads `granularity` and checks what it goes with.
+    static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
+        let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
+        if let field = fields["of"], try unit.decoderUnits != nil || unit == .weight && !sharesByDistortion(fields) {
+            throw field.error(
+                "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
+        }
+        guard unit != .weight, let field = fields["granularity"] else {
+            if method.scoresChannelsAlone, let field = fields["method"] {
+                throw field.error("\(method.rawValue) scores whole channels; set granularity to channel or filter")
+            }
+            return .weight
+        }
+        let isKnown = { (method: PruneStage.Method) in
+            unit.decoderUnits != nil ? method.scoresDecoderUnits : method.scoresChannels || method == .bip
+        }
+        guard isKnown(method) else {
+            let known = PruneStage.Method.allCases.filter(isKnown).map(\.rawValue).joined(separator: ", ")
+            throw field.error(
+                "method \(method.rawValue) scores "
+                    + (method.scoresChannels || method == .bip ? "no \(unit.rawValue)s" : "single weights")
+                    + ", expected \(known)")
+        }
+        if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
+        let whole = unit.decoderUnits == nil ? "channels" : "\(unit.rawValue)s"
+        for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
+            guard let field = fields[key] else { continue }
+            throw field.error(
+                "does not go with granularity \(unit.rawValue), which removes whole \(whole); leave it out"
+                    + (key == "allocation" ? " and set scope to layer or global" : ""))
+        }
+        return unit
+    }
+
+    /// - Throws: `.badData` for a scope or floor that whole units cannot have.
+    static func checkUnit(_ stage: PruneStage, _ fields: [String: RecipeNode]) throws {
+        guard stage.unit != .weight, stage.method != .bip else { return }
+        if stage.scope == .row, let field = fields["scope"] {
+            throw field.error(
+                "rows are single outputs, expected layer or global with granularity \(stage.unit.rawValue)")
+        }
+        if case .count = stage.floor, let field = fields["floor"] {
+            let whole = stage.unit.decoderUnits == nil ? "channels" : "\(stage.unit.rawValue)s"
+            throw field.error("expected a share of the \(whole), above 0 and below 1")
+        }
+    }
+}
