@@ -55,6 +55,31 @@ void coppice_bitmap_copy(const float *values, long count, const uint64_t *kept, 
     coppice_parallel_for(chunk_count(count), &job, copy_chunk);
 }
 
+struct change_job {
+    const float *source;
+    float *values;
+    long count;
+    const uint64_t *before, *kept;
+    void (*copy)(const float *, long, const uint64_t *, float *);
+};
+
+static void change_chunk(void *context, long index) {
+    const struct change_job *job = context;
+    long start = index * chunk_length, end = (index + 1) * chunk_length;
+    if (end > job->count) end = job->count;
+    for (long base = start; base < end; base += 64) {
+        if (job->before[base / 64] == job->kept[base / 64]) continue;
+        long length = end - base < 64 ? end - base : 64;
+        job->copy(job->source + base, length, job->kept + base / 64, job->values + base);
+    }
+}
+
+void coppice_bitmap_copy_changes(
+    const float *values, long count, const uint64_t *before, const uint64_t *kept, float *out) {
+    struct change_job job = {values, out, count, before, kept, CHOOSE(copy)};
+    coppice_parallel_for(chunk_count(count), &job, change_chunk);
+}
+
 long coppice_bitmap_count(const uint64_t *a, long words) { return CHOOSE(count_bits)(a, words); }
 
 long coppice_bitmap_count_both(const uint64_t *a, const uint64_t *b, long words) {

@@ -1,5 +1,9 @@
 #include "score_step.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "thread_pool.h"
 
 #define BODY "score_step.inc"

@@ -44,6 +44,73 @@ import Testing
         #expect(cheap.status == 0 && cheap.output.contains("removed"), "\(cheap.errors)")
     }
 
+    /// Kept blocks start from early weights: those of a stored network, or of a run that was interrupted.
+    @Test func blocksAreRewound() throws {
+        let folder = TemporaryFolder()
+        func network(_ seed: UInt64) throws -> any VisionNetwork {
+            try VisionArchitecture(named: "resnet20", widthMultiplier: 0.25).makeNetwork(seed: seed)
+        }
+        let (trained, early) = (try network(1), try network(2))
+        try VisionCheckpoint.write(trained, folder: folder.path + "/trained")
+        try VisionCheckpoint.write(early, folder: folder.path + "/early")
+        let run = folder.path + "/long.run"
+        try FileManager.default.createDirectory(atPath: run + "/latest", withIntermediateDirectories: true)
+        try "{}".write(toFile: run + "/run.json", atomically: true, encoding: .utf8)
+        try #"{"version": 1, "state": {"step": 70}}"#.write(
+            toFile: run + "/latest/state.json", atomically: true, encoding: .utf8)
+        let tensors = early.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }
+        try SafetensorsWriter.write(
+            tensors + early.stateTensors.map { ($0.name, $0.state.wrappedValue) },
+            to: run + "/latest/state.safetensors")
+        for source in [folder.path + "/early", run] {
+            let output = folder.path + "/shallow"
+            let command = [
+                "prune-blocks", folder.path + "/trained", "--criterion", "l1", "--count", "1", "--rewind", source,
+                "--output", output, "--json",
+            ]
+            let result = try Program.run(arguments: command)
+            #expect(result.status == 0, "\(result.errors)")
+            let json = try result.json()
+            #expect(json["rewound_step"]?.intValue == (source == run ? 70 : nil))
+            // The blocks that the trained weights choose, with the early ones.
+            let removed = try #require(json["removed"]?[0]?.stringValue)
+            let expected = try BlockRemoval(of: [removed], from: VisionArchitecture(early.configuration))(early)
+            let written = try VisionCheckpoint.open(output).network()
+            for (a, b) in zip(written.parameters, expected.parameters) {
+                #expect(a.parameter.wrappedValue.floats() == b.parameter.wrappedValue.floats(), "\(a.name)")
+            }
+        }
+        let wide = ["prune-blocks", "resnet20", "--criterion", "l1", "--count", "1", "--rewind"]
+        try Program.expectFailure(65, "early: architecture: ", wide + [folder.path + "/early"])
+        try Program.expectFailure(65, "conv1.weight", wide + [run])
+        try FileManager.default.removeItem(atPath: run + "/latest/state.json")
+        try Program.expectFailure(66, "has no checkpoint yet", wide + [run])
+    }
+
+    @Test func latencyAndEnergyAreMeasured() throws {
+        let small = ["prune-blocks", "resnet8", "--width-multiplier", "0.25", "--image-size", "8", "--criterion", "l1"]
+        let idle = try Program.run(
+            arguments: small + ["--latency", "100000", "--measure", "--watts", "20", "--json"])
+        #expect(idle.status == 0, "\(idle.errors)")
+        let json = try idle.json()
+        #expect(json["removed"]?.arrayValue?.isEmpty == true && json["watts"]?.doubleValue == 20)
+        let seconds = try #require(json["seconds"]?["training_step_before"]?.doubleValue)
+        #expect(abs(try #require(json["joules"]?["training_step_before"]?.doubleValue) - 20 * seconds) < 1e-9)
+        try Program.expectFailure(65, "latency: 1e-06 ms, expected at least", small + ["--latency", "0.000001"])
+        try Program.expectFailure(64, "--latency: expected a number above 0", small + ["--latency", "0"])
+        try Program.expectFailure(64, "--watts", small + ["--count", "1", "--watts", "-1"])
+        let crop = try Program.run(
+            "precrop", "resnet8", "--image-size", "16", "--params", "10%", "--proxy", "residual", "--measure",
+            "--json")
+        #expect(crop.status == 0, "\(crop.errors)")
+        let bytes = try #require(try crop.json()["bytes"])
+        for part in ["training_step", "inference"] {
+            let (before, after) = (bytes[part + "_before"]?.intValue, bytes[part + "_after"]?.intValue)
+            #expect(try #require(after) > 0 && #require(after) < #require(before), "\(part)")
+        }
+        #expect((try crop.json()["log_signal"]?.doubleValue ?? 0) < 0)
+    }
+
     @Test func mistakesAreSaidInOneLine() throws {
         let folder = TemporaryFolder()
         try Program.expectFailure(64, "--params, --flops", ["precrop", "resnet20"])
@@ -52,11 +119,14 @@ import Testing
         try Program.expectFailure(65, "expected at least", ["precrop", "resnet20", "--params", "100"])
         try Program.expectFailure(64, "--materialize", ["precrop", "resnet20", "--params", "50%", "--materialize"])
         try Program.expectFailure(64, "--data", ["precrop", "resnet20", "--params", "50%", "--density-from", "snip"])
+        let uniform = ["--density-from", "uniform", "--proxy", "residual"]
+        try Program.expectFailure(64, "--proxy residual", ["precrop", "resnet20", "--params", "50%"] + uniform)
         try Program.expectFailure(66, "no such file", ["precrop", folder.path + "/none", "--params", "50%"])
         try Program.expectFailure(
             65, "no identity path", ["prune-blocks", "vgg11-bn", "--criterion", "l1", "--count", "1"])
         try Program.expectFailure(
             64, "expected 1 to the 5 blocks", ["prune-blocks", "resnet20", "--criterion", "l1", "--count", "6"])
-        try Program.expectFailure(64, "--count or --flops", ["prune-blocks", "resnet20", "--criterion", "l1"])
+        try Program.expectFailure(
+            64, "--count, --flops and --latency", ["prune-blocks", "resnet20", "--criterion", "l1"])
     }
 }

@@ -13,6 +13,10 @@ void coppice_bitmap_fill_removed(float *scores, long count, const uint64_t *kept
 /// Writes `values[i]` to `out[i]` where bit `i` of `kept` is set, +0 elsewhere. `out` must not overlap `values`. Threaded.
 void coppice_bitmap_copy(const float *values, long count, const uint64_t *kept, float *out);
 
+/// The same for the words of `kept` that differ from `before`; `out` holds what `before` made of these values. Threaded.
+void coppice_bitmap_copy_changes(
+    const float *values, long count, const uint64_t *before, const uint64_t *kept, float *out);
+
 /// Number of set bits in `words` words.
 long coppice_bitmap_count(const uint64_t *a, long words);
 

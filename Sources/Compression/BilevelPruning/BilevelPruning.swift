@@ -139,7 +139,7 @@ public final class BilevelPruning {
         withoutRecording {
             move(flow, rate: options.maskRate(at: step))
             let before = network.masks
-            network.setMasks(choose(), values: unmasked.values)
+            network.setMasks(choose(), values: unmasked.values, isShown: true)
             swapCounts.append(
                 zip(network.masks, before).reduce(0) { $0 + $1.0.keptCount - $1.0.commonCount($1.1) })
         }

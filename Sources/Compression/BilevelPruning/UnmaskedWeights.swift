@@ -3,7 +3,7 @@ import CoppiceTensors
 
 /// The weights of a masked network with the values that removed ones have too: θ beside m ⊙ θ, which the network holds.
 ///
-/// While an optimizer moves θ both change places, so that nothing is copied but what the masks keep.
+/// An optimizer moves θ in the network's place, so that nothing is copied but what the masks keep.
 struct UnmaskedWeights {
     /// θ of each prunable weight, f32 `[rows, columns]`.
     private(set) var values: [Tensor]
@@ -23,21 +23,18 @@ struct UnmaskedWeights {
             let (place, parameter) = (network.places[index], network.parameters[index])
             gradients[place] = gradients[place].detached().contiguous()
             gradients[place].withMutableElements(Float.self) { mask.apply(to: $0) }
-            let shown = parameter.wrappedValue.detached()
-            parameter.wrappedValue = values[index].reshaped(shown.shape)
-            // Its memory is written anew by conceal().
-            values[index] = shown
+            let shape = parameter.wrappedValue.shape
+            parameter.wrappedValue = values[index].reshaped(shape)
+            // The network's is the only reference, so that the update is in place.
+            values[index] = Tensor(uninitialized: [0])
         }
     }
 
     /// Takes what the update has made of θ, and puts m ⊙ θ into the network.
     mutating func conceal() {
-        for (index, mask) in network.masks.enumerated() {
-            let (weight, parameter) = (network.weights[index], network.parameters[index])
-            let updated = parameter.wrappedValue.detached()
-            parameter.wrappedValue = values[index]
-            values[index] = updated.reshaped([weight.rows, weight.columns])
-            parameter.update { mask.copy(values[index], to: $0) }
+        for (index, weight) in network.weights.enumerated() {
+            values[index] = network.parameters[index].wrappedValue.detached().reshaped([weight.rows, weight.columns])
         }
+        network.show(values)
     }
 }

@@ -40,6 +40,36 @@ public struct BlockPlan: Sendable {
                 + "be removed")
     }
 
+    /// Removes the fewest blocks with the lowest scores, none if it may be, that bring a measured time down to a limit.
+    ///
+    /// - Parameters:
+    ///   - limit: seconds.
+    ///   - time: seconds of what a removal leaves; asked for ever more blocks until one fits.
+    /// - Throws: `.badData` for a limit that not even all blocks together reach, naming what was measured; what `time`
+    ///   throws.
+    public init(
+        _ scores: BlockScores, seconds limit: Double, from architecture: VisionArchitecture,
+        measuring time: (BlockRemoval) throws -> Double
+    ) throws {
+        var least = Double.infinity
+        for count in 0...scores.blocks.count {
+            let removal = try BlockRemoval(of: count == 0 ? [] : scores.lowest(count), from: architecture)
+            let seconds = try time(removal)
+            if seconds <= limit {
+                self.scores = scores
+                self.removal = removal
+                before = try Self.cost(architecture)
+                after = try Self.cost(removal.architecture)
+                return
+            }
+            least = min(least, seconds)
+        }
+        throw CoppiceError(
+            .badData, field: "latency",
+            String(format: "%.3g ms, expected at least %.3g ms: ", limit * 1e3, least * 1e3)
+                + "what was measured of \(architecture.name) without all blocks that may be removed")
+    }
+
     private static func cost(_ architecture: VisionArchitecture) throws -> NetworkCost {
         let structure = try ChannelStructure(architecture)
         return structure.cost(structure.widths)
@@ -80,6 +110,7 @@ public struct BlockPlan: Sendable {
             "\(removal.original) → \(removal.architecture): \(before.parameters) parameters → \(after.parameters) "
                 + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
                 + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        if removal.removed.isEmpty { lines.append("note: the network is fast enough as it is: nothing is removed") }
         return lines.joined(separator: "\n")
     }
 }

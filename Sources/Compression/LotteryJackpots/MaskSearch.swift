@@ -134,7 +134,7 @@ public final class MaskSearch {
         }
         swapCounts.append(swaps)
         // A weight that returns has the value that it had.
-        if swaps > 0 { network.setMasks(masks, values: originals) }
+        if swaps > 0 { network.setMasks(masks, values: originals, isShown: true) }
     }
 
     /// The mask after swapping: of the n removed weights that score above the border and the n kept that do not, the

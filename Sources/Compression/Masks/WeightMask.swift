@@ -143,6 +143,15 @@ public struct WeightMask: Sendable, Hashable {
         }
     }
 
+    /// The same where the elements are what another mask of these values made of them: only what differs is written.
+    func copyChanges(since before: WeightMask, _ values: Tensor, to elements: UnsafeMutableBufferPointer<Float>) {
+        precondition(elements.count == count && values.count == count && before.count == count, "another size")
+        values.withElements(Float.self) { source in
+            guard let from = source.baseAddress, let to = elements.baseAddress, !elements.isEmpty else { return }
+            coppice_bitmap_copy_changes(from, source.count, before.words, words, to)
+        }
+    }
+
     /// Weights that both masks keep.
     func commonCount(_ other: WeightMask) -> Int {
         precondition(rows == other.rows && columns == other.columns, "masks of different shapes")

@@ -29,6 +29,8 @@ public final class PrunableNetwork {
     private(set) var maskVersion = 0
     /// Whether each mask removes anything.
     private var isPruned: [Bool]
+    /// What the network holds beside its parameters, such as running statistics.
+    private lazy var states = network.stateTensors.map(\.state)
     /// The place of each prunable weight among the network's parameters.
     public let places: [Int]
     let parameters: [Parameter]
@@ -111,19 +113,29 @@ public final class PrunableNetwork {
 
     /// Replaces the masks; kept weights take the values that are given. O(N).
     ///
-    /// - Parameter values: of each prunable weight, f32 `[rows, columns]`.
+    /// - Parameters:
+    ///   - values: of each prunable weight, f32 `[rows, columns]`.
+    ///   - isShown: whether the network holds them already, as far as its masks keep them: then only what changes is
+    ///     written.
     /// - Precondition: a mask of each weight's shape.
-    func setMasks(_ masks: [WeightMask], values: [Tensor]) {
+    func setMasks(_ masks: [WeightMask], values: [Tensor], isShown: Bool = false) {
+        let before = self.masks
         replaceMasks(masks)
-        show(values)
+        guard isShown else { return show(values) }
+        for (index, mask) in masks.enumerated() where mask != before[index] {
+            parameters[index].update { mask.copyChanges(since: before[index], values[index], to: $0) }
+        }
     }
 
     /// Puts values into the network, as far as the masks keep them.
     ///
     /// - Parameter values: of each prunable weight, f32 `[rows, columns]`.
     func show(_ values: [Tensor]) {
-        for ((parameter, mask), own) in zip(zip(parameters, masks), values) {
-            parameter.update { mask.copy(own, to: $0) }
+        for (index, mask) in masks.enumerated() {
+            // New memory: what was there may still be held by somebody, and would be copied first.
+            var shown = Tensor(uninitialized: parameters[index].wrappedValue.shape)
+            shown.withMutableElements(Float.self) { mask.copy(values[index], to: $0) }
+            parameters[index].wrappedValue = shown
         }
     }
 
@@ -160,16 +172,16 @@ public final class PrunableNetwork {
         on batches: [LabeledBatch], loss: ((LabeledBatch) -> Tensor)? = nil
     ) throws -> [Tensor] {
         precondition(!batches.isEmpty, "gradients of no batch")
-        return try network.keepingState {
-            var sums: [Tensor]?
-            for batch in batches {
-                let value = loss?(batch) ?? network.loss(batch)
-                let parts = CoppiceTensors.gradients(of: value, withRespectTo: parameters.map(\.wrappedValue))
-                sums = withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
-            }
-            let means = withoutRecording { (sums ?? []).map { batches.count == 1 ? $0 : $0 / Double(batches.count) } }
-            return try matrices(means, what: "gradient")
+        let before = states.map(\.wrappedValue)
+        defer { for (state, value) in zip(states, before) { state.wrappedValue = value } }
+        var sums: [Tensor]?
+        for batch in batches {
+            let value = loss?(batch) ?? network.loss(batch)
+            let parts = CoppiceTensors.gradients(of: value, withRespectTo: parameters.map(\.wrappedValue))
+            sums = withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
         }
+        let means = withoutRecording { (sums ?? []).map { batches.count == 1 ? $0 : $0 / Double(batches.count) } }
+        return try matrices(means, what: "gradient")
     }
 
     /// Tensors of the weights' shapes as matrices, checked for numbers.

@@ -13,6 +13,8 @@ public struct ChannelProgram: Sendable {
     /// The fewest and the most channels of each width.
     public let least: [Int]
     public let most: [Int]
+    /// What the logarithm of each layer's density counts; nil: 1. Layers are the weights in the structure's order.
+    var layerWeights: [Double]?
 
     /// - Parameters:
     ///   - rounding: widths are multiples of it, or the largest there may be.
@@ -27,15 +29,31 @@ public struct ChannelProgram: Sendable {
     /// Σ_l log p_l as Σ_g weight_g y_g: of each width, the layers that it makes outputs or inputs of.
     public var weights: [Double] {
         var weights = [Double](repeating: 0, count: structure.widths.count)
-        for entry in structure.entries where entry.isWeight {
-            for axis in entry.axes where !axis.terms.isEmpty {
-                let extent = Double(axis(structure.widths))
-                for term in axis.terms {
-                    weights[term.width] += Double(term.multiple * structure.widths[term.width]) / extent
-                }
-            }
+        for (layer, entry) in structure.entries.filter(\.isWeight).enumerated() {
+            // The least positive normal number keeps a width that hardly counts in the programme.
+            let own = max(layerWeights?[layer] ?? 1, .leastNormalMagnitude)
+            forEachTerm(of: entry) { weights[$0] += own * $1 }
         }
         return weights
+    }
+
+    /// log p of each layer at a point.
+    func logDensities(_ point: [Double]) -> [Double] {
+        structure.entries.filter(\.isWeight).map { entry in
+            var sum = 0.0
+            forEachTerm(of: entry) { sum += $1 * point[$0] }
+            return sum
+        }
+    }
+
+    /// The widths that a layer's density is a product of powers of, with their exponents.
+    private func forEachTerm(of entry: ChannelStructure.Entry, _ body: (_ width: Int, _ exponent: Double) -> Void) {
+        for axis in entry.axes where !axis.terms.isEmpty {
+            let extent = Double(axis(structure.widths))
+            for term in axis.terms {
+                body(term.width, Double(term.multiple * structure.widths[term.width]) / extent)
+            }
+        }
     }
 
     /// Trained numbers as a posynomial.

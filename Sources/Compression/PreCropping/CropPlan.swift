@@ -31,9 +31,15 @@ public struct CropPlan: Sendable {
     public let residual: Double?
     /// The network with the chosen widths.
     public let architecture: VisionArchitecture
+    /// What stands for the signal where Σ log p does not.
+    private let signal: ResidualSignal?
 
-    init(structure: ChannelStructure, widths: [Int], exactWidths: [Double], residual: Double?) throws {
+    init(
+        structure: ChannelStructure, widths: [Int], exactWidths: [Double], residual: Double?,
+        signal: ResidualSignal? = nil
+    ) throws {
         self.structure = structure
+        self.signal = signal
         self.widths = widths
         self.exactWidths = exactWidths
         self.residual = residual
@@ -51,6 +57,9 @@ public struct CropPlan: Sendable {
     /// Σ log p over layers: what the proxy says of the widths, 0 for the network as it is.
     public var logDensity: Double { layers.reduce(0) { $0 + log($1.density) } }
 
+    /// log E[R] of the widths, 0 for the network as it is; nil where Σ log p stands for the signal.
+    public var logSignal: Double? { signal?.logSignal(layers.map { log($0.density) }) }
+
     /// In the network's order.
     public var layers: [Layer] {
         structure.entries.filter(\.isWeight).map { entry in
@@ -66,7 +75,7 @@ public struct CropPlan: Sendable {
 
     /// For other programs: `architecture`, `new_architecture` (fields of a configuration file), `parameters_before`,
     /// `parameters_after`, `multiplications_before`,
-    /// `multiplications_after`, `log_density`, `residual`, `note`, `widths`
+    /// `multiplications_after`, `log_density`, `log_signal` (null but for the proxy `residual`), `residual`, `note`, `widths`
     /// (`name`, `old`, `new`), `layers`.
     public var json: JSON {
         let (before, after) = (before, after)
@@ -92,7 +101,8 @@ public struct CropPlan: Sendable {
             "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
             "multiplications_before": .integer(before.multiplyAccumulates),
             "multiplications_after": .integer(after.multiplyAccumulates),
-            "log_density": .number(logDensity), "residual": residual.map { .number($0) } ?? .null,
+            "log_density": .number(logDensity), "log_signal": logSignal.map { .number($0) } ?? .null,
+            "residual": residual.map { .number($0) } ?? .null,
             "note": note.map { .string($0) } ?? .null, "widths": .array(widths), "layers": .array(layers),
         ])
     }
@@ -124,6 +134,7 @@ public struct CropPlan: Sendable {
             "\(structure.architecture): \(before.parameters) parameters → \(after.parameters) "
                 + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
                 + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        if let logSignal { lines.append(String(format: "log E[R] %.3f, Σ log p %.3f", logSignal, logDensity)) }
         if let note { lines.append("note: \(note)") }
         return lines.joined(separator: "\n")
     }

@@ -24,11 +24,20 @@ public struct PreCropping: Sendable, Hashable {
         case config
     }
 
+    /// What stands for the signal that gets through.
+    public enum Proxy: String, Sendable, Hashable, CaseIterable {
+        /// Σ log p over all layers, one after the other: the paper's.
+        case logSum = "log-sum"
+        /// log E[R] of a residual network (``ResidualSignal``).
+        case residual
+    }
+
     /// The most trained numbers; nil for any.
     public var parameters: Int?
     /// The most multiplications with weights for one input; nil for any.
     public var multiplications: Int?
     public var mode: Mode
+    public var proxy = Proxy.logSum
     /// Widths are multiples of it, but for those that stay as they are.
     public var rounding: Int
     /// How many times as wide a layer may become with ``Mode/config``.
@@ -46,20 +55,39 @@ public struct PreCropping: Sendable, Hashable {
 
     /// The widths with the largest Σ log p within the budgets.
     ///
+    /// With ``Proxy/residual``, log E[R], which is convex in the logarithms of widths: from the answer of Σ log p on, each
+    /// programme maximizes its tangent at the last answer, so that it rises until the widths stay. That is a maximum among
+    /// widths nearby.
+    ///
     /// - Throws: `.badData` for a budget below what the least widths take, naming this number, and for an architecture
-    /// that
-    ///   has no widths.
+    ///   that has no widths, or no residual blocks where these are asked for.
     public func plan(for architecture: VisionArchitecture) throws -> CropPlan {
         try plan(for: ChannelStructure(architecture))
     }
 
     public func plan(for structure: ChannelStructure) throws -> CropPlan {
-        let program = program(structure)
+        var program = program(structure)
         try check(program)
-        let solution = try program.program(
+        let signal = proxy == .residual ? try ResidualSignal(structure) : nil
+        var solution = try solved(program)
+        for _ in 0..<Self.largestRounds {
+            guard let signal else { break }
+            program.layerWeights = signal.slopes(program.logDensities(solution.point))
+            let next = try solved(program)
+            let change = zip(next.point, solution.point).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            solution = next
+            if change < 1e-6 { break }
+        }
+        return try plan(program, solution.point, solution: solution, signal: signal)
+    }
+
+    /// Tangents of log E[R] at most; five or so do.
+    private static let largestRounds = 50
+
+    private func solved(_ program: ChannelProgram) throws -> GeometricProgram.Solution {
+        try program.program(
             parameters: parameters.map(Double.init), multiplications: multiplications.map(Double.init)
         ).solve()
-        return try plan(program, solution.point, solution: solution)
     }
 
     /// The widths whose layers are as dense, one against the other, as given, and that use the budgets up.
@@ -142,14 +170,16 @@ public struct PreCropping: Sendable, Hashable {
     }
 
     private func plan(
-        _ program: ChannelProgram, _ point: [Double], solution: GeometricProgram.Solution?
+        _ program: ChannelProgram, _ point: [Double], solution: GeometricProgram.Solution?,
+        signal: ResidualSignal? = nil
     ) throws -> CropPlan {
         let exact = program.widths(ordered(point, program))
         let rounded = WidthRounding(
             program, rounding: rounding, parameters: parameters, multiplications: multiplications)(exact)
         guard let widths = rounded else { throw GeometricProgram.infeasible }
         return try CropPlan(
-            structure: program.structure, widths: widths, exactWidths: exact, residual: solution?.residual)
+            structure: program.structure, widths: widths, exactWidths: exact, residual: solution?.residual,
+            signal: signal)
     }
 
     /// The point with widths that must not get narrower raised where they would.

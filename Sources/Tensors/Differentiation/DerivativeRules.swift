@@ -33,7 +33,10 @@ enum DerivativeRules {
                     $0.summed(g.multiplied(by: inputs[1].transposed(), type, precision: precision))
                 },
                 wanted(inputs[1]) {
-                    $0.summed(inputs[0].transposed().multiplied(by: g, type, precision: precision))
+                    // Of a transposed weight the gradient is a transposed matrix, too: as it lies, it is the weight's.
+                    $0.isTransposedMatrix && g.rank == 2
+                        ? $0.summed(g.transposed().multiplied(by: inputs[0], type, precision: precision).transposed())
+                        : $0.summed(inputs[0].transposed().multiplied(by: g, type, precision: precision))
                 },
             ]
         case .permute(let order):
@@ -134,6 +137,9 @@ enum DerivativeRules {
 }
 
 extension Tensor {
+    /// Whether it is a matrix whose columns lie in memory one after the other.
+    fileprivate var isTransposedMatrix: Bool { rank == 2 && !isContiguous && strides[0] == 1 }
+
     /// A gradient by a broadcast of this tensor, summed to its own shape and converted to its type.
     fileprivate func summed(_ gradient: Tensor) -> Tensor {
         gradient.sum(toShape: shape).converted(to: dataType)

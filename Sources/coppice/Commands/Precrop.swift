@@ -6,6 +6,7 @@ import CoppiceTensors
 import CoppiceTraining
 
 extension PreCropping.Mode: ExpressibleByArgument {}
+extension PreCropping.Proxy: ExpressibleByArgument {}
 extension DensitySource: ExpressibleByArgument {}
 
 /// `coppice precrop`: the widths of a vision network for a budget, before it is trained.
@@ -30,11 +31,16 @@ struct Precrop: ParsableCommand {
     @Option(help: "What decides how dense layers are, one against the other; snip and grasp need --data.")
     var densityFrom = DensitySource.synexp
     @Option(
+        help: ArgumentHelp(
+            "What stands for the signal: log-sum, of all layers one after the other; residual, with the ways around "
+                + "residual blocks. With --density-from synexp.", valueName: "p"))
+    var proxy = PreCropping.Proxy.logSum
+    @Option(
         help: ArgumentHelp("A folder of labelled images: IDX, CIFAR or a folder for each class.", valueName: "folder"))
     var data: String?
     @Flag(help: "Keep the weights of a stored network that are left, instead of new ones.")
     var materialize = false
-    @Flag(help: "Measure training steps and passes of both networks, on noise.")
+    @Flag(help: "Measure time and memory of training steps and passes of both networks, on 32 images of noise.")
     var measure = false
     @Option(help: ArgumentHelp("Seeds new weights and the choice of images.", valueName: "n"))
     var seed: UInt64 = 0
@@ -47,6 +53,9 @@ struct Precrop: ParsableCommand {
         if round < 1 { throw ValidationError("--round: expected at least 1, found \(round)") }
         if densityFrom.needsData, data == nil {
             throw ValidationError("--density-from \(densityFrom.rawValue): expected --data beside it")
+        }
+        if proxy != .logSum, densityFrom != .synexp {
+            throw ValidationError("--proxy \(proxy.rawValue): is for --density-from synexp")
         }
         if !densityFrom.needsData, data != nil {
             throw ValidationError("--data: is for --density-from snip or grasp")
@@ -72,7 +81,7 @@ struct Precrop: ParsableCommand {
         if common.json {
             guard case .object(var fields) = plan.json else { return }
             fields["output"] = output.map { .string($0) } ?? .null
-            if let speeds { fields["seconds"] = speeds.json }
+            if let speeds { fields.merge(speeds.json) { $1 } }
             try Output.json(.object(fields))
         } else {
             try Output.line(plan.text)
@@ -84,6 +93,7 @@ struct Precrop: ParsableCommand {
     private func plan(_ architecture: VisionArchitecture, _ checkpoint: VisionCheckpoint?) throws -> CropPlan {
         let structure = try ChannelStructure(architecture)
         var cropping = PreCropping(parameters: Int.max, mode: mode, rounding: round)
+        cropping.proxy = proxy
         cropping.parameters = params?.count(of: structure.parameterCount(structure.widths))
         cropping.multiplications = flops?.count(of: structure.multiplications(structure.widths))
         switch densityFrom {

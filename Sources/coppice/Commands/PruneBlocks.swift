@@ -16,7 +16,8 @@ struct PruneBlocks: ParsableCommand {
         abstract: "Remove the residual blocks of a vision network that matter least.",
         discussion: """
             Of an architecture's name, a new network is judged before any training; of a stored network, its weights. \
-            What is left keeps its weights and is to be trained. Without --output only the table is printed.
+            What is left keeps its weights, or has those of --rewind, and is to be trained. Without --output only the \
+            table is printed.
             """)
 
     @OptionGroup var model: VisionArgument
@@ -30,6 +31,16 @@ struct PruneBlocks: ParsableCommand {
             valueName: "budget"))
     var flops: BudgetArgument?
     @Option(
+        help: ArgumentHelp(
+            "Remove as few blocks as bring a measured pass of \(SpeedComparison.images) images down to so many "
+                + "milliseconds.", valueName: "ms"))
+    var latency: Double?
+    @Option(
+        help: ArgumentHelp(
+            "What the kept blocks start from: the weights of an early checkpoint of the network, stored or in the "
+                + "folder of a run that was interrupted (OUTPUT.run).", valueName: "checkpoint"))
+    var rewind: String?
+    @Option(
         help:
             "strict: no block that comes right before a reduction of rows and columns; shape: any that keeps the shape."
     )
@@ -41,8 +52,11 @@ struct PruneBlocks: ParsableCommand {
     var data: String?
     @Option(help: ArgumentHelp("Images of each class that are looked at.", valueName: "n"))
     var imagesPerClass = 10
-    @Flag(help: "Measure training steps and passes of both networks, on noise.")
+    @Flag(
+        help: "Measure time, memory and energy of training steps and passes of both networks, on 32 images of noise.")
     var measure = false
+    @Option(help: ArgumentHelp("What the machine draws, for the energy of --measure.", valueName: "w"))
+    var watts = 65.0
     @Option(help: ArgumentHelp("Seeds new weights, random scores and the choice of images.", valueName: "n"))
     var seed: UInt64 = 0
     @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
@@ -50,7 +64,12 @@ struct PruneBlocks: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
-        if (count == nil) == (flops == nil) { throw ValidationError("expected either --count or --flops") }
+        guard [count != nil, flops != nil, latency != nil].count(where: { $0 }) == 1 else {
+            throw ValidationError("expected one of --count, --flops and --latency")
+        }
+        for (name, value) in [("latency", latency ?? 1), ("watts", watts)] where !(value > 0 && value.isFinite) {
+            throw ValidationError("--\(name): expected a number above 0, found \(value)")
+        }
         if imagesPerClass < 1 {
             throw ValidationError("--images-per-class: expected at least 1, found \(imagesPerClass)")
         }
@@ -76,30 +95,64 @@ struct PruneBlocks: ParsableCommand {
         }
         let scores = try BlockScores(
             of: network, by: criterion, removable: removable, aggregate: aggregate, batches: batches ?? [], seed: seed)
-        let plan: BlockPlan
-        if let count {
-            plan = try BlockPlan(scores, removing: count, from: architecture)
-        } else {
-            let structure = try ChannelStructure(architecture)
-            let budget = flops?.count(of: structure.multiplications(structure.widths)) ?? 0
-            plan = try BlockPlan(scores, multiplications: budget, from: architecture)
-        }
-        let shallow = plan.removal(network)
+        let plan = try plan(scores, network, architecture)
+        let (early, step) = try early(architecture)
+        let shallow = plan.removal(early ?? network)
         if let output {
             try VisionCheckpoint.write(
                 shallow, architecture: plan.removal.architecture, normalization: checkpoint?.normalization,
                 folder: output)
         }
-        let speeds = measure ? try SpeedComparison(network, shallow, seed: seed) : nil
+        let speeds = measure ? try SpeedComparison(network, shallow, seed: seed, watts: watts) : nil
         if common.json {
             guard case .object(var fields) = plan.json else { return }
             fields["output"] = output.map { .string($0) } ?? .null
-            if let speeds { fields["seconds"] = speeds.json }
+            fields["rewound_to"] = rewind.map { .string($0) } ?? .null
+            fields["rewound_step"] = step.map { .integer($0) } ?? .null
+            if let speeds { fields.merge(speeds.json) { $1 } }
             try Output.json(.object(fields))
         } else {
             try Output.line(plan.text)
             if let speeds { try Output.line(speeds.text) }
-            if let output { try Output.line("\(output): the blocks that are left") }
+            if let output {
+                let weights = rewind.map { ", with the weights of \($0)" + (step.map { ", step \($0)" } ?? "") } ?? ""
+                try Output.line("\(output): the blocks that are left\(weights)")
+            }
         }
+    }
+
+    private func plan(
+        _ scores: BlockScores, _ network: any VisionNetwork, _ architecture: VisionArchitecture
+    ) throws -> BlockPlan {
+        if let count { return try BlockPlan(scores, removing: count, from: architecture) }
+        if let latency {
+            let images = SpeedComparison.noise(for: network, seed: seed)
+            return try BlockPlan(scores, seconds: latency / 1e3, from: architecture) { removal in
+                NetworkSpeed.passSeconds(of: removal(network), on: images)
+            }
+        }
+        let structure = try ChannelStructure(architecture)
+        let budget = flops?.count(of: structure.multiplications(structure.widths)) ?? 0
+        return try BlockPlan(scores, multiplications: budget, from: architecture)
+    }
+
+    /// The network that the kept blocks' weights are taken from, and the step behind it where that is known.
+    ///
+    /// - Throws: `.badData` for a checkpoint of another architecture.
+    private func early(_ architecture: VisionArchitecture) throws -> (network: (any VisionNetwork)?, step: Int?) {
+        guard let rewind else { return (nil, nil) }
+        if RunCheckpoint.isRun(rewind) {
+            let checkpoint = try RunCheckpoint(rewind)
+            let network = architecture.makeNetwork(seed: seed)
+            try checkpoint.load(into: network)
+            return (network, checkpoint.step)
+        }
+        let checkpoint = try VisionCheckpoint.open(rewind)
+        guard checkpoint.architecture == architecture else {
+            throw CoppiceError(
+                .badData, source: rewind, field: "architecture",
+                "\(checkpoint.architecture), expected that of the network whose blocks are judged: \(architecture)")
+        }
+        return (try checkpoint.network(), nil)
     }
 }

@@ -2,34 +2,77 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import OrderedCollections
 
-/// How fast two networks are trained and used on this machine, on 32 images of noise.
+/// How fast two networks are trained and used on this machine, and how much memory and energy that takes, on images of
+/// noise.
 struct SpeedComparison {
+    /// Images of a step and a pass.
+    static let images = 32
+
     private let before: NetworkSpeed
     private let after: NetworkSpeed
+    /// What the machine draws; nil: no energy.
+    private let watts: Double?
 
-    init(_ before: any VisionNetwork, _ after: any VisionNetwork, seed: UInt64) throws {
+    init(_ before: any VisionNetwork, _ after: any VisionNetwork, seed: UInt64, watts: Double? = nil) throws {
         func speed(of network: any VisionNetwork) throws -> NetworkSpeed {
-            var generator = RandomGenerator(seed: seed)
-            let count = 32
-            let inputs = Tensor.normal([count] + network.configuration.inputShape, using: &generator)
-            let targets = Tensor((0..<count).map { $0 % network.configuration.classes })
-            return try NetworkSpeed(of: network, on: LabeledBatch(inputs: inputs, targets: targets))
+            let targets = Tensor((0..<Self.images).map { $0 % network.configuration.classes })
+            return try NetworkSpeed(
+                of: network, on: LabeledBatch(inputs: Self.noise(for: network, seed: seed), targets: targets))
         }
         self.before = try speed(of: before)
         self.after = try speed(of: after)
+        self.watts = watts
     }
 
-    var json: JSON {
-        .object([
-            "training_step_before": .number(before.trainingStep), "training_step_after": .number(after.trainingStep),
-            "inference_before": .number(before.inference), "inference_after": .number(after.inference),
-        ])
+    /// Images of noise.
+    static func noise(for network: any VisionNetwork, seed: UInt64) -> Tensor {
+        var generator = RandomGenerator(seed: seed)
+        return .normal([images] + network.configuration.inputShape, using: &generator)
+    }
+
+    /// `seconds`, `bytes` and, where the power is known, `watts` and `joules`.
+    var json: OrderedDictionary<String, JSON> {
+        func members(_ scale: Double) -> JSON {
+            .object([
+                "training_step_before": .number(before.trainingStep * scale),
+                "training_step_after": .number(after.trainingStep * scale),
+                "inference_before": .number(before.inference * scale),
+                "inference_after": .number(after.inference * scale),
+            ])
+        }
+        var json: OrderedDictionary<String, JSON> = [
+            "seconds": members(1),
+            "bytes": .object([
+                "training_step_before": .integer(before.trainingBytes),
+                "training_step_after": .integer(after.trainingBytes),
+                "inference_before": .integer(before.inferenceBytes),
+                "inference_after": .integer(after.inferenceBytes),
+            ]),
+        ]
+        if let watts { (json["watts"], json["joules"]) = (.number(watts), members(watts)) }
+        return json
     }
 
     var text: String {
-        let training = Output.number(before.trainingStep / after.trainingStep)
-        let inference = Output.number(before.inference / after.inference)
-        return "training steps \(training) times as fast, passes \(inference) times"
+        func milliseconds(_ seconds: Double) -> String { Output.number(seconds * 1e3) + " ms" }
+        func row(_ name: String, _ old: Double, _ new: Double, _ bytes: (Int, Int)) -> String {
+            var line =
+                "\(name) of \(Self.images) images: \(milliseconds(old)) → \(milliseconds(new)) "
+                + "(\(Output.number(old / new)) times as fast), memory \(Output.bytes(bytes.0)) → "
+                + Output.bytes(bytes.1)
+            if let watts {
+                line += ", energy \(Output.number(old * watts)) J → \(Output.number(new * watts)) J"
+            }
+            return line
+        }
+        var lines = [
+            row(
+                "training step", before.trainingStep, after.trainingStep, (before.trainingBytes, after.trainingBytes)),
+            row("pass", before.inference, after.inference, (before.inferenceBytes, after.inferenceBytes)),
+        ]
+        if let watts { lines.append("energy is the time at \(Output.number(watts)) W, an estimate") }
+        return lines.joined(separator: "\n")
     }
 }

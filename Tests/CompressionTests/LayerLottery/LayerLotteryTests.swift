@@ -102,6 +102,28 @@ import Testing
         #expect(plan.after.multiplyAccumulates <= 30_000_000 && plan.removal.removed.count == 3)
     }
 
+    /// As few blocks as bring the time down, none where it is low enough.
+    @Test func blocksGoUntilTheTimeFits() throws {
+        let architecture = try VisionArchitecture(named: "resnet20")
+        let blocks = try BlockRemoval.blocks(of: architecture).filter(RemovableBlocks.strict.contains)
+        let scores = BlockScores(blocks: blocks, scores: [3, 1, 2, 5, 4])
+        var asked: [Int] = []
+        func plan(_ milliseconds: Double) throws -> BlockPlan {
+            asked = []
+            return try BlockPlan(scores, seconds: milliseconds / 1e3, from: architecture) { removal in
+                asked.append(removal.removed.count)
+                return 0.010 - 0.001 * Double(removal.removed.count)
+            }
+        }
+        let chosen = try plan(8.5)
+        #expect(chosen.removal.removed.map(\.name) == (try scores.lowest(2)) && asked == [0, 1, 2])
+        #expect(chosen.after.multiplyAccumulates < chosen.before.multiplyAccumulates)
+        let whole = try plan(10)
+        #expect(whole.removal.removed.isEmpty && whole.removal.architecture == architecture)
+        #expect(whole.text.contains("nothing is removed") && whole.after == whole.before)
+        #expect { _ = try plan(4.9) } throws: { "\($0)".contains("latency: 4.9 ms, expected at least 5 ms") }
+    }
+
     @Test func rewoundTicketsTrainFromEarlyWeights() throws {
         let network = try network()
         let images = ImageDataSet.shapes(80, size: 16, seed: 9)

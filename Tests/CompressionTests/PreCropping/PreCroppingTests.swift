@@ -53,6 +53,68 @@ import Testing
         #expect((chosen.max() ?? 0) - (chosen.min() ?? 0) <= 1)
     }
 
+    /// E[R] from its definition: every block adds its input, or the projection of it, to what its layers make of it.
+    @Test(arguments: ["resnet8", "resnet8-projected", "wrn-10-2"])
+    func residualSignalIsTheProductOverBlocks(name: String) throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: name))
+        let signal = try ResidualSignal(structure)
+        let layers = structure.entries.filter(\.isWeight)
+        var generator = RandomGenerator(seed: 3)
+        let densities = Tensor.uniform([layers.count], low: -3, high: 0, dataType: .f64, using: &generator).doubles()
+        let network = structure.architecture.makeNetwork(seed: 0)
+        func value(_ p: [Double]) -> Double {
+            var product = 1.0
+            var blocks: [String: (inner: Double, shortcut: Double)] = [:]
+            for (layer, density) in zip(layers, p) {
+                let block = structure.architecture.configuration.residualBlocks.first {
+                    layer.name.hasPrefix($0.name + ".")
+                }
+                guard let block else {
+                    product *= density
+                    continue
+                }
+                let weight = network.parameters.first { $0.name == layer.name }?.parameter.wrappedValue.doubles() ?? []
+                let shape = network.parameters.first { $0.name == layer.name }?.parameter.wrappedValue.shape ?? [1]
+                let mean = weight.reduce(0) { $0 + abs($1) } / Double(weight.count)
+                let gain = Double(weight.count / shape[0]) * mean * density
+                var own = blocks[block.name] ?? (1, 1)
+                let isShortcut = layer.name.contains("downsample") || layer.name.contains("convShortcut")
+                if isShortcut { own.shortcut *= gain } else { own.inner *= gain }
+                blocks[block.name] = own
+            }
+            return blocks.values.reduce(product) { $0 * ($1.inner + $1.shortcut) }
+        }
+        let p = densities.map { exp($0) }
+        let expected = log(value(p)) - log(value(p.map { _ in 1 }))
+        #expect(abs(signal.logSignal(densities) - expected) < 1e-4 * abs(expected))
+        #expect(signal.logSignal(densities.map { _ in 0 }) == 0)
+        let slopes = signal.slopes(densities)
+        for layer in layers.indices {
+            var (high, low) = (densities, densities)
+            high[layer] += 1e-5
+            low[layer] -= 1e-5
+            let slope = (signal.logSignal(high) - signal.logSignal(low)) / 2e-5
+            #expect(abs(slope - slopes[layer]) < 1e-6 && slope > 0 && slope < 1 + 1e-6)
+        }
+    }
+
+    /// The proxy of residual networks finds widths that it calls better, within the same budget.
+    @Test(arguments: ["resnet20", "wrn-16-4"]) func residualProxyRaisesItsSignal(name: String) throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: name))
+        var cropping = PreCropping(parameters: structure.parameterCount(structure.widths) * 3 / 10)
+        let plain = try cropping.plan(for: structure)
+        cropping.proxy = .residual
+        let plan = try cropping.plan(for: structure)
+        #expect(plan.after.parameters <= cropping.parameters ?? 0 && plain.logSignal == nil)
+        let signal = try ResidualSignal(structure)
+        let own = try #require(plan.logSignal)
+        #expect(abs(own - signal.logSignal(plan.layers.map { log($0.density) })) < 1e-12)
+        #expect(own > signal.logSignal(plain.layers.map { log($0.density) }) && own < 0)
+        #expect(plan.json["log_signal"]?.doubleValue == own && plan.text.contains("log E[R]"))
+        let other = try ChannelStructure(VisionArchitecture(named: "vgg11-bn"))
+        #expect { try cropping.plan(for: other) } throws: { "\($0)".contains("no identity path") }
+    }
+
     @Test func theChosenWidthsBeatOneFactorForAll() throws {
         for name in Self.names {
             let structure = try ChannelStructure(VisionArchitecture(named: name))

@@ -58,7 +58,7 @@ struct GatesExtract: ParsableCommand {
             fields["step"] = .integer(found.step)
             fields["architecture"] = .string(small.configuration.name)
             fields["output"] = output.map { .string($0) } ?? .null
-            if let speeds { fields["seconds"] = speeds.json }
+            if let speeds { fields.merge(speeds.json) { $1 } }
             try Output.json(.object(fields))
         } else {
             try Output.line("step \(found.step): \(small.configuration.name)")
