@@ -279,7 +279,7 @@ import Testing
         ),
         (
             "{ method: magnitude, sparsity: 0.5, granularity: head, recovery: fine-tune }",
-            "recovery: a recovery is for vision"
+            "recovery: comes in a stage of its own"
         ),
         (
             "{ method: magnitude, sparsity: 0.5, granularity: neuron }\n"
@@ -296,10 +296,6 @@ import Testing
                 + "38"
         ),
         ("{ method: synflow, sparsity: 0.5 }", "stages[0].prune.method: synflow is for vision networks"),
-        (
-            "{ method: taylor, sparsity: 0.5, granularity: head, recovery: fine-tune }",
-            "stages[0].prune.recovery: comes in a stage of its own"
-        ),
         (
             "{ method: magnitude, sparsity: 0.5, pattern: head }",
             "head is a granularity, not a pattern; write granularity"

@@ -174,7 +174,8 @@ import Testing
             } throws: { "\($0)".contains(message) }
         }
         refusal(nil, "stages[0].prune: method snip looks at gradients, and needs a calibration text; there is none")
-        refusal(Array(0..<10), "t.txt: has 10 tokens, expected at least 17")
+        refusal(Array(0..<10), "t.txt: the calibration text has 10 tokens, expected at least one window of 16")
+        refusal(Array(0..<16), "t.txt: has 16 tokens, expected at least 17")
         refusal(Array(repeating: 77, count: 100), "t.txt: has the token 77, expected tokens below 50")
     }
 }
