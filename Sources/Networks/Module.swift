@@ -3,24 +3,25 @@ import CoppiceTensors
 /// A layer or network: parameters and parts with names, found in its properties.
 ///
 /// Dotted names equal the names of the same architecture's tensors in Hugging Face checkpoints, so loading is a
-/// lookup.
+/// lookup. Properties are looked through once, when something is first asked for: which parameters, states and parts a
+/// module has is settled when it is made, what they hold is not.
 open class Module {
     public init() {}
 
     /// All parameters with their dotted names, in the order of declaration, superclasses first.
-    public var parameters: [(name: String, parameter: Parameter)] { collect("") { $0 as? Parameter } }
+    public var parameters: [(name: String, parameter: Parameter)] {
+        collect(Parameter.self).map { ($0.name, $0.member) }
+    }
 
     /// All state tensors with their dotted names.
     public var stateTensors: [(name: String, state: StateTensor)] {
-        collect("") { $0 as? StateTensor }.map { ($0.name, $0.parameter) }
+        collect(StateTensor.self).map { ($0.name, $0.member) }
     }
 
     /// This module and all below it with their dotted names; the module itself has the empty name.
     public var modules: [(name: String, module: Module)] {
-        var result: [(String, Module)] = [("", self)]
-        for (name, child) in children {
-            result += child.modules.map { ([name, $0.name].filter { !$0.isEmpty }.joined(separator: "."), $0.module) }
-        }
+        var result: [(String, Module)] = []
+        visit("") { result.append(($0, $1)) }
         return result
     }
 
@@ -48,39 +49,49 @@ open class Module {
         for (name, state) in stateTensors { state.wrappedValue = try checked(name, like: state.wrappedValue) }
     }
 
-    private var members: [Any] {
+    /// What is in the properties, in the order of declaration, superclasses first.
+    private lazy var members: [ModuleMember] = {
         var mirrors: [Mirror] = []
         var mirror: Mirror? = Mirror(reflecting: self)
-        while let current = mirror {
+        while let current = mirror, current.subjectType != Module.self {
             mirrors.append(current)
             mirror = current.superclassMirror
         }
-        return mirrors.reversed().flatMap { $0.children.flatMap { ($0.value as? [Any]) ?? [$0.value] } }
+        return mirrors.reversed().flatMap { $0.children.flatMap { Self.members(in: $0.value) } }
+    }()
+
+    private static func members(in value: Any) -> [ModuleMember] {
+        // Casts to a class take no search for a protocol, which takes the longest when a type is first met.
+        if let member = value as? ModuleMember { return [member] }
+        return (value as? [Any])?.compactMap { $0 as? ModuleMember } ?? []
     }
 
-    private var children: [(String, Module)] {
-        members.compactMap { $0 as? any ModuleMember }.flatMap { member in
-            member.modules.map { (member.path($0.suffix), $0.module) }
-        }
-    }
-
-    private func collect<Found: KeyedTensor>(
-        _ prefix: String, _ pick: (Any) -> Found?
-    ) -> [(name: String, parameter: Found)] {
-        var result: [(name: String, parameter: Found)] = []
+    /// Calls `body` with this module and all below it, each before what is in it.
+    private func visit(_ name: String, _ body: (_ name: String, Module) -> Void) {
+        body(name, self)
         for member in members {
-            if let found = pick(member) { result.append((prefix + found.key, found)) }
-            if let part = member as? any ModuleMember {
-                for (suffix, module) in part.modules {
-                    let path = part.path(suffix)
-                    result += module.collect(path.isEmpty ? prefix : "\(prefix)\(path).", pick)
-                }
+            for part in member.modules {
+                part.module.visit(Self.path(name, member.path(part.suffix)), body)
             }
         }
+    }
+
+    private func collect<Member: ModuleMember>(_ type: Member.Type) -> [(name: String, member: Member)] {
+        var result: [(name: String, member: Member)] = []
+        collect(in: "", &result)
         return result
     }
-}
 
-private protocol KeyedTensor { var key: String { get } }
-extension Parameter: KeyedTensor {}
-extension StateTensor: KeyedTensor {}
+    private func collect<Member: ModuleMember>(in name: String, _ result: inout [(name: String, member: Member)]) {
+        for member in members {
+            if let found = member as? Member { result.append((Self.path(name, member.key), found)) }
+            for part in member.modules {
+                part.module.collect(in: Self.path(name, member.path(part.suffix)), &result)
+            }
+        }
+    }
+
+    private static func path(_ name: String, _ part: String) -> String {
+        name.isEmpty ? part : part.isEmpty ? name : "\(name).\(part)"
+    }
+}

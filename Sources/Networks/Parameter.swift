@@ -1,5 +1,19 @@
 import CoppiceTensors
 
+/// What a ``Module`` finds in its properties: a tensor or a part, under its name in checkpoints.
+public class ModuleMember {
+    /// The last part of its dotted name.
+    public let key: String
+
+    init(key: String) { self.key = key }
+
+    /// The modules in it, each with the part of its name after the key.
+    var modules: [(suffix: String, module: Module)] { [] }
+
+    /// The name of one of its modules within the module whose member it is.
+    final func path(_ suffix: String) -> String { key.isEmpty ? String(suffix.drop { $0 == "." }) : key + suffix }
+}
+
 /// A trainable tensor of a module, under its name in checkpoints.
 ///
 /// ```swift
@@ -9,9 +23,7 @@ import CoppiceTensors
 /// }
 /// ```
 @propertyWrapper
-public final class Parameter {
-    /// The last part of the parameter's dotted name.
-    public let key: String
+public final class Parameter: ModuleMember {
     private var value: Tensor
     /// Whether gradients are taken with respect to it.
     public var isTrainable = true {
@@ -22,8 +34,8 @@ public final class Parameter {
     public var decays = true
 
     public init(_ key: String, _ value: Tensor) {
-        self.key = key
         self.value = value.tracked()
+        super.init(key: key)
     }
 
     /// The tensor, tracked where trainable. Setting it forgets how the new value was computed.
@@ -57,13 +69,12 @@ public final class Parameter {
 
 /// Numbers that a module keeps but that are not trained (running statistics), under their checkpoint name.
 @propertyWrapper
-public final class StateTensor {
-    public let key: String
+public final class StateTensor: ModuleMember {
     public var wrappedValue: Tensor
 
     public init(_ key: String, _ value: Tensor) {
-        self.key = key
         wrappedValue = value.detached()
+        super.init(key: key)
     }
 
     public var projectedValue: StateTensor { self }
@@ -72,32 +83,17 @@ public final class StateTensor {
 /// A part of a module, or a list of parts, under its name in checkpoints. With an empty name, what is in the part is
 /// named as if it were the module's own.
 @propertyWrapper
-public final class Submodule<Value> {
-    public let key: String
+public final class Submodule<Value>: ModuleMember {
     public var wrappedValue: Value
 
     public init(_ key: String, _ value: Value) {
-        self.key = key
         wrappedValue = value
+        super.init(key: key)
     }
 
     public var projectedValue: Submodule<Value> { self }
-}
 
-/// What ``Module`` finds in its properties.
-protocol ModuleMember {
-    var key: String { get }
-    /// The modules in it, each with the part of its name after the key.
-    var modules: [(suffix: String, module: Module)] { get }
-}
-
-extension ModuleMember {
-    /// The name of one of its modules within the module whose member it is.
-    func path(_ suffix: String) -> String { key.isEmpty ? String(suffix.drop { $0 == "." }) : key + suffix }
-}
-
-extension Submodule: ModuleMember {
-    var modules: [(suffix: String, module: Module)] {
+    override var modules: [(suffix: String, module: Module)] {
         if let module = wrappedValue as? Module { return [("", module)] }
         if let list = wrappedValue as? [Module] { return list.enumerated().map { (".\($0.offset)", $0.element) } }
         return []

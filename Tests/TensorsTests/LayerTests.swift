@@ -237,6 +237,34 @@ import Testing
         #expect(pair.first.isTraining)
     }
 
+    /// Parameters, states and parts wherever properties hold them, superclasses first; parts that are replaced are seen.
+    @Test func membersAreFoundInTheirOrder() {
+        class Base: Module {
+            @Parameter("scale", .ones([2])) var scale: Tensor
+            let size = 3
+        }
+        final class Derived: Base {
+            let name: String? = "derived"
+            let missing: Submodule<Linear>? = nil
+            let head: Submodule<Linear>? = Submodule("head", Linear(weight: .ones([1, 2]), bias: nil))
+            let parts = [1, 2].map { Submodule("part\($0)", [BatchNorm(channels: $0)]) }
+            @Submodule("", Linear(weight: .ones([3, 3]), bias: .zeros([3]))) var own: Linear
+            @StateTensor("steps", .zeros([1])) var steps: Tensor
+        }
+        let module = Derived()
+        let names = [
+            "scale", "head.weight", "part1.0.weight", "part1.0.bias", "part2.0.weight", "part2.0.bias", "weight",
+            "bias",
+        ]
+        #expect(module.parameters.map(\.name) == names)
+        #expect(module.stateTensors.map(\.name).suffix(1) == ["steps"] && module.stateTensors.count == 7)
+        #expect(module.modules.map(\.name) == ["", "head", "part1.0", "part2.0", ""])
+        module.own = Linear(weight: .ones([5, 5]), bias: nil)
+        module.scale = .zeros([2])
+        #expect(module.parameters.map(\.name) == Array(names.dropLast()) && module.parameterCount == 2 + 2 + 2 + 4 + 25)
+        #expect(module.parameters[0].parameter.wrappedValue.floats() == [0, 0])
+    }
+
     @Test func useDoesNotChangeRunningStatistics() {
         let layer = BatchNorm(channels: 2)
         layer.setTraining(false)

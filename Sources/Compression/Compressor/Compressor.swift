@@ -29,7 +29,7 @@ public struct Compressor {
 
     /// Matches the recipe with the checkpoint.
     ///
-    /// - Throws: `.badData` when they do not fit together, before any work: see ``RecipeRun/init(_:on:)``.
+    /// - Throws: `.badData` when they do not fit together, before any work: see ``RecipeRun/init(_:on:zeroed:)``.
     public init(_ checkpoint: Checkpoint, recipe: Recipe) throws {
         self.checkpoint = checkpoint
         self.recipe = recipe

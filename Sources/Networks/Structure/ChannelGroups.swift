@@ -153,11 +153,11 @@ public struct ChannelGroups: Sendable {
     ///
     /// - Complexity: O(positions of all channels).
     public func cost(keeping kept: KeptChannels? = nil) -> NetworkCost {
-        let removed = kept.map { removedPositions($0) } ?? [:]
+        let removed = kept.map { removedCounts($0) } ?? [:]
         let parameters = tensors.filter(\.isParameter).reduce(0) { total, tensor in
             total
                 + tensor.shape.enumerated().reduce(1) { count, axis in
-                    count * (axis.element - (removed[Axis(name: tensor.name, axis: axis.offset)]?.count ?? 0))
+                    count * (axis.element - (removed[Axis(name: tensor.name, axis: axis.offset)] ?? 0))
                 }
         }
         let products = coupling.multiplyAccumulates { index in
@@ -172,14 +172,30 @@ public struct ChannelGroups: Sendable {
         var axis: Int
     }
 
-    /// What goes of each axis.
-    func removedPositions(_ kept: KeptChannels) -> [Axis: Set<Int>] {
+    /// The channels that go, by group.
+    private func removedChannels(_ kept: KeptChannels) -> [[Int]] {
         precondition(
             kept.isKept.map(\.count) == groups.map(\.count), "a choice of channels of another network's groups")
+        return kept.isKept.map { flags in flags.indices.filter { !flags[$0] } }
+    }
+
+    /// How much goes of each axis. A position belongs to one channel.
+    private func removedCounts(_ kept: KeptChannels) -> [Axis: Int] {
+        var removed: [Axis: Int] = [:]
+        for (group, gone) in zip(groups, removedChannels(kept)) where !gone.isEmpty {
+            for member in group.members {
+                removed[Axis(name: member.name, axis: member.axis), default: 0] += gone.reduce(0) {
+                    $0 + member.positions[$1].count
+                }
+            }
+        }
+        return removed
+    }
+
+    /// What goes of each axis.
+    func removedPositions(_ kept: KeptChannels) -> [Axis: Set<Int>] {
         var removed: [Axis: Set<Int>] = [:]
-        for (index, group) in groups.enumerated() {
-            let gone = kept.isKept[index].indices.filter { !kept[index, $0] }
-            guard !gone.isEmpty else { continue }
+        for (group, gone) in zip(groups, removedChannels(kept)) where !gone.isEmpty {
             for member in group.members {
                 removed[Axis(name: member.name, axis: member.axis), default: []]
                     .formUnion(gone.flatMap { member.positions[$0] })

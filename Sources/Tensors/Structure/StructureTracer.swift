@@ -26,8 +26,8 @@ struct StructureTracer {
     }
 
     var classes = AxisClasses()
-    /// Of each element that is a position of an input.
-    private var places: [Int: AxisCoupling.Place] = [:]
+    /// Of the elements that are positions of inputs, which are the first ones.
+    private var places: [AxisCoupling.Place] = []
     /// Elements of inputs that a product with data sums over.
     var contracted: Set<Int> = []
     var products: [Product] = []
@@ -44,9 +44,8 @@ struct StructureTracer {
         let axes = tensor.shape.enumerated().map { axis, extent in
             guard extent > 1 else { return AxisMarks([]) }
             let own = classes.make(extent)
-            for (position, element) in own.enumerated() {
-                places[element] = .init(input: index, axis: axis, position: position, isContracted: false)
-            }
+            precondition(own.lowerBound == places.count, "inputs come first")
+            places += (0..<extent).map { .init(input: index, axis: axis, position: $0, isContracted: false) }
             elements += own
             return AxisMarks([own.map { .element($0) }])
         }
@@ -142,8 +141,7 @@ struct StructureTracer {
         var order: [Int: Int] = [:]
         var found: [[AxisCoupling.Place]] = []
         var refused: [Int: AxisCoupling.Unsupported] = [:]
-        for element in places.keys.sorted() {
-            guard var place = places[element] else { continue }
+        for (element, var place) in places.enumerated() {
             place.isContracted = contracted.contains(element)
             let root = classes.root(element)
             switch classes.reason(root) {

@@ -7,14 +7,22 @@ extension VisionArchitecture {
     /// - Throws: `.badData` naming the tensor that has no place in the architecture or another shape than its widths
     ///   give.
     public func resized(to tensors: TensorShapes) throws -> VisionArchitecture {
+        try resizedNetwork(to: tensors).architecture
+    }
+
+    /// The same architecture with the widths of other tensors, and a network of it without values.
+    private func resizedNetwork(
+        to tensors: TensorShapes
+    ) throws -> (architecture: VisionArchitecture, network: any VisionNetwork) {
         var own = configuration
         var layers = LayerBuilder(unloaded: own.options, widths: tensors.outputs)
         _ = own.network(&layers)
         own.options.widths = layers.widths.filter { layers.standardWidths[$0.key] != $0.value }
             .reduce(into: [:]) { $0[$1.key] = $1.value }
         let result = try VisionArchitecture(own)
-        try tensors.check(result.makeUnloadedNetwork(), named: result.name)
-        return result
+        let network = result.makeUnloadedNetwork()
+        try tensors.check(network, named: result.name)
+        return (result, network)
     }
 
     /// A network of this architecture, with the widths of its tensors.
@@ -22,7 +30,7 @@ extension VisionArchitecture {
     /// - Throws: `.badData` for tensors that do not fit together.
     func network(of tensors: [(name: String, tensor: Tensor)], isTraining: Bool) throws -> any VisionNetwork {
         let shapes = try TensorShapes(tensors.map { ($0.name, $0.tensor.shape) })
-        let network = try resized(to: shapes).makeUnloadedNetwork()
+        let network = try resizedNetwork(to: shapes).network
         let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
         try network.load { name in
             guard let tensor = byName[name] else { throw CoppiceError(.badData, field: name, "is missing") }
