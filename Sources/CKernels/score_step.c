@@ -1,5 +1,6 @@
 #include "score_step.h"
 
+#include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -16,25 +17,25 @@ struct score_job {
     coppice_score_settings settings;
     const float *weights, *slopes;
     const uint64_t *kept;
-    float *velocities, *scores, *sizes;
-    void (*step)(
-        long, coppice_score_settings, const float *, const float *, const uint64_t *, float *, float *, float *);
+    float *velocities, *scores;
+    int finite;
+    int (*step)(long, coppice_score_settings, const float *, const float *, const uint64_t *, float *, float *);
 };
 
 static void step_chunk(void *context, long index) {
-    const struct score_job *job = context;
+    struct score_job *job = context;
     long start = index * chunk_length;
     long count = job->count - start < chunk_length ? job->count - start : chunk_length;
-    job->step(
+    int finite = job->step(
         count, job->settings, job->weights + start, job->slopes + start, job->kept ? job->kept + start / 64 : 0,
-        job->velocities + start, job->scores + start, job->sizes ? job->sizes + start : 0);
+        job->velocities + start, job->scores + start);
+    if (!finite) __atomic_store_n(&job->finite, 0, __ATOMIC_RELAXED);
 }
 
-void coppice_score_step(
+int coppice_score_step(
     long count, coppice_score_settings settings, const float *weights, const float *slopes, const uint64_t *kept,
-    float *velocities, float *scores, float *sizes) {
-    struct score_job job = {
-        count, settings, weights, slopes, kept, velocities, scores, sizes, CHOOSE(step),
-    };
+    float *velocities, float *scores) {
+    struct score_job job = {count, settings, weights, slopes, kept, velocities, scores, 1, CHOOSE(step)};
     coppice_parallel_for((count + chunk_length - 1) / chunk_length, &job, step_chunk);
+    return job.finite;
 }

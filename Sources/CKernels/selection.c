@@ -116,24 +116,26 @@ struct mask_job {
     long count;
     uint32_t threshold;
     uint64_t *kept;
-    uint64_t (*word)(const float *, long, uint32_t);
+    int by_size;
+    uint64_t (*word)(const float *, long, int, uint32_t);
 };
 
 static void mask_chunk(void *context, long index) {
     const struct mask_job *job = context;
     long start = index * chunk_length, end = minimum(start + chunk_length, job->count);
     for (long base = start; base < end; base += 64)
-        job->kept[base / 64] = job->word(job->scores + base, minimum(64, end - base), job->threshold);
+        job->kept[base / 64] = job->word(job->scores + base, minimum(64, end - base), job->by_size, job->threshold);
 }
 
-long coppice_selection_mask(const float *scores, long count, uint32_t threshold, long ties, uint64_t *kept) {
-    struct mask_job job = {scores, count, threshold, kept, CHOOSE(reaching_word)};
+long coppice_selection_mask(
+    const float *scores, long count, int by_size, uint32_t threshold, long ties, uint64_t *kept) {
+    struct mask_job job = {scores, count, threshold, kept, by_size, CHOOSE(reaching_word)};
     coppice_parallel_for(chunk_count(count), &job, mask_chunk);
     // Ties are taken in order of index; usually there are few and they are found early.
-    uint64_t (*equal_word)(const float *, long, uint32_t) = CHOOSE(equal_word);
+    uint64_t (*equal_word)(const float *, long, int, uint32_t) = CHOOSE(equal_word);
     long removed = 0;
     for (long base = 0; base < count && removed < ties; base += 64) {
-        uint64_t equal = equal_word(scores + base, minimum(64, count - base), threshold);
+        uint64_t equal = equal_word(scores + base, minimum(64, count - base), by_size, threshold);
         for (; equal && removed < ties; equal &= equal - 1, removed++) kept[base / 64] &= ~(equal & -equal);
     }
     return removed;
@@ -162,8 +164,8 @@ long coppice_selection_count_below(const float *scores, long count, uint32_t thr
 }
 
 long coppice_selection_between(
-    const float *scores, long count, float low, float high, float *found, long limit, long *below) {
-    return CHOOSE(between)(scores, count, low, high, found, limit, below);
+    const float *scores, long count, int by_size, float low, float high, float *found, long limit, long *below) {
+    return CHOOSE(between)(scores, count, by_size, low, high, found, limit, below);
 }
 
 // MARK: Groups

@@ -135,13 +135,23 @@ private func flags(_ mask: WeightMask) -> [Bool] {
     @Test func trackedThresholdsAreExact() {
         var generator = SeededGenerator(seed: 8)
         var (first, second) = (generator.matrix(40, 50), generator.matrix(30, 20))
-        var tracked = TrackedSelection()
+        var (tracked, trackedBySize) = (TrackedSelection(), TrackedSelection())
         for step in 0..<40 {
             let count = step == 20 ? 100 : 1700 + step
             let expected = ExactSelection.threshold(removing: count) { visit in
                 for own in [first, second] { own.withElements(Float.self) { visit($0) } }
             }
             #expect(tracked.threshold(removing: count, of: [first, second]) == expected, "step \(step)")
+            let sizes = [first, second].map { $0.abs().contiguous() }
+            let bySize = ExactSelection.threshold(removing: count) { visit in
+                for own in sizes { own.withElements(Float.self) { visit($0) } }
+            }
+            let found = trackedBySize.threshold(removing: count, of: [first, second], bySize: true)
+            var (ties, other) = (found.ties, found.ties)
+            #expect(found == bySize, "step \(step)")
+            #expect(
+                ExactSelection.mask(first, threshold: found, ties: &ties, bySize: true)
+                    == ExactSelection.mask(sizes[0], threshold: found, ties: &other))
             let scale: Float = step == 30 ? 3 : 0.002
             func moved(_ tensor: Tensor) -> Tensor {
                 let values = tensor.floats().map { value in

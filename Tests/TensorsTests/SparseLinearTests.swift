@@ -112,7 +112,7 @@ extension SerializedByVariant {
                 var kept = [UInt64](repeating: .max, count: words.count)
                 let ties = min(2, equal.count)
                 let removed = coppice_selection_mask(
-                    values, values.count, coppice_order_key(threshold), ties, &kept)
+                    values, values.count, 0, coppice_order_key(threshold), ties, &kept)
                 #expect(removed == ties, "\(variant)")
                 for index in values.indices {
                     let expected = values[index] > threshold || equal.dropFirst(ties).contains(index)
@@ -125,12 +125,25 @@ extension SerializedByVariant {
                 let near = values.filter { $0 >= threshold - 0.1 && $0 <= threshold + 0.1 }
                 var (found, under) = ([Float](repeating: 0, count: near.count + 64), 3)
                 let count = coppice_selection_between(
-                    values, values.count, threshold - 0.1, threshold + 0.1, &found, near.count, &under)
+                    values, values.count, 0, threshold - 0.1, threshold + 0.1, &found, near.count, &under)
                 #expect(Array(found.prefix(count)) == near, "\(variant)")
                 #expect(under == 3 + values.count { $0 < threshold - 0.1 }, "\(variant)")
                 let few = coppice_selection_between(
-                    values, values.count, threshold - 0.1, threshold + 0.1, &found, near.count / 2 - 1, &under)
+                    values, values.count, 0, threshold - 0.1, threshold + 0.1, &found, near.count / 2 - 1, &under)
                 #expect(few == -1, "\(variant)")
+                // By size it is the selection of absolute values.
+                let sizes = values.map { abs($0) }
+                let (key, size) = (coppice_order_key(abs(threshold)), abs(threshold))
+                var (own, expected) = (kept, kept)
+                #expect(
+                    coppice_selection_mask(values, values.count, 1, key, 2, &own)
+                        == coppice_selection_mask(sizes, values.count, 0, key, 2, &expected), "\(variant)")
+                #expect(own == expected, "\(variant)")
+                let near2 = sizes.filter { $0 >= size - 0.05 && $0 <= size + 0.05 }
+                var (found2, under2) = ([Float](repeating: 0, count: near2.count + 64), 0)
+                let count2 = coppice_selection_between(
+                    values, values.count, 1, size - 0.05, size + 0.05, &found2, near2.count, &under2)
+                #expect(Array(found2.prefix(count2)) == near2 && under2 == sizes.count { $0 < size - 0.05 })
             }
         }
 
@@ -142,8 +155,9 @@ extension SerializedByVariant {
             let settings = coppice_score_settings(
                 rate: 0.1, momentum: 0.9, decay: 0.01, inverse_gamma: inverseGamma, square: square, by_size: bySize)
             underEveryVariant { variant in
-                var (velocities, scores, sizes) = (momenta, start, values.map { _ in Float.nan })
-                coppice_score_step(values.count, settings, values, slopes, words, &velocities, &scores, &sizes)
+                var (velocities, scores) = (momenta, start)
+                #expect(
+                    coppice_score_step(values.count, settings, values, slopes, words, &velocities, &scores) == 1)
                 for k in values.indices {
                     let direct = Double(values[k]) * Double(slopes[k])
                     let implicit = isKept(k) ? Double(inverseGamma) * Double(slopes[k]) * Double(slopes[k]) : 0
@@ -152,7 +166,11 @@ extension SerializedByVariant {
                     let velocity = Double(momenta[k]) * 0.9 + slope + Double(start[k]) * 0.01
                     #expect(abs(Double(velocities[k]) - velocity) < 1e-6 * max(1, abs(velocity)), "\(variant)")
                     #expect(abs(Double(scores[k]) - (Double(start[k]) - velocity * 0.1)) < 1e-6, "\(variant)")
-                    #expect(sizes[k] == abs(scores[k]), "\(variant)")
+                }
+                for (place, wrong) in [(1, Float.nan), (values.count - 1, -.infinity)] {
+                    var (bad, v, s) = (slopes, momenta, start)
+                    bad[place] = wrong
+                    #expect(coppice_score_step(values.count, settings, values, bad, words, &v, &s) == 0, "\(variant)")
                 }
             }
         }

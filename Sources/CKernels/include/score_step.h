@@ -12,8 +12,8 @@ typedef struct coppice_score_settings {
     int by_size;         // whether |s| decides, so that d is multiplied with the sign of s
 } coppice_score_settings;
 
-/// v = momentum v + (d + decay s), s -= rate v; where `sizes` is not null, sizes = |s|. Bit `i % 64` of `kept[i / 64]` is
-/// set where weight i is kept; `kept` may be null where `inverse_gamma` is 0. Nothing may overlap. Threaded.
-void coppice_score_step(
+/// v = momentum v + (d + decay s), s -= rate v. Bit `i % 64` of `kept[i / 64]` is set where weight i is kept; `kept` may
+/// be null where `inverse_gamma` is 0. Nothing may overlap. Returns whether every g is finite. Threaded.
+int coppice_score_step(
     long count, coppice_score_settings settings, const float *weights, const float *slopes, const uint64_t *kept,
-    float *velocities, float *scores, float *sizes);
+    float *velocities, float *scores);

@@ -27,17 +27,19 @@ long coppice_first_non_finite(const float *scores, long count);
 /// Returns how many scores have a key below `threshold` and writes to `equal` how many have that key. Threaded.
 long coppice_selection_count_below(const float *scores, long count, uint32_t threshold, long *equal);
 
-/// Writes the scores from `low` to `high` to `found`, in their order, and adds to `below` the number of those below `low`.
+/// Writes the scores (their sizes, where `by_size` is not 0) from `low` to `high` to `found`, in their order, and adds to
+/// `below` the number of those below `low`.
 /// Returns how many it wrote; -1 where there are more than `limit`, and then `below` is not to be used. `found` has room
 /// for `limit` + 64 scores.
 long coppice_selection_between(
-    const float *scores, long count, float low, float high, float *found, long limit, long *below);
+    const float *scores, long count, int by_size, float low, float high, float *found, long limit, long *below);
 
-/// Writes a bitmap with bit `i % 64` of `kept[i / 64]` set where score `i` is kept: its key is above `threshold`, or
-/// equal to it and not among the first `ties` such scores. Unused bits of the last word are zero. `kept` has
+/// Writes a bitmap with bit `i % 64` of `kept[i / 64]` set where score `i` is kept: its key (that of its size, where
+/// `by_size` is not 0) is above `threshold`, or equal to it and not among the first `ties` such scores. Unused bits of the last word are zero. `kept` has
 /// (count + 63) / 64 words. Returns the number of ties that were removed (less than `ties` if there are fewer).
 /// Threaded.
-long coppice_selection_mask(const float *scores, long count, uint32_t threshold, long ties, uint64_t *kept);
+long coppice_selection_mask(
+    const float *scores, long count, int by_size, uint32_t threshold, long ties, uint64_t *kept);
 
 /// For each of `groups` runs of `length` scores, removes exactly `removed` of the smallest (one more in the first
 /// `extra` runs), earliest first among equals, and writes the bitmap of the kept ones as above over all

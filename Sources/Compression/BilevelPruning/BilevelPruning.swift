@@ -133,11 +133,9 @@ public final class BilevelPruning {
             settle()
             return swapCounts.append(0)
         }
-        let flow = try network.gradients(on: [source.batch(at: step)]) {
-            self.lowerLevel.loss(of: self.network.network, $0)
-        }
-        withoutRecording {
-            move(flow, rate: options.maskRate(at: step))
+        let flow = network.slopes(on: source.batch(at: step)) { self.lowerLevel.loss(of: self.network.network, $0) }
+        try withoutRecording {
+            try move(flow, rate: options.maskRate(at: step))
             let before = network.masks
             network.setMasks(choose(), values: unmasked.values, isShown: true)
             swapCounts.append(
@@ -146,14 +144,20 @@ public final class BilevelPruning {
     }
 
     /// A step of momentum of the scores, by the chain rule of |s| or of the norm of a unit's s.
-    private func move(_ flow: [Tensor], rate: Double) {
+    ///
+    /// - Throws: `.badData` naming a weight whose gradient is not finite.
+    private func move(_ flow: [Tensor], rate: Double) throws {
         guard let units else {
             for (index, slope) in flow.enumerated() {
-                learned.move(
+                try learned.move(
                     index, weights: unmasked.values[index], slope: slope, mask: network.masks[index], rate: rate,
-                    implicit: options.implicitGradient, regularization: options.regularization)
+                    name: network.weights[index].name, implicit: options.implicitGradient,
+                    regularization: options.regularization)
             }
             return
+        }
+        for (slope, weight) in zip(flow, network.weights) {
+            try ExactSelection.checkFinite(slope, name: "\(weight.name) (gradient)")
         }
         let slopes = flow.indices.map { index in
             Self.maskGradient(
@@ -172,9 +176,9 @@ public final class BilevelPruning {
             keptChannels = channels
             return masks
         }
-        let threshold = selection.threshold(removing: network.count - keptCount, of: learned.sizes)
+        let threshold = selection.threshold(removing: network.count - keptCount, of: learned.values, bySize: true)
         var ties = threshold.ties
-        return learned.sizes.map { ExactSelection.mask($0, threshold: threshold, ties: &ties) }
+        return learned.values.map { ExactSelection.mask($0, threshold: threshold, ties: &ties, bySize: true) }
     }
 
     /// Removes all that belongs to the channels that are not kept, for good.

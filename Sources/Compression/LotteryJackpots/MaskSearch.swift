@@ -117,12 +117,13 @@ public final class MaskSearch {
     /// One step of the scores, and of the masks.
     private func update(_ slopes: [Tensor], _ step: Int) throws {
         let rate = learningRate * 0.5 * (1 + cos(.pi * Double(step) / Double(steps)))
-        let flow = try network.matrices(slopes, what: "gradient")
+        let flow = network.matrices(slopes)
         var masks = network.masks
         var swaps = 0
         for index in masks.indices {
-            learned.move(
-                index, weights: originals[index], slope: flow[index], mask: masks[index], rate: rate)
+            try learned.move(
+                index, weights: originals[index], slope: flow[index], mask: masks[index], rate: rate,
+                name: network.weights[index].name)
             let threshold = selections[index].threshold(
                 removing: masks[index].removedCount, of: [learned.values[index]])
             var ties = threshold.ties

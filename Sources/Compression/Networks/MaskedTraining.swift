@@ -8,8 +8,9 @@ import CoppiceTraining
 /// Linear layers of which few weights are left are computed with those alone, forwards and backwards. What is trained is
 /// the same but for rounding.
 public final class MaskedTraining: TrainingHook {
-    /// The sparsity from which on a linear layer of 2¹⁴ or more weights trains faster by its kept weights alone, as
-    /// measured with batches of 128 (`docs/performance.md`).
+    /// The sparsity from which on a linear layer of 2¹⁴ or more weights trains faster by its kept weights alone. Measured
+    /// with batches of 128 that begins at 0.7 (`docs/performance.md`); batches of 32, whose panels of 64 rows are half
+    /// empty, need more.
     public static let sparsityThatPays = 0.85
 
     private let network: PrunableNetwork

@@ -184,12 +184,26 @@ public final class PrunableNetwork {
         return try matrices(means, what: "gradient")
     }
 
-    /// Tensors of the weights' shapes as matrices, checked for numbers.
-    func matrices(_ tensors: [Tensor], what: String) throws -> [Tensor] {
-        try zip(tensors, weights).map { tensor, weight in
-            let matrix = tensor.detached().converted(to: .f32).contiguous().reshaped([weight.rows, weight.columns])
-            try ExactSelection.checkFinite(matrix, name: "\(weight.name) (\(what))")
-            return matrix
+    /// Gradients of a batch's loss by the prunable weights, as matrices that are not checked for numbers.
+    func slopes(on batch: LabeledBatch, loss: (LabeledBatch) -> Tensor) -> [Tensor] {
+        let before = states.map(\.wrappedValue)
+        defer { for (state, value) in zip(states, before) { state.wrappedValue = value } }
+        return matrices(CoppiceTensors.gradients(of: loss(batch), withRespectTo: parameters.map(\.wrappedValue)))
+    }
+
+    /// Tensors of the weights' shapes as matrices.
+    func matrices(_ tensors: [Tensor]) -> [Tensor] {
+        zip(tensors, weights).map { tensor, weight in
+            tensor.detached().converted(to: .f32).contiguous().reshaped([weight.rows, weight.columns])
         }
+    }
+
+    /// The same, checked for numbers.
+    func matrices(_ tensors: [Tensor], what: String) throws -> [Tensor] {
+        let matrices = matrices(tensors)
+        for (matrix, weight) in zip(matrices, weights) {
+            try ExactSelection.checkFinite(matrix, name: "\(weight.name) (\(what))")
+        }
+        return matrices
     }
 }

@@ -96,13 +96,17 @@ public enum ExactSelection {
 
     /// The mask of one tensor of a stream whose threshold is known.
     ///
-    /// - Parameter ties: Scores equal to the threshold still to be removed; reduced by those removed here. Pass the
-    ///   same variable for the tensors in their order, starting with ``SelectionThreshold/ties``.
-    public static func mask(_ scores: Tensor, threshold: SelectionThreshold, ties: inout Int) -> WeightMask {
+    /// - Parameters:
+    ///   - ties: Scores equal to the threshold still to be removed; reduced by those removed here. Pass the same variable
+    ///     for the tensors in their order, starting with ``SelectionThreshold/ties``.
+    ///   - bySize: whether absolute values are compared.
+    public static func mask(
+        _ scores: Tensor, threshold: SelectionThreshold, ties: inout Int, bySize: Bool = false
+    ) -> WeightMask {
         var words = [UInt64](repeating: 0, count: (scores.count + 63) / 64)
         let removed = scores.withElements(Float.self) { elements -> Int in
             guard let base = elements.baseAddress, !elements.isEmpty else { return 0 }
-            return coppice_selection_mask(base, elements.count, threshold.key, ties, &words)
+            return coppice_selection_mask(base, elements.count, bySize ? 1 : 0, threshold.key, ties, &words)
         }
         ties -= removed
         return WeightMask(rows: scores.shape[0], columns: scores.shape[1], words: words)

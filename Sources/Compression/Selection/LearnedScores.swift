@@ -6,19 +6,17 @@ import CoppiceTensors
 struct LearnedScores: Sendable {
     /// Of each weight, f32 `[rows, columns]`.
     private(set) var values: [Tensor]
-    /// |s|, where sizes of scores decide.
-    private(set) var sizes: [Tensor]
     private var velocities: [Tensor]
     private let momentum: Double
     private let decay: Double
-    private let decideBySize: Bool
+    /// Whether the largest |s| are kept, else the largest s.
+    let decideBySize: Bool
 
     /// - Parameter decideBySize: whether the largest |s| are kept, so that the gradient follows the sign of s; else the
     ///   largest s.
     init(_ values: [Tensor], momentum: Double, decay: Double, decideBySize: Bool) {
         self.values = values.map { $0.copied() }
         velocities = values.map { Tensor.zeros($0.shape).contiguous() }
-        sizes = decideBySize ? values.map { $0.abs().contiguous() } : []
         self.momentum = momentum
         self.decay = decay
         self.decideBySize = decideBySize
@@ -30,11 +28,13 @@ struct LearnedScores: Sendable {
     ///   - weights: θ of the weight, f32 `[rows, columns]`, kept or not.
     ///   - slope: ∂ℓ/∂(m ⊙ θ), contiguous.
     ///   - mask: m.
+    ///   - name: the weight's, for messages.
     ///   - regularization: γ of the implicit gradient's formula.
+    /// - Throws: `.badData` where a slope is not finite.
     mutating func move(
         _ index: Int, weights: Tensor, slope: Tensor, mask: WeightMask, rate: Double,
-        implicit: BilevelPruning.ImplicitGradient = .none, regularization: Double = 1
-    ) {
+        name: String, implicit: BilevelPruning.ImplicitGradient = .none, regularization: Double = 1
+    ) throws {
         let settings = coppice_score_settings(
             rate: Float(rate), momentum: Float(momentum), decay: Float(decay),
             inverse_gamma: implicit == .formula ? Float(1 / regularization) : 0,
@@ -42,22 +42,20 @@ struct LearnedScores: Sendable {
         precondition(weights.count == values[index].count && slope.count == weights.count, "sizes differ")
         // Taken out, so that there is one reference: changed in place, not in copies.
         var (velocity, score) = (Self.take(index, of: &velocities), Self.take(index, of: &values))
-        var size = decideBySize ? Self.take(index, of: &sizes) : Tensor(uninitialized: [0])
-        velocity.withMutableElements(Float.self) { velocity in
+        let isFinite = velocity.withMutableElements(Float.self) { velocity in
             score.withMutableElements(Float.self) { score in
-                size.withMutableElements(Float.self) { size in
-                    weights.withElements(Float.self) { weights in
-                        slope.withElements(Float.self) { slope in
-                            coppice_score_step(
-                                score.count, settings, weights.baseAddress, slope.baseAddress, mask.words,
-                                velocity.baseAddress, score.baseAddress, size.isEmpty ? nil : size.baseAddress)
-                        }
+                weights.withElements(Float.self) { weights in
+                    slope.withElements(Float.self) { slope in
+                        coppice_score_step(
+                            score.count, settings, weights.baseAddress, slope.baseAddress, mask.words,
+                            velocity.baseAddress, score.baseAddress) == 1
                     }
                 }
             }
         }
         (velocities[index], values[index]) = (velocity, score)
-        if decideBySize { sizes[index] = size }
+        // Says where.
+        if !isFinite { try ExactSelection.checkFinite(slope, name: "\(name) (gradient)") }
     }
 
     private static func take(_ index: Int, of tensors: inout [Tensor]) -> Tensor {
@@ -72,6 +70,5 @@ struct LearnedScores: Sendable {
     mutating func move(_ index: Int, along slope: Tensor, rate: Double) {
         velocities[index] = velocities[index] * momentum + (slope + values[index] * decay)
         values[index] = values[index] - velocities[index] * rate
-        if decideBySize { sizes[index] = values[index].abs().contiguous() }
     }
 }

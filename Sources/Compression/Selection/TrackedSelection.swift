@@ -15,15 +15,19 @@ public struct TrackedSelection: Sendable {
 
     /// The threshold that removes exactly `count` of some scores.
     ///
-    /// - Parameter scores: f32 `[rows, columns]` each, finite; compared all with each other, in this order.
+    /// - Parameters:
+    ///   - scores: f32 `[rows, columns]` each, finite; compared all with each other, in this order.
+    ///   - bySize: whether absolute values are compared.
     /// - Complexity: O(N): a pass or a few where the threshold has moved little, else three more.
-    public mutating func threshold(removing count: Int, of scores: [Tensor]) -> SelectionThreshold {
+    public mutating func threshold(
+        removing count: Int, of scores: [Tensor], bySize: Bool = false
+    ) -> SelectionThreshold {
         guard count > 0 else { return .none }
         for _ in 0..<Self.attempts {
-            if let found = near(count, scores) { return found }
+            if let found = near(count, scores, bySize) { return found }
         }
         let threshold = ExactSelection.threshold(removing: count) { visit in
-            for own in scores { own.withElements(Float.self) { visit($0) } }
+            for own in scores { (bySize ? own.abs() : own).withElements(Float.self) { visit($0) } }
         }
         // The score of that key, and a few hundredths of it around.
         let value = ExactSelection.score(ofKey: threshold.key)
@@ -36,7 +40,7 @@ public struct TrackedSelection: Sendable {
     private static let attempts = 4
 
     /// The threshold, where it is within reach of the last one and few scores are. Else what is in reach changes.
-    private mutating func near(_ count: Int, _ scores: [Tensor]) -> SelectionThreshold? {
+    private mutating func near(_ count: Int, _ scores: [Tensor], _ bySize: Bool) -> SelectionThreshold? {
         guard let last, reach.isFinite else { return nil }
         let (low, high) = (last - reach, last + reach)
         let limit = scores.reduce(0) { $0 + $1.count } / 16
@@ -48,7 +52,8 @@ public struct TrackedSelection: Sendable {
                 let more = own.withElements(Float.self) { elements in
                     elements.baseAddress.map {
                         coppice_selection_between(
-                            $0, elements.count, low, high, base + candidates, limit - candidates, &below)
+                            $0, elements.count, bySize ? 1 : 0, low, high, base + candidates, limit - candidates,
+                            &below)
                     } ?? 0
                 }
                 guard more >= 0 else { return nil }
