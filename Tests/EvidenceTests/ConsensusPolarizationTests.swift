@@ -19,6 +19,10 @@ import Testing
                         kept: 4, count: 7, disagreement: arm == .targetOnly ? 0.2 : 0.001, dynamicAccuracy: 0.81,
                         staticAccuracy: arm == .targetOnly && seed == 2 ? 0.8 : 0.81, difference: 1e-7)
                     run.gates?.curve = [(0, [1, 1]), (10, [1, 0])]
+                    if arm == .channels {
+                        run.gates?.kept = 80
+                        run.gates?.count = 160
+                    }
                 }
                 change(&run)
                 runs.append(run)
@@ -50,6 +54,7 @@ import Testing
         fails("static-equals-dynamic", .consensus) { if $0.seed == 1 { $0.gates?.staticAccuracy = 0.807 } }
         fails("static-equals-dynamic", .targetOnly) { $0.gates?.staticAccuracy = 0.81 }
         fails("target-reached", .consensus) { if $0.seed == 1 { $0.gates?.kept = 5 } }
+        fails("target-reached", .channels) { if $0.seed == 2 { $0.gates?.kept = 100 } }
         fails("exact-extraction", .channels) { $0.gates?.difference = 2e-5 }
         fails("accuracy", .consensus) { $0.accuracy = 0.804 }
         fails("accuracy", .randomBlocks) { $0.accuracy = 0.813 }

@@ -20,7 +20,7 @@ public struct ConsensusTraining: GatedTraining {
         self.network = try GatedNetwork(network, gates.settings, seed: seed)
         hook = try GateRegularization(
             self.network, target: gates.keep, polarization: gates.polarization, activation: gates.activation,
-            steps: steps, warmup: gates.warmup, isCostWeighted: gates.isCostWeighted)
+            steps: steps, warmup: gates.warmup, ramp: gates.ramp, isCostWeighted: gates.isCostWeighted)
     }
 
     /// The training of a recipe's gates.

@@ -26,9 +26,10 @@ public struct ConsensusPolarization: Experiment {
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
-                "Gates: mean over the image, linear, rectifier, linear (bias 2 at first), step, straight through the "
-                + "sigmoid; λ_a = 2, λ_p rises to 1 over the first third. All networks are trained by SGD, momentum 0.9, decay 0.0005, a "
-                + "cosine from \(study.peakRate). Gates decide on a tenth of the training images that no training "
+                "Gates: mean over the image, linear, rectifier, division by its length, linear (bias 1 at first), step, "
+                + "straight through the sigmoid; λ_a = 2, λ_p rises to 1 over the first third, the target falls from 1 "
+                + "over the first 15 %; λ_p rises on to 5, and λ_a to 42 beyond the nearest that gates can come to the "
+                + "target, at two thirds. All networks are trained by SGD, momentum 0.9, decay 0.0005, a cosine from \(study.peakRate). Gates decide on a tenth of the training images that no training "
                 + "sees; norms are then measured anew on training batches. Random: as many random blocks go before "
                 + "training. L1 norm (each block's filters alike) and slimming (trained with 1e-4 of the L1 norm of all "
                 + "scales): filters inside blocks go down to the multiplications of the consensus network, then "

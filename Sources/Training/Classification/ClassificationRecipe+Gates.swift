@@ -13,6 +13,8 @@ extension ClassificationRecipe {
         public var activation = 2.0
         /// The part of the run over which λ_p rises.
         public var warmup = 1.0 / 3
+        /// The part of the run over which the open part that is aimed at falls from 1 to ``keep``.
+        public var ramp = 0.15
         public var isCostWeighted = false
         /// The largest disagreement ḡ(1 − ḡ) that is cut through at the end.
         public var maximumDisagreement = 0.05
@@ -32,8 +34,8 @@ extension ClassificationRecipe {
 
     static func gates(_ node: RecipeNode) throws -> Gates {
         let fields = try node.fields([
-            "mode", "keep", "lambda_polar", "lambda_act", "estimator", "warmup", "hidden", "flop_weighted", "lazy",
-            "max_disagreement", "bias",
+            "mode", "keep", "lambda_polar", "lambda_act", "estimator", "warmup", "ramp", "hidden", "flop_weighted",
+            "lazy", "max_disagreement", "bias",
         ])
         guard let mode = fields["mode"] else {
             throw node.error("the key \"mode\" is missing, expected layer or channel")
@@ -47,6 +49,7 @@ extension ClassificationRecipe {
         if let weight = try fields["lambda_act"]?.number(in: 0...1e6) { gates.activation = weight }
         if let estimator = try fields["estimator"]?.word(GateEstimator.self) { gates.settings.estimator = estimator }
         if let part = try fields["warmup"]?.number(in: 0...1) { gates.warmup = part }
+        if let part = try fields["ramp"]?.number(in: 0...1) { gates.ramp = part }
         gates.settings.hidden = try fields["hidden"]?.integer(in: 1...65_536)
         if let bias = try fields["bias"]?.number(in: 0.01...100) { gates.settings.bias = bias }
         if let isWeighted = try fields["flop_weighted"]?.boolean() { gates.isCostWeighted = isWeighted }

@@ -20,6 +20,8 @@ public struct ClassificationResult: Sendable, Hashable {
     public var test: Classification?
     /// Training images a second of this process, validation not counted; nil where it trained none.
     public var imagesPerSecond: Double?
+    /// Seconds that this process trained, validation not counted.
+    public var trainingSeconds: Double
     /// What gates decided, in a completed run with gates.
     public var gates: GateSummary?
 
@@ -39,6 +41,7 @@ public struct ClassificationResult: Sendable, Hashable {
             ("steps", .integer(state.step)), ("total_steps", .integer(totalSteps)), ("epochs", .number(epochs)),
             ("training_loss", (state.curve.last?.trainingLoss).map(JSON.number) ?? .null),
             ("images_per_second", imagesPerSecond.map(JSON.number) ?? .null),
+            ("training_seconds", .number(trainingSeconds)),
         ]
         if let best = state.best, let accuracy = best.accuracy, let loss = best.validationLoss {
             members += [

@@ -129,7 +129,7 @@ public struct ClassificationRun {
             architecture: network.configuration.name, parameters: network.parameterCount,
             trainingImages: data.training.count, validationImages: data.validation?.count ?? 0, state: trainer.state,
             totalSteps: trainer.totalSteps, epochs: Double(trainer.state.step) / trainer.epochSteps,
-            imagesPerSecond: trainer.imagesPerSecond)
+            imagesPerSecond: trainer.imagesPerSecond, trainingSeconds: trainer.seconds)
     }
 
     private func export(

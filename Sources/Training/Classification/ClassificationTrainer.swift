@@ -28,7 +28,9 @@ final class ClassificationTrainer {
     private let hooks: [any TrainingHook]
     /// Nil for a network without gates.
     private let gates: GatedNetwork?
-    private var (images, seconds) = (0, 0.0)
+    private var images = 0
+    /// Of this process's training, validation not counted.
+    private(set) var seconds = 0.0
 
     /// - Parameter hooks: what acts on every step, such as what keeps a sparse network sparse.
     /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network.

@@ -27,9 +27,53 @@ import Testing
     }
 
     @Test func polarizationWarmsUp() throws {
-        let hook = try GateRegularization(gated(), target: 0.5, polarization: 2, steps: 30, warmup: 1.0 / 3)
-        #expect(hook.warmupSteps == 10)
-        #expect([0, 5, 10, 29].map(hook.polarization(at:)) == [0, 1, 2, 2])
+        // The target is down at 3, and λ_p is five times itself at 20.
+        let hook = try GateRegularization(gated(), target: 0.5, polarization: 2, steps: 30, warmup: 0.1, ramp: 0.1)
+        #expect(hook.warmupSteps == 3 && hook.rampSteps == 3)
+        #expect(hook.polarization(at: 0) == 0 && abs(hook.polarization(at: 1) - 2.0 / 3) < 1e-12)
+        #expect(hook.polarization(at: 3) == 2 && hook.polarization(at: 20) == 10 && hook.polarization(at: 29) == 10)
+    }
+
+    @Test func theTargetFallsFromOne() throws {
+        let hook = try GateRegularization(gated(), target: 0.4, steps: 30, ramp: 0.5)
+        #expect(hook.rampSteps == 15 && hook.target(at: 0) == 1)
+        #expect(abs(hook.target(at: 5) - 0.8) < 1e-12 && hook.target(at: 15) == 0.4 && hook.target(at: 29) == 0.4)
+        // At first all gates are open, and nothing pulls at them.
+        let batch = GatedNetworkTests.batch(4)
+        _ = hook.network.outputs(batch.inputs)
+        #expect(try hook.penalty(0, batch: batch, outputs: nil)?.doubles() == [0])
+    }
+
+    /// Far from the target, polarization pulls at a unanimous gate by half as much as the target does, at most.
+    @Test func polarizationNeverHoldsGatesAwayFromTheTarget() throws {
+        let hook = try GateRegularization(
+            GatedNetwork(GatedNetworkTests.network("resnet20"), GateSettings(mode: .channel), seed: 1), target: 0.5,
+            polarization: 1, activation: 2, steps: 30, warmup: 0, ramp: 0)
+        #expect(hook.polarization(at: 0, distance: 0.01) == 1)
+        #expect(abs(hook.polarization(at: 0, distance: 0.1) - 0.2) < 1e-12)
+        #expect(hook.polarization(at: 0, distance: 0.5) == 1)
+        // Of seven blocks three or four stay, half a gate from the target: there it acts wholly.
+        let blocks = try GateRegularization(gated(), target: 0.5, steps: 30, warmup: 0)
+        #expect(blocks.polarization(at: 0, distance: 0.5 / 7) == 1 && blocks.polarization(at: 0, distance: 0.1) < 1)
+        let free = try GateRegularization(gated(), target: 0.5, activation: 0, steps: 30, warmup: 0)
+        #expect(free.polarization(at: 0, distance: 0.3) == 1)
+    }
+
+    @Test func theSecondLayerOfManyGatesLearnsFaster() throws {
+        func slopes(rate: Double) throws -> [[Double]] {
+            let gate = ConsensusGate(
+                mode: .channel, inputs: 2, count: 3, hidden: 2, estimator: .sigmoid, outputRate: rate, seed: 1)
+            gate.output.weight = Tensor([0.5, -0.25, 0.75, 0.5, 1, 0.25] as [Float], shape: [3, 2])
+            let loss = gate.logits(.ones([4, 2, 2, 2])).square().sum()
+            let values = gate.parameters.map(\.parameter.wrappedValue)
+            return gradients(of: loss, withRespectTo: values).map { $0.doubles() }
+        }
+        let (plain, fast) = (try slopes(rate: 1), try slopes(rate: 8))
+        #expect(plain.contains { $0.contains { $0 != 0 } })
+        // fc1's gradients are the same, fc2's eight times as large.
+        for (index, factor) in [1.0, 1, 8, 8].enumerated() {
+            for (a, b) in zip(plain[index], fast[index]) { #expect(abs(a * factor - b) < 1e-4 * abs(b) + 1e-6) }
+        }
     }
 
     @Test func theLossIsTaskPlusPenalties() throws {
@@ -37,7 +81,7 @@ import Testing
             let network = try gated()
             GatedNetworkTests.scatter(network)
             let hook = try GateRegularization(
-                network, target: 0.3, polarization: 1.5, activation: 4, steps: 1, warmup: 0,
+                network, target: 0.3, polarization: 1.5, activation: 4, steps: 1, warmup: 0, ramp: 0,
                 isCostWeighted: isWeighted)
             let batch = GatedNetworkTests.batch(16)
             _ = network.outputs(batch.inputs)
@@ -47,7 +91,8 @@ import Testing
             let weights = isWeighted ? costs : costs.map { _ in 1 }
             let open = zip(means, weights).reduce(0) { $0 + $1.0 * $1.1 } / weights.reduce(0, +)
             let polar = means.reduce(0) { $0 + $1 * (1 - $1) } / Double(means.count)
-            #expect(abs(penalty - 1.5 * polar - 4 * (open - 0.3) * (open - 0.3)) < 1e-5)
+            let weight = hook.polarization(at: 0, distance: abs(open - 0.3))
+            #expect(weight > 0 && abs(penalty - weight * polar - 4 * (open - 0.3) * (open - 0.3)) < 1e-5)
         }
     }
 
@@ -127,6 +172,21 @@ import Testing
         let parameters = extraction.network.parameters.count
         #expect(Array(before.prefix(parameters)) == Array(after.prefix(parameters)))
         #expect(before.dropFirst(parameters) != after.dropFirst(parameters))
+    }
+
+    /// Of many channels as many stay as of few blocks: within a twentieth of the gates from the target.
+    @Test(arguments: [0.5, 0.75]) func channelsReachTheirTarget(target: Double) throws {
+        let images = ImageDataSet.shapes(200, size: 16, seed: 4)
+        let network = try gated(.channel)
+        let rates = LearningRateSchedule(kind: .cosine, peak: 0.1, warmupSteps: 0, minimumRatio: 0, totalSteps: 80)
+        let training = SupervisedTraining(optimizer: SGD(momentum: 0.9, weightDecay: 5e-4), rates: rates)
+        let hook = try GateRegularization(network, target: target, steps: 80)
+        try training.run(network, on: ImageBatches(images, batchSize: 20, seed: 1), hooks: [hook])
+        let extraction = try ConsensusExtraction(
+            of: network, on: Array(images.batches(of: 50)), isForced: true)
+        let kept = Double(extraction.keptCount) / Double(extraction.report.count)
+        #expect(abs(kept - target) <= 0.05, "\(kept)")
+        #expect(extraction.difference <= 1e-5)
     }
 
     /// Without penalties and with a target of one, gates change little: the network learns as it does without them.

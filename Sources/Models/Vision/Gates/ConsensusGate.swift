@@ -1,8 +1,8 @@
 import CoppiceNetworks
 import CoppiceTensors
 
-/// Opens and closes by what the block sees: the mean over the image, a linear layer, a rectifier, a linear layer, and a
-/// step. Open for every image at first.
+/// Opens and closes by what the block sees: the mean over the image, a linear layer, a rectifier, division by the length of
+/// that, a linear layer, and a step. Open for every image at first.
 ///
 /// After Zhi et al., "Learning a consensus sub-network with polarization regularization and one pass training" (2023). The second
 /// layer starts from zero weights and a positive bias.
@@ -16,6 +16,9 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
     public let mode: GateMode
     public let estimator: GateEstimator
     public let isLazy: Bool
+    /// What the gradients of the second layer's parameters are multiplied by: those of one gate of many are so much
+    /// smaller that it would not close within a training in which gates of whole blocks do.
+    public let outputRate: Double
     public var isTraining = true
     public var decisions: [Bool]?
     public private(set) var means: Tensor?
@@ -30,9 +33,10 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
     ///   - count: gates; 1 for a whole branch.
     ///   - hidden: the first layer's outputs.
     ///   - bias: the second layer's, at first.
+    ///   - outputRate: of the second layer, for one of the first.
     public init(
-        mode: GateMode, inputs: Int, count: Int, hidden: Int, estimator: GateEstimator, bias: Double = 2,
-        isLazy: Bool = false, seed: UInt64
+        mode: GateMode, inputs: Int, count: Int, hidden: Int, estimator: GateEstimator, bias: Double = 1,
+        isLazy: Bool = false, outputRate: Double = 1, seed: UInt64
     ) {
         precondition(min(inputs, count, hidden) >= 1 && bias > 0, "a gate of nothing, or one that starts closed")
         var generator = RandomGenerator(seed: seed)
@@ -48,6 +52,7 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
         self.mode = mode
         self.estimator = estimator
         self.isLazy = isLazy
+        self.outputRate = outputRate
         self.seed = seed
         noise = generator
         super.init()
@@ -62,7 +67,13 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
     public func forget() { means = nil }
 
     /// z of each gate: `[images, channels, rows, columns]` → `[images, count]`.
-    public func logits(_ input: Tensor) -> Tensor { output(hidden(input.mean(axes: [-2, -1])).relu()) }
+    public func logits(_ input: Tensor) -> Tensor {
+        let own = hidden(input.mean(axes: [-2, -1])).relu()
+        // Of one length for all blocks: gates with more or larger features would move faster than others, and close first.
+        let features = own / (own.square().sum(axes: [-1], keepingDimensions: true) + 1e-12).squareRoot()
+        guard outputRate != 1, isTraining else { return output(features) }
+        return output(features.scalingGradient(by: 1 / outputRate)).scalingGradient(by: outputRate)
+    }
 
     public func factors(_ input: Tensor) -> GateFactors {
         if let decisions { return decided(decisions) }
@@ -81,4 +92,9 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
         let returned = zip(before.floats(), runningMeans.floats()).map { $0 < 0.5 && $1 >= 0.5 ? Int64(1) : 0 }
         if returned.contains(1) { reopenings = reopenings + Tensor(returned) }
     }
+}
+
+extension Tensor {
+    /// The same numbers, whose gradient is multiplied by a factor.
+    fileprivate func scalingGradient(by factor: Double) -> Tensor { self + (self - detached()) * (factor - 1) }
 }

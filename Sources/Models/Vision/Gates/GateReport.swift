@@ -61,8 +61,10 @@ public struct GateReport: Sendable, Hashable {
     /// Gates that are open for at least half of the images.
     public var openCount: Int { means.count { $0 >= 0.5 } }
 
-    /// `name 0.98` of each block.
+    /// `open 0.98  entropy 0.01 bits  multiplications 97 %`, then `name 0.98` of each block.
     public var summary: String {
-        blocks.map { "\($0.name) \(String(format: "%.2f", $0.mean))" }.joined(separator: "  ")
+        let part = 100 * expectedMultiplications / Double(max(1, multiplications))
+        let whole = String(format: "open %.2f  entropy %.2f bits  multiplications %.0f %%", mean, entropy, part)
+        return ([whole] + blocks.map { "\($0.name) \(String(format: "%.2f", $0.mean))" }).joined(separator: "  ")
     }
 }

@@ -130,7 +130,7 @@ public struct GateSettings: Sendable, Hashable {
     /// Outputs of the first layer of each gate; nil for half the block's input channels, at most 16.
     public var hidden: Int?
     /// Of the second layer, at first.
-    public var bias = 2.0
+    public var bias = 1.0
     /// Whether a branch is computed only for the images that it is open for; of layers only.
     public var isLazy = false
 
@@ -145,12 +145,16 @@ extension GatedNetwork {
         guard !settings.isLazy || settings.mode == .layer else {
             throw CoppiceError(.usage, field: "lazy", "skips whole blocks, expected the mode layer")
         }
+        let counts = network.modules.compactMap { ($0.module as? any GateableBlock)?.middleChannels }
+        // Gates of a block on average, so that a gate feels as much of the penalties as that of a whole block would.
+        let rate = settings.mode == .layer ? 1 : Double(counts.reduce(0, +)) / Double(max(1, counts.count))
         try self.init(network, mode: settings.mode) { index, block in
-            ConsensusGate(
-                mode: settings.mode, inputs: block.inputChannels,
-                count: settings.mode == .layer ? 1 : block.middleChannels,
+            let count = settings.mode == .layer ? 1 : block.middleChannels
+            return ConsensusGate(
+                mode: settings.mode, inputs: block.inputChannels, count: count,
                 hidden: settings.hidden ?? max(1, min(16, block.inputChannels / 2)), estimator: settings.estimator,
-                bias: settings.bias, isLazy: settings.isLazy, seed: seed &+ UInt64(index + 1) &* 0xD1B5_4A32_D192_ED03)
+                bias: settings.bias, isLazy: settings.isLazy, outputRate: rate,
+                seed: seed &+ UInt64(index + 1) &* 0xD1B5_4A32_D192_ED03)
         }
     }
 }
