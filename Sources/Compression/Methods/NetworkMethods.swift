@@ -1,5 +1,5 @@
 extension Methods {
-    /// What only networks in memory are pruned with: vision networks, by recipe.
+    /// What networks are pruned with that are in memory as a whole.
     static let networks: [MethodDescription] = [
         MethodDescription(
             name: "snip", kind: .criterion,

@@ -1,5 +1,5 @@
 /// What a `prune` stage says beyond criterion, granularity and allocation: when weights go, and how accuracy comes back.
-/// For networks in memory; all but the default needs labelled images.
+/// For networks in memory; all but the default needs labelled images or a text.
 public struct NetworkPruning: Sendable, Hashable {
     /// When weights go.
     public enum Schedule: Sendable, Hashable {
