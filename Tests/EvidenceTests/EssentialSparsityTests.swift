@@ -75,7 +75,9 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let report = try run(isSparse: false)
         try report.write(toFolder: folder)
-        for name in ["report.html", "report.json", "report.txt", "report.md", "loss-by-sparsity.svg", "layers-at-knee.svg"] {
+        let figures = ["loss-by-sparsity.svg", "layers-at-knee.svg"]
+        let names = ["report.html", "report.json", "report.txt", "report.md"] + figures
+        for name in names {
             #expect(FileManager.default.fileExists(atPath: folder + "/" + name), "\(name)")
         }
     }
