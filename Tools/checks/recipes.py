@@ -4,8 +4,8 @@
 usage: recipes.py [PROGRAM] --data DATA [--epochs 1 | --full] [--only NAME,…] [--keep FOLDER] [--markdown]
 
 DATA holds text/, fashion-mnist/, cifar10-jpeg/ and resnet-cifar/. Recipes that train (train-*) are trained, evaluated and
-inspected, and language models go on with a text. Recipes for language models compress the built-in one; those for vision
-networks compress LeNet-300-100, trained by train-lenet-fashion, and the ResNet-20 of DATA, recipes for new networks new
+inspected, and language models go on with a text. Recipes for language models compress the built-in one, and train on a text where they
+do; those for vision networks compress LeNet-300-100, trained by train-lenet-fashion, and the ResNet-20 of DATA, recipes for new networks new
 ones. Trainings are cut to --epochs unless --full says that recipes run as they are (train-tales and train-resnet20-cifar,
 which take hours, are always cut).
 
@@ -131,6 +131,8 @@ class Check:
         factor = (lambda epochs: 1) if self.arguments.full else (lambda epochs: self.arguments.epochs / epochs)
         recipe = self.shortened(path, factor)
         words = ["--data", images] if images else []
+        if not images and "training:" in path.read_text():
+            words = ["--calibration", self.folder / "tales.txt"]
         output = self.unit(path.stem, path)
         started = time.monotonic()
         report = self.run("compress", model, "--recipe", recipe, "--output", output, *words)
