@@ -175,7 +175,7 @@ public struct VisionCompressor {
             let now = whole.values(index)
             var decision = decisions[weight.name] ?? .unchanged
             let name = stored[weight.name] ?? weight.name
-            let isWhole = try checkpoint.tensors.shape(of: name).map { $0.reduce(1, *) == now.count } ?? true
+            let isWhole = checkpoint.tensors.shape(of: name).map { $0.reduce(1, *) == now.count } ?? true
             let isSame =
                 isWhole && decision == .unchanged && now.floats() == pruned.original[weight.name]?.floats()
             if !isSame { changed.insert(weight.name) }
