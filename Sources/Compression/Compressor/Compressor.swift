@@ -40,7 +40,7 @@ public struct Compressor {
             of: recipe, in: checkpoint.configuration, matrices: matrices.map(\.name))
         // Shapes follow from counts; which units stay does not matter for what may be wrong with later stages.
         var narrowed = NarrowedCheckpoint(checkpoint)
-        for stage in unitStages where stage.narrows { narrowed.cut(stage.units, keeping: stage.placeholder) }
+        for stage in unitStages where stage.narrows { narrowed.cut(stage.units, keeping: stage.firstUnits) }
         self.narrowed = narrowed
         _ = try Self.start(recipe, unitStages, on: narrowed)
         let context = checkpoint.configuration.maximumPositions
@@ -140,11 +140,7 @@ public struct Compressor {
             if options.allocation == .rateDistortion, let windows {
                 curves = try measure(options, run.selected[index], of: model, run.decisions, windows, progress)
             }
-            let allocation =
-                curves.isEmpty
-                ? nil
-                : RateDistortionAllocation(
-                    curves.map { $0.interpolated() }, solver: options.rateDistortion.solver)
+            let allocation = RateDistortionAllocation(interpolating: curves, for: options)
             if options.method == .wanda, let windows {
                 progress.begin("calibrate", total: checkpoint.configuration.layerCount, unit: "blocks")
                 try run.prune(
@@ -174,12 +170,8 @@ public struct Compressor {
         _ decisions: [String: WeightDecision], _ windows: CalibrationWindows, _ progress: any ProgressReporter
     ) throws -> [DistortionCurve] {
         let network = try model.network { decisions[$0]?.mask }
-        let own = Array(windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows))
-        progress.begin("measure", total: own.count, unit: "windows")
-        defer { progress.end("") }
         return try DecoderDistortion(network, weights: weights).curves(
-            on: own, for: options, seed: recipe.seed, earlier: { decisions[$0]?.mask }
-        ) { progress.advance(to: $0, note: "") }
+            on: windows, for: options, seed: recipe.seed, earlier: { decisions[$0]?.mask }, progress)
     }
 
     /// Writes a matrix that some stage works on.

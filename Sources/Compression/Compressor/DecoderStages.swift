@@ -88,18 +88,10 @@ struct DecoderStages {
         let windows = try text.windows(recipe.calibration.samples, seed: recipe.seed)
         let options = stage.stage
         if options.allocation == .rateDistortion {
-            let own = Array(windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows))
-            progress.begin("measure", total: own.count, unit: "windows")
             stage.curves = try DecoderDistortion(network, weights: stage.part.weights).curves(
-                on: own, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }
-            ) { progress.advance(to: $0, note: "") }
-            progress.end("")
+                on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
         }
-        let allocation =
-            stage.curves.isEmpty
-            ? nil
-            : RateDistortionAllocation(
-                stage.curves.map { $0.interpolated() }, solver: options.rateDistortion.solver)
+        let allocation = RateDistortionAllocation(interpolating: stage.curves, for: options)
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let embedding = network.model.embedding.weight
         let blocks = DecoderBlocks(

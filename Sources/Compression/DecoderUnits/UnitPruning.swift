@@ -114,7 +114,7 @@ struct UnitPruning {
     }
 
     /// The first units of each block: as many as are going to be kept, where that is known before any is scored.
-    var placeholder: [[Int]] { [[Int]](repeating: Array(0..<(units.count - removed)), count: units.blockCount) }
+    var firstUnits: [[Int]] { [[Int]](repeating: Array(0..<(units.count - removed)), count: units.blockCount) }
 
     /// The matrices that keep zeros; none where the model becomes narrower.
     func zeroed(_ matrices: [PrunableWeight]) -> [PrunableWeight] {

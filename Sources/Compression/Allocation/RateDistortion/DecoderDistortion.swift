@@ -72,15 +72,20 @@ public struct DecoderDistortion {
 
     /// The errors of one window, appended by matrix and rate.
     /// The curves that a stage's allocation asks for: see ``curves(on:grid:distortion:method:earlier:progress:)``.
+    ///
+    /// - Parameter windows: of which as many are taken as the stage says.
     func curves(
-        on windows: [[Int]], for stage: PruneStage, seed: UInt64, earlier: (_ name: String) -> WeightMask?,
-        progress: (_ done: Int) throws -> Void
+        on windows: CalibrationWindows, for stage: PruneStage, seed: UInt64,
+        earlier: (_ name: String) -> WeightMask?, _ progress: any ProgressReporter
     ) throws -> [DistortionCurve] {
-        try curves(
-            on: windows,
+        let own = Array(windows.windows.prefix(stage.rateDistortion.samples ?? RateDistortionOptions.windows))
+        progress.begin("measure", total: own.count, unit: "windows")
+        defer { progress.end("") }
+        return try curves(
+            on: own,
             grid: stage.rateDistortion.grid(standard: RateDistortionOptions.coarseSteps, sparsity: stage.sparsity),
-            distortion: stage.rateDistortion.distortion, method: stage.pruningMethod(seed: seed), earlier: earlier,
-            progress: progress)
+            distortion: stage.rateDistortion.distortion, method: stage.pruningMethod(seed: seed), earlier: earlier
+        ) { progress.advance(to: $0, note: "") }
     }
 
     private func measure(

@@ -27,6 +27,12 @@ public struct RateDistortionAllocation: Allocation {
         self.costs = costs
     }
 
+    /// By the curves that a stage asked for, finer between their points; nil of none.
+    init?(interpolating curves: [DistortionCurve], for stage: PruneStage) {
+        guard !curves.isEmpty else { return nil }
+        self.init(curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver)
+    }
+
     /// - Throws: `.usage` for a weight without a curve (with the nearest name), a curve of another size, or a sparsity
     ///   beyond the curves' ends.
     public func check(_ weights: [PrunableWeight], sparsity: Double) throws {
