@@ -43,6 +43,22 @@ extension Tensor {
         else { return nil }
         return channelsLastStrides(shape)
     }
+
+    /// The strides of images of `shape` with channels last, where one operand has them and each of the others too, or is
+    /// one number, or one for each image, or for each channel of each image.
+    static func commonLayoutOfImages(_ operands: [Tensor], shape: [Int]) -> [Int]? {
+        guard shape.count == 4 else { return nil }
+        var layout: [Int]?
+        for operand in operands where operand.count != 1 {
+            let strides = operand.strides(broadcastTo: shape)
+            if operand.shape == shape, operand.isChannelsLast, !operand.isContiguous {
+                layout = strides
+            } else if strides[0] == 0 || strides[2] != 0 || strides[3] != 0 {
+                return nil
+            }
+        }
+        return layout
+    }
 }
 
 extension Tensor {

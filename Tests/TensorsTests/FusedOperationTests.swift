@@ -60,12 +60,43 @@ private struct Fused: CustomTestStringConvertible, Sendable {
         .init(name: "batch normalization, channels last", shapes: [[2, 6, 2, 2], [6], [6], [2, 6, 2, 2]]) {
             normalized([$0[0].channelsLast()] + $0.dropFirst(), rectifies: true)
         },
+        .init(name: "gated batch normalization", shapes: [[3, 2, 2, 2], [2], [2], [3, 2]]) { gated($0) },
+        .init(name: "gated batch normalization", shapes: [[5, 3], [3], [3], [5, 1]]) { gated($0, rectifies: true) },
+        .init(name: "gated batch normalization, channels last", shapes: [[2, 16, 3, 2], [16], [16], [1, 16]]) {
+            gated([$0[0].channelsLast()] + $0.dropFirst(), rectifies: true)
+        },
+        .init(
+            name: "gated batch normalization and residual", shapes: [[3, 2, 1, 2], [2], [2], [3, 1], [3, 2, 1, 2]]
+        ) {
+            gated($0)
+        },
+        .init(
+            name: "gated batch normalization and residual, channels last",
+            shapes: [[3, 6, 2, 2], [6], [6], [3, 6], [3, 6, 2, 2]]
+        ) {
+            gated([$0[0].channelsLast()] + $0.dropFirst(), rectifies: true)
+        },
+        .init(name: "scaled sum", shapes: [[3, 2, 2, 2], [3, 1], [3, 2, 2, 2]]) {
+            $0[0].scaled(by: $0[1], adding: $0[2])
+        },
+        .init(name: "scaled sum, channels last", shapes: [[2, 16, 3, 2], [2, 16], [2, 16, 3, 2]]) {
+            $0[0].channelsLast().scaled(by: $0[1], adding: $0[2])
+        },
+        .init(name: "means over images", shapes: [[3, 2, 2, 3]]) { $0[0].imageMeans() },
+        .init(name: "means over images, channels last", shapes: [[2, 16, 5, 3]]) { $0[0].channelsLast().imageMeans() },
     ]
 
     static func normalized(_ inputs: [Tensor], rectifies: Bool = false) -> Tensor {
         inputs[0].batchNormalized(
             weight: inputs[1], bias: inputs[2], epsilon: 0.1, adding: inputs.count > 3 ? inputs[3] : nil,
             rectifies: rectifies
+        ).output
+    }
+
+    static func gated(_ inputs: [Tensor], rectifies: Bool = false) -> Tensor {
+        inputs[0].batchNormalized(
+            weight: inputs[1], bias: inputs[2], epsilon: 0.1, times: inputs[3].square(),
+            adding: inputs.count > 4 ? inputs[4] : nil, rectifies: rectifies
         ).output
     }
 

@@ -34,6 +34,14 @@ import Testing
         same(Tensor.select(x.isLess(than: y), x, y), Tensor.select(a.isLess(than: b), a, b))
         same(x.converted(to: .f64), a.converted(to: .f64))
         same(x.converted(to: .bf16), a.converted(to: .bf16))
+        // One number for each image, or for each channel of each image.
+        let (each, every) = (images([2, 1, 1, 1]), images([2, 3, 1, 1]))
+        same(x + every, a + every)
+        same(each * x, each * a)
+        same(every.broadcast(to: x.shape) - x, every - a)
+        same(every.isLess(than: x), every.isLess(than: a))
+        same(x + every.broadcast(to: x.shape).contiguous(), a + every, keeps: false)
+        same(x + images([2, 3, 4, 1]), a + images([2, 3, 4, 1]), keeps: false)
         // Mixed layouts and broadcasts give row-major results.
         same(x + b, a + b, keeps: false)
         same(x + images([3, 1, 1]), a + images([3, 1, 1]), keeps: false)

@@ -29,6 +29,8 @@ public struct PruningStepBenchmark: Sendable {
         case bilevel(percent: Int)
         /// ``MaskSearch`` from a mask by magnitude.
         case search(percent: Int)
+        /// ``GateRegularization`` of a network with gates in its residual blocks, half of them to stay.
+        case gates(GateMode)
 
         /// Such as `masked-90`.
         public var description: String {
@@ -38,6 +40,7 @@ public struct PruningStepBenchmark: Sendable {
             case .maskedSparse(let percent): "masked-\(percent)-sparse"
             case .bilevel(let percent): "bip-\(percent)"
             case .search(let percent): "mask-search-\(percent)"
+            case .gates(let mode): "gates-\(mode.rawValue)"
             }
         }
     }
@@ -67,7 +70,9 @@ public struct PruningStepBenchmark: Sendable {
             methods += [.masked(percent: 95), .masked(percent: 98)]
             methods += [50, 70, 80, 90].flatMap { [.maskedDense(percent: $0), .maskedSparse(percent: $0)] }
         // It has no linear layer of any size.
-        case .resNet20: (turns, steps) = (2, 3)
+        case .resNet20:
+            (turns, steps) = (2, 3)
+            methods += GateMode.allCases.map { .gates($0) }
         }
     }
 
@@ -80,7 +85,7 @@ public struct PruningStepBenchmark: Sendable {
         var dense: [Double] = []
         var others = [[Double]](repeating: [], count: methods.count)
         for _ in 0..<turns {
-            dense += try times { try train(try PrunableNetwork(network()), source, hooks: [], $0) }
+            dense += try times { try train(network(), source, hooks: [], $0) }
             for (index, method) in methods.enumerated() { others[index] += try times { try run(method, source, $0) } }
         }
         let step = Self.median(dense)
@@ -91,6 +96,7 @@ public struct PruningStepBenchmark: Sendable {
     // MARK: - Sides
 
     private func run(_ method: Method, _ source: FixedBatches, _ finished: () -> Void) throws {
+        if case .gates(let mode) = method { return try trainGates(mode, source, finished) }
         let prunable = try PrunableNetwork(network())
         switch method {
         case .masked(let percent): try mask(prunable, percent, source, finished)
@@ -103,7 +109,14 @@ public struct PruningStepBenchmark: Sendable {
             let originals = prunable.weights.indices.map { prunable.values($0).copied() }
             try prunable.prune(by: .magnitude, to: Double(percent) / 100)
             try MaskSearch(prunable, originals: originals, steps: steps + 1).run(on: source) { _, _ in finished() }
+        case .gates: break
         }
+    }
+
+    private func trainGates(_ mode: GateMode, _ source: FixedBatches, _ finished: () -> Void) throws {
+        guard let network = network() as? any VisionNetwork else { return }
+        let gated = try GatedNetwork(network, GateSettings(mode: mode), seed: 1)
+        try train(gated, source, hooks: [GateRegularization(gated, target: 0.5, steps: steps + 1)], finished)
     }
 
     private func mask(
@@ -111,16 +124,16 @@ public struct PruningStepBenchmark: Sendable {
         _ source: FixedBatches, _ finished: () -> Void
     ) throws {
         try prunable.prune(by: .magnitude, to: Double(percent) / 100)
-        try train(prunable, source, hooks: [MaskedTraining(prunable, sparseFrom: sparseFrom)], finished)
+        try train(prunable.network, source, hooks: [MaskedTraining(prunable, sparseFrom: sparseFrom)], finished)
     }
 
     private func train(
-        _ prunable: PrunableNetwork, _ source: FixedBatches, hooks: [any TrainingHook], _ finished: () -> Void
+        _ network: any SupervisedNetwork, _ source: FixedBatches, hooks: [any TrainingHook], _ finished: () -> Void
     ) throws {
         let rates = LearningRateSchedule(
             kind: .constant, peak: 0.05, warmupSteps: 0, minimumRatio: 1, totalSteps: steps + 1)
         try SupervisedTraining(optimizer: SGD(momentum: 0.9, weightDecay: 1e-4), rates: rates)
-            .run(prunable.network, on: source, hooks: hooks) { _, _ in finished() }
+            .run(network, on: source, hooks: hooks) { _, _ in finished() }
     }
 
     private func network() -> any SupervisedNetwork {

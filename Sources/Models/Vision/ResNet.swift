@@ -225,7 +225,8 @@ public final class ResidualBlock: Module, GateableBlock {
         case .open: return last(inner(x), adding: shortcut)
         case .closed: return shortcut.relu()
         case .branches(let factors):
-            let branch = gate?.multiplied(factors, x) { last.normalized(inner($0)) }
+            guard let gate, gate.isLazy else { return last(inner(x), times: factors, adding: shortcut) }
+            let branch = gate.multiplied(factors, x) { last.normalized(inner($0)) }
             return (branch.map { $0 + shortcut } ?? shortcut).relu()
         case .channels(let factors): return last(inner(x, factors), adding: shortcut)
         }
@@ -236,8 +237,7 @@ public final class ResidualBlock: Module, GateableBlock {
 
     /// What the last convolution sees.
     private func inner(_ x: Tensor, _ factors: Tensor? = nil) -> Tensor {
-        var inner = units[0].wrappedValue(x)
-        if let factors { inner = inner * factors.reshaped([-1, middleChannels, 1, 1]) }
+        var inner = units[0].wrappedValue(x, times: factors)
         for unit in units.dropFirst().dropLast() { inner = unit.wrappedValue(inner) }
         return inner
     }

@@ -124,8 +124,9 @@ public final class PreactivatedBlock: Module, GateableBlock {
         switch factors {
         case .closed: return x
         case .branches(let each):
-            let branch = gate?.multiplied(each, x) { self.branch(firstNorm($0, rectifies: true), .open) }
-            return branch.map { $0 + x } ?? x
+            func branch(_ x: Tensor) -> Tensor { self.branch(firstNorm(x, rectifies: true), .open) }
+            guard let gate, gate.isLazy else { return branch(x).scaled(by: each, adding: x) }
+            return gate.multiplied(each, x, branch).map { $0 + x } ?? x
         case .open, .channels: return branch(firstNorm(x, rectifies: true), factors) + x
         }
     }
@@ -134,8 +135,9 @@ public final class PreactivatedBlock: Module, GateableBlock {
     public var middleChannels: Int { firstConvolution.weight.shape[0] }
 
     private func branch(_ activated: Tensor, _ factors: GateFactors) -> Tensor {
-        var inner = secondNorm(firstConvolution(activated), rectifies: true)
-        if case .channels(let each) = factors { inner = inner * each.reshaped([-1, middleChannels, 1, 1]) }
+        var each: Tensor?
+        if case .channels(let factors) = factors { each = factors }
+        let inner = secondNorm(firstConvolution(activated), times: each, rectifies: true)
         return secondConvolution(dropout(inner))
     }
 }

@@ -34,10 +34,13 @@ public final class BatchNorm: Module, TrainingModeDependent {
         self.momentum = momentum
     }
 
-    /// `[images, channels, ...]` → the same shape: normalized, then, where asked for, a residual added, then max(·, 0).
+    /// `[images, channels, ...]` → the same shape: normalized, then, where asked for, times a gate's factors
+    /// `[images, channels]`, plus a residual, then max(·, 0); without a residual factors come last.
     ///
     /// - Precondition: at least two elements of each channel in training.
-    public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil, rectifies: Bool = false) -> Tensor {
+    public func callAsFunction(
+        _ x: Tensor, times factors: Tensor? = nil, adding residual: Tensor? = nil, rectifies: Bool = false
+    ) -> Tensor {
         let channels = runningMean.count
         precondition(
             x.rank >= 2 && x.shape[1] == channels, "batch normalization of shape \(x.shape) for \(channels) channels")
@@ -46,13 +49,13 @@ public final class BatchNorm: Module, TrainingModeDependent {
         guard isTraining else {
             return x.batchNormalized(
                 weight: weight, bias: bias, mean: runningMean, variance: runningVariance, epsilon: epsilon,
-                adding: residual, rectifies: rectifies)
+                times: factors, adding: residual, rectifies: rectifies)
         }
         let terms = x.count / Swift.max(1, channels)
         precondition(
             terms > 1, "training batch normalization of shape \(x.shape): more than one value a channel expected")
         let normalized = x.batchNormalized(
-            weight: weight, bias: bias, epsilon: epsilon, adding: residual, rectifies: rectifies)
+            weight: weight, bias: bias, epsilon: epsilon, times: factors, adding: residual, rectifies: rectifies)
         keep(normalized, terms: terms)
         return normalized.output
     }

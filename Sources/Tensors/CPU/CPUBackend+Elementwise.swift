@@ -52,7 +52,7 @@ extension CPUBackend {
     }
 
     /// The result of an elementwise operation and the space to walk: a flat one where all operands are images with
-    /// channels last, as the result then is.
+    /// channels last, as the result then is. So it is where some hold one number for each channel of each image.
     private func elementwise(
         _ operands: [Tensor], _ shape: [Int], _ type: DataType
     ) -> (result: Tensor, space: coppice_space) {
@@ -60,7 +60,13 @@ extension CPUBackend {
             let space = iterationSpace([shape.reduce(1, *)], operands.map { [$0.count == 1 ? 0 : 1] })
             return (Tensor(uninitialized: shape, dataType: type, strides: layout), space)
         }
-        let space = iterationSpace(shape, operands.map { $0.strides(broadcastTo: shape) })
+        let strides = operands.map { $0.strides(broadcastTo: shape) }
+        if let layout = Tensor.commonLayoutOfImages(operands, shape: shape) {
+            let order = [0, 2, 3, 1]
+            let space = iterationSpace(order.map { shape[$0] }, strides.map { own in order.map { own[$0] } })
+            return (Tensor(uninitialized: shape, dataType: type, strides: layout), space)
+        }
+        let space = iterationSpace(shape, strides)
         return (Tensor(uninitialized: shape, dataType: type), space)
     }
 

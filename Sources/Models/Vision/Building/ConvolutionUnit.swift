@@ -28,9 +28,15 @@ public final class ConvolutionUnit: Module {
     /// The normalized convolution, not rectified.
     func normalized(_ x: Tensor) -> Tensor { norm(convolution(x)) }
 
-    /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier.
-    public func callAsFunction(_ x: Tensor, adding residual: Tensor? = nil) -> Tensor {
-        let y = norm(convolution(x), adding: residual, rectifies: rectifier != .none)
+    /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier, to
+    /// what a gate's factors `[images, outputs]` have multiplied. Without a residual factors come last.
+    ///
+    /// - Precondition: no factors where the rectifier is limited.
+    public func callAsFunction(
+        _ x: Tensor, times factors: Tensor? = nil, adding residual: Tensor? = nil
+    ) -> Tensor {
+        precondition(factors == nil || rectifier != .limited, "factors of a limited rectifier")
+        let y = norm(convolution(x), times: factors, adding: residual, rectifies: rectifier != .none)
         return rectifier == .limited ? Tensor.minimum(y, Tensor(6, dataType: y.dataType)) : y
     }
 }

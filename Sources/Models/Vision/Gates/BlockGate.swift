@@ -56,11 +56,10 @@ extension BlockGate {
         return .channels(Tensor(decisions.map { $0 ? Float(1) : 0 }, shape: [1, decisions.count]))
     }
 
-    /// The branch f of a block times a factor of each image; nil where it is closed for all of them and was not
-    /// computed.
+    /// The branch f of a block times a factor of each image, computed for those that it is open for; nil where it is closed
+    /// for all of them.
     func multiplied(_ factors: Tensor, _ x: Tensor, _ branch: (Tensor) -> Tensor) -> Tensor? {
         func each(_ factors: Tensor) -> Tensor { factors.reshaped([-1, 1, 1, 1]) }
-        guard isLazy else { return branch(x) * each(factors) }
         let open = factors.floats().enumerated().filter { $0.element != 0 }.map(\.offset)
         guard !open.isEmpty else { return nil }
         // A norm in training needs two values of each channel.

@@ -68,7 +68,7 @@ public final class ConsensusGate: Module, BlockGate, TrainingModeDependent {
 
     /// z of each gate: `[images, channels, rows, columns]` → `[images, count]`.
     public func logits(_ input: Tensor) -> Tensor {
-        let own = hidden(input.mean(axes: [-2, -1])).relu()
+        let own = hidden(input.imageMeans()).relu()
         // Of one length for all blocks: gates with more or larger features would move faster than others, and close first.
         let features = own / (own.square().sum(axes: [-1], keepingDimensions: true) + 1e-12).squareRoot()
         guard outputRate != 1, isTraining else { return output(features) }
