@@ -48,13 +48,13 @@ public final class MaskSearch {
     }
 
     public let network: PrunableNetwork
-    /// Steps of the search; the rate falls over them as a cosine.
+    /// Steps of the search.
     public let steps: Int
     public let restriction: Restriction
     /// Pairs of weights swapped at each step so far.
     public private(set) var swapCounts: [Int] = []
 
-    private let learningRate: Double
+    private let training: SupervisedTraining
     private var learned: LearnedScores
     private var selections: [TrackedSelection]
     private let originals: [Tensor]
@@ -62,18 +62,28 @@ public final class MaskSearch {
     /// - Parameters:
     ///   - network: with the first masks applied; each weight keeps as many entries as its mask does.
     ///   - originals: the trained weights before masks were applied, as matrices in the weights' order.
-    ///   - learningRate: of scores, at the start. The paper: 0.1.
+    ///   - learningRate: of scores, the largest. The paper: 0.1.
     ///   - weightDecay: of scores. The paper: 5 · 10⁻⁴ for CIFAR.
+    ///   - training: how the rate goes over the steps (its own peak does not count), how far the gradient by the scores is
+    ///     clipped, labels are smoothed and products rounded; nil: a cosine to zero, and nothing of the others.
     public init(
         _ network: PrunableNetwork, originals: [Tensor], steps: Int, initialScores: InitialScores = .masks,
         restriction: Restriction = .poly4, learningRate: Double = 0.1, momentum: Double = 0.9,
-        weightDecay: Double = 5e-4
+        weightDecay: Double = 5e-4, training: SupervisedTraining? = nil
     ) {
         precondition(steps > 0 && originals.count == network.weights.count, "no search")
         self.network = network
         self.steps = steps
         self.restriction = restriction
-        self.learningRate = learningRate
+        // The paper's cosine reaches zero after the last step, that of training at it.
+        var own =
+            training
+            ?? SupervisedTraining(
+                optimizer: SGD(momentum: momentum, weightDecay: weightDecay),
+                rates: LearningRateSchedule(
+                    kind: .cosine, peak: learningRate, warmupSteps: 0, minimumRatio: 0, totalSteps: steps + 1))
+        own.rates.peak = learningRate
+        self.training = own
         self.originals = originals.map { $0.detached().contiguous() }
         selections = network.weights.map { _ in TrackedSelection() }
         let scores: [Tensor]
@@ -103,7 +113,7 @@ public final class MaskSearch {
     ) throws {
         network.network.setTraining(true)
         for step in 0..<steps {
-            let loss = network.network.loss(source.batch(at: step))
+            let loss = training.loss(of: network.network, source.batch(at: step))
             let slopes = gradients(of: loss, withRespectTo: network.parameters.map(\.wrappedValue))
             let value = Double(loss.scalar)
             guard value.isFinite else {
@@ -116,8 +126,8 @@ public final class MaskSearch {
 
     /// One step of the scores, and of the masks.
     private func update(_ slopes: [Tensor], _ step: Int) throws {
-        let rate = learningRate * 0.5 * (1 + cos(.pi * Double(step) / Double(steps)))
-        let flow = network.matrices(slopes)
+        let rate = training.rates.rate(at: step)
+        let flow = try clipped(network.matrices(slopes))
         var masks = network.masks
         var swaps = 0
         for index in masks.indices {
@@ -136,6 +146,18 @@ public final class MaskSearch {
         swapCounts.append(swaps)
         // A weight that returns has the value that it had.
         if swaps > 0 { network.setMasks(masks, values: originals, isShown: true) }
+    }
+
+    /// The gradients by the masked weights, times what clips those by the scores.
+    ///
+    /// - Throws: `.badData` naming a weight whose gradient is not finite.
+    private func clipped(_ flow: [Tensor]) throws -> [Tensor] {
+        guard training.clipNorm != nil else { return flow }
+        for (slope, weight) in zip(flow, network.weights) {
+            try ExactSelection.checkFinite(slope, name: "\(weight.name) (gradient)")
+        }
+        let scale = training.gradientScale(zip(flow, originals).map { $0 * $1 })
+        return scale < 1 ? flow.map { $0 * scale } : flow
     }
 
     /// The mask after swapping: of the n removed weights that score above the border and the n kept that do not, the

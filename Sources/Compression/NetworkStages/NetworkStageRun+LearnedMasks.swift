@@ -30,7 +30,7 @@ extension NetworkStageRun {
         let search = MaskSearch(
             part, originals: originals, steps: steps,
             initialScores: options.start == .random ? .random(seed: recipe.seed) : .masks,
-            restriction: options.restriction, learningRate: options.learningRate)
+            restriction: options.restriction, learningRate: options.learningRate, training: training)
         let dropout = DropoutSteps(network)
         dropout.willStep(0)
         progress.begin("search", total: steps, unit: "steps")

@@ -93,6 +93,12 @@ public struct SupervisedTraining: Sendable {
         return (outputs.meanCrossEntropy(targets: batch.targets, smoothing: labelSmoothing), outputs)
     }
 
+    /// What gradients are multiplied by, so that their norm is at most ``clipNorm``.
+    package func gradientScale(_ slopes: [Tensor]) -> Double {
+        // The small constant keeps a gradient of zero from becoming NaN.
+        clipNorm.map { min(1, $0 / (globalNorm(slopes) + 1e-6)) } ?? 1
+    }
+
     private static func sparseProducts(_ hooks: [any TrainingHook]) -> SparseProducts? {
         hooks.lazy.compactMap(\.sparseProducts).reduce(nil) { $0?.merging($1) ?? $1 }
     }
@@ -113,8 +119,7 @@ public struct SupervisedTraining: Sendable {
     private func update(
         _ parameters: [Parameter], _ slopes: [Tensor], _ step: Int, _ state: inout OptimizerState
     ) {
-        // The small constant keeps a gradient of zero from becoming NaN.
-        let scale = clipNorm.map { min(1, $0 / (globalNorm(slopes) + 1e-6)) } ?? 1
+        let scale = gradientScale(slopes)
         for (index, parameter) in parameters.enumerated() where parameter.isTrainable {
             optimizer.update(
                 parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rates.rate(at: step),

@@ -103,6 +103,39 @@ import Testing
         }
     }
 
+    /// Rates, clipping and smoothed labels are those of a training: after one step without momentum and decay, scores have
+    /// moved by the rate times the gradient.
+    @Test func scoresTrainAsATrainingSays() throws {
+        func moved(_ change: (inout SupervisedTraining) -> Void) throws -> [Float] {
+            let (network, weights) = try trained()
+            try network.prune(by: .magnitude, to: 0.5)
+            var training = shortTraining()
+            training.rates = LearningRateSchedule(
+                kind: .constant, peak: 7, warmupSteps: 0, minimumRatio: 1, totalSteps: 4)
+            change(&training)
+            let search = MaskSearch(
+                network, originals: weights, steps: 1, learningRate: 1, momentum: 0, weightDecay: 0, training: training)
+            let before = search.scores.flatMap { $0.floats() }
+            try search.run(on: source)
+            return zip(search.scores.flatMap { $0.floats() }, before).map { $0 - $1 }
+        }
+        func norm(_ values: [Float]) -> Float { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+        let plain = try moved { _ in }
+        // The first of four steps of a warm-up; the peak is the search's own.
+        let slow = try moved { $0.rates.warmupSteps = 4 }
+        #expect(zip(plain, slow).allSatisfy { abs($0 / 4 - $1) < 1e-6 })
+        let limit = norm(plain) / 3
+        let clipped = try moved { $0.clipNorm = Double(limit) }
+        #expect(abs(norm(clipped) / limit - 1) < 1e-3 && norm(plain) > 1e-3)
+        #expect(zip(plain, clipped).allSatisfy { abs($0 / 3 - $1) < 1e-5 })
+        #expect(try moved { $0.clipNorm = 1e6 } == plain)
+        let smoothed = try moved { $0.labelSmoothing = 0.3 }
+        #expect(norm(zip(plain, smoothed).map { $0 - $1 }) > 0.05 * norm(plain))
+        let rounded = try moved { $0.precision = .bf16 }
+        let difference = norm(zip(plain, rounded).map { $0 - $1 })
+        #expect(difference > 0 && difference < 0.05 * norm(plain))
+    }
+
     @Test func searchRecoversWhatPruningLost() throws {
         let (network, weights) = try trained()
         try network.prune(by: .random(seed: 4), to: 0.8)
