@@ -57,6 +57,16 @@ private typealias Comparison = CoppiceEvidence.Comparison
                 - n
 
                 """))
+        #expect(report.markdown.contains("```\ncoppice reproduce e\n```"))
+        var typed = report
+        typed.command = ["coppice", "reproduce", "e", "--data", "my data", "--output", "it's", "--scale", "0.5"]
+        #expect(
+            typed.markdown.contains(
+                #"""
+                ```
+                coppice reproduce e --data 'my data' --output 'it'\''s' --scale 0.5
+                ```
+                """#))
         #expect(report.outcome == "1 of 2 measured claims hold, 1 is not measured here")
         #expect(report.text.contains("DOES NOT HOLD") && report.text.contains("not measured: why"))
         #expect(

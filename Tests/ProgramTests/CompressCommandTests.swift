@@ -74,6 +74,37 @@ import Testing
         }
     }
 
+    /// Training on what is measured is said, whatever the files are called; looking at it is not.
+    @Test func trainingOnTheTextOfTheEvaluationIsSaid() throws {
+        let folder = TemporaryFolder()
+        let text = String(repeating: "Once upon a time there was a small red hen. ", count: 30)
+        for (name, content) in [("a.txt", text), ("b.txt", text), ("c.txt", text + "The end.")] {
+            try content.write(toFile: "\(folder.path)/\(name)", atomically: true, encoding: .utf8)
+        }
+        func errors(_ recovery: String, _ arguments: String...) throws -> String {
+            let recipe = folder.path + "/r.yaml"
+            try """
+            calibration: { samples: 2, sequence_length: 16 }
+            training: { epochs: 0.05, batch_size: 1 }
+            stages: [{ prune: { method: taylor, sparsity: 0.1, recovery: \(recovery) } }]
+            """.write(toFile: recipe, atomically: true, encoding: .utf8)
+            let run = try Program.run(
+                arguments: [
+                    "compress", "tales", "--recipe", recipe, "--output", folder.path + "/small", "--calibration",
+                    folder.path + "/a.txt",
+                ] + arguments)
+            #expect(run.status == 0, "\(run.errors)")
+            try? FileManager.default.removeItem(atPath: folder.path + "/small")
+            return run.errors
+        }
+        let warning = "warning: --calibration is the text that perplexity is measured on (--evaluate): the model trains"
+        let (same, other) = (folder.path + "/b.txt", folder.path + "/c.txt")
+        #expect(try errors("fine-tune", "--evaluate", same).split(separator: "\n").count { $0.hasPrefix(warning) } == 1)
+        #expect(try !errors("fine-tune", "--evaluate", other).contains("warning"))
+        #expect(try !errors("fine-tune", "--evaluate", same, "--skip-evaluation").contains("warning"))
+        #expect(try !errors("none", "--evaluate", same).contains("warning"))
+    }
+
     @Test func aKilledCompressLeavesNothingUnderTheName() throws {
         let folder = TemporaryFolder()
         let recipe = Program.root.path + "/Recipes/wanda-2of4-int8.yaml"

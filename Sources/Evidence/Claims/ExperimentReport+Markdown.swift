@@ -2,7 +2,7 @@ extension ExperimentReport {
     /// The report as a page of Markdown, in the form of `docs/evidence`. Figures are linked as SVG files beside it.
     public var markdown: String {
         var parts = ["# \(title)", paper]
-        parts.append("```\ncoppice reproduce \(identifier)\n```")
+        parts.append("```\n\(command.map(Self.shellWord).joined(separator: " "))\n```")
         parts.append(protocolText)
         if !facts.isEmpty {
             parts.append(HTMLTable(head: ["setting", ""], rows: facts.map { [$0.name, $0.value] }).markdown)
@@ -23,6 +23,11 @@ extension ExperimentReport {
                 let remark = claim.remark.isEmpty ? "" : " (\(claim.remark))"
                 return [claim.statement, claim.criterion, claim.here + remark, "**\(claim.verdict.rawValue)**"]
             })
+    }
+
+    /// A word as a shell reads it.
+    private static func shellWord(_ word: String) -> String {
+        word.wholeMatch(of: /[A-Za-z0-9_@%+=:,.\/-]+/) == nil ? "'\(word.replacing("'", with: #"'\''"#))'" : word
     }
 
     private static func line(_ text: String) -> String { text.split(separator: "\n").joined(separator: " ") }

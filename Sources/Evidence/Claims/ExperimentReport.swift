@@ -54,6 +54,8 @@ public struct ExperimentReport: Sendable {
     public var notes: [String]
     /// The numbers, for other programs.
     public var data: JSON
+    /// The words of the command that makes the report.
+    public var command: [String]
 
     public init(
         identifier: String, title: String, paper: String, protocolText: String, facts: [Fact] = [],
@@ -70,6 +72,7 @@ public struct ExperimentReport: Sendable {
         self.tables = tables
         self.notes = notes
         self.data = data
+        command = ["coppice", "reproduce", identifier]
     }
 
     /// How many claims came out in a way.

@@ -46,14 +46,16 @@ struct Compress: ParsableCommand {
         // The sparsest first: what does not fit is found before anything is written.
         let recipes = try sparsities.map { try recipe.withSparsity($0) }
         let compression = try makeCompression(recipes.last ?? recipe)
+        let progress = common.progress
+        if let warning = compression.warning { progress.report("warning: " + warning) }
         if recipes.count > 1 {
             let sweep = SparsityComparison(compression, recipes: Array(zip(sparsities, recipes)))
-            let (frontier, results) = try sweep.run(output, model: model.displayName, common.progress)
+            let (frontier, results) = try sweep.run(output, model: model.displayName, progress)
             let json = sweep.json(frontier, output: output)
             try common.json ? Output.json(json) : Output.line(sweep.text(frontier, results, output: output))
             return
         }
-        let result = try compression.run(output, earlier: nil, common.progress)
+        let result = try compression.run(output, earlier: nil, progress)
         if common.json { try Output.json(result.json) } else { try Output.line(result.text) }
     }
 

@@ -41,7 +41,8 @@ struct Reproduce: ParsableCommand {
             dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], scale: scale, seed: seed)
         setting.isFull = full
         setting.seedCount = seeds
-        let report = try experiment.run(setting, progress: common.progress)
+        var report = try experiment.run(setting, progress: common.progress)
+        report.command = ["coppice"] + CommandLine.arguments.dropFirst()
         if let output { try report.write(toFolder: output) }
         if common.json { try Output.json(report.json) } else { try Output.line(report.text) }
     }

@@ -7,6 +7,9 @@ import OrderedCollections
 protocol ModelCompression {
     var recipe: Recipe { get }
 
+    /// What a user should know of the data before it runs; nil for nothing.
+    var warning: String? { get }
+
     /// The same by another recipe.
     func replacing(_ recipe: Recipe) throws -> any ModelCompression
 
@@ -90,6 +93,7 @@ struct LanguageModelCompression: ModelCompression {
     private let tokens: CalibrationTokens?
     private let text: String?
     private let measures: Bool
+    let warning: String?
 
     init(_ checkpoint: Checkpoint, _ recipe: Recipe, calibration: String?, text: String?, measures: Bool) throws {
         self.checkpoint = checkpoint
@@ -97,7 +101,7 @@ struct LanguageModelCompression: ModelCompression {
         self.measures = measures
         compressor = try Compressor(checkpoint, recipe: recipe)
         guard recipe.needsCalibration else {
-            tokens = nil
+            (tokens, warning) = (nil, nil)
             return
         }
         let training = recipe.stages.lazy.compactMap { stage -> String? in
@@ -110,8 +114,17 @@ struct LanguageModelCompression: ModelCompression {
                 "\(training), expected a text to train on; the sample tales are what perplexity is measured on")
         }
         let file = try calibration ?? BuiltInModel.sampleText
-        tokens = CalibrationTokens(
-            try checkpoint.tokenizer().encode(TextFile.read(file), addingSpecialTokens: false), source: file)
+        let content = try TextFile.read(file)
+        tokens = CalibrationTokens(try checkpoint.tokenizer().encode(content, addingSpecialTokens: false), source: file)
+        warning = try measures && training != nil ? Self.warning(ofTrainingOn: content, evaluatedOn: text) : nil
+    }
+
+    /// - Parameter evaluated: the file that perplexity is measured on; nil for the sample tales.
+    private static func warning(ofTrainingOn text: String, evaluatedOn evaluated: String?) throws -> String? {
+        guard try TextFile.read(evaluated ?? BuiltInModel.sampleText) == text else { return nil }
+        return "--calibration is the text that perplexity is measured on "
+            + "(\(evaluated == nil ? "the sample tales" : "--evaluate")): the model trains on it, and what is measured says "
+            + "little of other texts"
     }
 
     var recipe: Recipe { compressor.recipe }
@@ -145,6 +158,7 @@ struct VisionCompression: ModelCompression {
     private let checkpoint: VisionCheckpoint
     private var compressor: VisionCompressor
     private let images: CompressionImages?
+    let warning: String? = nil
 
     init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, folder: String?) throws {
         self.checkpoint = checkpoint
