@@ -2,7 +2,6 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
-import Foundation
 
 /// One `prune` stage on its way through a network in memory: schedule, criterion and recovery.
 final class NetworkStageRun {
@@ -179,51 +178,6 @@ final class NetworkStageRun {
         }
     }
 
-    /// Trains again and again, each time from the weights of an epoch or on from the last.
-    ///
-    /// - Parameters:
-    ///   - count: trainings, at most.
-    ///   - prune: what happens after each; false ends it.
-    func trainInLevels(
-        rewind: Double?, count: Int, title: String, prune: (_ level: Int) throws -> Bool
-    ) throws {
-        let (training, source) = try loop()
-        let rewindStep = rewind.map { step(at: $0, training, source) } ?? 0
-        let steps = min(rewindStep, training.rates.totalSteps - 1)..<training.rates.totalSteps
-        if !(0..<steps.lowerBound).isEmpty {
-            try train("train", training, source, steps: 0..<steps.lowerBound, hooks: [])
-        }
-        let early = rewind.map { _ in Snapshot(of: whole.network) }
-        for level in 0..<count {
-            early?.restore(whole.network)
-            whole.applyMasks()
-            try train("\(title) \(level)", training, source, steps: steps, hooks: [])
-            guard try prune(level) else { return }
-        }
-    }
-
-    // MARK: - Recovery
-
-    private func recover() throws {
-        var hooks: [any TrainingHook] = []
-        switch stage.network.recovery {
-        case .none, .surgeon: return
-        case .fineTune: break
-        case .distill(let temperature, let share):
-            hooks.append(TeacherLoss(try original(), temperature: temperature, share: share))
-        }
-        let (training, source) = try loop()
-        try train("recover", training, source, hooks: hooks)
-    }
-
-    /// The network as it was.
-    private func original() throws -> any SupervisedNetwork {
-        switch checkpoint {
-        case .vision(let checkpoint): try checkpoint.network()
-        case .languageModel(let checkpoint): try NarrowedCheckpoint(checkpoint).network { _ in nil }
-        }
-    }
-
     // MARK: - Parts
 
     private func criterion() throws -> any NetworkCriterion { try criterion(stage.method) }
@@ -272,44 +226,5 @@ final class NetworkStageRun {
                 sampling.count * sampling.batchSize, of: sampling.batchSize, seed: recipe.seed)
         }
         return try data.samples(for: recipe)
-    }
-
-    /// The recipe's training and its batches.
-    ///
-    /// - Parameters:
-    ///   - epochs: of training; nil: the recipe's.
-    ///   - seed: of the order of examples; nil: the recipe's.
-    func loop(epochs: Double? = nil, seed: UInt64? = nil) throws -> (SupervisedTraining, any BatchSource) {
-        guard let data else {
-            throw CoppiceError(.usage, field: "training", "needs data to train on, and there are none")
-        }
-        var own = recipe.training
-        if let epochs { own.loop.epochs = epochs }
-        return try data.loop(own, seed: seed ?? recipe.seed)
-    }
-
-    /// The step of a training at which an epoch begins; its end at most.
-    func step(at epoch: Double, _ training: SupervisedTraining, _ source: any BatchSource) -> Int {
-        min(Int((epoch * Double(source.batchesPerEpoch)).rounded()), training.rates.totalSteps)
-    }
-
-    /// Trains with masks held.
-    ///
-    /// - Parameter held: the weights whose masks are; nil: all, with the masks of all stages.
-    func train(
-        _ title: String, _ training: SupervisedTraining, _ source: any BatchSource, steps: Range<Int>? = nil,
-        hooks: [any TrainingHook], held: [PrunableNetwork]? = nil
-    ) throws {
-        let network = whole.network
-        let steps = steps ?? 0..<training.rates.totalSteps
-        progress.begin(title, total: steps.count, unit: "steps")
-        var state = OptimizerState(training.optimizer, for: network)
-        var all: [any TrainingHook] = [DropoutSteps(network)]
-        all += hooks
-        all += (held ?? [whole]).map { MaskedTraining($0) }
-        try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
-            progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
-        }
-        progress.end("")
     }
 }
