@@ -254,6 +254,57 @@ import Testing
         #expect(report.weights.first { $0.name == projection }?.relativeError == nil)
     }
 
+    /// Whatever a recipe prefers: what was stored sparsely is no larger afterwards.
+    @Test func sparseWeightsStaySparse() throws {
+        func again(_ model: Checkpoint, _ stages: String) throws -> CompressionReport.Weight {
+            let recipe = try Recipe(yaml: "stages:\n" + stages, source: "r.yaml")
+            let report = try Compressor(model, recipe: recipe).run(output: folder.path + "/again")
+            return try #require(report.weights.first { $0.name == projection })
+        }
+        let (half, _) = try compress("  - prune: {method: magnitude, sparsity: 0.5}", to: "half")
+        let pruned = try again(half, "  - prune: {method: magnitude, sparsity: 0.6}")
+        #expect(pruned.formatBefore == "sparse-bitmask-bf16" && pruned.format == pruned.formatBefore)
+        #expect(pruned.bytes < pruned.bytesBefore && pruned.sparsity >= 0.59 && pruned.sparsityBefore < 0.51)
+        let quantized = try again(half, "  - quantize: {bits: 8}")
+        #expect(quantized.format == "sparse-bitmask-int8" && quantized.sparsity >= 0.49)
+        let (pattern, _) = try compress("  - prune: {method: magnitude, pattern: \"2:4\"}", to: "pattern")
+        #expect(try again(pattern, "  - quantize: {bits: 8}").format == "sparse-2:4-int8")
+        #expect(try again(pattern, "  - prune: {method: magnitude, sparsity: 0.6}").format.hasPrefix("sparse-"))
+    }
+
+    /// Less than is gone already, by an earlier stage or in the model.
+    @Test(arguments: ["magnitude", "wanda"]) func removedWeightsDoNotReturn(method: String) throws {
+        func failure(_ body: () throws -> Void) -> String {
+            do {
+                try body()
+                return "nothing was wrong"
+            } catch { return "\(error)" }
+        }
+        let (sparse, _) = try compress("  - prune: {method: magnitude, sparsity: 0.75}", to: "sparse")
+        let second = "  - prune: {method: \(method), sparsity: 0.5}"
+        let stages = failure { _ = try compress("  - prune: {method: magnitude, sparsity: 0.75}\n" + second, to: "x") }
+        #expect(stages.hasPrefix("r.yaml: stages[1].prune: sparsity: 0.5 is below the 0.75"))
+        let model = failure {
+            _ = try Compressor(sparse, recipe: recipe(second)).run(output: folder.path + "/x", calibration: text)
+        }
+        #expect(model.hasPrefix("r.yaml: stages[0].prune: sparsity: 0.5 is below the 0.75"))
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/x"))
+        // As much again, none and a pattern ask for nothing that is not there.
+        for stage in ["sparsity: 0.75", "sparsity: 0", "pattern: \"2:4\""] {
+            let recipe = try recipe("  - prune: {method: \(method), \(stage)}")
+            let report = try Compressor(sparse, recipe: recipe).run(
+                output: folder.path + "/" + method, calibration: text)
+            #expect(report.compressed.sparsity >= 0.749)
+        }
+    }
+
+    @Test func zerosThatSaveNothingAreWarnedOf() throws {
+        let plain = try Recipe(yaml: "stages: [{prune: {method: magnitude, sparsity: 0.5}}]", source: "r.yaml")
+        let report = try Compressor(checkpoint, recipe: plain).run(output: folder.path + "/plain")
+        #expect(report.warnings.count == 1 && report.warnings[0].contains("prefer: size"))
+        #expect(try compress("  - prune: {method: magnitude, sparsity: 0.5}").1.warnings.isEmpty)
+    }
+
     @Test func sparseFormatsAreChosenOnlyWhereTheyPay() throws {
         let (dense, _) = try compress("  - prune: {method: magnitude, sparsity: 0.05}")
         #expect(try dense.weight(projection).label == "bf16")

@@ -122,7 +122,8 @@ import Testing
         #expect(table.status == 0, "\(table.errors)")
         let lines = table.output.split(separator: "\n").map(String.init)
         #expect(lines[0].contains("perplexity") && lines[1].contains("dense"))
-        #expect(lines.count == 5 && lines[4].hasSuffix("pareto.html"), "\(table.output)")
+        #expect(lines.count == 6 && lines[5].hasSuffix("pareto.html"), "\(table.output)")
+        #expect(lines[4].hasPrefix("warning: ") && lines[4].contains("prefer: size"))
     }
 
     @Test func mistakesAreNamed() throws {

@@ -120,7 +120,7 @@ public struct PruningStepBenchmark: Sendable {
     }
 
     private func mask(
-        _ prunable: PrunableNetwork, _ percent: Int, sparseFrom: Double = MaskedTraining.sparsityThatPays,
+        _ prunable: PrunableNetwork, _ percent: Int, sparseFrom: Double = PrunableNetwork.sparsityThatPays,
         _ source: FixedBatches, _ finished: () -> Void
     ) throws {
         try prunable.prune(by: .magnitude, to: Double(percent) / 100)

@@ -9,12 +9,19 @@ public protocol ChannelCriterion: Sendable {
     /// Whether scores need batches with labels.
     var needsData: Bool { get }
 
+    /// Whether scores say what removal does to the loss, so that they compare between channels of different cost.
+    var estimatesLoss: Bool { get }
+
     /// One score per channel of each group; infinite for channels that must stay. Leaves the network as it was.
     ///
     /// - Parameter batches: at least one where ``needsData``.
     func scores(
         of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch]
     ) throws -> [[Double]]
+}
+
+extension ChannelCriterion {
+    public var estimatesLoss: Bool { false }
 }
 
 /// Which of a channel's parameters a criterion looks at.
@@ -105,6 +112,7 @@ public struct ChannelTaylor: ChannelCriterion {
     public init() {}
 
     public var needsData: Bool { true }
+    public var estimatesLoss: Bool { true }
 
     /// - Complexity: one forward and backward pass of each batch.
     public func scores(

@@ -14,6 +14,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var format: String
         public var bytesBefore: Int
         public var bytes: Int
+        /// The share of entries that were zero before.
+        public var sparsityBefore: Double
         /// The share of entries that are zero afterwards.
         public var sparsity: Double
         /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; of a matrix that lost rows or columns, of those that are left. Nil for a
@@ -25,7 +27,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
 
         public init(
             name: String, shape: [Int], formatBefore: String, format: String, bytesBefore: Int, bytes: Int,
-            sparsity: Double, relativeError: Double?
+            sparsityBefore: Double, sparsity: Double, relativeError: Double?
         ) {
             self.name = name
             self.shape = shape
@@ -33,6 +35,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             self.format = format
             self.bytesBefore = bytesBefore
             self.bytes = bytes
+            self.sparsityBefore = sparsityBefore
             self.sparsity = sparsity
             self.relativeError = relativeError
         }
@@ -45,6 +48,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var bytes: Int
         /// Bits that a parameter takes on average, scales and indices included.
         public var bitsPerWeight: Double
+        /// The share of parameters that were zero before, of those that are left.
+        public var sparsityBefore: Double
         /// The share of parameters that are zero.
         public var sparsity: Double
 
@@ -54,8 +59,13 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             bytesBefore = weights.reduce(0) { $0 + $1.bytesBefore }
             bytes = weights.reduce(0) { $0 + $1.bytes }
             bitsPerWeight = parameters == 0 ? 0 : Double(bytes) * 8 / Double(parameters)
-            let zeros = weights.reduce(0.0) { $0 + $1.sparsity * Double($1.count) }
-            sparsity = parameters == 0 ? 0 : zeros / Double(parameters)
+            sparsityBefore = Self.mean(weights, \.sparsityBefore)
+            sparsity = Self.mean(weights, \.sparsity)
+        }
+
+        private static func mean(_ weights: [Weight], _ share: (Weight) -> Double) -> Double {
+            let count = weights.reduce(0) { $0 + $1.count }
+            return count == 0 ? 0 : weights.reduce(0) { $0 + share($1) * Double($1.count) } / Double(count)
         }
     }
 
@@ -96,7 +106,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var compressed: Totals
     public var layers: [Layer]
     public var weights: [Weight]
-    /// What a user should know: matrices that lost more than 95 %.
+    /// What a user should know: matrices that lost more than 95 %, and zeros that make nothing smaller.
     public var warnings: [String]
     /// What prune stages did, where there is more to say than ``weights`` do.
     public var stageReports: [StageReport]?
@@ -116,6 +126,20 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         warnings = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
             "\($0.name) lost \(String(format: "%.1f", $0.sparsity * 100)) % of its weights"
         }
+        warnings += Self.storedZeros(recipe, weights).map { [$0] } ?? []
+    }
+
+    /// What to say where a recipe prunes matrices, and stores their zeros like other weights although it need not.
+    private static func storedZeros(_ recipe: Recipe, _ weights: [Weight]) -> String? {
+        guard recipe.preference == .speed, recipe.stages.contains(where: { $0.name == "prune" }) else { return nil }
+        let dense = weights.filter { weight in
+            weight.relativeError != nil && weight.sparsity > 0.25
+                && ["f32", "f16", "bf16", "int"].contains { weight.format.hasPrefix($0) }
+        }
+        guard !dense.isEmpty else { return nil }
+        let all = weights.filter { $0.relativeError != nil }.count
+        return "zeros take up space in \(dense.count) of \(all) matrices, which would be slower without them; "
+            + "prefer: size in the recipe leaves them out"
     }
 
     /// The block that a weight belongs to: the number behind `layers` in its name.

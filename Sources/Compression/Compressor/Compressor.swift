@@ -186,6 +186,8 @@ public struct Compressor {
         try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
         var kept = value ?? dense
         decision.mask?.apply(to: &kept)
+        var decision = decision
+        decision.adoptStructure(of: original, values: kept)
         let dataType =
             checkpoint.isCompressed(name) ? checkpoint.configuration.dataType : try checkpoint.tensor(name).dataType
         let format: any WeightFormat
@@ -203,7 +205,8 @@ public struct Compressor {
         let sparsity = dense.count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(dense.count)
         return CompressionReport.Weight(
             name: name, shape: [format.rows, format.columns], formatBefore: original.label, format: format.label,
-            bytesBefore: original.byteCount, bytes: format.byteCount, sparsity: sparsity,
+            bytesBefore: original.byteCount, bytes: format.byteCount, sparsityBefore: original.sparsity,
+            sparsity: sparsity,
             // In the Frobenius norm; zero for a matrix of zeros that stayed one.
             relativeError: error == 0 ? 0 : (error / square).squareRoot())
     }
@@ -218,15 +221,18 @@ public struct Compressor {
             try writer.add(name, checkpoint.stored(name))
             return CompressionReport.Weight(
                 name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
-                bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsity: weight.sparsity, relativeError: nil)
+                bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsityBefore: weight.sparsity,
+                sparsity: weight.sparsity, relativeError: nil)
         }
         let whole = try checkpoint.tensor(name)
         let tensor = try value?.converted(to: whole.dataType) ?? model.tensor(name)
         try writer.add(name, tensor)
         let format = tensor.dataType.description
+        func share(_ tensor: Tensor) -> Double {
+            tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count)
+        }
         return CompressionReport.Weight(
             name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: whole.byteCount,
-            bytes: tensor.byteCount, sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count),
-            relativeError: nil)
+            bytes: tensor.byteCount, sparsityBefore: share(whole), sparsity: share(tensor), relativeError: nil)
     }
 }

@@ -5,7 +5,7 @@ import CoppiceTensors
 ///
 /// Where a recipe names a structure (N:M, groups, a rank), its format is taken. Where it only says how many weights go,
 /// a bitmask is taken where decoding with it was measured to be faster than with the dense weight, or, with
-/// ``Preference/size``, wherever it is smaller. Of the formats that are left the smallest wins, and among those within
+/// ``Preference/size`` and for weights that were stored sparsely before, wherever it is smaller. Of the formats that are left the smallest wins, and among those within
 /// ``indifference`` of it the one with the fastest kernel.
 public struct FormatPlanner: Sendable {
     /// What a format has to be better in than the one that it replaces.
@@ -113,7 +113,7 @@ public struct FormatPlanner: Sendable {
     private func bitmaskPays(_ values: Tensor, _ type: PackedValueType, _ decision: WeightDecision) -> Bool {
         // A structure without a format of its own was asked for, and a bitmask is the only one that stores it.
         let isAsked = decision.pattern != nil || decision.groupLength != nil
-        if preference == .size || isAsked { return true }
+        if preference == .size || isAsked || decision.isStoredSparsely { return true }
         let bits =
             switch type {
             case .float(let dataType): dataType.byteCount * 8

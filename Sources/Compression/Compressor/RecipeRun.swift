@@ -118,10 +118,29 @@ public struct RecipeRun {
         let weights = selected[index]
         var method = options.pruningMethod(seed: recipe.seed)
         if let allocation { method.allocation = allocation }
+        var zeros = EarlierZeros()
         let masks = try method.masks(
             of: weights, earlier: { decisions[weights[$0].name]?.mask },
-            values: { try source.values(of: weights[$0].name) })
+            values: { index in
+                let name = weights[index].name
+                let values = try source.values(of: name)
+                zeros.look(at: values, name: name, earlier: decisions[name]?.mask)
+                return values
+            })
+        try check(zeros, stage: index)
         for (weight, mask) in zip(weights, masks) { record(mask, of: weight, options) }
+    }
+
+    /// Throws where a prune stage asks for less than is removed.
+    private func check(_ zeros: EarlierZeros, stage index: Int) throws {
+        guard case .prune(let options) = recipe.stages[index], !options.isSemiStructured else { return }
+        do {
+            try zeros.check(sparsity: options.sparsity, of: selected[index].reduce(0) { $0 + $1.count })
+        } catch var error as CoppiceError {
+            error.source = recipe.source
+            error.field = "stages[\(index)].prune" + (error.field.map { ": \($0)" } ?? "")
+            throw error
+        }
     }
 
     /// Decides the masks of a prune stage block by block on calibration windows.
@@ -147,6 +166,7 @@ public struct RecipeRun {
         // Read before they change, so that a block sees only what earlier stages decided.
         let earlier = decisions.compactMapValues(\.mask)
         var decided: [(PrunableWeight, WeightMask)] = []
+        var zeros = EarlierZeros()
         try walk.run(
             prepare: { block in
                 for name in block.matrixNames {
@@ -160,8 +180,10 @@ public struct RecipeRun {
                 var masks: [String: WeightMask] = [:]
                 for name in block.block.matrixNames {
                     guard let (weight, count) = shares[name] else { continue }
+                    let values = block.block.matrix(name)
+                    zeros.look(at: values, name: name, earlier: earlier[name])
                     let mask = try method.mask(
-                        of: weight, removing: count, values: block.block.matrix(name), earlier: earlier[name],
+                        of: weight, removing: count, values: values, earlier: earlier[name],
                         inputNorms: block.inputNorms[name])
                     masks[name] = mask
                     decided.append((weight, mask))
@@ -169,6 +191,7 @@ public struct RecipeRun {
                 try progress(block.index + 1)
                 return masks
             })
+        try check(zeros, stage: index)
         for (weight, mask) in decided { record(mask, of: weight, options) }
         if let missed = weights.first(where: { weight in !decided.contains { $0.0.name == weight.name } }) {
             throw CoppiceError(.badData, field: missed.name, "the model's blocks have no such matrix to calibrate")

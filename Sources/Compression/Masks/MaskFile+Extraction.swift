@@ -32,7 +32,8 @@ extension MaskFile {
     /// - Parameters:
     ///   - sparsity: the fraction of all selected weights that goes, in `[0, 1)`.
     ///   - allocation: how it is shared out.
-    /// - Throws: `.badData` for patterns that match nothing and for weights that are not finite.
+    /// - Throws: `.badData` for patterns that match nothing and for weights that are not finite; `.usage` for a sparsity
+    ///   below the zeros that there are.
     /// - Complexity: O(weights), several passes.
     public init(
         smallestOf weights: StoredWeights, sparsity: Double, allocation: any Allocation = GlobalAllocation(),
@@ -44,7 +45,13 @@ extension MaskFile {
         let method = PruningMethod(
             criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: allocation,
             sparsity: sparsity)
-        let masks = try method.masks(of: matrices) { try weights.finiteValues(of: matrices[$0].name) }
+        var zeros = EarlierZeros()
+        let masks = try method.masks(of: matrices) { index in
+            let values = try weights.finiteValues(of: matrices[index].name)
+            zeros.look(at: values, name: matrices[index].name, earlier: nil)
+            return values
+        }
+        try zeros.check(sparsity: sparsity, of: matrices.reduce(0) { $0 + $1.count })
         self.init(
             zip(matrices, masks).map { Entry(name: $0.name, mask: $1) }, modelDigest: try weights.digest(of: names))
     }

@@ -72,14 +72,14 @@ extension NetworkStageRun {
 
     /// Lets the kept weights make up for what went, as the stage says.
     func recover() throws {
-        var hooks: [any TrainingHook] = []
-        switch stage.network.recovery {
-        case .none, .surgeon: return
-        case .fineTune: break
-        case .distill(let temperature, let share):
-            hooks.append(TeacherLoss(try original(), temperature: temperature, share: share))
-        }
+        if [.none, .surgeon].contains(stage.network.recovery) { return }
         let (training, source) = try loop()
+        var hooks: [any TrainingHook] = []
+        if case .distill(let temperature, let share) = stage.network.recovery {
+            hooks.append(
+                TeacherLoss(
+                    try original(), temperature: temperature, share: share, labelSmoothing: training.labelSmoothing))
+        }
         try train("recover", training, source, hooks: hooks)
     }
 

@@ -85,11 +85,10 @@ final class NetworkStageRun {
         // Asked for less than is gone: nothing is trained before that is said. Zero asks for nothing.
         guard
             stage.sparsity == 0
-                || ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount || isPattern
+                || ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount
+                || stage.isSemiStructured
         else {
-            throw CoppiceError(
-                .usage, field: "sparsity",
-                "\(stage.sparsity) is below the \(part.sparsity) that is already pruned; removed weights do not return")
+            throw CoppiceError.sparsityBelow(stage.sparsity, part.sparsity)
         }
         switch stage.network.schedule {
         case .oneShot(let rounds): try pruneAtOnce(rounds: rounds)
@@ -105,11 +104,6 @@ final class NetworkStageRun {
         }
         whole.adoptMasks(of: part)
         reportRates()
-    }
-
-    private var isPattern: Bool {
-        if case .semiStructured = stage.pattern { return true }
-        return false
     }
 
     private func takeMasks() throws {
@@ -196,7 +190,7 @@ final class NetworkStageRun {
     func pruneFurther(to sparsity: Double, _ samples: [LabeledBatch]) throws {
         if stage.countsMultiplications { return try pruneMultiplications(to: sparsity, samples) }
         let isReached = ExactSelection.removedCount(part.count, sparsity: sparsity) <= part.removedCount
-        guard !isReached || isPattern else { return }
+        guard !isReached || stage.isSemiStructured else { return }
         try part.prune(
             by: criterion(), granularity: stage.granularity, allocation: allocation(samples),
             to: max(sparsity, part.sparsity), batches: samples)

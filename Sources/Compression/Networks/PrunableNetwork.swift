@@ -27,6 +27,8 @@ public final class PrunableNetwork {
     }
     /// How often the masks have been replaced.
     private(set) var maskVersion = 0
+    /// What ``sparseProducts(from:)`` found last.
+    var knownProducts: (version: Int, sparsity: Double, products: SparseProducts?)?
     /// Whether each mask removes anything.
     private var isPruned: [Bool]
     /// What the network holds beside its parameters, such as running statistics.
@@ -161,6 +163,17 @@ public final class PrunableNetwork {
             for slot in state.slots[place].indices {
                 state.slots[place][slot].withMutableElements(Float.self) { mask.apply(to: $0) }
             }
+        }
+    }
+
+    /// Sets gradients by removed weights to zero, so that neither clipping nor an optimizer sees them. O(N).
+    ///
+    /// - Parameter gradients: by all parameters of the network, in its order.
+    public func applyMasks(toGradients gradients: inout [Tensor]) {
+        for (place, mask) in zip(places, masks) where mask.removedCount > 0 {
+            var masked = gradients[place].detached().contiguous()
+            masked.withMutableElements(Float.self) { mask.apply(to: $0) }
+            gradients[place] = masked
         }
     }
 

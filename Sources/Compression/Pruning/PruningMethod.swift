@@ -79,3 +79,38 @@ public struct PruningMethod: Sendable {
         return scores
     }
 }
+
+/// Counts what is removed of matrices already, while a method looks at them.
+///
+/// A matrix of nothing but zeros was never trained, and counts as whole.
+struct EarlierZeros {
+    private var counts: [String: Int] = [:]
+
+    init() {}
+
+    /// - Parameter values: the matrix, f32 `[rows, columns]`.
+    mutating func look(at values: Tensor, name: String, earlier: WeightMask?) {
+        guard counts[name] == nil else { return }
+        var left = values
+        earlier?.apply(to: &left)
+        let zeros = left.zeroCount
+        counts[name] = zeros == values.count ? 0 : zeros
+    }
+
+    /// - Parameter count: entries of all matrices together.
+    /// - Throws: `.usage` when a sparsity, zero aside, is below what is removed: removed weights do not return.
+    func check(sparsity: Double, of count: Int) throws {
+        let removed = counts.values.reduce(0, +)
+        guard sparsity > 0, ExactSelection.removedCount(count, sparsity: sparsity) < removed else { return }
+        throw CoppiceError.sparsityBelow(sparsity, Double(removed) / Double(count))
+    }
+}
+
+extension CoppiceError {
+    /// Less is asked for than is removed already.
+    static func sparsityBelow(_ asked: Double, _ removed: Double) -> CoppiceError {
+        CoppiceError(
+            .usage, field: "sparsity",
+            "\(asked) is below the \(removed) that is already pruned; removed weights do not return")
+    }
+}

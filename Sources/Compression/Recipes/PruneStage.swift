@@ -118,9 +118,15 @@ public struct PruneStage: Sendable, Hashable {
         }
     }
 
+    /// Whether an N:M pattern says how many weights go.
+    var isSemiStructured: Bool {
+        if case .semiStructured = pattern { return true }
+        return false
+    }
+
     /// Whether the sparsity is a number that the recipe chooses.
     var hasFreeSparsity: Bool {
-        if case .semiStructured = pattern { return false }
+        if isSemiStructured { return false }
         if case .adaptive = network.schedule { return false }
         return method != .mask
     }

@@ -25,7 +25,8 @@ public struct Distillation: Recovery {
     }
 
     public func recover(_ network: PrunableNetwork, on source: any BatchSource) throws {
-        let hook = TeacherLoss(teacher, temperature: temperature, share: teacherShare)
+        let hook = TeacherLoss(
+            teacher, temperature: temperature, share: teacherShare, labelSmoothing: training.labelSmoothing)
         try training.run(network.network, on: source, hooks: [hook, MaskedTraining(network)])
     }
 }
@@ -35,11 +36,14 @@ final class TeacherLoss: TrainingHook {
     private let teacher: any SupervisedNetwork
     private let temperature: Double
     private let share: Double
+    private let labelSmoothing: Double
 
-    init(_ teacher: any SupervisedNetwork, temperature: Double, share: Double) {
+    /// - Parameter labelSmoothing: that of the loss of labels.
+    init(_ teacher: any SupervisedNetwork, temperature: Double, share: Double, labelSmoothing: Double) {
         self.teacher = teacher
         self.temperature = temperature
         self.share = share
+        self.labelSmoothing = labelSmoothing
     }
 
     var readsOutputs: Bool { true }
@@ -54,7 +58,7 @@ final class TeacherLoss: TrainingHook {
         let logOwn = own - own.logSumExp(axis: -1, keepingDimensions: true)
         let rows = Double(own.count / own.shape[own.rank - 1])
         let divergence = (target * (logTarget - logOwn)).sum() / rows
-        let labels = outputs.meanCrossEntropy(targets: batch.targets)
+        let labels = outputs.meanCrossEntropy(targets: batch.targets, smoothing: labelSmoothing)
         return (divergence * (temperature * temperature) - labels) * share
     }
 }

@@ -11,7 +11,7 @@ import Foundation
 ///   dropped, the places with the largest gradient grow.
 ///
 /// The masks that the network has at first give each weight's sparsity for good.
-public final class DynamicSparseTraining: TrainingHook {
+public final class DynamicSparseTraining: MaskHolding {
     /// Where connections grow.
     public enum Growth: Sendable, Hashable {
         /// At random places: SET.
@@ -56,6 +56,7 @@ public final class DynamicSparseTraining: TrainingHook {
     public var readsAllGradients: Bool { true }
 
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) {
+        defer { network.applyMasks(toGradients: &gradients) }
         guard step > 0, step < lastStep, step % interval == 0 else { return }
         let part = dropFraction(at: step)
         var masks = network.masks
@@ -65,11 +66,6 @@ public final class DynamicSparseTraining: TrainingHook {
             masks[index] = moved(masks[index], values: network.values(index), slope: slope, part: part, index, step)
         }
         network.setMasks(masks)
-    }
-
-    public func didStep(_ step: Int, state: inout OptimizerState) {
-        network.applyMasks()
-        network.applyMasks(to: &state)
     }
 
     private func moved(

@@ -5,7 +5,7 @@ import CoppiceTraining
 /// as sparse as the schedule says; between, the masks hold.
 ///
 /// With a cubic ramp this is Zhu and Gupta, "To prune, or not to prune" (2017).
-public final class GradualPruning: TrainingHook {
+public final class GradualPruning: MaskHolding {
     public let network: PrunableNetwork
     private let schedule: any Schedule
     private let criterion: any NetworkCriterion
@@ -33,10 +33,5 @@ public final class GradualPruning: TrainingHook {
         try network.prune(
             by: criterion, granularity: granularity, allocation: allocation, to: sparsity,
             batches: criterion.needsData ? batches(step) : [])
-    }
-
-    public func didStep(_ step: Int, state: inout OptimizerState) {
-        network.applyMasks()
-        network.applyMasks(to: &state)
     }
 }

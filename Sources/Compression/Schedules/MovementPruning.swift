@@ -69,10 +69,8 @@ public final class MovementPruning: TrainingHook {
             for (index, place) in network.places.enumerated() {
                 let slope = gradients[place].detached().contiguous().reshaped(weights[index].shape)
                 scores[index] = Self.moved(scores[index], weights: weights[index], slope: slope, rate: scoreRate)
-                var masked = gradients[place].detached().contiguous()
-                masked.withMutableElements(Float.self) { network.masks[index].apply(to: $0) }
-                gradients[place] = masked
             }
+            network.applyMasks(toGradients: &gradients)
         }
         // The update, decay included, is of W.
         reveal()

@@ -18,7 +18,7 @@ import CoppiceTraining
 ///
 /// Source: "The Journey Matters: Average Parameter Count over Pre-training Unifies Sparse and Dense Scaling Laws"
 /// (2025).
-public final class SparsePretraining: StoredTrainingHook {
+public final class SparsePretraining: StoredTrainingHook, MaskHolding {
     public let network: PrunableNetwork
     public let schedule: ComputePhaseSchedule
     private let allocation: any Allocation
@@ -36,17 +36,6 @@ public final class SparsePretraining: StoredTrainingHook {
     public func willStep(_ step: Int) throws {
         guard let sparsity = schedule.sparsity(at: step) else { return }
         try network.prune(by: .magnitude, allocation: allocation, to: sparsity)
-    }
-
-    public func willUpdate(_ step: Int, gradients: inout [Tensor]) {
-        for (place, mask) in zip(network.places, network.masks) where mask.removedCount > 0 {
-            gradients[place].withMutableElements(Float.self) { mask.apply(to: $0) }
-        }
-    }
-
-    public func didStep(_ step: Int, state: inout OptimizerState) {
-        network.applyMasks()
-        network.applyMasks(to: &state)
     }
 
     // MARK: - Checkpoints

@@ -70,7 +70,7 @@ public struct VisionCompressor {
         let run = try RecipeRun(recipe, on: NetworkWeights(whole))
         whole.adoptZeros()
         let pruned = try prune(network, whole, run, images, progress)
-        let (formats, changed) = try self.formats(pruned, run.decisions)
+        let (formats, changed) = try self.formats(pruned, run)
         let after = measure(pruned.network, images, progress)
         var report = CompressionReport(
             recipe: recipe, weights: try entries(pruned, formats, changed), calibrationTokens: nil)
@@ -161,25 +161,26 @@ public struct VisionCompressor {
 
     /// The formats of the weights that are not stored as plain f32, after which the network computes what they hold.
     ///
-    /// - Returns: the names of the weights that are not what they were, too.
+    /// - Returns: the names of the weights that some stage works on, or that are not what they were, too.
     private func formats(
-        _ pruned: Pruned, _ decisions: [String: WeightDecision]
+        _ pruned: Pruned, _ run: RecipeRun
     ) throws -> (formats: [String: any WeightFormat], changed: Set<String>) {
         let stored = Dictionary(
             uniqueKeysWithValues: try checkpoint.tensorNames().parameters.map { ($0.name, $0.stored) })
         let whole = pruned.whole
         var formats: [String: any WeightFormat] = [:]
-        var changed: Set<String> = []
+        var changed = Set(run.selected.joined().map(\.name))
         var values: [Tensor] = []
         for (index, weight) in whole.weights.enumerated() {
             let now = whole.values(index)
-            var decision = decisions[weight.name] ?? .unchanged
+            var decision = run.decisions[weight.name] ?? .unchanged
             let name = stored[weight.name] ?? weight.name
             let isWhole = checkpoint.tensors.shape(of: name).map { $0.reduce(1, *) == now.count } ?? true
             let isSame =
                 isWhole && decision == .unchanged && now.floats() == pruned.original[weight.name]?.floats()
             if !isSame { changed.insert(weight.name) }
-            if isSame, let own = try checkpoint.tensors.weight(stored[weight.name] ?? "") {
+            let own = try checkpoint.tensors.weight(stored[weight.name] ?? "")
+            if isSame, let own {
                 formats[weight.name] = own
                 values.append(now)
                 continue
@@ -190,6 +191,7 @@ public struct VisionCompressor {
             case .groups(let length, _), .blocks(_, let length, _): decision.groupLength = length
             case .unstructured, nil: break
             }
+            if let own { decision.adoptStructure(of: own, values: now) }
             let type = try valueType(of: name)
             do {
                 let format = try planner.format(now, for: decision, dataType: type)
@@ -226,7 +228,7 @@ public struct VisionCompressor {
             var entry = CompressionReport.Weight(
                 name: name, shape: tensor.shape, formatBefore: before?.format ?? "none",
                 format: format?.label ?? tensor.dataType.description, bytesBefore: before?.byteCount ?? 0,
-                bytes: format?.stored().byteCount ?? tensor.byteCount,
+                bytes: format?.stored().byteCount ?? tensor.byteCount, sparsityBefore: before?.sparsity ?? 0,
                 sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count), relativeError: nil)
             if changed.contains(name), let index = places[name], let original = pruned.original[name] {
                 entry.relativeError = Self.relativeError(

@@ -48,7 +48,7 @@ struct SparseWeights {
     }
 }
 
-/// Holds entries of weights at zero through training, and what the optimizer remembers of them.
+/// Holds entries of weights at zero through training, with their gradients and what the optimizer remembers of them.
 final class HeldZeros: TrainingHook {
     private let parameters: [Parameter]
     /// For each parameter of the network, a bitmap of the entries that are not held; nil where none is.
@@ -66,15 +66,26 @@ final class HeldZeros: TrainingHook {
         }
     }
 
+    func willUpdate(_ step: Int, gradients: inout [Tensor]) {
+        for (place, words) in free.enumerated() {
+            guard let words else { continue }
+            var held = gradients[place].detached().contiguous()
+            held.withMutableElements(Float.self) { Self.hold($0, words) }
+            gradients[place] = held
+        }
+    }
+
     func didStep(_ step: Int, state: inout OptimizerState) {
         for (place, words) in free.enumerated() {
             guard let words else { continue }
-            parameters[place].update { coppice_bitmap_apply($0.baseAddress, $0.count, words) }
+            parameters[place].update { Self.hold($0, words) }
             for slot in state.slots[place].indices {
-                state.slots[place][slot].withMutableElements(Float.self) {
-                    coppice_bitmap_apply($0.baseAddress, $0.count, words)
-                }
+                state.slots[place][slot].withMutableElements(Float.self) { Self.hold($0, words) }
             }
         }
+    }
+
+    private static func hold(_ values: UnsafeMutableBufferPointer<Float>, _ free: [UInt64]) {
+        coppice_bitmap_apply(values.baseAddress, values.count, free)
     }
 }

@@ -36,8 +36,10 @@ public final class DecoderLearner: LanguageModelLearner {
     public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
         let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
         let batch = batch.labeled
-        let loss = withOperandPrecision(precision) {
-            network.loss(batch.inputs, targets: batch.targets, dropout: dropout)
+        let loss = withSparseProducts(SparseProducts(sharedBy: hooks)) {
+            withOperandPrecision(precision) {
+                network.loss(batch.inputs, targets: batch.targets, dropout: dropout)
+            }
         }
         let seed = Tensor(weight, dataType: loss.dataType)
         let parts = gradients(

@@ -48,12 +48,10 @@ public struct SupervisedTraining: Sendable {
     ) throws {
         network.setTraining(true)
         let parameters = network.parameters.map(\.parameter)
-        // The norm that clipping measures is that of all gradients.
-        let isSparse = clipNorm == nil && !hooks.contains(where: \.readsAllGradients)
         for step in steps ?? 0..<rates.totalSteps {
             for hook in hooks { try hook.willStep(step) }
             let batch = source.batch(at: step)
-            let loss = try withSparseProducts(isSparse ? Self.sparseProducts(hooks) : nil) {
+            let loss = try withSparseProducts(SparseProducts(sharedBy: hooks)) {
                 try self.loss(of: network, batch, step, hooks)
             }
             var slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
@@ -97,10 +95,6 @@ public struct SupervisedTraining: Sendable {
     package func gradientScale(_ slopes: [Tensor]) -> Double {
         // The small constant keeps a gradient of zero from becoming NaN.
         clipNorm.map { min(1, $0 / (globalNorm(slopes) + 1e-6)) } ?? 1
-    }
-
-    private static func sparseProducts(_ hooks: [any TrainingHook]) -> SparseProducts? {
-        hooks.lazy.compactMap(\.sparseProducts).reduce(nil) { $0?.merging($1) ?? $1 }
     }
 
     private func loss(

@@ -17,8 +17,8 @@ public protocol TrainingHook: AnyObject {
     /// What the forward pass may skip; nil for nothing. Asked once before each step.
     var sparseProducts: SparseProducts? { get }
 
-    /// Whether ``willUpdate(_:gradients:)`` reads gradients of removed weights. Where no hook does and none is clipped,
-    /// those of weights that ``sparseProducts`` leaves out are zero.
+    /// Whether ``willUpdate(_:gradients:)`` reads gradients of removed weights. Where no hook does, those of weights
+    /// that ``sparseProducts`` leaves out are zero.
     var readsAllGradients: Bool { get }
 
     /// Before the update: gradients by the network's parameters, in its order, may be changed.
@@ -36,4 +36,15 @@ extension TrainingHook {
     public var readsAllGradients: Bool { false }
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) throws {}
     public func didStep(_ step: Int, state: inout OptimizerState) throws {}
+}
+
+extension SparseProducts {
+    /// What the forward pass of a step may skip by all its hooks; nil where one reads the gradients of everything, and
+    /// for nothing.
+    init?(sharedBy hooks: [any TrainingHook]) {
+        guard !hooks.contains(where: \.readsAllGradients) else { return nil }
+        let all = hooks.compactMap(\.sparseProducts)
+        guard let first = all.first else { return nil }
+        self = all.dropFirst().reduce(first) { $0.merging($1) }
+    }
 }

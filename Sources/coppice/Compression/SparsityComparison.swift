@@ -48,6 +48,7 @@ struct SparsityComparison {
                 asked: sparsity, sparsity: result.report.totals.sparsity, bytes: result.report.totals.bytes,
                 quality: nil, path: result.output)
             dense.bytes = result.report.totals.bytesBefore
+            dense.sparsity = result.report.totals.sparsityBefore
             if result.isVision { measure = .accuracy }
             switch result.measure {
             case .perplexity(let before, let after):

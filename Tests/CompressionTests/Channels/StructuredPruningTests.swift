@@ -104,6 +104,35 @@ import Testing
         #expect(order.map(\.channel) == [2, 1, 2, 0])
     }
 
+    /// Scores that estimate the loss are compared over what a channel costs; others as they are.
+    @Test func estimatesOfTheLossAreComparedOverCost() throws {
+        struct Given: ChannelCriterion {
+            static let name = "given"
+            let scores: [[Double]]
+            let estimatesLoss: Bool
+            var needsData: Bool { false }
+            func scores(
+                of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch]
+            ) -> [[Double]] { scores }
+        }
+        let network = try VisionArchitecture(named: "lenet-300-100").makeNetwork(seed: 1)
+        let batch = Self.batch(network)
+        let groups = try ChannelGroups(of: network, example: batch)
+        #expect(groups.groups.map(\.count) == [300, 100])
+        // A neuron of the first layer takes 784 + 100 multiplications, one of the second 300 + 10.
+        let scores = [[Double](repeating: 2, count: 300), [Double](repeating: 1, count: 100)]
+        func first(_ target: StructuredPruning.Target, estimatesLoss: Bool) throws -> [Int] {
+            let kept = try StructuredPruning(by: Given(scores: scores, estimatesLoss: estimatesLoss), to: target)
+                .choose(of: groups, in: network, on: [batch])
+            return groups.groups.indices.map { kept.count(ofGroup: $0) }
+        }
+        let multiplications = StructuredPruning.Target.multiplyAccumulates(0.1)
+        #expect(try first(multiplications, estimatesLoss: true)[1] == 100)
+        #expect(try first(multiplications, estimatesLoss: false)[0] == 300)
+        #expect(try first(.parameters(0.1), estimatesLoss: true)[1] == 100)
+        #expect(try first(.channels(0.1), estimatesLoss: true) == [300, 60])
+    }
+
     @Test func uniformOrderTakesEqualParts() {
         let scores = [[4.0, 3, 2, 1], [100, 200]]
         let order = UniformChannels().order(of: scores, limits: [3, 1])
@@ -199,6 +228,8 @@ import Testing
         fails(StructuredPruning(by: ChannelNorm(), to: .channels(0.8), minimumShare: 0.5), [batch], "target")
         fails(StructuredPruning(by: ChannelNorm(), to: .channels(0.5), minimumShare: 2), [batch], "minimum share")
         fails(StructuredPruning(by: ChannelTaylor(), to: .channels(0.5)), [], "batches")
+        let misspelt = [WeightPattern("layer9")]
+        fails(StructuredPruning(by: ChannelNorm(), to: .channels(0.5), ignore: misspelt), [batch], "ignore")
     }
 
     @Test func theSmallerNetworkTrainsOn() throws {

@@ -97,6 +97,8 @@ import Testing
         let back = try MaskFile(
             zerosOf: sparse, selection: WeightSelection(ignore: [WeightPattern("fc3")]), belongingTo: dense)
         #expect(back == file)
+        #expect(
+            failure { _ = try MaskFile(smallestOf: sparse, sparsity: 0.5) }.hasPrefix("sparsity: 0.5 is below the 0.7"))
         // Of itself it is the mask of other weights.
         #expect(try MaskFile(zerosOf: sparse).modelDigest != file.modelDigest)
     }

@@ -157,6 +157,22 @@ import Testing
         #expect(prunable.network.parameters.allSatisfy { $0.parameter.isTrainable })
     }
 
+    /// Labels do not matter to who listens to the teacher alone, smoothed or not.
+    @Test func theTeachersShareIsWithoutLabels() throws {
+        let teacher = SmallMLP(seed: 1)
+        func taught(_ smoothing: Double, share: Double) throws -> [[Double]] {
+            let student = SmallMLP(seed: 2)
+            var training = shortTraining(steps: 5)
+            training.labelSmoothing = smoothing
+            try Distillation(training, teacher: teacher, teacherShare: share).recover(
+                PrunableNetwork(student), on: source)
+            return numbers(of: student)
+        }
+        let (plain, smoothed) = (try taught(0, share: 1), try taught(0.9, share: 1))
+        for (a, b) in zip(plain, smoothed) { #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 }) }
+        #expect(try taught(0.9, share: 0.5) != taught(0, share: 0.5))
+    }
+
     /// A student that is its teacher has nothing to learn from it.
     @Test func distillationFollowsTheTeacher() throws {
         let (teacher, twin) = (SmallMLP(seed: 1), SmallMLP(seed: 1))

@@ -52,6 +52,9 @@ extension Output {
         if value == 0 { return "0" }
         let exponent = Int(log10(abs(value)).rounded(.down))
         if (-2...5).contains(exponent) { return String(format: "%.4g", value) }
-        return String(format: "%.3ge%d", value / pow(10, Double(exponent)), exponent)
+        // Rounded to three digits before the exponent is taken: 9.999e8 is 1e9.
+        let parts = String(format: "%.2e", value).split(separator: "e")
+        let digits = Double(parts[0]) ?? 0
+        return String(format: "%.3ge%d", digits, Int(parts[1]) ?? exponent)
     }
 }
