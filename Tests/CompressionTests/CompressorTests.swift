@@ -83,6 +83,9 @@ import Testing
         ("  - prune: {method: magnitude, pattern: \"2:4\"}", "sparse-2:4-bf16"),
         ("  - prune: {method: wanda, pattern: \"2:4\"}\n  - quantize: {bits: 8}", "sparse-2:4-int8"),
         ("  - prune: {method: random, sparsity: 0.7}\n  - quantize: {bits: 4}", "sparse-bitmask-int4-group32"),
+        ("  - prune: {method: sparsegpt, sparsity: 0.5}", "sparse-bitmask-bf16"),
+        ("  - prune: {method: sparsegpt, pattern: \"2:4\"}\n  - quantize: {bits: 8}", "sparse-2:4-int8"),
+        ("  - prune: {method: wanda, pattern: \"2:4\", recovery: reconstruct}", "sparse-2:4-bf16"),
         (
             "  - prune: {method: magnitude, sparsity: 0.5, pattern: group}\n  - quantize: {bits: 4}",
             "group-sparse-int4-group32"
@@ -211,6 +214,19 @@ import Testing
                 .run(output: folder.path + "/out", calibration: short)
         } throws: { "\($0)".hasPrefix("short.txt: the calibration text has 3 tokens") }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["model"])
+    }
+
+    @Test(arguments: [
+        ("method: sparsegpt, sparsity: 0.5", "method sparsegpt"),
+        ("method: magnitude, sparsity: 0.5, recovery: reconstruct", "recovery reconstruct"),
+    ])
+    func compensationNeedsAText(stage: String, subject: String) throws {
+        #expect {
+            _ = try Compressor(checkpoint, recipe: recipe("  - prune: {\(stage)}")).run(output: folder.path + "/out")
+        } throws: {
+            "\($0)"
+                == "r.yaml: stages[0].prune: \(subject) looks at activations, and needs a calibration text; there is none"
+        }
     }
 
     @Test func whatIsMissingOrDoesNotFitIsSaid() throws {

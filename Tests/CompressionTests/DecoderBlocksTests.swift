@@ -93,6 +93,27 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
         #expect(MaskAgreement(found, expected).jaccard > 0.99)  // sums in another order may swap near ties
     }
 
+    /// Queries, keys and values see one input, and so do gate and up.
+    @Test(arguments: DecoderConfiguration.Family.allCases)
+    func momentsAreGatheredOnceForEachInput(family: DecoderConfiguration.Family) throws {
+        let network = network(family)
+        let source = blocks(network)
+        let names = Set(try (0..<3).flatMap { try source.block($0).matrixNames }).filter { !$0.contains("k_proj") }
+        var walk = try BlockSequentialPruning(source, windows: windows(), momentsOf: names)
+        try walk.run { block in
+            let found = block.inputMoments.map { $0.names.map { $0.split(separator: ".")[4] } }
+            #expect(found == [["q_proj", "v_proj"], ["o_proj"], ["gate_proj", "up_proj"], ["down_proj"]])
+            for (names, moments) in block.inputMoments {
+                #expect(moments.rowCount == 6 * 16)
+                for name in names {
+                    let norms = try #require(block.inputNorms[name])
+                    #expect(zip(moments.squares, norms).allSatisfy { abs($0 - Double($1 * $1)) < 1e-4 * $0 })
+                }
+            }
+            return [:]
+        }
+    }
+
     @Test func tokensTheModelDoesNotKnowAreRefused() {
         #expect { _ = try blocks(network(.llama)).embed([1, 50]) } throws: {
             "\($0)".contains("the tokenizer gives token 50, expected one of the model's 50")

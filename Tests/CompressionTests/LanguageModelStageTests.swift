@@ -93,7 +93,7 @@ import Testing
     }
 
     /// Training brings the loss down, keeps the mask of the same stage without training, and reaches every tensor.
-    @Test(arguments: ["magnitude", "wanda"]) func fineTuningKeepsTheMask(method: String) throws {
+    @Test(arguments: ["magnitude", "wanda", "sparsegpt"]) func fineTuningKeepsTheMask(method: String) throws {
         let stage = "method: \(method), sparsity: 0.6"
         let training = "epochs: 6, batch_size: 4, optimizer: { learning_rate: 3.0e-3 }"
         let (plain, _) = try compress("prune: { \(stage) }", to: "plain")
@@ -157,6 +157,7 @@ import Testing
         ("prune: { method: l1, sparsity: 0.5, granularity: filter }", "prune.method: l1 is for vision networks"),
         ("prune: { method: bip, sparsity: 0.5 }", "expected training.optimizer.kind sgd, found adamw"),
         ("prune: { method: wanda, sparsity: 0.5, schedule: gradual }", "prune.schedule: wanda prunes at once"),
+        ("prune: { method: sparsegpt, sparsity: 0.5, schedule: gradual }", "prune.schedule: sparsegpt prunes at once"),
     ])
     func whatIsForVisionNetworksIsRefused(stage: String, message: String) throws {
         #expect { _ = try compress(stage) } throws: { "\($0)".contains(message) }

@@ -90,7 +90,27 @@ import Testing
         ),
         ("method: magnitude, sparsity: -0.1", "expected a number from 0.0 to below 1.0, found -0.1"),
         ("method: snip, sparsity: 0.5, gradients: 3", "gradients: is an option of method obd, woodfisher and m-fac"),
-        ("method: obd, sparsity: 0.5, block_size: 3", "block_size: is an option of method woodfisher"),
+        ("method: obd, sparsity: 0.5, block_size: 3", "block_size: is an option of method woodfisher and sparsegpt"),
+        (
+            "method: wanda, sparsity: 0.5, dampening: 0.1",
+            "dampening: is an option of method obd, woodfisher, m-fac and"
+        ),
+        ("method: sparsegpt, sparsity: 0.5, recovery: reconstruct", "recovery: sparsegpt reconstructs as it removes"),
+        (
+            "method: taylor, sparsity: 0.5, recovery: reconstruct",
+            "recovery: reconstruct makes up for what goes matrix by"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, recovery: reconstruct, schedule: gradual",
+            "schedule: reconstruct comes after pruning at once"
+        ),
+        (
+            "method: sparsegpt, sparsity: 0.5, scope: row",
+            "scope: sparsegpt compares the weights of a block of a matrix's"
+        ),
+        ("method: sparsegpt, sparsity: 0.5, allocation: lamp", "allocation: sparsegpt has no scores before it prunes"),
+        ("method: sparsegpt, sparsity: 0.5, pattern: group", "pattern: sparsegpt removes single weights"),
+        ("method: sparsegpt, sparsity: 0.5, granularity: head", "granularity: method sparsegpt scores single weights"),
         (
             "method: magnitude, sparsity: 0.5, schedule: { kind: gradual, begin: 2, end: 1 }",
             "end: the schedule ends at epoch 1.0, before it starts at epoch 2.0"

@@ -114,6 +114,10 @@ private func run(_ stages: String) throws -> RecipeRun {
             """
         ),
         (
+            "  - prune: { method: magnitude, sparsity: 0.5, targets: \"*\", recovery: reconstruct }",
+            "r.yaml: stages[0].prune: reconstruct prunes the projections of decoder blocks, and model.embed_tokens.weight"
+        ),
+        (
             "  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 300 }",
             """
             r.yaml: stages[0].prune.floor: keeps 1112 of 1792 weights, and a sparsity of 0.5 leaves 896; expected a \
@@ -147,6 +151,10 @@ private func run(_ stages: String) throws -> RecipeRun {
 
 @Suite struct CalibratedRecipeRunTests {
     private func decisions(_ yaml: String, threads: Int32 = 2) throws -> [String: WeightDecision] {
+        try run(yaml, threads: threads).decisions
+    }
+
+    private func run(_ yaml: String, threads: Int32 = 2) throws -> RecipeRun {
         let before = coppice_thread_count()
         coppice_set_thread_count(threads)
         defer { coppice_set_thread_count(before) }
@@ -155,7 +163,7 @@ private func run(_ stages: String) throws -> RecipeRun {
         let windows = try CalibrationWindows(tokens: (0..<100).map { $0 * 3 % 10 }, count: 4, length: 6, seed: 2)
         for (index, stage) in run.recipe.stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
-            if options.method == .wanda {
+            if options.needsActivations {
                 var blocks: [Int] = []
                 try run.prune(stage: index, calibratedBy: windows, through: model) { blocks.append($0) }
                 #expect(blocks == [1, 2])
@@ -163,7 +171,7 @@ private func run(_ stages: String) throws -> RecipeRun {
                 try run.prune(stage: index)
             }
         }
-        return run.decisions
+        return run
     }
 
     @Test func wandaAgreesWithTheWalkAndItsCountsAreExact() throws {
@@ -201,5 +209,85 @@ private func run(_ stages: String) throws -> RecipeRun {
         let one = try decisions(yaml, threads: 1)
         #expect(try decisions(yaml, threads: 2) == one)
         #expect(try decisions(yaml, threads: 7) == one)
+    }
+
+    /// Each block sees the inputs that the compensated blocks before it give.
+    @Test func sparseGPTGoesBlockByBlock() throws {
+        let run = try run("stages: [{prune: {method: sparsegpt, sparsity: 0.5, block_size: 4, dampening: 0.02}}]")
+        let model = ToyModel()
+        let windows = try CalibrationWindows(tokens: (0..<100).map { $0 * 3 % 10 }, count: 4, length: 6, seed: 2)
+        var states = windows.windows.map(model.embed)
+        for block in model.blocks {
+            var moments: [String: InputMoments] = [:]
+            for state in states { _ = block.run(state) { moments[$0, default: InputMoments()].add($1) } }
+            for name in block.matrixNames {
+                let inverse = try #require(moments[name]).inverse(dampening: 0.02)
+                let (values, mask) = SparseGPT(blockSize: 4).prune(block.matrix(name), .count(48), inverse: inverse)
+                #expect(run.decisions[name]?.mask == mask && run.values[name]?.floats() == values.floats(), "\(name)")
+                block.setMatrix(name, to: values)
+            }
+            states = states.map { block.run($0, observe: nil) }
+        }
+    }
+
+    @Test(arguments: ["wanda", "magnitude", "random"]) func reconstructionKeepsTheMaskOfTheMethod(
+        method: String
+    ) throws {
+        let plain = try run("stages: [{prune: {method: \(method), pattern: \"2:4\"}}]")
+        let moved = try run("stages: [{prune: {method: \(method), pattern: \"2:4\", recovery: reconstruct}}]")
+        #expect(plain.values.isEmpty && moved.values.count == 4)
+        for (name, decision) in moved.decisions {
+            let (mask, values) = (try #require(decision.mask), try #require(moved.values[name]))
+            #expect(decision.pattern == SemiStructuredPattern(kept: 2, of: 4))
+            #expect(values.zeroCount == 48 && mask.removedCount == 48)
+            // Masks of activations are those of the first block alone: what the second sees is different.
+            if method != "wanda" || name.contains("layers.0") { #expect(mask == plain.decisions[name]?.mask) }
+            var original = try ToyModel().weights.values(of: name)
+            mask.apply(to: &original)
+            #expect(original.floats() != values.floats())
+        }
+    }
+
+    /// What earlier stages removed is made up for from what it was, and what they moved is what later ones prune.
+    @Test func stagesThatReconstructCompose() throws {
+        let name = "model.layers.0.up_proj.weight"
+        let once = try run("stages: [{prune: {method: magnitude, sparsity: 0.5, recovery: reconstruct}}]")
+        let later = try run(
+            "stages: [{prune: {method: magnitude, sparsity: 0.5}}, "
+                + "{prune: {method: magnitude, sparsity: 0, recovery: reconstruct}}]")
+        #expect(once.decisions == later.decisions)
+        #expect(once.values[name]?.floats() == later.values[name]?.floats())
+        let first = try run("stages: [{prune: {method: sparsegpt, sparsity: 0.3}}]")
+        for second in [
+            "method: sparsegpt, pattern: \"2:4\"", "method: magnitude, sparsity: 0.5", "method: wanda, sparsity: 0.5",
+        ] {
+            let both = try run("stages: [{prune: {method: sparsegpt, sparsity: 0.3}}, {prune: {\(second)}}]")
+            for (name, decision) in both.decisions {
+                let (mask, values) = (try #require(decision.mask), try #require(both.values[name]))
+                #expect(mask.isSubset(of: try #require(first.decisions[name]?.mask)) && mask.removedCount >= 48)
+                if second.contains("magnitude") {
+                    #expect(values.floats() == first.values[name]?.floats())
+                    let scores = MagnitudeCriterion().scores(of: values, name: name, inputNorms: nil)
+                    #expect(mask == ExactSelection.mask(scores, removing: 48))
+                }
+            }
+        }
+    }
+
+    @Test func sharesOfSparseGPTAreExact() throws {
+        let decisions = try decisions("stages: [{prune: {method: sparsegpt, sparsity: 0.37, allocation: erk}}]")
+        let removed = decisions.values.compactMap { $0.mask?.removedCount }.reduce(0, +)
+        #expect(removed == ExactSelection.removedCount(4 * 96, sparsity: 0.37))
+    }
+
+    @Test func removedWeightsDoNotReturn() {
+        #expect {
+            _ = try run(
+                "stages: [{prune: {method: random, sparsity: 0.5}}, {prune: {method: sparsegpt, sparsity: 0.25}}]")
+        } throws: {
+            ($0 as? CoppiceError)?.kind == .usage
+                && "\($0)".contains(
+                    "removes 24 of the 96 weights of model.layers.0.up_proj.weight, of which 48 are zero already")
+        }
     }
 }

@@ -521,6 +521,8 @@ private func failure(_ yaml: String) -> String {
                   - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 0.25 }
                   - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 0.001, floor_of: model }
                   - prune: { method: wanda, sparsity: 0.5, budgets: { "layers.0": 0.1, "*.up_proj.*": 0.7 } }
+                  - prune: { method: sparsegpt, sparsity: 0.5, block_size: 64, dampening: 0.05 }
+                  - prune: { method: wanda, pattern: "2:4", recovery: reconstruct, dampening: 0.1 }
                   - quantize: { bits: 4, symmetric: false, group_size: 64, targets: mlp }
                   - quantize: { bits: 8, ignore: mlp }
                 """)

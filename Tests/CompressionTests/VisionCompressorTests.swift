@@ -219,6 +219,10 @@ import Testing
             failure("method: magnitude, sparsity: 0.5, recovery: fine-tune", blind: true).contains(
                 "recovery fine-tune trains, and needs labelled"))
         #expect(failure("method: wanda, sparsity: 0.5").contains("wanda is for language models"))
+        #expect(failure("method: sparsegpt, sparsity: 0.5").contains("sparsegpt is for language models"))
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, recovery: reconstruct").contains(
+                "prune.recovery: reconstruct is for language models"))
         #expect(failure("method: taylor, granularity: head, sparsity: 0.5").contains("head is for language models"))
         // Masks of another network, and of nothing.
         let other = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.3).makeNetwork()

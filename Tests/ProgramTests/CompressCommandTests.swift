@@ -4,7 +4,9 @@ import Testing
 
 /// `compress` and `convert`, and running what they write.
 @Suite(.serialized) struct CompressCommandTests {
-    @Test(arguments: ["int8", "int4-group32", "magnitude-2of4", "wanda-2of4-int8", "wanda-neurons-25-int8"])
+    @Test(arguments: [
+        "int8", "int4-group32", "magnitude-2of4", "wanda-2of4-int8", "wanda-neurons-25-int8", "sparsegpt-2of4",
+    ])
     func recipesGiveSmallerModelsThatRun(recipe: String) throws {
         let folder = TemporaryFolder()
         let output = folder.path + "/small"

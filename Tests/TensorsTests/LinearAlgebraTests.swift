@@ -186,6 +186,17 @@ extension Tensor {
         }
     }
 
+    @Test(arguments: squares, types) func theFactorOfTheInverseIsUpperTriangular(shape: [Int], type: DataType) throws {
+        let a = Self.positiveDefinite(shape, type)
+        let n = shape[shape.count - 1]
+        let factor = try a.inverseCholeskyFactor()
+        for i in 0..<Self.count(a) {
+            let (u, m) = (PlainMatrix(factor, i), PlainMatrix(a, i))
+            #expect((u.transposed * u * m).distance(.identity(n)) < Self.tolerance(type) * 300)
+            #expect(u == PlainMatrix(n, n) { $0 > $1 ? 0 : u[$0, $1] })
+        }
+    }
+
     @Test(arguments: squares, types) func luSolvesInvertsAndMeasures(shape: [Int], type: DataType) throws {
         let a = Self.random(shape, type)
         let n = shape[shape.count - 1]
@@ -336,6 +347,8 @@ extension Tensor {
         let batch = Tensor([1.0, 0, 0, 1, 1, 2, 2, 1], shape: [2, 2, 2])
         #expect(message { _ = try batch.choleskyFactor() } == "matrix 1 of 2: " + expected)
         #expect(message { _ = try Tensor([0.0], shape: [1, 1]).choleskyFactor() } != nil)
+        #expect(
+            message { _ = try batch.inverseCholeskyFactor() } == "matrix 1 of 2: the matrix is not positive definite")
     }
 
     @Test func singularMatricesAreNotSolved() throws {

@@ -6,7 +6,8 @@ import CoppiceTensors
 /// the caller choose masks; apply them; run the windows again through the pruned block, whose outputs are the next
 /// block's inputs. Sun et al., "A Simple and Effective Pruning Approach for Large Language Models" (2023), section 3.
 ///
-/// In memory are one block's weights and the hidden states of all windows (samples · length · hidden · 4 bytes).
+/// In memory are one block's weights, the hidden states of all windows (samples · length · hidden · 4 bytes) and, where
+/// they are asked for, the second moments of the block's inputs.
 public struct BlockSequentialPruning {
     /// What the caller is asked with.
     public struct Block {
@@ -16,14 +17,22 @@ public struct BlockSequentialPruning {
         public var block: any ModelBlock
         /// ‖X_j‖₂ of each observed matrix's inputs.
         public var inputNorms: [String: [Float]]
+        /// Second moments of the inputs of those matrices that they were asked for, once for all that see the same ones.
+        public var inputMoments: [(names: [String], moments: InputMoments)]
     }
 
     private var hidden: [Tensor]
     private let model: any BlockwiseModel
+    private let namesOfMoments: Set<String>
 
     /// Embeds the windows.
-    public init(_ model: any BlockwiseModel, windows: CalibrationWindows) throws {
+    ///
+    /// - Parameter names: the matrices whose inputs' second moments are gathered too.
+    public init(
+        _ model: any BlockwiseModel, windows: CalibrationWindows, momentsOf names: Set<String> = []
+    ) throws {
         self.model = model
+        namesOfMoments = names
         hidden = try windows.windows.map(model.embed)
     }
 
@@ -37,14 +46,23 @@ public struct BlockSequentialPruning {
         prepare: (_ block: any ModelBlock) throws -> Void = { _ in },
         masks: (_ block: Block) throws -> [String: WeightMask]
     ) throws {
+        let asked = namesOfMoments
         for index in 0..<model.blockCount {
             let block = try model.block(index)
             try prepare(block)
             var norms: [String: ColumnNorms] = [:]
+            var moments = SharedInputMoments()
             for window in hidden {
-                _ = try block.run(window) { name, input in norms[name, default: ColumnNorms()].add(input) }
+                moments.beginWindow()
+                _ = try block.run(window) { name, input in
+                    norms[name, default: ColumnNorms()].add(input)
+                    if asked.contains(name) { moments.add(input, of: name) }
+                }
             }
-            let masks = try masks(Block(index: index, block: block, inputNorms: norms.mapValues(\.norms)))
+            moments.beginWindow()  // Lets go of the last input.
+            let masks = try masks(
+                Block(
+                    index: index, block: block, inputNorms: norms.mapValues(\.norms), inputMoments: moments.groups))
             for (name, mask) in masks {
                 var matrix = block.matrix(name)
                 mask.apply(to: &matrix)

@@ -11,7 +11,8 @@ import CoppiceTensors
 /// ```
 ///
 /// In memory are one bit for each pruned weight, one matrix at a time and the part of the result that is not written
-/// yet (a shard at most); while calibrating, one block and the windows' hidden states. The output folder appears when
+/// yet (a shard at most); while calibrating, one block and the windows' hidden states; where kept weights make up for
+/// removed ones, their matrices as f32. The output folder appears when
 /// it is complete, or not at all. The same checkpoint, recipe and text give the same bytes, for any number of threads.
 public struct Compressor {
     public let checkpoint: Checkpoint
@@ -138,10 +139,10 @@ public struct Compressor {
             guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
             var curves: [DistortionCurve] = []
             if options.allocation == .rateDistortion, let windows {
-                curves = try measure(options, run.selected[index], of: model, run.decisions, windows, progress)
+                curves = try measure(options, run.selected[index], of: model, run, windows, progress)
             }
             let allocation = RateDistortionAllocation(interpolating: curves, for: options)
-            if options.method == .wanda, let windows {
+            if options.needsActivations, let windows {
                 progress.begin("calibrate", total: checkpoint.configuration.layerCount, unit: "blocks")
                 try run.prune(
                     stage: index, calibratedBy: windows, through: DecoderBlocks(model), sharedBy: allocation
@@ -161,17 +162,20 @@ public struct Compressor {
             }
             reports.append(report)
         }
-        return (model, run.decisions, reports, [:], windows?.tokenCount)
+        return (model, run.decisions, reports, run.values, windows?.tokenCount)
     }
 
     /// Curves of the model as earlier stages leave it. All of it is in memory as f32.
     private func measure(
         _ options: PruneStage, _ weights: [PrunableWeight], of model: NarrowedCheckpoint,
-        _ decisions: [String: WeightDecision], _ windows: CalibrationWindows, _ progress: any ProgressReporter
+        _ run: RecipeRun, _ windows: CalibrationWindows, _ progress: any ProgressReporter
     ) throws -> [DistortionCurve] {
-        let network = try model.network { decisions[$0]?.mask }
+        let network = try model.network { run.decisions[$0]?.mask }
+        for (name, parameter) in network.parameters {
+            if let values = run.values[name] { parameter.wrappedValue = values }
+        }
         return try DecoderDistortion(network, weights: weights).curves(
-            on: windows, for: options, seed: recipe.seed, earlier: { decisions[$0]?.mask }, progress)
+            on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
     }
 
     /// Writes a matrix that some stage works on.

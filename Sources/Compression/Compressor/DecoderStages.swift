@@ -62,7 +62,7 @@ struct DecoderStages {
             let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: whole, network: network, data: text,
                 progress: progress, checkpoint: .languageModel(checkpoint))
-            if options.method == .wanda {
+            if options.needsActivations {
                 pruning.matrixMasks = { [run = outcome.run] in try calibratedMasks(pruning, network, run) }
             }
             try pruning.run()
@@ -80,7 +80,8 @@ struct DecoderStages {
         return outcome
     }
 
-    /// The masks of Wanda, block by block, on the network as earlier stages left it.
+    /// The masks of Wanda, SparseGPT and what is reconstructed, block by block, on the network as earlier stages left it.
+    /// Weights that make up for removed ones are put into the network.
     private func calibratedMasks(
         _ stage: NetworkStageRun, _ network: DecoderNetwork, _ run: RecipeRun
     ) throws -> [WeightMask] {
@@ -108,11 +109,18 @@ struct DecoderStages {
                 }
             })
         var own = run
+        own.values = Dictionary(
+            uniqueKeysWithValues: stage.part.weights.enumerated().map { ($1.name, stage.part.values($0)) })
         progress.begin("calibrate", total: network.configuration.layerCount, unit: "blocks")
         try own.prune(stage: stage.report.stage, calibratedBy: windows, through: blocks, sharedBy: allocation) {
             progress.advance(to: $0, note: "")
         }
         progress.end("\(windows.tokenCount) tokens")
+        if options.reconstructs {
+            for weight in stage.part.weights {
+                if let values = own.values[weight.name] { parameters[weight.name]?.wrappedValue = values }
+            }
+        }
         return zip(stage.part.weights, stage.part.masks).map { own.decisions[$0.name]?.mask ?? $1 }
     }
 }

@@ -3,13 +3,16 @@ import CoppiceTensors
 /// A recipe on its way through a model: which matrices each stage works on, and what has been decided so far.
 ///
 /// Everything that can be known to be wrong beforehand is found by the initializer, before any work.
-/// In memory are the masks (one bit a weight) and one matrix at a time.
+/// In memory are the masks (one bit a weight), the weights that were compensated (four bytes each), and one matrix at a
+/// time.
 public struct RecipeRun {
     public let recipe: Recipe
     /// The matrices of each stage, in checkpoint order.
     public let selected: [[PrunableWeight]]
     /// What was decided about each matrix that some stage works on.
-    public private(set) var decisions: [String: WeightDecision] = [:]
+    public internal(set) var decisions: [String: WeightDecision] = [:]
+    /// Matrices whose kept weights made up for removed ones, f32; the others keep their values.
+    public internal(set) var values: [String: Tensor] = [:]
 
     private let source: any WeightSource
 
@@ -102,12 +105,18 @@ public struct RecipeRun {
                 field: ([field] + [error.field].compactMap { $0 }).joined(separator: "."),
                 error.message)
         }
-        guard options.method == .wanda else { return }
+        guard options.needsActivations else { return }
         if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
+            let subject = options.network.recovery == .reconstruct ? "reconstruct" : options.method.rawValue
             throw CoppiceError(
                 .badData, source: recipe.source, field: field,
-                "wanda prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
+                "\(subject) prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
         }
+    }
+
+    /// A matrix's values as the stages so far left them, removed ones included.
+    func values(of weight: PrunableWeight) throws -> Tensor {
+        try values[weight.name] ?? source.values(of: weight.name)
     }
 
     /// Decides the masks of a prune stage that needs no calibration.
@@ -123,7 +132,7 @@ public struct RecipeRun {
             of: weights, earlier: { decisions[weights[$0].name]?.mask },
             values: { index in
                 let name = weights[index].name
-                let values = try source.values(of: name)
+                let values = try values(of: weights[index])
                 zeros.look(at: values, name: name, earlier: decisions[name]?.mask)
                 return values
             })
@@ -145,6 +154,8 @@ public struct RecipeRun {
 
     /// Decides the masks of a prune stage block by block on calibration windows.
     ///
+    /// Kept weights make up for removed ones where the stage says so; ``values`` has them then.
+    ///
     /// - Parameters:
     ///   - allocation: instead of the stage's own, where that follows from what was measured.
     ///   - progress: called with the number of blocks done.
@@ -154,28 +165,25 @@ public struct RecipeRun {
         progress: (_ blocks: Int) throws -> Void = { _ in }
     ) throws {
         guard case .prune(let options) = recipe.stages[index] else { return }
+        if options.reconstructs {
+            return try reconstruct(
+                stage: index, options, calibratedBy: windows, through: model, sharedBy: allocation, progress: progress)
+        }
         var method = options.pruningMethod(seed: recipe.seed)
         if let allocation { method.allocation = allocation }
         precondition(!method.allocation.needsScores, "an allocation that needs all scores cannot go block by block")
         let weights = selected[index]
         let counts = try method.allocation.removedCounts(weights, sparsity: method.sparsity) {
-            try source.values(of: weights[$0].name)
+            try values(of: weights[$0])
         }
         let shares = Dictionary(uniqueKeysWithValues: zip(weights.map(\.name), zip(weights, counts)))
         var walk = try BlockSequentialPruning(model, windows: windows)
         // Read before they change, so that a block sees only what earlier stages decided.
-        let earlier = decisions.compactMapValues(\.mask)
+        let (before, earlier) = (self, decisions.compactMapValues(\.mask))
         var decided: [(PrunableWeight, WeightMask)] = []
         var zeros = EarlierZeros()
         try walk.run(
-            prepare: { block in
-                for name in block.matrixNames {
-                    guard let mask = earlier[name] else { continue }
-                    var matrix = block.matrix(name)
-                    mask.apply(to: &matrix)
-                    block.setMatrix(name, to: matrix)
-                }
-            },
+            prepare: before.restore,
             masks: { block in
                 var masks: [String: WeightMask] = [:]
                 for name in block.block.matrixNames {
@@ -193,9 +201,25 @@ public struct RecipeRun {
             })
         try check(zeros, stage: index)
         for (weight, mask) in decided { record(mask, of: weight, options) }
-        if let missed = weights.first(where: { weight in !decided.contains { $0.0.name == weight.name } }) {
-            throw CoppiceError(.badData, field: missed.name, "the model's blocks have no such matrix to calibrate")
+        try Self.check(weights, areAmong: decided.map(\.0.name))
+    }
+
+    /// Brings a block to where earlier stages left it.
+    func restore(_ block: any ModelBlock) {
+        for name in block.matrixNames {
+            let mask = decisions[name]?.mask
+            guard mask != nil || values[name] != nil else { continue }
+            var matrix = values[name] ?? block.matrix(name)
+            mask?.apply(to: &matrix)
+            block.setMatrix(name, to: matrix)
         }
+    }
+
+    /// - Throws: `.badData` naming a weight that no block had.
+    static func check(_ weights: [PrunableWeight], areAmong calibrated: [String]) throws {
+        let calibrated = Set(calibrated)
+        guard let missed = weights.first(where: { !calibrated.contains($0.name) }) else { return }
+        throw CoppiceError(.badData, field: missed.name, "the model's blocks have no such matrix to calibrate")
     }
 
     /// Takes over what a stage of whole heads or neurons removed of a matrix, in runs of a row of some length.

@@ -41,6 +41,14 @@ public enum Methods {
                 example: "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
                 paper: "Sun et al. 2023, arXiv:2306.11695", evidence: nil),
             MethodDescription(
+                name: "sparsegpt", kind: .criterion,
+                summary:
+                    "Removes the weights of a language model whose loss the others of their row make up for best, by the "
+                    + "second moments of the inputs on a calibration text, block by block behind the pruned prefix.",
+                recipeKey: "prune.method: sparsegpt, prune.block_size, prune.dampening",
+                example: "stages: [{prune: {method: sparsegpt, pattern: \"2:4\"}}]",
+                paper: "Frantar and Alistarh 2023, arXiv:2301.00774", evidence: nil),
+            MethodDescription(
                 name: "random", kind: .criterion,
                 summary: "Removes weights at random, seeded: the control that every criterion must beat.",
                 recipeKey: "prune.method: random",

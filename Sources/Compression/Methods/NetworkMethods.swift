@@ -147,5 +147,13 @@ extension Methods {
             example: "stages: [{prune: {method: obd, sparsity: 0.5, recovery: surgeon, schedule: {kind: one-shot, "
                 + "rounds: 8}}}]",
             paper: "Hassibi and Stork 1993, Second order derivatives for network pruning (NIPS 5)", evidence: nil),
+        MethodDescription(
+            name: "reconstruct", kind: .recovery,
+            summary:
+                "Kept weights of each matrix of a language model make up for removed ones by the inputs that it sees, for "
+                + "masks of magnitude, wanda and random.",
+            recipeKey: "prune.recovery: reconstruct, prune.dampening",
+            example: "stages: [{prune: {method: wanda, sparsity: 0.5, recovery: reconstruct}}]",
+            paper: "Frantar and Alistarh 2023, arXiv:2301.00774", evidence: nil),
     ]
 }

@@ -72,7 +72,7 @@ extension NetworkStageRun {
 
     /// Lets the kept weights make up for what went, as the stage says.
     func recover() throws {
-        if [.none, .surgeon].contains(stage.network.recovery) { return }
+        if [.none, .surgeon, .reconstruct].contains(stage.network.recovery) { return }
         let (training, source) = try loop()
         var hooks: [any TrainingHook] = []
         if case .distill(let temperature, let share) = stage.network.recovery {

@@ -23,6 +23,9 @@ public struct NetworkPruning: Sendable, Hashable {
         case fineTune
         /// Kept weights make up for removed ones by the inverse Fisher matrix, without training.
         case surgeon
+        /// Kept weights of each matrix of a language model make up for removed ones by the inputs that it sees
+        /// (``SparseGPT``).
+        case reconstruct
         /// Kept weights train on the answers of the network as it was.
         case distill(temperature: Double, teacherShare: Double)
     }
@@ -35,6 +38,8 @@ public struct NetworkPruning: Sendable, Hashable {
     public var dampening = 1e-5
     /// Weights of a block of the Fisher matrix, for WoodFisher.
     public var blockSize = 128
+    /// How kept weights make up for removed ones, for the method `sparsegpt` and the recovery `reconstruct`.
+    public var compensation = SparseGPT()
     /// What outputs are divided by, for gradient flow.
     public var temperature = 200.0
     /// The network whose zeros are the masks, or the file that holds them, for the method `mask`.
@@ -52,13 +57,13 @@ public struct NetworkPruning: Sendable, Hashable {
 
 extension PruneStage.Method {
     /// Whether matrices are scored one at a time, as language models are pruned.
-    public var prunesMatrices: Bool { [.magnitude, .wanda, .random].contains(self) }
+    public var prunesMatrices: Bool { [.magnitude, .wanda, .random, .sparseGPT].contains(self) }
 
     /// Whether whole heads and neurons of decoders go by its scores.
-    public var scoresDecoderUnits: Bool { prunesMatrices || self == .taylor }
+    public var scoresDecoderUnits: Bool { [.magnitude, .wanda, .random, .taylor].contains(self) }
 
     /// Whether vision networks are pruned by it.
-    public var prunesNetworks: Bool { self != .wanda }
+    public var prunesNetworks: Bool { ![.wanda, .sparseGPT].contains(self) }
 
     /// Whether language models are pruned by it: flow of ones through a network asks for inputs of numbers, not tokens.
     public var prunesLanguageModels: Bool { !scoresChannelsAlone && self != .synflow }
@@ -77,6 +82,12 @@ extension PruneStage.Method {
 }
 
 extension PruneStage {
+    /// Whether kept weights make up for removed ones, matrix by matrix.
+    public var reconstructs: Bool { method == .sparseGPT || network.recovery == .reconstruct }
+
+    /// Whether a language model's blocks run one after the other, for what their matrices see.
+    public var needsActivations: Bool { method == .wanda || reconstructs }
+
     /// The criterion of curvature; nil for other methods.
     var curvature: (any CurvatureCriterion)? {
         switch method {
@@ -102,7 +113,7 @@ extension PruneStage {
         case .taylor: TaylorCriterion()
         case .hessian: HessianDiagonalCriterion(seed: seed)
         case .obd, .woodfisher, .mfac: curvature
-        case .wanda, .mask, .searched, .bip, .movement, .l1, .l2, .bnScale: nil
+        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .bnScale: nil
         }
     }
 
@@ -132,7 +143,7 @@ extension PruneStage {
         switch network.recovery {
         case .fineTune: return "recovery fine-tune trains"
         case .distill: return "recovery distill trains"
-        case .none, .surgeon: return nil
+        case .none, .surgeon, .reconstruct: return nil
         }
     }
 
@@ -160,6 +171,8 @@ extension PruneStage {
             options += ["gradients: \(network.sampling.count)", "gradient_batch: \(network.sampling.batchSize)"]
             options.append("dampening: \(network.dampening)")
         }
+        if reconstructs { options.append("dampening: \(network.compensation.dampening)") }
+        if method == .sparseGPT { options.append("block_size: \(network.compensation.blockSize)") }
         if method == .woodfisher { options.append("block_size: \(network.blockSize)") }
         if method == .grasp { options.append("temperature: \(network.temperature)") }
         if let masks = network.masks { options.append("masks: \"\(masks)\"") }
@@ -184,6 +197,7 @@ extension PruneStage {
         case .none: break
         case .fineTune: options.append("recovery: fine-tune")
         case .surgeon: options.append("recovery: surgeon")
+        case .reconstruct: options.append("recovery: reconstruct")
         case .distill(let temperature, let share):
             options.append("recovery: { kind: distill, temperature: \(temperature), teacher_share: \(share) }")
         }

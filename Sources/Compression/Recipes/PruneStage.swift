@@ -12,6 +12,8 @@ public struct PruneStage: Sendable, Hashable {
         case bip
         /// Weights that training moves away from zero stay (``MovementPruning``).
         case movement
+        /// Weights go where the others of a row make up for them best (``SparseGPT``).
+        case sparseGPT = "sparsegpt"
         /// Norms of a channel's filters, and the scale of its batch normalization.
         case l1, l2
         case bnScale = "bn-scale"
@@ -112,7 +114,7 @@ public struct PruneStage: Sendable, Hashable {
     static func defaultScope(_ method: Method) -> Scope {
         switch method {
         case .wanda: .row
-        case .magnitude, .random, .mask, .l1, .l2: .layer
+        case .magnitude, .random, .mask, .l1, .l2, .sparseGPT: .layer
         case .snip, .grasp, .synflow, .taylor, .obd, .hessian, .woodfisher, .mfac: .global
         case .searched, .bip, .movement, .bnScale: .global
         }
@@ -162,7 +164,7 @@ public struct PruneStage: Sendable, Hashable {
 
     /// The stage as a composition of criterion, granularity and allocation, for matrices read one at a time.
     ///
-    /// - Precondition: ``Method/prunesMatrices``.
+    /// - Precondition: ``Method/prunesMatrices``, and not `sparsegpt`, which chooses as it goes.
     public func pruningMethod(seed: UInt64) -> PruningMethod {
         let criterion: any Criterion
         switch method {

@@ -110,7 +110,11 @@ public struct Recipe: Sendable, Hashable {
     public var needOfText: (stage: Int, need: String)? {
         for (index, stage) in stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
-            if options.method == .wanda { return (index, "method wanda looks at activations") }
+            if options.needsActivations {
+                let isByMethod = options.network.recovery != .reconstruct
+                let subject = isByMethod ? "method \(options.method.rawValue)" : "recovery reconstruct"
+                return (index, "\(subject) looks at activations")
+            }
             if options.allocation == .rateDistortion { return (index, "allocation rate-distortion measures") }
             if let need = options.needOfImages { return (index, need.reason) }
         }
@@ -124,7 +128,7 @@ public struct Recipe: Sendable, Hashable {
             guard case .prune(let options) = stage else { return true }
             return options.unit.decoderUnits != nil
                 || options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
-                    && options.network.recovery == .none
+                    && [.none, .reconstruct].contains(options.network.recovery)
         }
     }
 
@@ -209,8 +213,10 @@ public struct Recipe: Sendable, Hashable {
             if options.countsMultiplications {
                 throw refusal("of", "multiplications are counted for vision networks; leave it out")
             }
-            if options.method == .wanda, options.network.schedule != .oneShot(rounds: 1) {
-                throw refusal("schedule", "wanda prunes at once, block by block; leave the schedule out")
+            if options.method == .wanda || options.method == .sparseGPT, options.network.schedule != .oneShot(rounds: 1)
+            {
+                throw refusal(
+                    "schedule", "\(options.method.rawValue) prunes at once, block by block; leave the schedule out")
             }
             if options.method == .bip, languageTraining.optimizer.kind != .sgd {
                 throw refusal(

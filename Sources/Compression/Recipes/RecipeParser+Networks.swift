@@ -61,19 +61,27 @@ extension Recipe {
     ) throws -> NetworkPruning {
         var options = NetworkPruning()
         try refuse(
-            fields, ["gradients", "gradient_batch", "dampening"], unless: method.isOfCurvature,
-            "obd, woodfisher and m-fac")
-        try refuse(fields, ["block_size"], unless: method == .woodfisher, "woodfisher")
+            fields, ["gradients", "gradient_batch"], unless: method.isOfCurvature, "obd, woodfisher and m-fac")
+        try refuse(
+            fields, ["block_size"], unless: [.woodfisher, .sparseGPT].contains(method), "woodfisher and sparsegpt")
         try refuse(fields, ["temperature"], unless: method == .grasp, "grasp")
         try refuse(fields, ["masks"], unless: method == .mask, "mask")
         if let count = try fields["gradients"]?.integer(in: 1...65_536) { options.sampling.count = count }
         if let size = try fields["gradient_batch"]?.integer(in: 1...65_536) { options.sampling.batchSize = size }
-        if let dampening = try fields["dampening"]?.number(in: 1e-12...1e3) { options.dampening = dampening }
-        if let size = try fields["block_size"]?.integer(in: 1...8192) { options.blockSize = size }
+        let size = try fields["block_size"]?.integer(in: 1...8192)
+        if let size, method == .woodfisher { options.blockSize = size }
+        if let size, method == .sparseGPT { options.compensation.blockSize = size }
         if let value = try fields["temperature"]?.number(in: 1e-3...1e6) { options.temperature = value }
         options.masks = try fields["masks"]?.string("the path of a pruned network or of a mask file")
         options.schedule = try schedule(fields["schedule"], method, epochs: epochs)
         if let field = fields["recovery"] { options.recovery = try recovery(field) }
+        let compensates = method == .sparseGPT || options.recovery == .reconstruct
+        try refuse(
+            fields, ["dampening"], unless: method.isOfCurvature || compensates,
+            "obd, woodfisher, m-fac and sparsegpt, and of recovery reconstruct")
+        if let dampening = try fields["dampening"]?.number(in: 1e-12...1e3) {
+            if compensates { options.compensation.dampening = dampening } else { options.dampening = dampening }
+        }
         if fields["schedule"] == nil {
             // A pattern is reached in one round; the surgeon lives on several (Frantar et al. 2021).
             if case .semiStructured = pattern { options.schedule = .oneShot(rounds: 1) }
@@ -99,7 +107,7 @@ extension Recipe {
     private enum RecoveryKind: String, CaseIterable {
         case none
         case fineTune = "fine-tune"
-        case surgeon, distill
+        case surgeon, reconstruct, distill
     }
 
     private static func recovery(_ node: RecipeNode) throws -> NetworkPruning.Recovery {
@@ -110,7 +118,8 @@ extension Recipe {
         } else {
             fields = try node.fields(["kind", "temperature", "teacher_share"])
             guard let field = fields["kind"] else {
-                throw node.error("the key \"kind\" is missing, expected one of none, fine-tune, surgeon, distill")
+                let kinds = RecoveryKind.allCases.map(\.rawValue).joined(separator: ", ")
+                throw node.error("the key \"kind\" is missing, expected one of \(kinds)")
             }
             kind = try field.word(RecoveryKind.self)
             if kind != .distill, let field = fields["temperature"] ?? fields["teacher_share"] {
@@ -121,6 +130,7 @@ extension Recipe {
         case .none: return .none
         case .fineTune: return .fineTune
         case .surgeon: return .surgeon
+        case .reconstruct: return .reconstruct
         case .distill:
             return .distill(
                 temperature: try fields["temperature"]?.number(in: 1e-3...1e3) ?? 4,
@@ -142,6 +152,7 @@ extension Recipe {
             if method == .mask { throw field.error("method mask removes all that the mask removes at once") }
             try checkSchedule(options.schedule, field, method, pattern)
         }
+        try checkReconstruction(options, fields, method, pattern)
         guard let field = fields["recovery"], options.recovery == .surgeon else { return }
         guard method.isOfCurvature else {
             throw field.error(

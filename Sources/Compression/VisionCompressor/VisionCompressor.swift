@@ -37,6 +37,11 @@ public struct VisionCompressor {
                     .badData, source: recipe.source, field: "stages[\(index)].prune.granularity",
                     "\(options.unit.rawValue) is for language models, expected weight, filter or channel")
             }
+            if options.network.recovery == .reconstruct {
+                throw CoppiceError(
+                    .badData, source: recipe.source, field: "stages[\(index)].prune.recovery",
+                    "reconstruct is for language models, expected none, fine-tune, surgeon or distill")
+            }
             guard !options.method.prunesNetworks else { continue }
             let methods = PruneStage.Method.allCases.filter(\.prunesNetworks).map(\.rawValue).joined(separator: ", ")
             throw CoppiceError(

@@ -20,6 +20,7 @@ protocol LAPACKScalar: TensorElement, BinaryFloatingPoint {
         _ m: Int32, _ n: Int32, _ k: Int32, _ a: Elements, _ lda: Int32, _ tau: Elements
     ) -> Int32
     static func potrf(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32
+    static func trtri(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32
     static func getrf(_ n: Int32, _ a: Elements, _ pivots: Integers) -> Int32
     static func getrs(
         _ transposed: CChar, _ n: Int32, _ k: Int32, _ factors: Elements, _ pivots: Integers, _ b: Elements
@@ -72,6 +73,10 @@ extension Float: LAPACKScalar {
 
     static func potrf(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32 {
         LAPACKE_spotrf(LAPACK_COL_MAJOR, triangle, n, a, n)
+    }
+
+    static func trtri(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32 {
+        LAPACKE_strtri(LAPACK_COL_MAJOR, triangle, CChar(UInt8(ascii: "N")), n, a, n)
     }
 
     static func getrf(_ n: Int32, _ a: Elements, _ pivots: Integers) -> Int32 {
@@ -139,6 +144,10 @@ extension Double: LAPACKScalar {
 
     static func potrf(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32 {
         LAPACKE_dpotrf(LAPACK_COL_MAJOR, triangle, n, a, n)
+    }
+
+    static func trtri(_ triangle: CChar, _ n: Int32, _ a: Elements) -> Int32 {
+        LAPACKE_dtrtri(LAPACK_COL_MAJOR, triangle, CChar(UInt8(ascii: "N")), n, a, n)
     }
 
     static func getrf(_ n: Int32, _ a: Elements, _ pivots: Integers) -> Int32 {
