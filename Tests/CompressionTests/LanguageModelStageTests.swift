@@ -158,6 +158,10 @@ import Testing
         ("prune: { method: bip, sparsity: 0.5 }", "expected training.optimizer.kind sgd, found adamw"),
         ("prune: { method: wanda, sparsity: 0.5, schedule: gradual }", "prune.schedule: wanda prunes at once"),
         ("prune: { method: sparsegpt, sparsity: 0.5, schedule: gradual }", "prune.schedule: sparsegpt prunes at once"),
+        (
+            "prune: { method: taylor, sparsity: 0.5 } }, { prune: { method: random, sparsity: 0, recovery: reconstruct }",
+            "stages[1].prune.recovery: what earlier stages removed is lost where a stage takes gradients or trains"
+        ),
     ])
     func whatIsForVisionNetworksIsRefused(stage: String, message: String) throws {
         #expect { _ = try compress(stage) } throws: { "\($0)".contains(message) }

@@ -218,6 +218,12 @@ public struct Recipe: Sendable, Hashable {
                 throw refusal(
                     "schedule", "\(options.method.rawValue) prunes at once, block by block; leave the schedule out")
             }
+            if options.network.recovery == .reconstruct, options.sparsity == 0, !prunesMatricesAlone {
+                throw refusal(
+                    "recovery",
+                    "what earlier stages removed is lost where a stage takes gradients or trains; let the stage that "
+                        + "removes reconstruct, with a sparsity above 0")
+            }
             if options.method == .bip, languageTraining.optimizer.kind != .sgd {
                 throw refusal(
                     "method",
