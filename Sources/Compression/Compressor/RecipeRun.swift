@@ -132,7 +132,7 @@ public struct RecipeRun {
             of: weights, earlier: { decisions[weights[$0].name]?.mask },
             values: { index in
                 let name = weights[index].name
-                let values = try values(of: weights[index])
+                let values = try self.values(of: weights[index])
                 zeros.look(at: values, name: name, earlier: decisions[name]?.mask)
                 return values
             })
