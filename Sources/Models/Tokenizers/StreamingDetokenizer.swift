@@ -27,7 +27,7 @@ public struct StreamingDetokenizer: Sendable {
     public mutating func append(_ id: Int) -> String {
         if tokenizer.isSpecial(id) {
             if skipsSpecialTokens { return "" }
-            dropsSpaces = .kept
+            if dropsSpaces != .spelled { dropsSpaces = .kept }
         }
         pending += dropsSpaces == .kept ? tokenizer.bytes(of: id)[...] : withoutLeadingSpaces(id)
         return take(pending.count - UTF8Text.incompleteSuffix(of: pending))
@@ -44,12 +44,16 @@ public struct StreamingDetokenizer: Sendable {
 
     private mutating func withoutLeadingSpaces(_ id: Int) -> ArraySlice<UInt8> {
         let bytes = tokenizer.bytes(of: id)
+        if dropsSpaces == .spelled {
+            if !bytes.isEmpty { dropsSpaces = .kept }
+            return Array(tokenizer.piece(id).utf8)[...]
+        }
         let space = UInt8(ascii: " ")
         // Only the spaces of the text are left out, not one in what an unknown token is shown as.
         let first = tokenizer.piece(id).unicodeScalars.first
         if first != " ", first != "\u{2581}" { dropsSpaces = .kept }
         switch dropsSpaces {
-        case .kept: return bytes[...]
+        case .kept, .spelled: return bytes[...]
         case .dropsOne:
             if !bytes.isEmpty { dropsSpaces = .kept }
             return bytes.first == space ? bytes.dropFirst() : bytes[...]

@@ -37,7 +37,7 @@ public protocol Tokenizer: Sendable {
     func piece(_ id: Int) -> String
 
     /// The bytes that the token adds to the text where it is not the first; possibly a part of a character. For a
-    /// special token its name.
+    /// special token its name. Where words have their space in front, so have punctuation and names.
     func bytes(of id: Int) -> [UInt8]
 
     /// Whether the token stands for no text (begin, end, turn marks).
@@ -47,13 +47,15 @@ public protocol Tokenizer: Sendable {
     func streamingDecoder() -> StreamingDetokenizer
 }
 
-/// What becomes of spaces at the start of a decoded text: encoders of the SentencePiece kind put one there.
+/// What becomes of spaces at the start of a decoded text: tokenizers of the SentencePiece kind put one there.
 public enum LeadingSpaces: Sendable {
     case kept
     /// The first one is left out.
     case dropsOne
     /// All are left out.
     case dropsAll
+    /// The first token is shown as the vocabulary spells it: in WordPiece the others have their space in front.
+    case spelled
 }
 
 extension Tokenizer {

@@ -39,10 +39,30 @@ import Testing
 
     @Test(arguments: [
         ("{\"model\": ", "tokenizer.json: line 1, column 11: the text ends in the middle of a value"),
-        ("{}", "tokenizer.json: model: missing; expected a BPE or Unigram model"),
+        ("{}", "tokenizer.json: model: missing; expected a BPE, Unigram or WordPiece model"),
         (
             "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}",
-            "tokenizer.json: model.type: WordPiece is not known; expected BPE or Unigram"
+            "tokenizer.json: model.unk_token: [UNK] is not in the vocabulary"
+        ),
+        (
+            "{\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"a\", \"vocab\": {\"a\": 0}}}", "loaded 1"
+        ),
+        (
+            "{\"model\": {\"type\": \"WordPiece\", \"unk_token\": 7, \"vocab\": {\"a\": 0}}}",
+            "tokenizer.json: model.unk_token: expected a string, found 7"
+        ),
+        (
+            #"{"model": {"type": "WordPiece", "max_input_chars_per_word": -1, "vocab": {"[UNK]": 0}}}"#,
+            "tokenizer.json: model.max_input_chars_per_word: expected a whole number from 0 to 2147483647, found -1"
+        ),
+        (
+            #"{"normalizer": {"type": "BertNormalizer", "lowercase": 1}, "model": {"vocab": {"a": 0}}}"#,
+            "tokenizer.json: normalizer.lowercase: expected true or false, found 1"
+        ),
+        ("{\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}}", "tokenizer.json: model.vocab: missing or empty"),
+        (
+            "{\"model\": {\"type\": \"WordLevel\", \"vocab\": {\"a\": 0}}}",
+            "tokenizer.json: model.type: WordLevel is not known; expected BPE, Unigram or WordPiece"
         ),
         (
             "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [[\"a\", \"b\"]]}}",

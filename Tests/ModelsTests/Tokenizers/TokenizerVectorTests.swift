@@ -31,7 +31,8 @@ import Testing
     private func same(_ left: String, _ right: String) -> Bool { Array(left.utf8) == Array(right.utf8) }
 
     @Test(arguments: [
-        "gpt2", "llama3", "qwen2", "o200k", "prefixed", "llama2", "words", "metaspace",
+        "gpt2", "llama3", "qwen2", "o200k", "prefixed", "llama2", "words", "metaspace", "wordpiece",
+        "wordpiece_cased",
     ])
     func tokenizerFilesAgreeWithTheirLibrary(_ name: String) throws {
         let tokenizer = try TokenizerLoader.load(folder: Fixtures.path(name + ".json"))

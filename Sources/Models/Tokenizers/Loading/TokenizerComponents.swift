@@ -17,6 +17,8 @@ struct TokenizerComponents {
         var hasByteFallback = false
         var space: Unicode.Scalar?
         var leadingSpaces = LeadingSpaces.kept
+        /// Of WordPiece: what continues a word, and whether English spaces are cleaned up.
+        var words: (continuation: String, cleansUp: Bool)?
     }
 
     private func unknown(_ field: String, _ type: String?) -> CoppiceError {
@@ -42,6 +44,14 @@ struct TokenizerComponents {
         case "NFKC": return .compatibilityComposition
         case "NFKD": return .compatibilityDecomposition
         case "Lowercase": return .lowercase
+        case "BertNormalizer":
+            let fields = ConfigurationFields(json: json, source: source, prefix: "normalizer.")
+            let lowercases = try fields.flag("lowercase", default: true)
+            return .bert(
+                BertNormalizer(
+                    cleansText: try fields.flag("clean_text", default: true),
+                    separatesIdeographs: try fields.flag("handle_chinese_chars", default: true),
+                    stripsAccents: try fields.flag("strip_accents", default: lowercases), lowercases: lowercases))
         case "StripAccents": return .stripAccents
         case "Strip":
             return .strip(
@@ -98,9 +108,7 @@ struct TokenizerComponents {
         case "Punctuation": add(.character(.punctuation), try behavior(json, default: .isolated))
         case "Whitespace": add(.wordsAndSymbols, .removed, inverted: true)
         case "WhitespaceSplit": add(.run(.space), .removed)
-        case "BertPreTokenizer":
-            add(.run(.space), .removed)
-            add(.character(.punctuation), .isolated)
+        case "BertPreTokenizer": splitting.stages.append(.wordsAndPunctuation)
         case "CharDelimiterSplit": add(.literal(Array(try string(json, "delimiter", "pre_tokenizer").utf8)), .removed)
         case "Metaspace":
             let mark = json["replacement"]?.stringValue?.unicodeScalars.first ?? "\u{2581}"
@@ -163,6 +171,9 @@ struct TokenizerComponents {
         case "ByteLevel": decoding.isByteLevel = true
         case "ByteFallback": decoding.hasByteFallback = true
         case "Fuse": break
+        case "WordPiece":
+            decoding.words = (json["prefix"]?.stringValue ?? "##", json["cleanup"]?.boolValue ?? true)
+            decoding.leadingSpaces = .spelled
         case "Metaspace":
             decoding.space = json["replacement"]?.stringValue?.unicodeScalars.first ?? "\u{2581}"
             decoding.leadingSpaces = prepending(json) == .never ? .kept : .dropsOne

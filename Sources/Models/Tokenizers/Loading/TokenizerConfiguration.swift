@@ -13,6 +13,7 @@ struct TokenizerConfiguration: Sendable {
     var endNumbers: Set<Int> = []
     /// Special tokens of `added_tokens_decoder`.
     var added: [AddedTokens.Token] = []
+    var bert = BertTokenizerSettings()
 
     init() {}
 
@@ -25,6 +26,7 @@ struct TokenizerConfiguration: Sendable {
             endName = Self.name(json["eos_token"])
             addsBegin = json["add_bos_token"]?.boolValue
             addsEnd = json["add_eos_token"]?.boolValue
+            bert = try BertTokenizerSettings(json, source: folder + "/tokenizer_config.json")
             for (key, value) in json["added_tokens_decoder"]?.objectValue ?? [:] {
                 if let id = Int(key), let token = AddedTokens.Token(id: id, value) { added.append(token) }
             }
@@ -45,7 +47,7 @@ struct TokenizerConfiguration: Sendable {
     }
 
     /// A token is given as its text or as an object with its `content`.
-    private static func name(_ json: JSON?) -> String? { json?.stringValue ?? json?["content"]?.stringValue }
+    static func name(_ json: JSON?) -> String? { json?.stringValue ?? json?["content"]?.stringValue }
 
     /// The begin and end tokens, as far as the vocabulary has them.
     ///

@@ -1,11 +1,11 @@
 import CoppiceTensors
 
-/// Reads the `tokenizer.json` of Hugging Face `tokenizers`: models `BPE` and `Unigram`.
+/// Reads the `tokenizer.json` of Hugging Face `tokenizers`: models `BPE`, `Unigram` and `WordPiece`.
 struct TokenizerJSON {
     let source: String
     private(set) var sections: [String: JSON] = [:]
     private(set) var model: [String: JSON] = [:]
-    // The vocabulary of BPE; keys as the file spells them.
+    // The vocabulary of BPE and WordPiece; keys as the file spells them.
     let table = ByteStringTable(minimumCapacity: 1 << 15)
     private(set) var identifiers: [Int32] = []
     // Both sides of each merge, one after the other, and where they end.
@@ -35,7 +35,8 @@ struct TokenizerJSON {
         }
         try reader.end()
         guard !model.isEmpty || table.count > 0 || !unigrams.isEmpty else {
-            throw CoppiceError(.badData, source: source, field: "model", "missing; expected a BPE or Unigram model")
+            throw CoppiceError(
+                .badData, source: source, field: "model", "missing; expected a BPE, Unigram or WordPiece model")
         }
     }
 
@@ -107,14 +108,18 @@ struct TokenizerJSON {
         let decoding = try components.decoding(sections["decoder"] ?? .null)
         let isByteLevel = split.isByteLevel
         let byteFallback = model["byte_fallback"]?.boolValue ?? false
+        let isWordPiece = model["type"]?.stringValue == "WordPiece"
+        // Without a decoder, pieces of WordPiece stand side by side with spaces between.
+        let words = decoding.words ?? (isWordPiece && sections["decoder"]?.isNull != false ? ("", false) : nil)
         let spelling: Vocabulary.Spelling =
-            isByteLevel || decoding.isByteLevel
-            ? .byteLevel : .text(space: decoding.space, byteFallback: byteFallback || decoding.hasByteFallback)
+            words.map { .words(continuation: $0.continuation, cleansUp: $0.cleansUp) }
+            ?? (isByteLevel || decoding.isByteLevel
+                ? .byteLevel : .text(space: decoding.space, byteFallback: byteFallback || decoding.hasByteFallback))
 
         var parts = TextTokenizer.Parts(vocabulary: Vocabulary(pieces: try pieces(), spelling: spelling))
         parts.normalizer = normalizer
         parts.preTokenizer = PreTokenizer(stages: split.stages)
-        parts.leadingSpaces = decoding.leadingSpaces
+        parts.leadingSpaces = words == nil ? decoding.leadingSpaces : .spelled
         parts.addedTokens = try addedTokens(configuration)
         for token in parts.addedTokens {
             parts.vocabulary.add(token.id, String(decoding: token.content, as: UTF8.self), isSpecial: token.isSpecial)
@@ -130,6 +135,7 @@ struct TokenizerJSON {
             if configuration.addsBegin == true, let begin = parts.beginToken { parts.prefix = [begin] }
             if configuration.addsEnd == true, let end = configuration.endName.flatMap(find) { parts.suffix = [end] }
         }
+        if isWordPiece { return TextTokenizer(parts, model: try wordPieceModel()) }
         if !unigrams.isEmpty { return TextTokenizer(parts, model: try unigramModel(parts)) }
         if split.stages.isEmpty, !isByteLevel, let stage = BPEModel.wordStage(table, mark: "\u{2581}") {
             parts.preTokenizer.stages = [stage]
@@ -175,10 +181,27 @@ struct TokenizerJSON {
         return UnigramModel(pieces, unknown: unknown, byteTokens: byteTokens, usesSinglePrecision: false)
     }
 
+    private func wordPieceModel() throws -> WordPieceModel {
+        let fields = ConfigurationFields(
+            json: .object(.init(uniqueKeysWithValues: model.map { ($0.key, $0.value) })), source: source,
+            prefix: "model.")
+        var rules = WordPieceModel.Rules()
+        rules.unknown = try fields.optionalString("unk_token") ?? rules.unknown
+        rules.continuation = try fields.optionalString("continuing_subword_prefix") ?? rules.continuation
+        rules.longestWord =
+            try fields.optionalInteger("max_input_chars_per_word", in: 0...Int(Int32.max)) ?? rules.longestWord
+        guard table.count > 0 else { throw fields.error("vocab", "missing or empty") }
+        guard let unknown = number(of: Array(rules.unknown.utf8)) else {
+            throw fields.error("unk_token", "\(rules.unknown) is not in the vocabulary")
+        }
+        return WordPieceModel(table, identifiers, unknown: unknown, rules)
+    }
+
     private func bytePairModel(isByteLevel: Bool, byteFallback: Bool) throws -> BPEModel {
         if let type = model["type"]?.stringValue, type != "BPE" {
             throw CoppiceError(
-                .badData, source: source, field: "model.type", "\(type) is not known; expected BPE or Unigram")
+                .badData, source: source, field: "model.type",
+                "\(type) is not known; expected BPE, Unigram or WordPiece")
         }
         for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
             if let affix = model[name]?.stringValue, !affix.isEmpty {

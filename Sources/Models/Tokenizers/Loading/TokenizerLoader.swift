@@ -4,8 +4,8 @@ import Foundation
 /// Finds and reads a model's tokenizer.
 ///
 /// In a folder the first of these counts: `tokenizer.json` (Hugging Face `tokenizers`), `tokenizer.model`
-/// (SentencePiece, or a rank file under that name), `vocab.json` with `merges.txt`, a `.tiktoken` rank file, and
-/// llama2.c's `tokenizer.bin` or `tok*.bin`. `tokenizer_config.json`, `generation_config.json` and `config.json` beside
+/// (SentencePiece, or a rank file under that name), `vocab.json` with `merges.txt`, BERT's `vocab.txt`, a `.tiktoken`
+/// rank file, and llama2.c's `tokenizer.bin` or `tok*.bin`. `tokenizer_config.json`, `generation_config.json` and `config.json` beside
 /// it say which tokens begin a text and end an answer. A GGUF file, with or without weights, holds all of that.
 public enum TokenizerLoader {
     /// Loads the tokenizer in `folder`, or from the file `folder` if that is one.
@@ -30,7 +30,7 @@ public enum TokenizerLoader {
     /// - Throws: `noInput` when there is none.
     static func find(in folder: String) throws -> String {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
-        for wanted in ["tokenizer.json", "tokenizer.model", "vocab.json"] where names.contains(wanted) {
+        for wanted in ["tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"] where names.contains(wanted) {
             return folder + "/" + wanted
         }
         let isRankFile = { (name: String) in name.hasSuffix(".tiktoken") }
@@ -41,7 +41,7 @@ public enum TokenizerLoader {
             throw CoppiceError(
                 .noInput, source: folder,
                 "no tokenizer: expected tokenizer.json, tokenizer.model, vocab.json with merges.txt, "
-                    + "a .tiktoken file or tokenizer.bin")
+                    + "vocab.txt, a .tiktoken file or tokenizer.bin")
         }
         return folder + "/" + name
     }
@@ -55,6 +55,8 @@ public enum TokenizerLoader {
                 let merges = URL(fileURLWithPath: path).deletingLastPathComponent().path + "/merges.txt"
                 return try VocabularyAndMerges.load(
                     bytes, source: path, merges: try contents(of: merges), mergesSource: merges, configuration)
+            case let name where name.hasSuffix(".txt"):
+                return try WordPieceVocabularyFile.load(bytes, source: path, configuration)
             case let name where name.hasSuffix(".json"):
                 return try TokenizerJSON.load(bytes, source: path, configuration)
             case let name where name.hasSuffix(".bin"):

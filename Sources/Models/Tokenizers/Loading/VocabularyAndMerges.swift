@@ -1,6 +1,6 @@
 import CoppiceTensors
 
-/// GPT-2's pair of files: `vocab.json`, the numbers of the pieces, and `merges.txt`, a merge a line by rank.
+/// GPT-2's pair of files, which RoBERTa has too: `vocab.json`, the numbers of the pieces, and `merges.txt`, a merge a line by rank.
 enum VocabularyAndMerges {
     static func load(
         _ vocabulary: [UInt8], source: String, merges: [UInt8], mergesSource: String,
@@ -40,14 +40,32 @@ enum VocabularyAndMerges {
         if configuration.added.isEmpty, let id = find("<|endoftext|>") {
             parts.addedTokens = [AddedTokens.Token(id: id, content: Array("<|endoftext|>".utf8), isSpecial: true)]
         }
+        let around = addRoberta(to: &parts, find)
         for token in parts.addedTokens {
             parts.vocabulary.add(token.id, String(decoding: token.content, as: UTF8.self), isSpecial: token.isSpecial)
         }
-        configuration.apply(to: &parts, begin: find("<|endoftext|>"), find: find)
+        configuration.apply(to: &parts, begin: around?.begin ?? find("<|endoftext|>"), find: find)
         if configuration.addsBegin == true, let begin = parts.beginToken { parts.prefix = [begin] }
+        if let around { (parts.prefix, parts.suffix) = ([around.begin], [around.end]) }
         let builder = BPEBuilder(table: table, identifiers: identifiers, isByteLevel: true, source: mergesSource)
         let model = try builder.model(mergeText: text, mergeEnds: ends)
         return TextTokenizer(parts, model: model)
+    }
+
+    /// Makes RoBERTa's special tokens such; nil, and nothing done, for a vocabulary without one of them. Only it has a
+    /// `<mask>`, which takes the space before it along.
+    private static func addRoberta(to parts: inout TextTokenizer.Parts, _ find: (String) -> Int?)
+        -> (begin: Int, end: Int)?
+    {
+        guard let begin = find("<s>"), let end = find("</s>"), find("<mask>") != nil else { return nil }
+        let known = Set(parts.addedTokens.map(\.id))
+        for name in ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] {
+            guard let id = find(name), !known.contains(id) else { continue }
+            var token = AddedTokens.Token(id: id, content: Array(name.utf8), isSpecial: true)
+            token.stripsLeft = name == "<mask>"
+            parts.addedTokens.append(token)
+        }
+        return (begin, end)
     }
 
     /// Reads an object of pieces and numbers; returns the number of each piece of `table`.

@@ -15,6 +15,7 @@ indirect enum Normalizer: Sendable {
     case replaceSpaceRuns(with: String)
     case characterMap(CharacterMap)
     case sentencePiece(SentencePieceNormalizer)
+    case bert(BertNormalizer)
     case sequence([Normalizer])
 
     /// Whether the text stays as it is, which saves copying it.
@@ -38,6 +39,7 @@ indirect enum Normalizer: Sendable {
         case .replaceSpaceRuns(let replacement): Self.replaceSpaceRuns(in: text, with: replacement)
         case .characterMap(let map): map.apply(text)
         case .sentencePiece(let normalizer): normalizer.apply(text)
+        case .bert(let normalizer): normalizer.apply(text)
         case .sequence(let steps): steps.reduce(text) { $1.apply($0) }
         }
     }
@@ -60,7 +62,7 @@ indirect enum Normalizer: Sendable {
     }
 
     // By bytes: Swift's characters would join a combining mark to the text before it and miss matches.
-    private static func replace(_ pattern: String, in text: String, with replacement: String) -> String {
+    static func replace(_ pattern: String, in text: String, with replacement: String) -> String {
         let (pattern, replacement) = (Array(pattern.utf8), Array(replacement.utf8))
         guard let first = pattern.first else { return text }
         var text = text

@@ -17,6 +17,8 @@ struct PreTokenizer: Sendable {
         /// Every match and every stretch between matches is a piece.
         case pattern(SplitPattern)
         case split(Matcher, Behavior, inverted: Bool)
+        /// BERT's: words between white space, and each punctuation mark by itself.
+        case wordsAndPunctuation
         /// A space in front of a text that has none.
         case prefixSpace
         /// Spaces become `replacement`, one is put in front, and pieces begin at each.
@@ -72,6 +74,11 @@ struct PreTokenizer: Sendable {
             for range in Self.pieces(matcher.ranges(in: text), behavior, inverted: inverted) {
                 run(index + 1, UnsafeBufferPointer(rebasing: text[range]), isFirst && range.lowerBound == 0, body)
             }
+        case .wordsAndPunctuation:
+            Self.forEachWord(in: base, text.count) { start, end in
+                let piece = UnsafeBufferPointer(start: base + start, count: end - start)
+                if isLast { body(piece) } else { run(index + 1, piece, isFirst && start == 0, body) }
+            }
         case .prefixSpace:
             if text[0] == UInt8(ascii: " ") { return run(index + 1, text, isFirst, body) }
             let prefixed = [UInt8(ascii: " ")] + text
@@ -113,6 +120,25 @@ struct PreTokenizer: Sendable {
     private static func hasMark(_ mark: [UInt8], _ text: UnsafeBufferPointer<UInt8>, _ position: Int) -> Bool {
         guard text[position] == mark[0], position + mark.count <= text.count else { return false }
         return text[position..<position + mark.count].elementsEqual(mark)
+    }
+
+    @inline(__always)
+    private static func forEachWord(
+        in text: UnsafePointer<UInt8>, _ count: Int, _ body: (_ start: Int, _ end: Int) -> Void
+    ) {
+        let ascii = CharacterClass.asciiTable
+        var (start, position) = (0, 0)
+        while position < count {
+            let (kind, length) = CharacterClass.at(text + position, ascii)
+            let next = position + length
+            if !kind.isDisjoint(with: [.space, .punctuation]) {
+                if start < position { body(start, position) }
+                if kind.contains(.punctuation) { body(position, next) }
+                start = next
+            }
+            position = next
+        }
+        if start < count { body(start, count) }
     }
 
     /// The pieces that `behavior` makes of matches and the stretches between them.

@@ -6,6 +6,9 @@ struct Vocabulary: Sendable {
         case byteLevel
         /// As text, in which `space`, if given, stands for a space, and, with `byteFallback`, `<0x0A>` for a byte.
         case text(space: Unicode.Scalar?, byteFallback: Bool)
+        /// Words as text with a space in front, but pieces that begin with `continuation` without it and without that;
+        /// `cleansUp` leaves out the spaces of English that stand before punctuation.
+        case words(continuation: String, cleansUp: Bool)
         /// As its bytes, which ``Vocabulary/rawBytes`` holds.
         case raw
     }
@@ -50,8 +53,9 @@ struct Vocabulary: Sendable {
         guard pieces.indices.contains(id) else { return [] }
         let piece = pieces[id]
         if let unknown, unknown.id == id { return Array(unknown.text.utf8) }
-        if isAdded[id] || isSpecial[id] { return Array(piece.utf8) }
         switch spelling {
+        case .words(let continuation, let cleansUp): return Self.word(piece, continuation, cleansUp)
+        case _ where isAdded[id] || isSpecial[id]: return Array(piece.utf8)
         case .byteLevel: return ByteAlphabet.bytes(of: piece) ?? Array(piece.utf8)
         case .raw: return rawBytes[id]
         case .text(let space, let byteFallback):
@@ -62,6 +66,22 @@ struct Vocabulary: Sendable {
             return Array(String(text).utf8)
         }
     }
+
+    private static func word(_ piece: String, _ continuation: String, _ cleansUp: Bool) -> [UInt8] {
+        if piece.isEmpty { return [] }
+        let continues = !continuation.isEmpty && piece.utf8.starts(with: continuation.utf8)
+        let word = continues ? Array(piece.utf8.dropFirst(continuation.utf8.count)) : [UInt8(ascii: " ")] + piece.utf8
+        guard cleansUp, let space = word.firstIndex(of: UInt8(ascii: " ")), space + 1 < word.count else { return word }
+        var text = String(decoding: word, as: UTF8.self)
+        for (pattern, replacement) in cleanings { text = Normalizer.replace(pattern, in: text, with: replacement) }
+        return Array(text.utf8)
+    }
+
+    /// In the order in which they are done.
+    private static let cleanings = [
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+        (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+    ]
 
     /// The byte that a piece such as `<0x0A>` stands for.
     static func byte(named piece: String) -> UInt8? {
