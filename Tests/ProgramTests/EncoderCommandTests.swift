@@ -80,6 +80,32 @@ import Testing
         #expect(try tuned.json()["protocol"]?.stringValue == "fine-tune")
     }
 
+    /// A BERT as it is published, with `vocab.txt` and names of its time.
+    @Test func analyzesPublishedBerts() throws {
+        let path = folder.path + "/bert"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        let published = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path
+        for name in ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"] {
+            try FileManager.default.copyItem(
+                atPath: published + "/Fixtures/encoders/bert-published/" + name, toPath: path + "/" + name)
+        }
+        let text = try folder.file(
+            "text.txt", String(repeating: "The quick brown fox didn't jump and the cafés, a fox: ", count: 60))
+        let arguments = [
+            "analyze", "sparsity", path, "--grid", "0.3,0.6,0.9", "--no-refine", "--windows", "8", "--length", "24",
+            "--text", text, "--json",
+        ]
+        let run = try Program.run(arguments: arguments)
+        #expect(run.status == 0, "\(run.errors)")
+        let analysis = try #require(try run.json()["analysis"])
+        let names = analysis["weights"]?.arrayValue?.compactMap { $0.stringValue ?? $0["name"]?.stringValue } ?? []
+        #expect(names.count == 12 && names.first == "bert.encoder.layer.0.attention.self.query.weight")
+        let tuned = try Program.run(arguments: arguments + ["--fine-tune", text, "--steps", "3"])
+        #expect(tuned.status == 0, "\(tuned.errors)")
+        let tokens = try Program.run(arguments: ["tokenize", path, "--text", "Brown cafés", "--special", "--json"])
+        #expect(try tokens.json()["ids"]?.arrayValue?.compactMap(\.intValue) == [2, 11, 12, 18, 19, 3])
+    }
+
     @Test func failuresAreOneLine() throws {
         let headless = try encoder(withoutHead: true)
         try Program.expectFailure(

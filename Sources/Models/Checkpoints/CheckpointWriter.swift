@@ -19,7 +19,8 @@ public final class CheckpointWriter {
     /// Files that describe the tokenizer and its use, copied from the folder that a model is based on.
     static let companionFiles = [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json", "LICENSE",
+        "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
+        "LICENSE",
     ]
     /// Bytes of weights in one file, unless one weight alone is larger.
     public static let standardShardSize = 2 << 30

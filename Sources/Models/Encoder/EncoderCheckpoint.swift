@@ -66,30 +66,60 @@ public struct EncoderCheckpoint: Sendable {
             weights: path == folder ? try SafetensorsSet(folder: path) : try SafetensorsSet(file: path))
     }
 
-    /// A tensor by its name.
+    /// A tensor by its name, also where the checkpoint has it under an older one: `LayerNorm.gamma` and
+    /// `LayerNorm.beta` of the first BERTs, and the bias of the head as `decoder.bias`.
     ///
     /// - Throws: `.badData` when there is none.
     public func tensor(_ name: String) throws -> Tensor {
-        guard let file = weights.file(of: name) else {
+        guard let stored = storedName(name), let file = weights.file(of: stored) else {
             throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
         }
-        return try file.tensor(name)
+        return try file.tensor(stored)
+    }
+
+    /// What a tensor is called in the files; nil when they have none.
+    private func storedName(_ name: String) -> String? {
+        let endings = [
+            ("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta"),
+            ("layer_norm.weight", "layer_norm.gamma"), ("layer_norm.bias", "layer_norm.beta"),
+            ("cls.predictions.bias", "cls.predictions.decoder.bias"), ("lm_head.bias", "lm_head.decoder.bias"),
+        ]
+        let older = endings.compactMap { name.hasSuffix($0) ? String(name.dropLast($0.count)) + $1 : nil }
+        return ([name] + older).first { weights.file(of: $0) != nil }
     }
 
     /// The encoder with the head that fills gaps in texts, as `BertForMaskedLM` and `RobertaForMaskedLM` store it.
     ///
-    /// - Throws: `.badData` where the head is missing, and for tensors that are missing or of another shape.
+    /// - Throws: `.badData` where the head is missing or has a table of words of its own, and for tensors that are
+    ///   missing or of another shape.
     public func maskedLanguageModel() throws -> MaskedLanguageEncoder {
         let network = MaskedLanguageEncoder(configuration)
         let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
-        if let missing = head.first(where: { weights.file(of: $0) == nil }) {
+        if let missing = head.first(where: { storedName($0) == nil }) {
             let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"
             throw CoppiceError(
                 .badData, source: weights.source, field: missing,
                 "is missing, expected a \(kind), which can fill gaps in texts")
         }
         try network.load(source: weights.source, tensor)
+        try checkSharedWords(network.stack.embeddings.words.weight)
         return network
+    }
+
+    /// Checks that a table of words that is stored with the head too is that of the embeddings.
+    private func checkSharedWords(_ words: Tensor) throws {
+        for name in ["cls.predictions.decoder.weight", "lm_head.decoder.weight"] {
+            guard let file = weights.file(of: name) else { continue }
+            let own = try file.tensor(name).converted(to: words.dataType)
+            let isShared =
+                own.shape == words.shape
+                && own.withElements(Float.self) { own in words.withElements(Float.self) { own.elementsEqual($0) } }
+            guard isShared else {
+                throw CoppiceError(
+                    .badData, source: weights.source, field: name,
+                    "differs from the table of words, expected a head that shares it")
+            }
+        }
     }
 
     /// The tokenizer beside the model.
