@@ -81,7 +81,7 @@ import Testing
     }
 
     /// A BERT as it is published, with `vocab.txt` and names of its time.
-    @Test func analyzesPublishedBerts() throws {
+    private func bert() throws -> String {
         let path = folder.path + "/bert"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         let published = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path
@@ -89,6 +89,98 @@ import Testing
             try FileManager.default.copyItem(
                 atPath: published + "/Fixtures/encoders/bert-published/" + name, toPath: path + "/" + name)
         }
+        return path
+    }
+
+    @Test func compressesEvaluatesAndInspects() throws {
+        let path = try bert()
+        let text = try folder.file(
+            "text.txt", String(repeating: "The quick brown fox didn't jump and the cafés, a fox: ", count: 60))
+        let recipe = try folder.file(
+            "recipe.yaml",
+            """
+            calibration: { samples: 8, sequence_length: 24 }
+            stages:
+              - prune: { method: taylor, scope: global, sparsity: 0.5 }
+            """)
+        let output = folder.path + "/half"
+        let run = try Program.run(arguments: [
+            "compress", path, "--recipe", recipe, "--output", output, "--calibration", text, "--evaluate", text,
+            "--json",
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        let before = try #require(try run.json()["perplexity_before"]?.doubleValue)
+        let after = try #require(try run.json()["perplexity_after"]?.doubleValue)
+        for (model, expected) in [(path, before), (output, after)] {
+            let evaluated = try Program.run(arguments: ["evaluate", model, "--text", text, "--json"])
+            #expect(evaluated.status == 0, "\(evaluated.errors)")
+            #expect(try evaluated.json()["perplexity"]?.doubleValue == expected)
+            #expect(try (evaluated.json()["hidden_tokens"]?.intValue ?? 0) > 50)
+        }
+        #expect(before != after)
+        let inspected = try Program.run(arguments: ["inspect", output, "--json"]).json()
+        let tensors = try #require(inspected["tensors"]?.arrayValue)
+        let layers = tensors.filter {
+            let name = $0["name"]?.stringValue ?? ""
+            return name.contains("encoder.layer") && name.hasSuffix("weight")
+        }
+        #expect(layers.count == 12)
+        let zeros = layers.reduce(0.0) { sum, tensor in
+            let count = tensor["shape"]?.arrayValue?.compactMap(\.intValue).reduce(1, *) ?? 0
+            return sum + (tensor["sparsity"]?.doubleValue ?? 0) * Double(count)
+        }
+        #expect(zeros == Double(2 * (4 * 12 * 12 + 2 * 12 * 20) / 2))
+        #expect(inspected["config"]?["model_type"]?.stringValue == "bert")
+        // The masks of the one give the other from the dense model.
+        let masks = folder.path + "/masks.safetensors"
+        let plain = try folder.file(
+            "plain.yaml", "stages:\n  - prune: { method: random, scope: global, sparsity: 0.5 }\n")
+        let steps = [
+            ["compress", path, "--recipe", plain, "--output", folder.path + "/random", "--skip-evaluation"],
+            ["mask", "extract", folder.path + "/random", "--of", path, "--output", masks],
+            ["mask", "apply", path, masks, "--output", folder.path + "/again"],
+        ]
+        for arguments in steps {
+            let step = try Program.run(arguments: arguments)
+            #expect(step.status == 0, "\(arguments): \(step.errors)")
+        }
+        #expect(
+            try Data(contentsOf: URL(fileURLWithPath: folder.path + "/random/model.safetensors"))
+                == Data(contentsOf: URL(fileURLWithPath: folder.path + "/again/model.safetensors")))
+    }
+
+    @Test func sparsitiesOfEncodersAreCompared() throws {
+        let text = try folder.file(
+            "text.txt", String(repeating: "The quick brown fox and the cafés, a fox: ", count: 60))
+        let recipe = try folder.file(
+            "r.yaml", "stages:\n  - prune: { method: magnitude, scope: global, sparsity: 0.5 }\n")
+        let output = folder.path + "/compared"
+        let run = try Program.run(arguments: [
+            "compress", try bert(), "--recipe", recipe, "--output", output, "--sparsity", "0.2,0.8", "--evaluate", text,
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        let names = try FileManager.default.contentsOfDirectory(atPath: output)
+        #expect(names.count { FileManager.default.fileExists(atPath: output + "/" + $0 + "/config.json") } == 2)
+    }
+
+    @Test func encodersRefuseWhatIsOfOtherModels() throws {
+        let path = try bert()
+        let recipe = try folder.file("q.yaml", "stages:\n  - quantize: { bits: 8 }\n")
+        let output = folder.path + "/out"
+        try Program.expectFailure(
+            65, "stages[0].quantize: is for language models",
+            ["compress", path, "--recipe", recipe, "--output", output])
+        let prune = try folder.file("p.yaml", "stages:\n  - prune: { method: magnitude, sparsity: 0.5 }\n")
+        try Program.expectFailure(
+            64, "--data: is for vision networks",
+            ["compress", path, "--recipe", prune, "--output", output, "--data", folder.path])
+        try Program.expectFailure(64, "--stride: is for language models", ["evaluate", path, "--stride", "8"])
+        try Program.expectFailure(64, "--context: 41, expected 3 to 40", ["evaluate", path, "--context", "41"])
+        #expect(!FileManager.default.fileExists(atPath: output))
+    }
+
+    @Test func analyzesPublishedBerts() throws {
+        let path = try bert()
         let text = try folder.file(
             "text.txt", String(repeating: "The quick brown fox didn't jump and the cafés, a fox: ", count: 60))
         let arguments = [

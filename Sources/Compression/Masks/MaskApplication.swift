@@ -40,6 +40,7 @@ public struct MaskApplication {
         switch checkpoint {
         case .languageModel(let model): try write(model, weights, output, progress)
         case .vision(let network): try write(network, weights, output)
+        case .encoder(let encoder): try write(encoder, weights, output)
         }
         let after = try ModelInventory(AnyCheckpoint.open(output)).total
         return Result(output: output, bytesBefore: before.byteCount, bytes: after.byteCount, sparsity: after.sparsity)
@@ -80,6 +81,19 @@ public struct MaskApplication {
             progress.advance(to: place + 1, note: name)
         }
         try writer.finish()
+    }
+
+    /// Encoders are stored as they are, with zeros.
+    private func write(_ checkpoint: EncoderCheckpoint, _ weights: StoredWeights, _ output: String) throws {
+        let folder = try OutputFolder(at: output)
+        defer { folder.discard() }
+        var values: [String: Tensor] = [:]
+        for entry in file.entries {
+            var matrix = try weights.finiteValues(of: entry.name)
+            entry.mask.apply(to: &matrix)
+            values[entry.name] = matrix
+        }
+        try checkpoint.write(to: folder, values: values)
     }
 
     private func write(_ checkpoint: VisionCheckpoint, _ weights: StoredWeights, _ output: String) throws {

@@ -88,6 +88,7 @@ extension NetworkStageRun {
         switch checkpoint {
         case .vision(let checkpoint): try checkpoint.network()
         case .languageModel(let checkpoint): try NarrowedCheckpoint(checkpoint).network { _ in nil }
+        case .encoder(let checkpoint): try checkpoint.maskedLanguageModel()
         }
     }
 }

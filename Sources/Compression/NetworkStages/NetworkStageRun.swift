@@ -43,7 +43,7 @@ final class NetworkStageRun {
         report = StageReport(stage: number)
     }
 
-    /// The shape of one example; nil for a language model, whose texts have any length.
+    /// The shape of one example; nil for language models and encoders, whose texts have any length.
     var inputShape: [Int]? { (network as? any VisionNetwork)?.configuration.inputShape }
 
     /// Prunes, and recovers; the network is in use (not in training) afterwards.

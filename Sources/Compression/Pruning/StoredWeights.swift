@@ -3,8 +3,8 @@ import CoppiceModels
 import CoppiceTensors
 import Foundation
 
-/// The weights of any stored model as matrices, read one at a time: of a language model, of a vision network, or of a
-/// safetensors file of tensors of neither.
+/// The weights of any stored model as matrices, read one at a time: of a language model, of a vision network, of the
+/// layers of an encoder, or of a safetensors file of tensors of neither.
 ///
 /// ```swift
 /// let weights = try StoredWeights.open("model.safetensors")
@@ -17,6 +17,7 @@ public struct StoredWeights: WeightSource {
     public enum Model: Sendable {
         case languageModel(Checkpoint)
         case vision(VisionCheckpoint)
+        case encoder(EncoderCheckpoint)
         /// Tensors of two and more dimensions of a file.
         case tensors(VisionTensors)
     }
@@ -61,6 +62,13 @@ public struct StoredWeights: WeightSource {
             try self.init(
                 checkpoint.path, .vision(checkpoint), matrices: matrices,
                 storedNames: Dictionary(uniqueKeysWithValues: names.map { ($0.name, $0.stored) }))
+        case .encoder(let checkpoint):
+            let matrices = try checkpoint.storedNames.compactMap { name -> PrunableWeight? in
+                guard EncoderCheckpoint.isLayerMatrix(name) else { return nil }
+                let shape = try checkpoint.storedTensor(name).shape
+                return shape.count == 2 ? PrunableWeight(name: name, shape: shape) : nil
+            }
+            try self.init(checkpoint.path, .encoder(checkpoint), matrices: matrices)
         }
     }
 
@@ -99,6 +107,7 @@ public struct StoredWeights: WeightSource {
             switch model {
             case .languageModel(let checkpoint): try checkpoint.tensor(name)
             case .vision(let checkpoint): try checkpoint.tensors.tensor(storedNames[name] ?? name)
+            case .encoder(let checkpoint): try checkpoint.storedTensor(name)
             case .tensors(let tensors): try tensors.tensor(name)
             }
         return tensor.converted(to: .f32).contiguous().reshaped([weight.rows, weight.columns])

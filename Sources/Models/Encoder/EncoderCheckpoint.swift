@@ -16,6 +16,8 @@ public struct EncoderCheckpoint: Sendable {
     /// Where configuration and tokenizer are.
     public let folder: String
     public let configuration: EncoderConfiguration
+    /// `config.json` as it is.
+    public let configurationJSON: JSON
     private let weights: SafetensorsSet
 
     /// What surrounds a text, and what stands in the place of a hidden token.
@@ -63,6 +65,7 @@ public struct EncoderCheckpoint: Sendable {
         let json = try JSON(parsing: MappedFile.contents(file), source: file)
         return EncoderCheckpoint(
             path: path, folder: folder, configuration: try EncoderConfiguration(json: json, source: file),
+            configurationJSON: json,
             weights: path == folder ? try SafetensorsSet(folder: path) : try SafetensorsSet(file: path))
     }
 
@@ -71,14 +74,45 @@ public struct EncoderCheckpoint: Sendable {
     ///
     /// - Throws: `.badData` when there is none.
     public func tensor(_ name: String) throws -> Tensor {
-        guard let stored = storedName(name), let file = weights.file(of: stored) else {
+        guard let stored = storedName(of: name), let file = weights.file(of: stored) else {
             throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
         }
         return try file.tensor(stored)
     }
 
+    /// All tensors of the files, by the names that they have there, those of other heads among them.
+    public var storedNames: [String] { weights.names }
+
+    /// A tensor by the name that it has in the files.
+    ///
+    /// - Throws: `.badData` when there is none.
+    public func storedTensor(_ name: String) throws -> Tensor {
+        guard let file = weights.file(of: name) else {
+            throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
+        }
+        return try file.tensor(name)
+    }
+
+    /// Where the files hold a parameter of the masked language model once more: the table of words and the bias of the
+    /// output layer.
+    public func copies(of name: String) -> [String] {
+        let own = storedName(of: name)
+        let names =
+            name.hasSuffix("embeddings.word_embeddings.weight")
+            ? ["cls.predictions.decoder.weight", "lm_head.decoder.weight"]
+            : ["cls.predictions.bias", "lm_head.bias"].contains(name)
+                ? ["cls.predictions.decoder.bias", "lm_head.decoder.bias"] : []
+        return names.filter { $0 != own && weights.file(of: $0) != nil }
+    }
+
+    /// Whether a parameter is a matrix of a layer: queries, keys, values, attention's output, or of the feed-forward
+    /// layer.
+    public static func isLayerMatrix(_ name: String) -> Bool {
+        name.contains("encoder.layer.") && name.hasSuffix(".weight") && !name.contains("LayerNorm")
+    }
+
     /// What a tensor is called in the files; nil when they have none.
-    private func storedName(_ name: String) -> String? {
+    public func storedName(of name: String) -> String? {
         let endings = [
             ("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta"),
             ("layer_norm.weight", "layer_norm.gamma"), ("layer_norm.bias", "layer_norm.beta"),
@@ -95,7 +129,7 @@ public struct EncoderCheckpoint: Sendable {
     public func maskedLanguageModel() throws -> MaskedLanguageEncoder {
         let network = MaskedLanguageEncoder(configuration)
         let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
-        if let missing = head.first(where: { storedName($0) == nil }) {
+        if let missing = head.first(where: { storedName(of: $0) == nil }) {
             let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"
             throw CoppiceError(
                 .badData, source: weights.source, field: missing,

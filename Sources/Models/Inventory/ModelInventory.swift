@@ -43,7 +43,13 @@ public struct ModelInventory: Sendable {
         switch checkpoint {
         case .languageModel(let checkpoint): try self.init(checkpoint, kernels: kernels)
         case .vision(let checkpoint): try self.init(checkpoint)
+        case .encoder(let checkpoint): try self.init(checkpoint)
         }
+    }
+
+    init(path: String, configuration: JSON, kind: String, details: [String], entries: [Entry]) {
+        (self.path, self.configuration) = (path, configuration)
+        (self.kind, self.details, self.entries) = (kind, details, entries)
     }
 
     /// What a language model consists of.

@@ -9,7 +9,8 @@ struct Compress: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make a model smaller by a recipe.",
         discussion: """
-            Language models need a text for some methods (--calibration), vision networks images (--data). With several \
+            Language models and encoders need a text for some methods (--calibration), vision networks images (--data). \
+            An encoder (BERT, RoBERTa) stays a folder that transformers loads, with zeros in its weights. With several \
             sparsities every one is tried: the folder then holds a model for each and a figure of what they cost.
             """)
 
@@ -86,6 +87,13 @@ struct Compress: ParsableCommand {
                 throw CoppiceError(.usage, field: name, "is for language models; --data names images")
             }
             return try VisionCompression(checkpoint, recipe, folder: data)
+        case .encoder(let checkpoint):
+            if data != nil {
+                throw CoppiceError(
+                    .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
+            }
+            return try EncoderCompression(
+                checkpoint, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation)
         }
     }
 }

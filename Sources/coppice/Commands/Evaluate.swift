@@ -9,7 +9,8 @@ import Foundation
 /// `coppice evaluate`: perplexity on a text, or accuracy on images.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure how well a model predicts a text (perplexity) or classifies images (accuracy).")
+        abstract: "Measure how well a model predicts a text (perplexity) or classifies images (accuracy).",
+        discussion: "Encoders (BERT, RoBERTa) are measured by 15 % of the text's tokens that are hidden from them.")
 
     @OptionGroup var model: ModelArgument
     @Option(help: ArgumentHelp("The text (default: the sample tales that come with the program).", valueName: "file"))
@@ -39,6 +40,7 @@ struct Evaluate: ParsableCommand {
     func run() throws {
         common.apply()
         if let images { return try classify(images) }
+        if EncoderCheckpoint.isMeant(try model.path) { return try fillGaps(.open(model.path)) }
         let (result, file) = try Self.measure(
             path: model.path, text: text, context: context, stride: stride, cacheElement: cache.exactType,
             visible: visible, progress: common.progress)

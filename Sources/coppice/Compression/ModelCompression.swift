@@ -100,31 +100,9 @@ struct LanguageModelCompression: ModelCompression {
         self.text = text
         self.measures = measures
         compressor = try Compressor(checkpoint, recipe: recipe)
-        guard recipe.needsCalibration else {
-            (tokens, warning) = (nil, nil)
-            return
-        }
-        let training = recipe.stages.lazy.compactMap { stage -> String? in
-            if case .prune(let options) = stage { return options.training }
-            return nil
-        }.first
-        if calibration == nil, let training {
-            throw CoppiceError(
-                .usage, field: "--calibration",
-                "\(training), expected a text to train on; the sample tales are what perplexity is measured on")
-        }
-        let file = try calibration ?? BuiltInModel.sampleText
-        let content = try TextFile.read(file)
-        tokens = CalibrationTokens(try checkpoint.tokenizer().encode(content, addingSpecialTokens: false), source: file)
-        warning = try measures && training != nil ? Self.warning(ofTrainingOn: content, evaluatedOn: text) : nil
-    }
-
-    /// - Parameter evaluated: the file that perplexity is measured on; nil for the sample tales.
-    private static func warning(ofTrainingOn text: String, evaluatedOn evaluated: String?) throws -> String? {
-        guard try TextFile.read(evaluated ?? BuiltInModel.sampleText) == text else { return nil }
-        return "--calibration is the text that perplexity is measured on "
-            + "(\(evaluated == nil ? "the sample tales" : "--evaluate")): the model trains on it, and what is measured says "
-            + "little of other texts"
+        let calibration = try CalibrationFile(recipe, asked: calibration)
+        tokens = try calibration?.tokens(by: checkpoint.tokenizer())
+        warning = try measures ? calibration?.warning(evaluatedOn: text) : nil
     }
 
     var recipe: Recipe { compressor.recipe }

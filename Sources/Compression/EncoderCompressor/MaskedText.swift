@@ -1,0 +1,60 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// The text that an encoder in memory is compressed with: windows with hidden tokens, that criteria look at and training
+/// draws from.
+struct MaskedText: StageData {
+    private let calibration: CalibrationTokens
+    private let options: Recipe.Calibration
+    private let frame: EncoderCheckpoint.TextFrame
+    private let vocabularySize: Int
+
+    /// - Throws: `.badData` for a text that holds no window.
+    init(
+        _ calibration: CalibrationTokens, options: Recipe.Calibration, frame: EncoderCheckpoint.TextFrame,
+        vocabularySize: Int
+    ) throws {
+        self.calibration = calibration
+        self.options = options
+        self.frame = frame
+        self.vocabularySize = vocabularySize
+        _ = try windows(1, seed: 0)
+    }
+
+    /// Of the text, without the tokens that begin and end it.
+    private func windows(_ count: Int, seed: UInt64) throws -> CalibrationWindows {
+        try CalibrationWindows(
+            tokens: calibration.tokens, count: count, length: options.sequenceLength - 2, seed: seed,
+            source: calibration.source)
+    }
+
+    private func batches(of size: Int, seed: UInt64) -> MaskedWindows {
+        MaskedWindows(
+            calibration.tokens, length: options.sequenceLength, batchSize: size, frame: frame,
+            vocabularySize: vocabularySize, seed: seed)
+    }
+
+    func samples(for recipe: Recipe) throws -> [LabeledBatch] {
+        try samples(options.samples, of: options.batchSize, seed: recipe.seed)
+    }
+
+    func samples(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
+        let windows = try windows(count, seed: seed).windows
+        let source = batches(of: size, seed: seed)
+        var generator = RandomGenerator(seed: seed)
+        return stride(from: 0, to: count, by: size).map { first in
+            source.batch(of: Array(windows[first..<min(first + size, count)]), using: &generator)
+        }
+    }
+
+    func loop(
+        _ training: ClassificationRecipe, seed: UInt64
+    ) -> (training: SupervisedTraining, source: any BatchSource) {
+        let source = batches(of: training.loop.batchSize, seed: seed)
+        return (training.training(images: source.batchesPerEpoch * training.loop.batchSize), source)
+    }
+
+    func accuracy(of network: any SupervisedNetwork) -> Double? { nil }
+}
