@@ -82,7 +82,7 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
             parameter.parameter.wrappedValue = values
         }
         var norms = ColumnNorms()
-        network.model.layers[2].feedForward.down.inputObserver = { norms.add($0) }
+        network.model.layers[2].feedForward?.down.inputObserver = { norms.add($0) }
         for window in try windows().windows { _ = network(Tensor(window, shape: [1, window.count])) }
         let method = PruningMethod(
             criterion: WandaCriterion(), granularity: RowGranularity(), allocation: UniformAllocation(), sparsity: 0.5)

@@ -59,6 +59,8 @@ public struct DecoderBlocks: BlockwiseModel {
         single.vocabularySize = 1
         single.tiesEmbeddings = true
         single.layersWithWindow = configuration.layersWithWindow.map { [$0[index]] }
+        single.layersWithAttention = configuration.layersWithAttention.map { [$0[index]] }
+        single.layersWithFeedForward = configuration.layersWithFeedForward.map { [$0[index]] }
         let network = DecoderNetwork(single)
         let prefix = "model.layers.\(index)."
         try network.model.layers[0].load(source: source) { try tensor(prefix + $0) }

@@ -47,7 +47,7 @@ extension DecoderUnits {
     /// Uniform scores, a function of the seed and the block alone.
     func randomScores(block: Int, seed: UInt64) -> [Double] {
         RandomCriterion(seed: seed).scores(
-            of: .zeros([1, count]), name: "model.layers.\(block).\(kind.rawValue)", inputNorms: nil
+            of: .zeros([1, count]), name: "model.layers.\(layers[block]).\(kind.rawValue)", inputNorms: nil
         ).doubles()
     }
 

@@ -34,7 +34,9 @@ public struct DecoderUnits: Sendable, Hashable {
     public let kind: Kind
     /// Units in a block.
     public let count: Int
-    public let blockCount: Int
+    /// The layers that have such units, all but those whose attention or feed-forward layer was removed. Blocks are
+    /// counted among these.
+    public let layers: [Int]
     /// What makes the units: rows of matrices and elements of biases.
     public let makers: [Part]
     /// The matrix whose columns read them.
@@ -42,7 +44,7 @@ public struct DecoderUnits: Sendable, Hashable {
 
     public init(_ kind: Kind, of configuration: DecoderConfiguration) {
         self.kind = kind
-        blockCount = configuration.layerCount
+        layers = configuration.layers(with: kind == .head ? .attention : .feedForward)
         let size = configuration.headSize
         let group = configuration.headCount / configuration.keyValueHeadCount * size
         let rows: [(String, Int)]
@@ -66,11 +68,12 @@ public struct DecoderUnits: Sendable, Hashable {
         }
     }
 
+    public var blockCount: Int { layers.count }
     public var parts: [Part] { makers + [reader] }
     var matrices: [Part] { parts.filter(\.isMatrix) }
 
     /// The checkpoint's name of a block's tensor.
-    public func name(_ part: Part, block: Int) -> String { "model.layers.\(block).\(part.name)" }
+    public func name(_ part: Part, block: Int) -> String { "model.layers.\(layers[block]).\(part.name)" }
 
     /// The configuration of a model whose blocks keep so many units each.
     ///

@@ -51,7 +51,7 @@ struct UnitStageRun {
         }
         var report = StageReport(stage: pruning.stage)
         report.units = kept.enumerated().map { block, own in
-            .init(block: block, unit: units.kind.rawValue, units: units.count, kept: own.count)
+            .init(block: units.layers[block], unit: units.kind.rawValue, units: units.count, kept: own.count)
         }
         reports.append(report)
     }
@@ -82,18 +82,19 @@ struct UnitStageRun {
                 }
             },
             masks: { block in
-                defer { progress.advance(to: block.index + 1, note: "") }
-                let reader = units.name(units.reader, block: block.index)
+                guard let index = units.layers.firstIndex(of: block.index) else { return [:] }
+                defer { progress.advance(to: index + 1, note: "") }
+                let reader = units.name(units.reader, block: index)
                 // The scores of one block decide about it alone.
                 var scores = [[Double]](repeating: [Double](repeating: 0, count: units.count), count: units.blockCount)
-                scores[block.index] = try units.wandaScores(
-                    block: block.index, reader: block.block.matrix(reader), inputNorms: block.inputNorms[reader])
-                kept[block.index] = pruning.kept(by: scores)[block.index]
+                scores[index] = try units.wandaScores(
+                    block: index, reader: block.block.matrix(reader), inputNorms: block.inputNorms[reader])
+                kept[index] = pruning.kept(by: scores)[index]
                 var masks: [String: WeightMask] = [:]
                 for part in units.matrices {
-                    let name = units.name(part, block: block.index)
+                    let name = units.name(part, block: index)
                     let shape = block.block.matrix(name).shape
-                    masks[name] = units.mask(part, rows: shape[0], columns: shape[1], keeping: kept[block.index])
+                    masks[name] = units.mask(part, rows: shape[0], columns: shape[1], keeping: kept[index])
                 }
                 return masks
             })

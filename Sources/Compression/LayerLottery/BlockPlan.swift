@@ -6,7 +6,7 @@ import OrderedCollections
 
 /// The blocks that were chosen to be removed from a network, and what that saves.
 public struct BlockPlan: Sendable {
-    public let scores: BlockScores
+    public let scores: BlockScores<ResidualBlockPlace>
     public let removal: BlockRemoval
     public let before: NetworkCost
     public let after: NetworkCost
@@ -14,7 +14,9 @@ public struct BlockPlan: Sendable {
     /// Removes the blocks with the lowest scores.
     ///
     /// - Throws: as ``BlockScores/lowest(_:)`` does.
-    public init(_ scores: BlockScores, removing count: Int, from architecture: VisionArchitecture) throws {
+    public init(_ scores: BlockScores<ResidualBlockPlace>, removing count: Int, from architecture: VisionArchitecture)
+        throws
+    {
         self.scores = scores
         removal = try BlockRemoval(of: scores.lowest(count), from: architecture)
         before = try Self.cost(architecture)
@@ -24,7 +26,9 @@ public struct BlockPlan: Sendable {
     /// Removes the fewest blocks with the lowest scores that bring the multiplications down to a budget.
     ///
     /// - Throws: `.badData` for a budget that not even all blocks together reach.
-    public init(_ scores: BlockScores, multiplications budget: Int, from architecture: VisionArchitecture) throws {
+    public init(
+        _ scores: BlockScores<ResidualBlockPlace>, multiplications budget: Int, from architecture: VisionArchitecture
+    ) throws {
         var least = try Self.cost(architecture).multiplyAccumulates
         for count in stride(from: 1, through: scores.blocks.count, by: 1) {
             let plan = try BlockPlan(scores, removing: count, from: architecture)
@@ -48,7 +52,7 @@ public struct BlockPlan: Sendable {
     /// - Throws: `.badData` for a limit that not even all blocks together reach, naming what was measured; what `time`
     ///   throws.
     public init(
-        _ scores: BlockScores, seconds limit: Double, from architecture: VisionArchitecture,
+        _ scores: BlockScores<ResidualBlockPlace>, seconds limit: Double, from architecture: VisionArchitecture,
         measuring time: (BlockRemoval) throws -> Double
     ) throws {
         var least = Double.infinity

@@ -174,8 +174,8 @@ public enum Methods {
             MethodDescription(
                 name: "layer lottery", kind: .granularity,
                 summary:
-                    "Whole residual blocks go, before training or after it, scored by SNIP, GraSP, CKA, divergence or norm: "
-                    + "coppice prune-blocks.",
+                    "Whole residual blocks of vision networks, or layers and sub-layers of language models, go, before "
+                    + "training or after it, scored by SNIP, GraSP, CKA, divergence or norm: coppice prune-blocks.",
                 recipeKey: nil, example: nil, paper: "Jordao et al. 2023, arXiv:2301.10835", evidence: "layer-lottery"),
             MethodDescription(
                 name: "consensus gates", kind: .schedule,

@@ -8,11 +8,13 @@ struct CompressionText: StageData {
     let calibration: CalibrationTokens
     let options: Recipe.Calibration
     private let stream: TokenStream
+    private let vocabularySize: Int
 
     /// - Throws: `.badData` for a text that holds no window, or tokens that the model does not know.
     init(_ calibration: CalibrationTokens, options: Recipe.Calibration, vocabularySize: Int) throws {
         self.calibration = calibration
         self.options = options
+        self.vocabularySize = vocabularySize
         stream = TokenStream(tokens: calibration.tokens.map { Int32(clamping: $0) }, byteCount: 0)
         try stream.check(
             length: options.sequenceLength, vocabularySize: vocabularySize,
@@ -25,14 +27,7 @@ struct CompressionText: StageData {
 
     /// Windows as ``CalibrationWindows`` draws them; their last token has no label.
     func samples(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
-        let windows = try windows(count, seed: seed).windows
-        return stride(from: 0, to: count, by: size).map { first in
-            let own = windows[first..<min(first + size, count)]
-            let shape = [own.count, options.sequenceLength]
-            return LabeledBatch(
-                inputs: Tensor(own.flatMap { $0 }, shape: shape),
-                targets: Tensor(own.flatMap { $0.dropFirst() + [-1] }, shape: shape))
-        }
+        try windows(count, seed: seed).batches(of: size, vocabularySize: vocabularySize)
     }
 
     /// - Throws: `.badData` for a text that holds no window.

@@ -12,6 +12,7 @@ public protocol DecoderWeightSource {
 }
 
 extension Checkpoint: DecoderWeightSource {}
+extension RemainingWeights: DecoderWeightSource {}
 
 /// A matrix with its bias, if it has one.
 struct Projection: Sendable {
@@ -83,22 +84,42 @@ struct ProjectionGroup: Sendable {
     }
 }
 
-/// The weights of one decoder layer.
-struct DecoderLayerWeights: Sendable {
-    let inputNorm: Tensor
+/// The attention of a layer with the norm before it.
+struct AttentionWeights: Sendable {
+    let norm: Tensor
     /// Query, key and value.
-    let attention: ProjectionGroup
+    let input: ProjectionGroup
     let queryNorm: Tensor?
     let keyNorm: Tensor?
     let output: ProjectionGroup
-    let feedForwardNorm: Tensor
+    /// The place of its keys and values among those of all layers that have attention.
+    let cacheIndex: Int
+
+    var groups: [ProjectionGroup] { [input, output] }
+    var vectors: [Tensor?] { [norm, queryNorm, keyNorm] }
+}
+
+/// The feed-forward layer of a layer with the norm before it.
+struct FeedForwardWeights: Sendable {
+    let norm: Tensor
     /// Gate and up.
     let expansion: ProjectionGroup
     let down: ProjectionGroup
 
+    var groups: [ProjectionGroup] { [expansion, down] }
+}
+
+/// The weights of one decoder layer; nil is what was removed of it.
+struct DecoderLayerWeights: Sendable {
+    let attention: AttentionWeights?
+    let feedForward: FeedForwardWeights?
+
+    /// In order of use.
+    var groups: [ProjectionGroup] { (attention?.groups ?? []) + (feedForward?.groups ?? []) }
+
     var byteCount: Int {
-        let projections = attention.byteCount + output.byteCount + expansion.byteCount + down.byteCount
-        return [inputNorm, feedForwardNorm, queryNorm, keyNorm].reduce(projections) { $0 + ($1?.byteCount ?? 0) }
+        let vectors = (attention?.vectors ?? []) + [feedForward?.norm]
+        return vectors.reduce(groups.reduce(0) { $0 + $1.byteCount }) { $0 + ($1?.byteCount ?? 0) }
     }
 }
 
@@ -148,30 +169,40 @@ struct DecoderWeights: Sendable {
                 bias: hasBias ? try vector("\(prefix).bias", rows) : nil)
         }
 
-        embedding = try matrix("model.embed_tokens.weight", configuration.vocabularySize, hidden)
-        layers = try (0..<configuration.layerCount).map { layer in
-            let prefix = "model.layers.\(layer)"
-            let attention = "\(prefix).self_attn", feedForward = "\(prefix).mlp"
-            let hasBias = configuration.hasAttentionBias, inner = configuration.intermediateSize
-            return DecoderLayerWeights(
-                inputNorm: try vector("\(prefix).input_layernorm.weight", hidden),
-                attention: group(
-                    try projection("\(attention).q_proj", queries, hidden, hasBias: hasBias),
-                    try projection("\(attention).k_proj", keys, hidden, hasBias: hasBias),
-                    try projection("\(attention).v_proj", keys, hidden, hasBias: hasBias)),
-                queryNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).q_norm.weight", headSize) : nil,
-                keyNorm: configuration.hasQueryKeyNorm ? try vector("\(attention).k_norm.weight", headSize) : nil,
+        func attention(_ layer: Int, cacheIndex: Int) throws -> AttentionWeights {
+            let prefix = "model.layers.\(layer)", name = "model.layers.\(layer).self_attn"
+            let hasBias = configuration.hasAttentionBias
+            return AttentionWeights(
+                norm: try vector("\(prefix).input_layernorm.weight", hidden),
+                input: group(
+                    try projection("\(name).q_proj", queries, hidden, hasBias: hasBias),
+                    try projection("\(name).k_proj", keys, hidden, hasBias: hasBias),
+                    try projection("\(name).v_proj", keys, hidden, hasBias: hasBias)),
+                queryNorm: configuration.hasQueryKeyNorm ? try vector("\(name).q_norm.weight", headSize) : nil,
+                keyNorm: configuration.hasQueryKeyNorm ? try vector("\(name).k_norm.weight", headSize) : nil,
                 output: group(
-                    try projection("\(attention).o_proj", hidden, queries, hasBias: configuration.hasOutputBias)),
-                feedForwardNorm: try vector("\(prefix).post_attention_layernorm.weight", hidden),
+                    try projection("\(name).o_proj", hidden, queries, hasBias: configuration.hasOutputBias)),
+                cacheIndex: cacheIndex)
+        }
+        func feedForward(_ layer: Int) throws -> FeedForwardWeights {
+            let name = "model.layers.\(layer).mlp", inner = configuration.intermediateSize
+            let hasBias = configuration.hasFeedForwardBias
+            return FeedForwardWeights(
+                norm: try vector("model.layers.\(layer).post_attention_layernorm.weight", hidden),
                 expansion: group(
-                    try projection(
-                        "\(feedForward).gate_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias),
-                    try projection(
-                        "\(feedForward).up_proj", inner, hidden, hasBias: configuration.hasFeedForwardBias)),
-                down: group(
-                    try projection(
-                        "\(feedForward).down_proj", hidden, inner, hasBias: configuration.hasFeedForwardBias)))
+                    try projection("\(name).gate_proj", inner, hidden, hasBias: hasBias),
+                    try projection("\(name).up_proj", inner, hidden, hasBias: hasBias)),
+                down: group(try projection("\(name).down_proj", hidden, inner, hasBias: hasBias)))
+        }
+
+        embedding = try matrix("model.embed_tokens.weight", configuration.vocabularySize, hidden)
+        var attentionCount = 0
+        layers = try (0..<configuration.layerCount).map { layer in
+            let hasAttention = configuration.has(.attention, inLayer: layer)
+            defer { attentionCount += hasAttention ? 1 : 0 }
+            return DecoderLayerWeights(
+                attention: hasAttention ? try attention(layer, cacheIndex: attentionCount) : nil,
+                feedForward: configuration.has(.feedForward, inLayer: layer) ? try feedForward(layer) : nil)
         }
         finalNorm = try vector("model.norm.weight", hidden)
         let scores =
@@ -188,20 +219,18 @@ struct DecoderWeights: Sendable {
 
     /// All that multiplies, in order of use.
     var projections: [Projection] {
-        (layers.flatMap { [$0.attention, $0.output, $0.expansion, $0.down] } + [head]).flatMap(\.projections)
+        (layers.flatMap(\.groups) + [head]).flatMap(\.projections)
     }
 
     /// The first matrix that holds a number that is not finite. O(weights); for error messages.
     func firstNonFinite() -> String? {
         var named: [(String, any WeightFormat)] = [("model.embed_tokens.weight", embedding)]
         for (index, layer) in layers.enumerated() {
-            let attention = "model.layers.\(index).self_attn", feedForward = "model.layers.\(index).mlp"
-            let names =
-                ["q", "k", "v", "o"].map { "\(attention).\($0)_proj.weight" }
-                + ["gate", "up", "down"].map { "\(feedForward).\($0)_proj.weight" }
-            let projections =
-                [layer.attention, layer.output, layer.expansion, layer.down].flatMap(\.projections)
-            named += zip(names, projections.map(\.weight))
+            let prefix = "model.layers.\(index)"
+            var names: [String] = []
+            if layer.attention != nil { names += ["q", "k", "v", "o"].map { "\(prefix).self_attn.\($0)_proj.weight" } }
+            if layer.feedForward != nil { names += ["gate", "up", "down"].map { "\(prefix).mlp.\($0)_proj.weight" } }
+            named += zip(names, layer.groups.flatMap(\.projections).map(\.weight))
         }
         named.append(("lm_head.weight", head.projections[0].weight))
         return named.first { _, weight in

@@ -53,7 +53,7 @@ public final class KeyValueCache: @unchecked Sendable {
     public let window: StreamingWindow?
     /// Positions that all sequences together can hold, a multiple of ``blockSize``.
     public let capacity: Int
-    /// Bytes of one position in all layers, padding included.
+    /// Bytes of one position in all layers that have attention, padding included.
     public let bytesPerPosition: Int
     /// Working memory of the passes over this cache.
     let workspace = ForwardWorkspace()
@@ -72,7 +72,8 @@ public final class KeyValueCache: @unchecked Sendable {
         sinkBlocks = Self.blocks(window?.sinks ?? 0)
         layerBytes = coppice_cache_layer_bytes(
             configuration.keyValueHeadCount, configuration.headSize, element.kernel)
-        blockBytes = layerBytes * configuration.layerCount
+        // A model without any attention has empty blocks, of one layer's size.
+        blockBytes = layerBytes * max(1, configuration.layers(with: .attention).count)
         let blocks = max(1, Self.blocks(capacity))
         self.capacity = blocks * Self.blockSize
         bytesPerPosition = blockBytes / Self.blockSize
@@ -182,19 +183,20 @@ public final class KeyValueCache: @unchecked Sendable {
     }
 
     /// One position's keys and values in a layer, read back as f32 `[kv heads · head size]` each; empty where the
-    /// cache does not hold them.
+    /// cache does not hold them or the layer has no attention.
     package func keysAndValues(
         of sequence: SequenceID, position: Int, layer: Int, _ configuration: DecoderConfiguration
     ) -> (keys: [Float], values: [Float]) {
         guard let entry = sequences[sequence], position < entry.length,
-            entry.table[position / Self.blockSize] != nil
+            entry.table[position / Self.blockSize] != nil,
+            let index = configuration.layers(with: .attention).firstIndex(of: layer)
         else { return ([], []) }
         let count = configuration.keyValueHeadCount * configuration.headSize
         var shape = coppice_attention_shape()
         shape.heads = configuration.headCount
         shape.kv_heads = configuration.keyValueHeadCount
         shape.head_size = configuration.headSize
-        shape.layer_offset = layer * layerBytes
+        shape.layer_offset = index * layerBytes
         shape.element = element.kernel
         var keys = [Float](repeating: 0, count: count)
         var values = keys

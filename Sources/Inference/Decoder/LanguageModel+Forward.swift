@@ -80,27 +80,30 @@ extension LanguageModel {
 
     private func run(_ index: Int, _ pass: Pass, narrowingTo selection: [Int]?) {
         let layer = weights.layers[index], precision = execution.activations
-        attend(layer, index, pass)
+        if let attention = layer.attention { attend(attention, index, pass) }
         var count = pass.count
         if let selection {
             // After the last attention only tokens whose logits are asked for matter.
             pass.keep(selection, of: pass.hidden, width: configuration.hiddenSize)
-            pass.keep(selection, of: pass.attended, width: configuration.headCount * configuration.headSize)
+            if layer.attention != nil {
+                pass.keep(selection, of: pass.attended, width: configuration.headCount * configuration.headSize)
+            }
             count = selection.count
         }
         guard count > 0 else { return }
-        layer.output.add(
+        layer.attention?.output.add(
             pass.attended, through: pass.normalized, to: pass.hidden, count: count, precision: precision)
-        normalize(pass.hidden, by: layer.feedForwardNorm, into: pass.normalized, count: count)
-        layer.expansion.gate(pass.normalized, into: pass.gate, pass.up, count: count, precision: precision)
-        layer.down.add(pass.gate, through: pass.normalized, to: pass.hidden, count: count, precision: precision)
+        guard let feedForward = layer.feedForward else { return }
+        normalize(pass.hidden, by: feedForward.norm, into: pass.normalized, count: count)
+        feedForward.expansion.gate(pass.normalized, into: pass.gate, pass.up, count: count, precision: precision)
+        feedForward.down.add(pass.gate, through: pass.normalized, to: pass.hidden, count: count, precision: precision)
     }
 
-    private func attend(_ layer: DecoderLayerWeights, _ index: Int, _ pass: Pass) {
+    private func attend(_ layer: AttentionWeights, _ index: Int, _ pass: Pass) {
         let count = pass.count, headSize = configuration.headSize, precision = execution.activations
         let heads = configuration.headCount, keyHeads = configuration.keyValueHeadCount
-        normalize(pass.hidden, by: layer.inputNorm, into: pass.normalized, count: count)
-        layer.attention.apply(
+        normalize(pass.hidden, by: layer.norm, into: pass.normalized, count: count)
+        layer.input.apply(
             pass.normalized, into: [pass.queries, pass.keys, pass.values], count: count, precision: precision)
         normalizeHeads(of: pass.queries, by: layer.queryNorm, heads: heads, pass)
         normalizeHeads(of: pass.keys, by: layer.keyNorm, heads: keyHeads, pass)
@@ -109,7 +112,7 @@ extension LanguageModel {
         shape.kv_heads = keyHeads
         shape.head_size = headSize
         shape.window = configuration.slidingWindow(forLayer: index) ?? 0
-        shape.layer_offset = index * pass.layerBytes
+        shape.layer_offset = layer.cacheIndex * pass.layerBytes
         shape.element = pass.element
         shape.scale = 1 / Float(headSize).squareRoot()
         var sinkQueries: UnsafeMutablePointer<Float>?

@@ -51,6 +51,8 @@ extension DecoderConfiguration {
             normEpsilon: fields.positive("rms_norm_eps", orZero: true),
             rotary: RotaryConfiguration(fields, maximumPositions: maximumPositions),
             slidingWindow: windows.size, layersWithWindow: windows.layers,
+            layersWithAttention: Self.layers(with: .attention, in: fields, layerCount: layerCount),
+            layersWithFeedForward: Self.layers(with: .feedForward, in: fields, layerCount: layerCount),
             hasAttentionBias: bias || family == .qwen2, hasOutputBias: bias,
             hasFeedForwardBias: family == .llama ? fields.flag("mlp_bias", default: false) : false,
             tiesEmbeddings: fields.flag("tie_word_embeddings", default: false),
@@ -76,7 +78,8 @@ extension DecoderConfiguration {
     private static func family(_ fields: ConfigurationFields) throws -> Family {
         let known = Family.allCases.map(\.rawValue).joined(separator: ", ")
         if let type = try fields.optionalString("model_type") {
-            guard let family = Family(rawValue: type) else { throw fields.mismatch("model_type", "one of \(known)") }
+            let name = type.hasPrefix(ownTypePrefix) ? String(type.dropFirst(ownTypePrefix.count)) : type
+            guard let family = Family(rawValue: name) else { throw fields.mismatch("model_type", "one of \(known)") }
             return family
         }
         guard let architectures = fields.value("architectures") else {
@@ -148,11 +151,12 @@ extension DecoderConfiguration {
 extension DecoderConfiguration {
     /// The `config.json` of this model. `transformers` loads it, in version 4 as well as 5.
     ///
-    /// What the family's file cannot say (a window in a Llama, interleaved rotation) is left out.
+    /// What the family's file cannot say (a window in a Llama, interleaved rotation) is left out. A model without some
+    /// sub-layers is of a type of its own, which `transformers` refuses.
     public var json: JSON {
         var fields: OrderedDictionary<String, JSON> = [
             "architectures": .array([.string(family.architecture)]),
-            "model_type": .string(family.rawValue),
+            "model_type": .string((hasAllSubLayers ? "" : Self.ownTypePrefix) + family.rawValue),
             "vocab_size": .integer(vocabularySize),
             "hidden_size": .integer(hiddenSize),
             "intermediate_size": .integer(intermediateSize),
@@ -179,6 +183,7 @@ extension DecoderConfiguration {
             fields["max_window_layers"] = .integer(windowed.firstIndex(of: true) ?? layerCount)
             fields["layer_types"] = .array(windowed.map { .string($0 ? "sliding_attention" : "full_attention") })
         }
+        if !hasAllSubLayers { fields["block_configs"] = blockConfigurations }
         fields["tie_word_embeddings"] = .bool(tiesEmbeddings)
         fields["bos_token_id"] = beginToken.map { .integer($0) } ?? .null
         fields["eos_token_id"] =

@@ -25,6 +25,10 @@ public struct DecoderConfiguration: Sendable, Equatable {
     public var slidingWindow: Int?
     /// Whether each layer has the sliding window; nil: all have it.
     public var layersWithWindow: [Bool]?
+    /// Whether each layer has its attention; nil: all have it.
+    public var layersWithAttention: [Bool]?
+    /// Whether each layer has its feed-forward layer; nil: all have it.
+    public var layersWithFeedForward: [Bool]?
     /// Whether query, key and value projections have biases.
     public var hasAttentionBias: Bool
     /// Whether the attention's output projection has a bias.
@@ -44,8 +48,9 @@ public struct DecoderConfiguration: Sendable, Equatable {
         family: Family = .llama, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int,
         headCount: Int, keyValueHeadCount: Int? = nil, headSize: Int? = nil, maximumPositions: Int = 2048,
         normEpsilon: Double = 1e-5, rotary: RotaryConfiguration = RotaryConfiguration(), slidingWindow: Int? = nil,
-        layersWithWindow: [Bool]? = nil, hasAttentionBias: Bool? = nil, hasOutputBias: Bool = false,
-        hasFeedForwardBias: Bool = false, hasQueryKeyNorm: Bool? = nil, tiesEmbeddings: Bool = false,
+        layersWithWindow: [Bool]? = nil, layersWithAttention: [Bool]? = nil, layersWithFeedForward: [Bool]? = nil,
+        hasAttentionBias: Bool? = nil, hasOutputBias: Bool = false, hasFeedForwardBias: Bool = false,
+        hasQueryKeyNorm: Bool? = nil, tiesEmbeddings: Bool = false,
         beginToken: Int? = nil, endTokens: Set<Int> = [],
         dataType: DataType = .bf16
     ) {
@@ -62,6 +67,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
         self.rotary = rotary
         self.slidingWindow = slidingWindow
         self.layersWithWindow = layersWithWindow
+        self.layersWithAttention = layersWithAttention
+        self.layersWithFeedForward = layersWithFeedForward
         self.hasAttentionBias = hasAttentionBias ?? (family == .qwen2)
         self.hasOutputBias = hasOutputBias
         self.hasFeedForwardBias = hasFeedForwardBias
@@ -80,32 +87,42 @@ public struct DecoderConfiguration: Sendable, Equatable {
 
     /// The name and shape of every tensor, as checkpoints name them, in the order of computation.
     public var tensorShapes: [(name: String, shape: [Int])] {
-        let (queries, keys) = (headCount * headSize, keyValueHeadCount * headSize)
         var result: [(String, [Int])] = [("model.embed_tokens.weight", [vocabularySize, hiddenSize])]
         for layer in 0..<layerCount {
             let prefix = "model.layers.\(layer)"
-            result.append(("\(prefix).input_layernorm.weight", [hiddenSize]))
-            for (name, size) in [("q", queries), ("k", keys), ("v", keys)] {
-                result.append(("\(prefix).self_attn.\(name)_proj.weight", [size, hiddenSize]))
-                if hasAttentionBias { result.append(("\(prefix).self_attn.\(name)_proj.bias", [size])) }
-            }
-            if hasQueryKeyNorm {
-                result.append(("\(prefix).self_attn.q_norm.weight", [headSize]))
-                result.append(("\(prefix).self_attn.k_norm.weight", [headSize]))
-            }
-            result.append(("\(prefix).self_attn.o_proj.weight", [hiddenSize, queries]))
-            if hasOutputBias { result.append(("\(prefix).self_attn.o_proj.bias", [hiddenSize])) }
-            result.append(("\(prefix).post_attention_layernorm.weight", [hiddenSize]))
-            for (name, outputs, inputs) in [
-                ("gate", intermediateSize, hiddenSize), ("up", intermediateSize, hiddenSize),
-                ("down", hiddenSize, intermediateSize),
-            ] {
-                result.append(("\(prefix).mlp.\(name)_proj.weight", [outputs, inputs]))
-                if hasFeedForwardBias { result.append(("\(prefix).mlp.\(name)_proj.bias", [outputs])) }
-            }
+            if has(.attention, inLayer: layer) { result += attentionShapes("\(prefix).self_attn", prefix) }
+            if has(.feedForward, inLayer: layer) { result += feedForwardShapes("\(prefix).mlp", prefix) }
         }
         result.append(("model.norm.weight", [hiddenSize]))
         if !tiesEmbeddings { result.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
+        return result
+    }
+
+    private func attentionShapes(_ name: String, _ layer: String) -> [(name: String, shape: [Int])] {
+        let (queries, keys) = (headCount * headSize, keyValueHeadCount * headSize)
+        var result: [(String, [Int])] = [("\(layer).input_layernorm.weight", [hiddenSize])]
+        for (projection, size) in [("q", queries), ("k", keys), ("v", keys)] {
+            result.append(("\(name).\(projection)_proj.weight", [size, hiddenSize]))
+            if hasAttentionBias { result.append(("\(name).\(projection)_proj.bias", [size])) }
+        }
+        if hasQueryKeyNorm {
+            result.append(("\(name).q_norm.weight", [headSize]))
+            result.append(("\(name).k_norm.weight", [headSize]))
+        }
+        result.append(("\(name).o_proj.weight", [hiddenSize, queries]))
+        if hasOutputBias { result.append(("\(name).o_proj.bias", [hiddenSize])) }
+        return result
+    }
+
+    private func feedForwardShapes(_ name: String, _ layer: String) -> [(name: String, shape: [Int])] {
+        var result: [(String, [Int])] = [("\(layer).post_attention_layernorm.weight", [hiddenSize])]
+        for (projection, outputs, inputs) in [
+            ("gate", intermediateSize, hiddenSize), ("up", intermediateSize, hiddenSize),
+            ("down", hiddenSize, intermediateSize),
+        ] {
+            result.append(("\(name).\(projection)_proj.weight", [outputs, inputs]))
+            if hasFeedForwardBias { result.append(("\(name).\(projection)_proj.bias", [outputs])) }
+        }
         return result
     }
 }

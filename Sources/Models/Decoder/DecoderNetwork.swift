@@ -33,21 +33,23 @@ public final class DecoderNetwork: Module {
         func norm(_ size: Int) -> RMSNorm { RMSNorm(size: size, epsilon: c.normEpsilon, dataType: dataType) }
         let layers = (0..<c.layerCount).map { index in
             DecoderBlock(
-                attention: DecoderAttention(
-                    configuration: c, window: c.slidingWindow(forLayer: index),
-                    query: projection(queries, bias: c.hasAttentionBias),
-                    key: projection(keys, bias: c.hasAttentionBias),
-                    value: projection(keys, bias: c.hasAttentionBias),
-                    output: Linear(
-                        weight: matrix([c.hiddenSize, queries], residual),
-                        bias: c.hasOutputBias ? .zeros([c.hiddenSize], dataType: dataType) : nil),
-                    norms: c.hasQueryKeyNorm ? (norm(c.headSize), norm(c.headSize)) : nil),
-                feedForward: GatedFeedForward(
-                    gate: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
-                    up: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
-                    down: Linear(
-                        weight: matrix([c.hiddenSize, c.intermediateSize], residual),
-                        bias: c.hasFeedForwardBias ? .zeros([c.hiddenSize], dataType: dataType) : nil)),
+                attention: c.has(.attention, inLayer: index)
+                    ? DecoderAttention(
+                        configuration: c, window: c.slidingWindow(forLayer: index),
+                        query: projection(queries, bias: c.hasAttentionBias),
+                        key: projection(keys, bias: c.hasAttentionBias),
+                        value: projection(keys, bias: c.hasAttentionBias),
+                        output: Linear(
+                            weight: matrix([c.hiddenSize, queries], residual),
+                            bias: c.hasOutputBias ? .zeros([c.hiddenSize], dataType: dataType) : nil),
+                        norms: c.hasQueryKeyNorm ? (norm(c.headSize), norm(c.headSize)) : nil) : nil,
+                feedForward: c.has(.feedForward, inLayer: index)
+                    ? GatedFeedForward(
+                        gate: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
+                        up: projection(c.intermediateSize, bias: c.hasFeedForwardBias),
+                        down: Linear(
+                            weight: matrix([c.hiddenSize, c.intermediateSize], residual),
+                            bias: c.hasFeedForwardBias ? .zeros([c.hiddenSize], dataType: dataType) : nil)) : nil,
                 inputNorm: norm(c.hiddenSize), postAttentionNorm: norm(c.hiddenSize))
         }
         _model = Submodule(
@@ -121,29 +123,5 @@ public final class DecoderStack: Module {
         _embedding = Submodule("embed_tokens", embedding)
         _layers = Submodule("layers", layers)
         _norm = Submodule("norm", norm)
-    }
-}
-
-/// One block: attention and feed-forward, each on normalized input and added to it.
-public final class DecoderBlock: Module {
-    @Submodule public var attention: DecoderAttention
-    @Submodule public var feedForward: GatedFeedForward
-    @Submodule public var inputNorm: RMSNorm
-    @Submodule public var postAttentionNorm: RMSNorm
-
-    init(
-        attention: DecoderAttention, feedForward: GatedFeedForward, inputNorm: RMSNorm, postAttentionNorm: RMSNorm
-    ) {
-        _attention = Submodule("self_attn", attention)
-        _feedForward = Submodule("mlp", feedForward)
-        _inputNorm = Submodule("input_layernorm", inputNorm)
-        _postAttentionNorm = Submodule("post_attention_layernorm", postAttentionNorm)
-    }
-
-    /// `[batch, positions, hidden]` → the same shape.
-    public func callAsFunction(_ hidden: Tensor, angles: RotaryAngles, dropout: Dropout? = nil) -> Tensor {
-        let apply = { (x: Tensor) in dropout.map { $0(x) } ?? x }
-        let attended = hidden + apply(attention(inputNorm(hidden), angles: angles))
-        return attended + apply(feedForward(postAttentionNorm(attended)))
     }
 }

@@ -10,11 +10,12 @@ extension Checkpoint {
     /// memory.
     ///
     /// - Parameter type: what all matrices become; see ``GGUFWeightType`` for the exceptions.
-    /// - Throws: `.badData` for a weight that its type cannot hold, naming it, and for a tokenizer that GGUF has no
-    ///   words for; what ``GGUFWriter`` throws.
+    /// - Throws: `.badData` for a weight that its type cannot hold, naming it, for a tokenizer that GGUF has no words
+    ///   for and for a model without some sub-layers; what ``GGUFWriter`` throws.
     public func convert(
         toGGUF path: String, type: GGUFWeightType? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws {
+        try configuration.checkHasAllSubLayers(source: self.path, format: "GGUF")
         let total = weightNames.count
         progress.begin("convert", total: total, unit: "weights")
         var entries: [GGUFWriter.Entry] = []

@@ -18,15 +18,16 @@ extension Checkpoint {
     ///   - quantizesActivations: whether readers are told to round activations to 8 bits, with a scale for each token.
     ///     Integers are then written as int-quantized and must have 8 bits, no zero points and a scale for each row.
     ///   - shardSize: bytes of weights in one file.
-    /// - Throws: `.usage` for another type; `.badData` for a model of dense weights only, for a weight in a format that
-    ///   compressed-tensors has no layout for, naming it, and for one that `dataType` cannot hold; what
-    ///   ``CheckpointWriter`` throws.
+    /// - Throws: `.usage` for another type; `.badData` for a model of dense weights only or without some sub-layers, for
+    ///   a weight in a format that compressed-tensors has no layout for, naming it, and for one that `dataType` cannot
+    ///   hold; what ``CheckpointWriter`` throws.
     public func convertToCompressedTensors(
         to path: String, dataType: DataType? = nil, quantizesActivations: Bool = false,
         shardSize: Int = CheckpointWriter.standardShardSize,
         progress: any ProgressReporter = SilentProgress()
     ) throws {
         try Self.checkDenseType(dataType)
+        try configuration.checkHasAllSubLayers(source: self.path, format: "compressed-tensors")
         // Before anything is written, every weight is known to have a layout.
         let exports = try weightNames.map { try export($0, quantizesActivations) }
         var description = CompressedTensorsDescription()

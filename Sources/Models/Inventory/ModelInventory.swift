@@ -162,6 +162,12 @@ public struct ModelInventory: Sendable {
             "feed-forward \(model.intermediateSize)", "vocabulary \(model.vocabularySize)",
             "\(model.maximumPositions) positions",
         ]
+        for part in DecoderConfiguration.SubLayer.allCases {
+            let missing = (0..<model.layerCount).filter { !model.has(part, inLayer: $0) }.map(String.init)
+            if !missing.isEmpty {
+                parts.append("without the \(part.rawValue) of layers " + missing.joined(separator: "+"))
+            }
+        }
         if let window = model.slidingWindow { parts.append("window \(window)") }
         if model.tiesEmbeddings { parts.append("tied embeddings") }
         return parts

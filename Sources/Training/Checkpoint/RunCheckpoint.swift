@@ -2,7 +2,7 @@ import CoppiceModels
 import CoppiceTensors
 import Foundation
 
-/// The state that a training run on images keeps to resume from, as a network: the weights of the step at which the run
+/// The state that a training run keeps to resume from, as a network: the weights of the step at which the run
 /// was interrupted or wrote its last checkpoint.
 public struct RunCheckpoint: Sendable {
     /// The run's folder, `OUTPUT.run`.
@@ -40,5 +40,23 @@ public struct RunCheckpoint: Sendable {
     public func load(into network: any VisionNetwork) throws {
         let file = path + "/latest/state.safetensors"
         try TrainingTensors.load(TensorFile.read(file).tensors, into: network, source: file)
+    }
+
+    /// The tensors of a language model in training, f32 by their names.
+    ///
+    /// - Parameter shapes: what the model has.
+    /// - Throws: `.badData` naming the tensor that is missing or does not fit.
+    public func tensors(like shapes: [(name: String, shape: [Int])]) throws -> [String: Tensor] {
+        let file = path + "/latest/state.safetensors"
+        let stored = try TensorFile.read(file).tensors
+        var result: [String: Tensor] = [:]
+        for (name, shape) in shapes {
+            guard let tensor = stored[name], tensor.shape == shape else {
+                let found = stored[name].map { "has shape \($0.shape)" } ?? "is missing"
+                throw CoppiceError(.badData, source: file, field: name, "\(found), expected shape \(shape)")
+            }
+            result[name] = tensor
+        }
+        return result
     }
 }

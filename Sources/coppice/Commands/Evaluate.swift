@@ -103,14 +103,23 @@ struct Evaluate: ParsableCommand {
             throw CoppiceError(.usage, source: path, "is a vision network, expected --images with a folder of images")
         }
         try checkpoint.checkFinite()
-        let model = try LanguageModel(checkpoint)
+        return try measure(
+            LanguageModel(checkpoint), checkpoint.tokenizer(), text: text, context: context, stride: stride,
+            cacheElement: cacheElement, visible: visible, progress: progress)
+    }
+
+    /// Evaluates a model.
+    static func measure(
+        _ model: LanguageModel, _ tokenizer: any Tokenizer, text: String?, context: Int? = nil, stride: Int? = nil,
+        cacheElement: KeyValueCache.Element = .f32, visible: WindowArguments? = nil, progress: any ProgressReporter
+    ) throws -> (result: PerplexityEvaluator.Result, file: String) {
         let evaluator = try PerplexityEvaluator(
             model, context: context, stride: stride, cacheElement: cacheElement,
             visible: visible?.streamingWindow(of: model))
         let file = try text ?? BuiltInModel.sampleText
         let content = try TextFile.read(file)
         var hasBegun = false
-        let result = try evaluator.evaluate(content, tokenizer: checkpoint.tokenizer(), source: file) { done, total in
+        let result = try evaluator.evaluate(content, tokenizer: tokenizer, source: file) { done, total in
             if !hasBegun { progress.begin("evaluate", total: total, unit: "tokens") }
             hasBegun = true
             progress.advance(to: done, note: "")

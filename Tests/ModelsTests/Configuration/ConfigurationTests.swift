@@ -118,6 +118,30 @@ import Testing
             try configuration(["rope_scaling": .some(.null), "rope_theta": 7]).rotary == RotaryConfiguration(base: 7))
     }
 
+    /// Sub-layers that are not there, as DeciLM's configurations say it.
+    @Test func missingSubLayersAreRead() throws {
+        let blocks: JSON = [
+            ["attention": ["no_op": true], "ffn": ["no_op": false]], [:], ["attention": [:], "ffn": ["no_op": true]],
+        ]
+        let read = try configuration(["block_configs": blocks])
+        #expect(read.layersWithAttention == [false, true, true] && read.layersWithFeedForward == [true, true, false])
+        let names = read.tensorShapes.map(\.name)
+        #expect(
+            !names.contains {
+                $0.hasPrefix("model.layers.0.self_attn") || $0 == "model.layers.0.input_layernorm.weight"
+            })
+        #expect(
+            !names.contains {
+                $0.hasPrefix("model.layers.2.mlp") || $0 == "model.layers.2.post_attention_layernorm.weight"
+            })
+        #expect(names.count == (try configuration([:])).tensorShapes.count - 5 - 4)
+        #expect(try DecoderConfiguration(json: read.json, source: "c") == read)
+        #expect(read.json["model_type"]?.stringValue == "coppice-llama")
+        let whole = try configuration(["block_configs": [[:], ["ffn": ["no_op": false]], [:]]])
+        #expect(whole.hasAllSubLayers && whole.json["model_type"]?.stringValue == "llama")
+        #expect(whole.json["block_configs"] == nil)
+    }
+
     @Test func badFieldsAreNamed() throws {
         let cases: [([String: JSON?], String)] = [
             (["hidden_size": nil], "hidden_size: is missing, expected a whole number from 1 to 268435456"),
@@ -159,6 +183,25 @@ import Testing
             (
                 ["model_type": "qwen3", "use_sliding_window": true, "layer_types": ["full_attention"]],
                 "layer_types: expected a list of 3 names, full_attention or sliding_attention, found [\"full_attention\"]"
+            ),
+            (
+                ["block_configs": [["attention": ["no_op": true]]]],
+                "block_configs: expected a list of 3 objects, found "
+                    + "[{\"attention\":{\"no_op\":true}}]"
+            ),
+            (["block_configs": [[:], 4, [:]]], "block_configs: expected a list of 3 objects, found [{},4,{}]"),
+            (
+                ["block_configs": [[:], ["ffn": ["no_op": 1]], [:]]],
+                "block_configs[1].ffn.no_op: expected true or false, found 1"
+            ),
+            (
+                ["block_configs": [[:], [:], ["attention": ["replace_with_linear": true]]]],
+                "block_configs[2].attention.replace_with_linear: expected false, found true"
+            ),
+            (
+                ["model_type": "coppice-gpt2"],
+                "model_type: expected one of llama, mistral, qwen2, qwen3, found "
+                    + "\"coppice-gpt2\""
             ),
         ]
         for (changes, expected) in cases {

@@ -1,6 +1,11 @@
-/// A residual block of a network: what is added to its input, y = f(x) + x.
-public struct ResidualBlockPlace: Sendable, Hashable {
+/// Something with a way around it, which can go from a network as a whole.
+public protocol BlockPlace: Sendable, Hashable {
     /// What the names of its parameters begin with, such as `layer1.0`.
+    var name: String { get }
+}
+
+/// A residual block of a network: what is added to its input, y = f(x) + x.
+public struct ResidualBlockPlace: BlockPlace {
     public var name: String
     /// From 0.
     public var stage: Int

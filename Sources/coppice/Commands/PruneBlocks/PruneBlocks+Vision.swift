@@ -1,0 +1,96 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// Residual blocks of vision networks.
+extension PruneBlocks {
+    func runVision() throws {
+        try refuse(
+            [
+                ("--blocks", blocks != nil), ("--calibration", calibration != nil), ("--windows", windows != nil),
+                ("--length", length != nil), ("--evaluate", evaluate != nil), ("--skip-evaluation", skipEvaluation),
+            ], "is for language models; --data names images")
+        if criterion.needsData, data == nil {
+            throw CoppiceError(.usage, field: "--criterion \(criterion.rawValue)", "expected --data beside it")
+        }
+        if !criterion.needsData, data != nil {
+            throw CoppiceError(.usage, field: "--data", "is not looked at with --criterion \(criterion.rawValue)")
+        }
+        let (architecture, checkpoint) = try model.open()
+        let network = try checkpoint?.network() ?? architecture.makeNetwork(seed: seed)
+        let batches = try data.map {
+            [
+                try VisionArgument.batch(
+                    $0, for: architecture, normalization: checkpoint?.normalization,
+                    imagesPerClass: imagesPerClass ?? 10, seed: seed)
+            ]
+        }
+        let scores = try BlockScores(
+            of: network, by: criterion, removable: removable ?? .strict, aggregate: aggregate,
+            batches: batches ?? [], seed: seed)
+        let plan = try plan(scores, network, architecture)
+        let (early, step) = try early(architecture)
+        let shallow = plan.removal(early ?? network)
+        if let output {
+            try VisionCheckpoint.write(
+                shallow, architecture: plan.removal.architecture, normalization: checkpoint?.normalization,
+                folder: output)
+        }
+        let speeds = measure ? try SpeedComparison(network, shallow, seed: seed, watts: watts) : nil
+        if common.json {
+            guard case .object(var fields) = plan.json else { return }
+            fields["output"] = output.map { .string($0) } ?? .null
+            fields["rewound_to"] = rewind.map { .string($0) } ?? .null
+            fields["rewound_step"] = step.map { .integer($0) } ?? .null
+            if let speeds { fields.merge(speeds.json) { $1 } }
+            try Output.json(.object(fields))
+        } else {
+            try Output.line(plan.text)
+            if let speeds { try Output.line(speeds.text) }
+            if let output { try Output.line(outputLine(output, step)) }
+        }
+    }
+
+    /// What was written, for people.
+    func outputLine(_ output: String, _ step: Int?) -> String {
+        let weights = rewind.map { ", with the weights of \($0)" + (step.map { ", step \($0)" } ?? "") } ?? ""
+        return "\(output): the blocks that are left\(weights)"
+    }
+
+    private func plan(
+        _ scores: BlockScores<ResidualBlockPlace>, _ network: any VisionNetwork, _ architecture: VisionArchitecture
+    ) throws -> BlockPlan {
+        if let count { return try BlockPlan(scores, removing: count, from: architecture) }
+        if let latency {
+            let images = SpeedComparison.noise(for: network, seed: seed)
+            return try BlockPlan(scores, seconds: latency / 1e3, from: architecture) { removal in
+                NetworkSpeed.passSeconds(of: removal(network), on: images)
+            }
+        }
+        let structure = try ChannelStructure(architecture)
+        let budget = flops?.count(of: structure.multiplications(structure.widths)) ?? 0
+        return try BlockPlan(scores, multiplications: budget, from: architecture)
+    }
+
+    /// The network that the kept blocks' weights are taken from, and the step behind it where that is known.
+    ///
+    /// - Throws: `.badData` for a checkpoint of another architecture.
+    private func early(_ architecture: VisionArchitecture) throws -> (network: (any VisionNetwork)?, step: Int?) {
+        guard let rewind else { return (nil, nil) }
+        if RunCheckpoint.isRun(rewind) {
+            let checkpoint = try RunCheckpoint(rewind)
+            let network = architecture.makeNetwork(seed: seed)
+            try checkpoint.load(into: network)
+            return (network, checkpoint.step)
+        }
+        let checkpoint = try VisionCheckpoint.open(rewind)
+        guard checkpoint.architecture == architecture else {
+            throw CoppiceError(
+                .badData, source: rewind, field: "architecture",
+                "\(checkpoint.architecture), expected that of the network whose blocks are judged: \(architecture)")
+        }
+        return (try checkpoint.network(), nil)
+    }
+}
