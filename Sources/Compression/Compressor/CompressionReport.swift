@@ -88,6 +88,19 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var of: String
         /// Which of its images.
         public var part: CompressionImages.Evaluation
+
+        public init(
+            before: Double, after: Double, lossBefore: Double, lossAfter: Double, images: Int, of: String,
+            part: CompressionImages.Evaluation
+        ) {
+            self.before = before
+            self.after = after
+            self.lossBefore = lossBefore
+            self.lossAfter = lossAfter
+            self.images = images
+            self.of = of
+            self.part = part
+        }
     }
 
     /// The recipe's title.

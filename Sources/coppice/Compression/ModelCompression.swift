@@ -52,12 +52,7 @@ struct CompressionResult {
         switch measure {
         case .perplexity(let before, let after):
             ["perplexity_before": .number(before), "perplexity_after": .number(after)]
-        case .accuracy(let accuracy):
-            [
-                "accuracy_before": .number(accuracy.before), "accuracy_after": .number(accuracy.after),
-                "loss_before": .number(accuracy.lossBefore), "loss_after": .number(accuracy.lossAfter),
-                "images": .integer(accuracy.images), "part": .string(accuracy.part.rawValue),
-            ]
+        case .accuracy(let accuracy): accuracy.json
         case nil:
             isVision
                 ? ["accuracy_before": .null, "accuracy_after": .null]
@@ -76,13 +71,27 @@ struct CompressionResult {
         switch measure {
         case .perplexity(let before, let after):
             lines.append("perplexity \(Output.number(before, digits: 3)) → \(Output.number(after, digits: 3))")
-        case .accuracy(let accuracy):
-            lines.append(
-                "accuracy \(Output.number(accuracy.before, digits: 4)) → \(Output.number(accuracy.after, digits: 4))  "
-                    + "(\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of))")
+        case .accuracy(let accuracy): lines.append(accuracy.text)
         case nil: break
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension CompressionReport.Accuracy {
+    /// Stable keys.
+    var json: OrderedDictionary<String, JSON> {
+        [
+            "accuracy_before": .number(before), "accuracy_after": .number(after),
+            "loss_before": .number(lossBefore), "loss_after": .number(lossAfter),
+            "images": .integer(images), "part": .string(part.rawValue),
+        ]
+    }
+
+    /// A line for people.
+    var text: String {
+        "accuracy \(Output.number(before, digits: 4)) → \(Output.number(after, digits: 4))  "
+            + "(\(images) \(part.rawValue) images of \(of))"
     }
 }
 

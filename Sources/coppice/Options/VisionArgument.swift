@@ -64,9 +64,16 @@ struct VisionArgument: ParsableArguments {
         var images = try ImageDataSet.open(folder, split: .train)
         try images.check(fits: architecture)
         if let normalization { images.normalization = normalization }
+        return try batch(images, imagesPerClass: imagesPerClass, seed: seed, source: folder)
+    }
+
+    /// The same of images that are open.
+    static func batch(
+        _ images: ImageDataSet, imagesPerClass: Int, seed: UInt64, source: String
+    ) throws -> LabeledBatch {
         let sample = try images.sample(min(images.count, imagesPerClass * images.classCount), seed: seed)
         guard let batch = Array(sample.batches(of: sample.count)).first else {
-            throw CoppiceError(.badData, source: folder, "holds no images")
+            throw CoppiceError(.badData, source: source, "holds no images")
         }
         return batch
     }

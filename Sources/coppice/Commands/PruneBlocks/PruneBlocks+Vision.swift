@@ -3,6 +3,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import OrderedCollections
 
 /// Residual blocks of vision networks.
 extension PruneBlocks {
@@ -15,21 +16,20 @@ extension PruneBlocks {
         if criterion.needsData, data == nil {
             throw CoppiceError(.usage, field: "--criterion \(criterion.rawValue)", "expected --data beside it")
         }
-        if !criterion.needsData, data != nil {
-            throw CoppiceError(.usage, field: "--data", "is not looked at with --criterion \(criterion.rawValue)")
-        }
         let (architecture, checkpoint) = try model.open()
-        let network = try checkpoint?.network() ?? architecture.makeNetwork(seed: seed)
-        let batches = try data.map {
-            [
-                try VisionArgument.batch(
-                    $0, for: architecture, normalization: checkpoint?.normalization,
-                    imagesPerClass: imagesPerClass ?? 10, seed: seed)
-            ]
+        if !criterion.needsData, data != nil, checkpoint == nil {
+            throw CoppiceError(
+                .usage, field: "--data", "is not looked at with --criterion \(criterion.rawValue) of a new network")
         }
+        if !criterion.needsData, imagesPerClass != nil {
+            throw CoppiceError(
+                .usage, field: "--images-per-class", "is not looked at with --criterion \(criterion.rawValue)")
+        }
+        let network = try checkpoint?.network() ?? architecture.makeNetwork(seed: seed)
+        let (batch, images) = try openImages(architecture, checkpoint)
         let scores = try BlockScores(
             of: network, by: criterion, removable: removable ?? .strict, aggregate: aggregate,
-            batches: batches ?? [], seed: seed)
+            batches: batch.map { [$0] } ?? [], seed: seed)
         let plan = try plan(scores, network, architecture)
         let (early, step) = try early(architecture)
         let shallow = plan.removal(early ?? network)
@@ -38,9 +38,12 @@ extension PruneBlocks {
                 shallow, architecture: plan.removal.architecture, normalization: checkpoint?.normalization,
                 folder: output)
         }
+        let measured = images.flatMap { accuracy(network, plan.removal, on: $0) }
         let speeds = measure ? try SpeedComparison(network, shallow, seed: seed, watts: watts) : nil
         if common.json {
             guard case .object(var fields) = plan.json else { return }
+            let unmeasured: OrderedDictionary<String, JSON> = ["accuracy_before": .null, "accuracy_after": .null]
+            fields.merge(measured?.json ?? unmeasured) { $1 }
             fields["output"] = output.map { .string($0) } ?? .null
             fields["rewound_to"] = rewind.map { .string($0) } ?? .null
             fields["rewound_step"] = step.map { .integer($0) } ?? .null
@@ -48,6 +51,7 @@ extension PruneBlocks {
             try Output.json(.object(fields))
         } else {
             try Output.line(plan.text)
+            if let measured { try Output.line(measured.text) }
             if let speeds { try Output.line(speeds.text) }
             if let output { try Output.line(outputLine(output, step)) }
         }
@@ -57,6 +61,47 @@ extension PruneBlocks {
     func outputLine(_ output: String, _ step: Int?) -> String {
         let weights = rewind.map { ", with the weights of \($0)" + (step.map { ", step \($0)" } ?? "") } ?? ""
         return "\(output): the blocks that are left\(weights)"
+    }
+
+    /// Labelled training images for criteria that look at some, and what accuracy of a stored network is measured on.
+    private func openImages(
+        _ architecture: VisionArchitecture, _ checkpoint: VisionCheckpoint?
+    ) throws -> (batch: LabeledBatch?, evaluation: CompressionImages?) {
+        guard let data else { return (nil, nil) }
+        let perClass = imagesPerClass ?? 10
+        guard let checkpoint else {
+            return (
+                try VisionArgument.batch(
+                    data, for: architecture, normalization: nil, imagesPerClass: perClass, seed: seed), nil
+            )
+        }
+        let images = try CompressionImages(folder: data, for: checkpoint, seed: seed)
+        guard criterion.needsData else { return (nil, images) }
+        guard let training = images.training else {
+            throw CoppiceError(
+                .noInput, source: data, "holds no training images, which --criterion \(criterion.rawValue) looks at")
+        }
+        return (try VisionArgument.batch(training, imagesPerClass: perClass, seed: seed, source: data), images)
+    }
+
+    /// Of the network that was judged, and of what is left of it.
+    private func accuracy(
+        _ network: any VisionNetwork, _ removal: BlockRemoval, on images: CompressionImages
+    ) -> CompressionReport.Accuracy? {
+        let evaluation = images.evaluation
+        let progress = common.progress
+        func classify(_ network: any VisionNetwork) -> Classification? {
+            progress.begin("evaluate", total: evaluation.count, unit: "images")
+            defer { progress.end("") }
+            return Classification.measure(network, on: evaluation) { done in
+                progress.advance(to: done, note: "")
+                return true
+            }
+        }
+        guard let before = classify(network), let after = classify(removal(network)) else { return nil }
+        return CompressionReport.Accuracy(
+            before: before.accuracy, after: after.accuracy, lossBefore: before.loss, lossAfter: after.loss,
+            images: before.count, of: data ?? "", part: images.evaluatedOn)
     }
 
     private func plan(
