@@ -39,12 +39,13 @@ import Testing
         return folder
     }
 
-    private func run(_ folder: TemporaryFolder, _ output: String, resumes: Bool = false, yaml: String = yaml) throws
-        -> TrainingRun
-    {
+    private func run(
+        _ folder: TemporaryFolder, _ output: String, resumes: Bool = false, yaml: String = yaml,
+        keep: [RewindPoint] = []
+    ) throws -> TrainingRun {
         TrainingRun(
             recipe: try TrainingRecipe(yaml: yaml, source: "tiny.yaml"),
-            options: .init(output: folder.path + "/" + output, resumes: resumes, dataFolder: folder.path))
+            options: .init(output: folder.path + "/" + output, resumes: resumes, dataFolder: folder.path, keep: keep))
     }
 
     @Test func aRunWritesAModelThatOpens() throws {
@@ -107,6 +108,43 @@ import Testing
                 try Data(contentsOf: URL(fileURLWithPath: folder.path + "/\(output).run/\(name)"))
             }
             #expect(parts[0] == parts[1], "\(name)")
+        }
+    }
+
+    /// What a run keeps on its way is bit for bit what it has there, and changes nothing of its end.
+    @Test func keepsWeightsOfEarlierSteps() throws {
+        let folder = try fixture()
+        let whole = try run(folder, "whole", keep: [.step(0), .step(7), .share(1)]).execute()
+        let short = try run(folder, "plain").execute()
+        #expect(whole.state == short.state)
+        let shapes = try Checkpoint.open(folder.path + "/whole").configuration.tensorShapes
+        func weights(_ run: String) throws -> [String: [Float]] {
+            try RunCheckpoint(folder.path + "/" + run).tensors(like: shapes).mapValues { $0.floats() }
+        }
+        final class Stop: ProgressReporter {
+            let interruption = TrainingInterruption()
+            func begin(_ title: String, total: Int, completed: Int, unit: String) {}
+            func advance(to completed: Int, note: String) {
+                if note.hasPrefix("loss"), completed == 7 { interruption.request() }
+            }
+            func report(_ line: String) {}
+            func end(_ summary: String) {}
+        }
+        let stop = Stop()
+        _ = try run(folder, "part").execute(progress: stop, interruption: stop.interruption)
+        #expect(try weights("part.run") == weights("whole.run@7it"))
+        #expect(try weights("plain.run") == weights("whole.run@20it"))
+        let checkpoint = try RunCheckpoint(folder.path + "/whole.run@0")
+        #expect(checkpoint.step == 0)
+        #expect(try weights("whole.run@0") != weights("whole.run@7it"))
+        #expect { _ = try checkpoint.tensors(like: [("model.norm.weight", [17])]) } throws: {
+            "\($0)".contains("model.norm.weight: has shape [16], expected shape [17]")
+        }
+        #expect { _ = try run(folder, "part", resumes: true, keep: [.step(3)]).execute() } throws: {
+            "\($0)".contains("did not keep step 3")
+        }
+        #expect { _ = try RunCheckpoint(folder.path + "/whole.run@1ep") } throws: {
+            "\($0)".contains("expected one of: step 0, epoch 0.0; step 7, epoch ")
         }
     }
 

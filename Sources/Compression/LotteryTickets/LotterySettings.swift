@@ -1,4 +1,5 @@
 import CoppiceTensors
+import CoppiceTraining
 
 /// What a search for lottery tickets does beside its training recipe.
 public struct LotterySettings: Sendable, Hashable {

@@ -12,6 +12,7 @@ import Foundation
 /// | `tokenizer/`, `tokens/` | the tokenizer and the texts in its tokens |
 /// | `latest/` | the state to resume from: `state.json`, `state.safetensors` (f32 parameters and moments) |
 /// | `best/` | the parameters of the best validation so far, f32 |
+/// | `kept/step-N/` | weights of earlier steps that were asked for: `state.json`, `state.safetensors` |
 ///
 /// Each is replaced as a whole, so a run that is killed at any moment can be resumed.
 public final class RunFolder: Trainer.CheckpointStore {
@@ -166,6 +167,25 @@ public final class RunFolder: Trainer.CheckpointStore {
     func saveBest(step: Int, _ tensors: [NamedTensor]) throws {
         let folder = try OutputFolder(at: path + "/best")
         try TensorFile.write(tensors, metadata: ["step": "\(step)"], to: folder.path(for: "parameters.safetensors"))
+        try folder.commit()
+    }
+
+    /// Where a run keeps the weights of a step.
+    static func keptPath(in run: String, step: Int) -> String { "\(run)/kept/step-\(step)" }
+
+    public func isKept(_ state: KeptState) -> Bool { isKept(step: state.step) }
+
+    func isKept(step: Int) -> Bool { FileManager.default.fileExists(atPath: Self.keptPath(in: path, step: step)) }
+
+    public func saveKept(_ state: KeptState, _ learner: any LanguageModelLearner) throws {
+        try saveKept(state, learner.parameters())
+    }
+
+    /// Keeps the weights of a step to go back to.
+    func saveKept(_ state: KeptState, _ tensors: [NamedTensor]) throws {
+        let folder = try OutputFolder(at: Self.keptPath(in: path, step: state.step))
+        try Self.write(Saved(version: Self.version, state: state), folder.path(for: "state.json"))
+        try TensorFile.write(tensors, to: folder.path(for: "state.safetensors"))
         try folder.commit()
     }
 

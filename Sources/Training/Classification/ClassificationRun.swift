@@ -101,7 +101,7 @@ public struct ClassificationRun {
         let held: [any TrainingHook] = sparse?.hook(network).map { [$0] } ?? []
         return try ClassificationTrainer(
             gated?.network ?? network, recipe, training: data.training, validation: data.validation, folder: folder,
-            hooks: held + (gated.map { [$0.hook] } ?? []))
+            keeping: options.keep, hooks: held + (gated.map { [$0.hook] } ?? []))
     }
 
     func check(_ identity: RunFolder.Identity, _ path: String, _ data: ClassificationImages) throws {

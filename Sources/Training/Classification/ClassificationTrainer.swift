@@ -28,15 +28,20 @@ final class ClassificationTrainer {
     private let hooks: [any TrainingHook]
     /// Nil for a network without gates.
     private let gates: GatedNetwork?
+    private let kept: KeptSteps
     private var images = 0
     /// Of this process's training, validation not counted.
     private(set) var seconds = 0.0
 
-    /// - Parameter hooks: what acts on every step, such as what keeps a sparse network sparse.
-    /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network.
+    /// - Parameters:
+    ///   - points: steps whose weights the folder keeps.
+    ///   - hooks: what acts on every step, such as what keeps a sparse network sparse.
+    /// - Throws: `.badData` for a checkpoint that is damaged or belongs to another network; `.usage` for a point behind
+    ///   the end of training, or that a resumed run is past.
     init(
         _ network: any SupervisedNetwork, _ recipe: ClassificationRecipe, training: ImageDataSet,
-        validation: ImageDataSet?, folder: RunFolder, hooks: [any TrainingHook] = []
+        validation: ImageDataSet?, folder: RunFolder, keeping points: [RewindPoint] = [],
+        hooks: [any TrainingHook] = []
     ) throws {
         self.network = network
         self.recipe = recipe
@@ -52,11 +57,13 @@ final class ClassificationTrainer {
         optimizer = OptimizerState(self.training.optimizer, for: network)
         self.hooks = [DropoutSteps(network)] + hooks
         gates = network as? GatedNetwork
+        kept = try KeptSteps(points, totalSteps: self.training.rates.totalSteps, epochSteps: epochSteps)
         if let (state, tensors) = try folder.latest(ClassificationState.self) {
             try restore(tensors)
             self.state = state
             optimizer.step = state.step
         }
+        try kept.check(resumingAt: state.step, isKept: folder.isKept(step:))
     }
 
     /// Trains until all steps are taken, validation stops improving or an interruption is requested. A checkpoint is
@@ -78,6 +85,7 @@ final class ClassificationTrainer {
                 guard try recordPoint(log, record, progress, interruption) else { return try finish(.interrupted) }
                 if state.step < totalSteps { try save(log) }
             }
+            if let own = kept.state(at: state.step), !folder.isKept(own) { try folder.saveKept(own, values) }
             if let patience = recipe.loop.patience, state.validationsSinceBest >= patience {
                 return try finish(.stoppedEarly)
             }
@@ -96,7 +104,8 @@ final class ClassificationTrainer {
     /// Trains up to the next step at which something else is due.
     private func train(_ progress: any ProgressReporter, _ interruption: TrainingInterruption) throws {
         let nextLog = (state.step / recipe.loop.logEvery + 1) * recipe.loop.logEvery
-        let end = min(totalSteps, nextValidation(after: state.step), nextLog)
+        let end = min(
+            totalSteps, nextValidation(after: state.step), nextLog, kept.next(after: state.step) ?? totalSteps)
         let (first, start) = (state.step, DispatchTime.now().uptimeNanoseconds)
         let best = state.best?.accuracy.map { String(format: "  best accuracy %.4f", $0) } ?? ""
         do {

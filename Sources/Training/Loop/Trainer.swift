@@ -15,6 +15,10 @@ public struct Trainer: ~Copyable {
         func saveLatest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws
         /// Keeps the parameters of the best validation.
         func saveBest(_ state: TrainingState, _ learner: any LanguageModelLearner) throws
+        /// Whether the weights of a step are kept already.
+        func isKept(_ state: KeptState) -> Bool
+        /// Keeps the parameters of a step that was asked for.
+        func saveKept(_ state: KeptState, _ learner: any LanguageModelLearner) throws
     }
 
     public let recipe: TrainingRecipe
@@ -33,6 +37,7 @@ public struct Trainer: ~Copyable {
     private let observers: [any TrainingObserver]
     private let progress: any ProgressReporter
     private let interruption: TrainingInterruption
+    private let kept: KeptSteps
     private var lastCheckpoint: Int
     private var secondsSinceLog = 0.0
     private var tokensSinceLog = 0
@@ -40,12 +45,14 @@ public struct Trainer: ~Copyable {
     /// - Parameters:
     ///   - state: where to start; with the learner that belongs to it.
     ///   - store: nil keeps nothing.
+    ///   - points: steps whose weights are kept in it.
     /// - Throws: `.badData` when a text is too short or has tokens that the model does not know, or the run is too short
-    ///   for its pruning.
+    ///   for its pruning; `.usage` for a point behind the end of training, or that a resumed run is past.
     public init(
         _ learner: any LanguageModelLearner, recipe: TrainingRecipe, train: TokenStream, validation: TokenStream? = nil,
-        state: TrainingState? = nil, store: (any CheckpointStore)? = nil, observers: [any TrainingObserver] = [],
-        progress: any ProgressReporter = SilentProgress(), interruption: TrainingInterruption = TrainingInterruption()
+        state: TrainingState? = nil, store: (any CheckpointStore)? = nil, keeping points: [RewindPoint] = [],
+        observers: [any TrainingObserver] = [], progress: any ProgressReporter = SilentProgress(),
+        interruption: TrainingInterruption = TrainingInterruption()
     ) throws {
         let length = recipe.loop.sequenceLength
         try train.check(
@@ -59,12 +66,19 @@ public struct Trainer: ~Copyable {
         }
         let order = WindowOrder(tokenCount: train.tokens.count, length: length, seed: recipe.seed)
         let pruning = try recipe.pruningSchedule(windowsPerEpoch: order.windowsPerEpoch)
+        let totalSteps = pruning?.totalSteps ?? recipe.denseSteps(windowsPerEpoch: order.windowsPerEpoch)
+        let epochSteps = Double(order.windowsPerEpoch) / Double(recipe.loop.batchSize * recipe.loop.accumulation)
+        let kept = try KeptSteps(points, totalSteps: totalSteps, epochSteps: epochSteps)
+        try kept.check(resumingAt: state?.step ?? 0) { step in
+            kept.state(at: step).flatMap { store?.isKept($0) } ?? true
+        }
         self.learner = learner
         self.recipe = recipe
         self.train = train
         self.order = order
         self.pruning = pruning
-        totalSteps = pruning?.totalSteps ?? recipe.denseSteps(windowsPerEpoch: order.windowsPerEpoch)
+        self.totalSteps = totalSteps
+        self.kept = kept
         rates = recipe.learningRates(totalSteps: totalSteps)
         self.validation =
             validation.map { TokenBatch.covering($0, batchSize: recipe.loop.batchSize, length: length) } ?? []
@@ -99,6 +113,7 @@ public struct Trainer: ~Copyable {
             if isPointDue {
                 guard try recordPoint() else { return try finish(.interrupted) }
             }
+            if let own = kept.state(at: state.step), let store, !store.isKept(own) { try store.saveKept(own, learner) }
             if state.stopping.shouldStop { return try finish(.stoppedEarly) }
             if state.step >= totalSteps { return try finish(.completed) }
             if interruption.isRequested { return try finish(.interrupted) }
@@ -251,4 +266,9 @@ public struct Trainer: ~Copyable {
     }
 
     private static func text(_ loss: Double) -> String { String(format: "%.4f", loss) }
+}
+
+extension Trainer.CheckpointStore {
+    public func isKept(_ state: KeptState) -> Bool { true }
+    public func saveKept(_ state: KeptState, _ learner: any LanguageModelLearner) throws {}
 }

@@ -20,12 +20,18 @@ public struct TrainingRun {
         public var dataFolder: String?
         /// The history of runs, an SQLite file; nil keeps none.
         public var historyPath: String?
+        /// Steps whose weights stay in the run's folder.
+        public var keep: [RewindPoint]
 
-        public init(output: String, resumes: Bool = false, dataFolder: String? = nil, historyPath: String? = nil) {
+        public init(
+            output: String, resumes: Bool = false, dataFolder: String? = nil, historyPath: String? = nil,
+            keep: [RewindPoint] = []
+        ) {
             self.output = output
             self.resumes = resumes
             self.dataFolder = dataFolder
             self.historyPath = historyPath
+            self.keep = keep
         }
     }
 
@@ -104,7 +110,8 @@ public struct TrainingRun {
         }
         var trainer = try Trainer(
             learner, recipe: recipe, train: trainStream, validation: validationStream, state: state, store: folder,
-            observers: [log] + (recorder.map { [$0] } ?? []), progress: progress, interruption: interruption)
+            keeping: options.keep, observers: [log] + (recorder.map { [$0] } ?? []), progress: progress,
+            interruption: interruption)
         try recorder?.history.begin(
             RunHistory.Run(
                 id: folder.identity.id, name: recipe.name ?? recipe.source, output: options.output, recipe: recipe,

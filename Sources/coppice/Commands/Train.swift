@@ -22,13 +22,19 @@ struct Train: ParsableCommand {
     var data: String?
     @Option(help: ArgumentHelp("An SQLite file that keeps the history of runs.", valueName: "file"))
     var history: String?
+    @Option(
+        help: ArgumentHelp(
+            "Steps whose weights stay in OUTPUT.run, for prune-blocks --rewind OUTPUT.run@2ep: 0, 500it, 2ep or 10%, "
+                + "separated by commas.", valueName: "k,k"))
+    var keep: String?
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         let options = TrainingRun.Options(
             output: output, resumes: resume,
-            dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], historyPath: history)
+            dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"], historyPath: history,
+            keep: try keep.map { try NameList.names($0).map { try RewindPoint($0, option: "--keep") } } ?? [])
         let interruption = TrainingInterruption()
         let progress = common.progress
         let (json, text) = try interruption.listeningToSignals {

@@ -39,12 +39,14 @@ import Testing
             return try ClassificationRecipe(yaml: changed, source: "figures.yaml")
         }
 
-        func run(_ recipe: ClassificationRecipe, _ output: String, resumes: Bool = false) -> ClassificationRun {
+        func run(
+            _ recipe: ClassificationRecipe, _ output: String, resumes: Bool = false, keep: [RewindPoint] = []
+        ) -> ClassificationRun {
             ClassificationRun(
                 recipe: recipe,
                 options: .init(
                     output: folder.path + "/" + output, resumes: resumes, dataFolder: folder.path,
-                    historyPath: folder.path + "/runs.sqlite"))
+                    historyPath: folder.path + "/runs.sqlite", keep: keep))
         }
 
         func data(_ name: String) throws -> Data {
@@ -120,6 +122,46 @@ import Testing
         }
         let finished = try fixture.data("whole.run/latest/state.safetensors")
         #expect(try finished == fixture.data("parts.run/latest/state.safetensors"))
+    }
+
+    /// What a run keeps on its way is bit for bit what it has there, and changes nothing of its end.
+    @Test func keepsWeightsOfEarlierSteps() throws {
+        let fixture = try Fixture()
+        let recipe = try fixture.recipe([
+            "lenet-300-100": "resnet8, width_multiplier: 0.5", "epochs: 4": "epochs: 0.6",
+        ])
+        let whole = try fixture.run(recipe, "whole").execute()
+        let kept = try fixture.run(recipe, "kept", keep: [.step(0), .epochs(0.25), .share(0.7)]).execute()
+        #expect(kept.state == whole.state)
+        #expect(try fixture.data("whole/model.safetensors") == fixture.data("kept/model.safetensors"))
+        #expect(
+            try fixture.data("whole.run/latest/state.safetensors") == fixture.data("kept.run/latest/state.safetensors"))
+        // 16.875 steps an epoch, 11 in all: steps 4 and 8.
+        let names = ["step-0", "step-4", "step-8"]
+        let folder = fixture.folder.path + "/kept.run/kept"
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == names)
+        // Interrupted there, and resumed before the last.
+        let network = try VisionCheckpoint.open(fixture.folder.path + "/whole").network()
+        func weights(_ run: String) throws -> [[Float]] {
+            try RunCheckpoint(fixture.folder.path + "/" + run).load(into: network)
+            return network.parameters.map { $0.parameter.wrappedValue.floats() }
+                + network.stateTensors.map { $0.state.wrappedValue.floats() }
+        }
+        for (stop, point) in [(4, "0.25ep"), (8, "70%")] {
+            let interruption = TrainingInterruption()
+            _ = try fixture.run(recipe, "parts", resumes: true, keep: [.step(8)]).execute(
+                progress: StopAt(step: stop, interruption: interruption), interruption: interruption)
+            #expect(try weights("parts.run") == weights("kept.run@" + point), "step \(stop)")
+            #expect(try RunCheckpoint(fixture.folder.path + "/kept.run@" + point).step == stop)
+        }
+        _ = try fixture.run(recipe, "parts", resumes: true, keep: [.step(8)]).execute()
+        #expect(
+            try fixture.data("parts.run/kept/step-8/state.safetensors")
+                == fixture.data("kept.run/kept/step-8/state.safetensors"))
+        #expect(try weights("kept.run@4it") != weights("kept.run@8it"))
+        #expect { _ = try fixture.run(recipe, "parts", resumes: true, keep: [.step(4)]).execute() } throws: {
+            "\($0)".contains("--keep: the run is at step 11 and did not keep step 4, which is behind it")
+        }
     }
 
     @Test func stopsEarlyAndGoesOnFromTrainedWeights() throws {

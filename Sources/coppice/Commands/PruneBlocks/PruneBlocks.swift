@@ -43,8 +43,9 @@ struct PruneBlocks: ParsableCommand {
     var latency: Double?
     @Option(
         help: ArgumentHelp(
-            "What the kept blocks start from: the weights of an early checkpoint of the network, stored or in the "
-                + "folder of a run that was interrupted (OUTPUT.run).", valueName: "checkpoint"))
+            "What the kept blocks start from: the weights of an early checkpoint of the network, stored, in the folder "
+                + "of a run that was interrupted (OUTPUT.run), or kept by train --keep (OUTPUT.run@2ep).",
+            valueName: "checkpoint"))
     var rewind: String?
     @Option(
         help: """

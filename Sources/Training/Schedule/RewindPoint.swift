@@ -1,7 +1,8 @@
 import CoppiceTensors
 import Foundation
 
-/// How early the weights are that a ticket trains from: k, in whichever unit it was said.
+/// A step of training, in whichever unit it was said: how early the weights are that a ticket trains from, or that a run
+/// keeps.
 public enum RewindPoint: Sendable, Hashable, CustomStringConvertible {
     case step(Int)
     case epochs(Double)
