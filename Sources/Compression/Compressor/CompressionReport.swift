@@ -124,7 +124,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     /// What prune stages did, where there is more to say than ``weights`` do.
     public var stageReports: [StageReport]?
 
-    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?) {
+    /// - Parameter choosesFormats: whether weights were stored in formats that a ``FormatPlanner`` chose.
+    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?, choosesFormats: Bool = true) {
         recipeName = recipe.name
         recipeHash = recipe.hash
         seed = recipe.seed
@@ -139,7 +140,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         warnings = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
             "\($0.name) lost \(String(format: "%.1f", $0.sparsity * 100)) % of its weights"
         }
-        warnings += Self.storedZeros(recipe, weights).map { [$0] } ?? []
+        if choosesFormats, let warning = Self.storedZeros(recipe, weights) { warnings.append(warning) }
     }
 
     /// What to say where a recipe prunes matrices, and stores their zeros like other weights although it need not.

@@ -76,13 +76,17 @@ public struct EncoderCompressor {
         let entries = try checkpoint.storedNames.map { name in
             let tensor = try checkpoint.storedTensor(name)
             let now = values[name]?.converted(to: tensor.dataType) ?? tensor
-            let zeros = now.dataType.isFloatingPoint ? now.zeroCount : 0
+            func zeros(_ tensor: Tensor) -> Double {
+                guard tensor.count > 0, tensor.dataType.isFloatingPoint else { return 0 }
+                return Double(tensor.zeroCount) / Double(tensor.count)
+            }
             return CompressionReport.Weight(
                 name: name, shape: tensor.shape, formatBefore: tensor.dataType.description,
                 format: tensor.dataType.description, bytesBefore: tensor.byteCount, bytes: tensor.byteCount,
-                sparsity: tensor.count == 0 ? 0 : Double(zeros) / Double(tensor.count), relativeError: errors[name])
+                sparsityBefore: zeros(tensor), sparsity: zeros(now), relativeError: errors[name])
         }
-        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count)
+        var report = CompressionReport(
+            recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count, choosesFormats: false)
         report.stageReports = reports.isEmpty ? nil : reports
         try checkpoint.write(
             to: folder, values: values,
