@@ -99,11 +99,12 @@ import Testing
         }
     }
 
-    @Test(arguments: ["random", "snip", "taylor", "grasp", "obd", "woodfisher"])
+    @Test(arguments: ["random", "wanda", "snip", "taylor", "grasp", "obd", "woodfisher"])
     func criteriaRemoveExactlyWhatIsAsked(_ method: String) throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let options = ["obd", "woodfisher"].contains(method) ? ", gradients: 4, gradient_batch: 2" : ""
-        let recipe = try stage("method: \(method), scope: global, sparsity: 0.5\(options)")
+        let scope = method == "wanda" ? "layer" : "global"
+        let recipe = try stage("method: \(method), scope: \(scope), sparsity: 0.5\(options)")
         let (_, first) = try compress(recipe, to: "first", calibration)
         let (_, magnitude) = try compress(
             stage("method: magnitude, scope: global, sparsity: 0.5"), to: "magnitude", calibration)
@@ -119,6 +120,47 @@ import Testing
         let (_, again) = try compress(recipe, to: "again", calibration)
         for name in first.storedNames {
             #expect(try bits(first.storedTensor(name)) == bits(again.storedTensor(name)))
+        }
+    }
+
+    /// |w| · ‖x‖ in each row, of what a layer sees behind the pruned ones before it.
+    @Test func wandaComparesWithinRowsByWhatLayersSee() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let text = try calibration
+        // A window that is all of the text, so that there is one place to draw it from.
+        let tokens = CalibrationTokens(Array(text.tokens.prefix(14)), source: "text")
+        let recipe = try recipe(
+            "calibration: { samples: 1, sequence_length: 16 }\nstages:\n  - prune: { method: wanda, sparsity: 0.5 }\n")
+        let (_, pruned) = try compress(recipe, to: "wanda", tokens)
+        let network = try EncoderCheckpoint.open(Self.published).maskedLanguageModel()
+        let inputs = Tensor([2] + tokens.tokens + [3], shape: [1, 16])
+        var hidden = network.stack.embedded(inputs)
+        for (index, layer) in network.stack.layers.enumerated() {
+            var seen: [String: [Float]] = [:]
+            _ = layer.run(hidden) { name, input in
+                let columns = input.shape[2]
+                let values = input.floats()
+                seen[name] = (0..<columns).map { column in
+                    stride(from: column, to: values.count, by: columns).reduce(0) { $0 + values[$1] * values[$1] }
+                        .squareRoot()
+                }
+            }
+            #expect(seen.count == 6)
+            for (name, parameter) in layer.parameters {
+                guard let norms = seen[name] else { continue }
+                let own = try pruned.storedTensor("bert.encoder.layer.\(index).\(name)").floats()
+                let dense = parameter.wrappedValue.floats()
+                for row in stride(from: 0, to: dense.count, by: norms.count) {
+                    let scores = norms.indices.map { abs(dense[row + $0]) * norms[$0] }
+                    let kept = norms.indices.filter { own[row + $0] != 0 }
+                    let gone = norms.indices.filter { own[row + $0] == 0 }
+                    #expect(gone.count == norms.count / 2)
+                    let least = kept.map { scores[$0] }.min() ?? 0
+                    #expect(gone.allSatisfy { scores[$0] <= least * (1 + 1e-5) }, "\(index) \(name)")
+                }
+                parameter.wrappedValue = try pruned.storedTensor("bert.encoder.layer.\(index).\(name)")
+            }
+            hidden = layer.run(hidden) { _, _ in }
         }
     }
 
@@ -184,10 +226,10 @@ import Testing
             "stages[0].prune.granularity: head is not for encoders, expected weight"
         ),
         (
-            "  - prune: { method: wanda, sparsity: 0.5 }",
-            "stages[0].prune.method: wanda is not for encoders, expected one of magnitude, random, snip"
+            "  - prune: { method: wanda, sparsity: 0.5, targets: [transform] }\ncalibration: { sequence_length: 16 }",
+            "wanda prunes the matrices of blocks, and cls.predictions.transform.dense.weight is none"
         ),
-        ("  - prune: { method: synflow, sparsity: 0.5 }", "stages[0].prune.method: synflow is not for encoders"),
+        ("  - prune: { method: synflow, sparsity: 0.5 }", "stages[0].prune.method: synflow is for vision networks"),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion }",
             "stages[0].prune.allocation: rate-distortion is not for encoders"

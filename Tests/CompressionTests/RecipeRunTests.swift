@@ -109,13 +109,13 @@ private func run(_ stages: String) throws -> RecipeRun {
         (
             "  - prune: { method: wanda, sparsity: 0.5, targets: \"*\" }",
             """
-            r.yaml: stages[0].prune: wanda prunes the projections of decoder blocks, and \
+            r.yaml: stages[0].prune: wanda prunes the matrices of blocks, and \
             model.embed_tokens.weight is none; add it to ignore
             """
         ),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, targets: \"*\", recovery: reconstruct }",
-            "r.yaml: stages[0].prune: reconstruct prunes the projections of decoder blocks, and model.embed_tokens.weight"
+            "r.yaml: stages[0].prune: reconstruct prunes the matrices of blocks, and model.embed_tokens.weight"
         ),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, scope: global, floor: 300 }",

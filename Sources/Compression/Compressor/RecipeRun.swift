@@ -34,7 +34,7 @@ public struct RecipeRun {
             let selected = try stage.selection.select(
                 from: names, isStandard: source.isStandardTarget, field: field, source: recipe.source)
             let weights = selected.compactMap { byName[$0] }
-            try Self.check(stage, weights, field: field, recipe: recipe)
+            try Self.check(stage, weights, field: field, recipe: recipe, isOfBlock: source.isStandardTarget)
             return weights
         }
         try factor()
@@ -90,7 +90,8 @@ public struct RecipeRun {
     }
 
     private static func check(
-        _ stage: Recipe.Stage, _ weights: [PrunableWeight], field: String, recipe: Recipe
+        _ stage: Recipe.Stage, _ weights: [PrunableWeight], field: String, recipe: Recipe,
+        isOfBlock: (_ name: String) -> Bool
     ) throws {
         guard case .prune(let options) = stage else { return }
         for weight in weights { try options.granularity.check(weight) }
@@ -106,11 +107,11 @@ public struct RecipeRun {
                 error.message)
         }
         guard options.needsActivations else { return }
-        if let other = weights.first(where: { !WeightSelection.isBlockProjection($0.name) }) {
+        if let other = weights.first(where: { !isOfBlock($0.name) }) {
             let subject = options.network.recovery == .reconstruct ? "reconstruct" : options.method.rawValue
             throw CoppiceError(
                 .badData, source: recipe.source, field: field,
-                "\(subject) prunes the projections of decoder blocks, and \(other.name) is none; add it to ignore")
+                "\(subject) prunes the matrices of blocks, and \(other.name) is none; add it to ignore")
         }
     }
 

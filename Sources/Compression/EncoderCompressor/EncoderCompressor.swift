@@ -107,18 +107,43 @@ public struct EncoderCompressor {
         for (index, weight) in whole.weights.enumerated() {
             try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
         }
-        let run = try RecipeRun(recipe, on: EncoderMatrices(whole))
+        var run = try RecipeRun(recipe, on: EncoderMatrices(whole))
         whole.adoptZeros()
         var reports: [StageReport] = []
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
+            let names = run.selected[index].map(\.name)
             let pruning = try NetworkStageRun(
-                options, number: index, of: recipe, on: run.selected[index].map(\.name), in: whole, network: network,
-                data: data, progress: progress, checkpoint: .encoder(checkpoint))
+                options, number: index, of: recipe, on: names, in: whole, network: network, data: data,
+                progress: progress, checkpoint: .encoder(checkpoint))
+            if options.method == .wanda, let data {
+                pruning.matrixMasks = { [run, recipe] in
+                    try Self.calibratedMasks(pruning, index, run, network, data, recipe, progress)
+                }
+            }
             try pruning.run()
+            let own = Set(names)
+            for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
+                if mask.removedCount > 0 { run.record(mask, of: weight, options) }
+            }
             if !pruning.report.isEmpty { reports.append(pruning.report) }
         }
         return reports
+    }
+
+    /// The masks of Wanda, layer by layer, on the text as it is, with nothing hidden.
+    private static func calibratedMasks(
+        _ stage: NetworkStageRun, _ index: Int, _ run: RecipeRun, _ network: MaskedLanguageEncoder, _ data: MaskedText,
+        _ recipe: Recipe, _ progress: any ProgressReporter
+    ) throws -> [WeightMask] {
+        let windows = try data.windows(recipe.calibration.samples, seed: recipe.seed)
+        var own = run
+        progress.begin("calibrate", total: network.configuration.layerCount, unit: "layers")
+        try own.prune(stage: index, calibratedBy: windows, through: EncoderBlocks(network, frame: data.frame)) {
+            progress.advance(to: $0, note: "")
+        }
+        progress.end("\(windows.tokenCount) tokens")
+        return zip(stage.part.weights, stage.part.masks).map { own.decisions[$0.name]?.mask ?? $1 }
     }
 
     /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm.
@@ -159,12 +184,11 @@ extension Recipe {
             guard options.unit == .weight else {
                 throw refusal("granularity", "\(options.unit.rawValue) is not for encoders, expected weight")
             }
-            guard options.method.prunesEncoders else {
-                let methods = PruneStage.Method.allCases.filter(\.prunesEncoders).map(\.rawValue)
+            if options.reconstructs {
+                let isByMethod = options.method == .sparseGPT
                 throw refusal(
-                    "method",
-                    "\(options.method.rawValue) is not for encoders, expected one of \(methods.joined(separator: ", "))"
-                )
+                    isByMethod ? "method" : "recovery",
+                    "\(isByMethod ? "sparsegpt" : "reconstruct") is for language models, expected another")
             }
             if options.allocation == .rateDistortion {
                 throw refusal("allocation", "rate-distortion is not for encoders, expected another allocation")
@@ -172,9 +196,4 @@ extension Recipe {
         }
         try checkPrunesLanguageModels()
     }
-}
-
-extension PruneStage.Method {
-    /// Whether encoders are pruned by it.
-    public var prunesEncoders: Bool { prunesLanguageModels && self != .wanda }
 }

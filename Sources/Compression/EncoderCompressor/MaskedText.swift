@@ -8,7 +8,7 @@ import CoppiceTraining
 struct MaskedText: StageData {
     private let calibration: CalibrationTokens
     private let options: Recipe.Calibration
-    private let frame: EncoderCheckpoint.TextFrame
+    let frame: EncoderCheckpoint.TextFrame
     private let vocabularySize: Int
 
     /// - Throws: `.badData` for a text that holds no window.
@@ -23,8 +23,10 @@ struct MaskedText: StageData {
         _ = try windows(1, seed: 0)
     }
 
-    /// Of the text, without the tokens that begin and end it.
-    private func windows(_ count: Int, seed: UInt64) throws -> CalibrationWindows {
+    /// Windows as they are in the text, without the tokens that begin and end one.
+    ///
+    /// - Throws: `.badData` for a text that holds no window.
+    func windows(_ count: Int, seed: UInt64) throws -> CalibrationWindows {
         try CalibrationWindows(
             tokens: calibration.tokens, count: count, length: options.sequenceLength - 2, seed: seed,
             source: calibration.source)

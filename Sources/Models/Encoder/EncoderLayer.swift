@@ -1,6 +1,9 @@
 import CoppiceNetworks
 import CoppiceTensors
 
+/// Is told the name of a layer's matrix and what is multiplied by it.
+typealias MatrixObserver = (_ name: String, _ input: Tensor) -> Void
+
 /// One layer of an encoder: attention, then a feed-forward layer with GELU, each added to its input and normalized.
 public final class EncoderLayer: Module {
     @Submodule public var attention: EncoderAttention
@@ -17,9 +20,20 @@ public final class EncoderLayer: Module {
     }
 
     /// `[texts, positions, hidden]` → the same shape.
-    func callAsFunction(_ x: Tensor, padding: EncoderPadding?) -> Tensor {
-        let attended = attention(x, padding: padding)
-        return norm(output(intermediate(attended).gelu()) + attended)
+    func callAsFunction(_ x: Tensor, padding: EncoderPadding?, observe: MatrixObserver? = nil) -> Tensor {
+        let attended = attention(x, padding: padding, observe: observe)
+        observe?("intermediate.dense.weight", attended)
+        let inner = intermediate(attended).gelu()
+        observe?("output.dense.weight", inner)
+        return norm(output(inner) + attended)
+    }
+
+    /// The same for texts without padding.
+    ///
+    /// - Parameter observe: called with the name of each matrix of the layer and what is multiplied by it, `[texts,
+    ///   positions, inputs]`.
+    public func run(_ x: Tensor, observe: @escaping (_ name: String, _ input: Tensor) -> Void) -> Tensor {
+        self(x, padding: nil, observe: observe)
     }
 }
 
@@ -43,7 +57,8 @@ public final class EncoderAttention: Module {
     }
 
     /// `[texts, positions, hidden]` → the same shape.
-    func callAsFunction(_ x: Tensor, padding: EncoderPadding?) -> Tensor {
+    func callAsFunction(_ x: Tensor, padding: EncoderPadding?, observe: MatrixObserver? = nil) -> Tensor {
+        for name in ["query", "key", "value"] { observe?("attention.self.\(name).weight", x) }
         let (texts, length) = (x.shape[0], x.shape[1])
         let (heads, size) = (configuration.headCount, configuration.headSize)
         func split(_ y: Tensor, _ order: [Int]) -> Tensor { y.reshaped([texts, length, heads, size]).permuted(order) }
@@ -53,6 +68,8 @@ public final class EncoderAttention: Module {
             padding.map { (scores * scale + $0.scores.converted(to: x.dataType)).softmax() }
             ?? scores.softmax(scale: scale)
         let mixed = shares.matmul(split(value(x), [0, 2, 1, 3])).permuted([0, 2, 1, 3])
-        return norm(output(mixed.reshaped(x.shape)) + x)
+        let joined = mixed.reshaped(x.shape)
+        observe?("attention.output.dense.weight", joined)
+        return norm(output(joined) + x)
     }
 }

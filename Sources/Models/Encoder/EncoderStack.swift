@@ -50,6 +50,9 @@ public final class EncoderStack: Module {
         return hidden
     }
 
+    /// What goes into the first layer: tokens `[texts, positions]` without padding → `[texts, positions, hidden]`.
+    public func embedded(_ tokens: Tensor) -> Tensor { embeddings(tokens, types: nil, padding: nil) }
+
     /// A text in one vector, from what the layers made of its first token: `[texts, positions, hidden]` →
     /// `[texts, hidden]`; without a pooler that token as it is.
     func pooled(_ hidden: Tensor) -> Tensor {
