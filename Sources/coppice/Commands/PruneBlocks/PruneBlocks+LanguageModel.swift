@@ -7,6 +7,8 @@ import CoppiceTraining
 
 /// Layers and sub-layers of language models.
 extension PruneBlocks {
+    /// Gradient flow says much about networks before training, and stored language models are trained.
+    private var decoderCriterion: BlockCriterion { criterion ?? .kl }
     private static let standardWindows = 64
     private static let standardLength = 128
     /// Windows whose gradients are taken together.
@@ -21,22 +23,25 @@ extension PruneBlocks {
                 ("--removable", removable != nil), ("--classes, --input-channels, --image-size", isSized),
                 ("--width-multiplier", model.widthMultiplier != nil),
             ], "is for vision networks, this is none; --calibration names a text")
-        try refuse(
-            [("--calibration", calibration != nil), ("--windows", windows != nil)].filter { _ in !criterion.needsData },
-            "is not looked at with --criterion \(criterion.rawValue)")
+        if !decoderCriterion.needsData {
+            try refuse(
+                [("--calibration", calibration != nil), ("--windows", windows != nil)],
+                "is not looked at with --criterion \(decoderCriterion.rawValue)")
+        }
         let window = try windowLength(checkpoint)
         try checkpoint.checkFinite()
         let early = try early(checkpoint)
-        let batches = try criterion.needsData ? batches(checkpoint, length: window) : []
+        let batches = try decoderCriterion.needsData ? batches(checkpoint, length: window) : []
         let network = DecoderNetwork(checkpoint.configuration)
         try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
         let progress = common.progress
         var hasBegun = false
         let scores = try BlockScores(
-            of: network, blocks: blocks ?? .layer, by: criterion, aggregate: aggregate, batches: batches, seed: seed
+            of: network, blocks: blocks ?? .layer, by: decoderCriterion, aggregate: aggregate, batches: batches,
+            seed: seed
         ) { done, total in
             if !hasBegun {
-                progress.begin("score", total: total, unit: criterion == .cka ? "blocks" : "windows")
+                progress.begin("score", total: total, unit: decoderCriterion == .cka ? "blocks" : "windows")
             }
             hasBegun = true
             progress.advance(to: done, note: "")
@@ -50,6 +55,7 @@ extension PruneBlocks {
             ? try DecoderSpeedComparison(checkpoint, network, plan.removal, prompt: window, watts: watts) : nil
         if common.json {
             guard case .object(var fields) = plan.json else { return }
+            fields["criterion"] = .string(decoderCriterion.rawValue)
             fields["perplexity_before"] = perplexity.map { .number($0.before) } ?? .null
             fields["perplexity_after"] = perplexity.map { .number($0.after) } ?? .null
             fields["output"] = output.map { .string($0) } ?? .null

@@ -7,28 +7,30 @@ import OrderedCollections
 
 /// Residual blocks of vision networks.
 extension PruneBlocks {
+    private var visionCriterion: BlockCriterion { criterion ?? .grasp }
+
     func runVision() throws {
         try refuse(
             [
                 ("--blocks", blocks != nil), ("--calibration", calibration != nil), ("--windows", windows != nil),
                 ("--length", length != nil), ("--evaluate", evaluate != nil), ("--skip-evaluation", skipEvaluation),
             ], "is for language models; --data names images")
-        if criterion.needsData, data == nil {
-            throw CoppiceError(.usage, field: "--criterion \(criterion.rawValue)", "expected --data beside it")
+        if visionCriterion.needsData, data == nil {
+            throw CoppiceError(.usage, field: "--criterion \(visionCriterion.rawValue)", "expected --data beside it")
         }
         let (architecture, checkpoint) = try model.open()
-        if !criterion.needsData, data != nil, checkpoint == nil {
+        if !visionCriterion.needsData, data != nil, checkpoint == nil {
             throw CoppiceError(
-                .usage, field: "--data", "is not looked at with --criterion \(criterion.rawValue) of a new network")
+                .usage, field: "--data", "is not looked at with --criterion \(visionCriterion.rawValue) of a new network")
         }
-        if !criterion.needsData, imagesPerClass != nil {
+        if !visionCriterion.needsData, imagesPerClass != nil {
             throw CoppiceError(
-                .usage, field: "--images-per-class", "is not looked at with --criterion \(criterion.rawValue)")
+                .usage, field: "--images-per-class", "is not looked at with --criterion \(visionCriterion.rawValue)")
         }
         let network = try checkpoint?.network() ?? architecture.makeNetwork(seed: seed)
         let (batch, images) = try openImages(architecture, checkpoint)
         let scores = try BlockScores(
-            of: network, by: criterion, removable: removable ?? .strict, aggregate: aggregate,
+            of: network, by: visionCriterion, removable: removable ?? .strict, aggregate: aggregate,
             batches: batch.map { [$0] } ?? [], seed: seed)
         let plan = try plan(scores, network, architecture)
         let (early, step) = try early(architecture)
@@ -42,6 +44,7 @@ extension PruneBlocks {
         let speeds = measure ? try SpeedComparison(network, shallow, seed: seed, watts: watts) : nil
         if common.json {
             guard case .object(var fields) = plan.json else { return }
+            fields["criterion"] = .string(visionCriterion.rawValue)
             let unmeasured: OrderedDictionary<String, JSON> = ["accuracy_before": .null, "accuracy_after": .null]
             fields.merge(measured?.json ?? unmeasured) { $1 }
             fields["output"] = output.map { .string($0) } ?? .null
@@ -76,10 +79,11 @@ extension PruneBlocks {
             )
         }
         let images = try CompressionImages(folder: data, for: checkpoint, seed: seed)
-        guard criterion.needsData else { return (nil, images) }
+        guard visionCriterion.needsData else { return (nil, images) }
         guard let training = images.training else {
             throw CoppiceError(
-                .noInput, source: data, "holds no training images, which --criterion \(criterion.rawValue) looks at")
+                .noInput, source: data,
+                "holds no training images, which --criterion \(visionCriterion.rawValue) looks at")
         }
         return (try VisionArgument.batch(training, imagesPerClass: perClass, seed: seed, source: data), images)
     }

@@ -27,8 +27,11 @@ struct PruneBlocks: ParsableCommand {
         help: "Of a language model: attention or mlp sub-layers, or both of a layer at once (default: layer).")
     var blocks: DecoderBlockKind?
     @Option(
-        help: "What makes a block worth keeping; all but random and l1 need --data, or a language model's text.")
-    var criterion = BlockCriterion.grasp
+        help: """
+            What makes a block worth keeping (default: grasp of vision networks, kl of language models); all but random \
+            and l1 need --data, or a language model's text.
+            """)
+    var criterion: BlockCriterion?
     @Option(help: ArgumentHelp("Blocks to remove.", valueName: "n"))
     var count: Int?
     @Option(
