@@ -21,7 +21,8 @@ extension PruneBlocks {
         let (architecture, checkpoint) = try model.open()
         if !visionCriterion.needsData, data != nil, checkpoint == nil {
             throw CoppiceError(
-                .usage, field: "--data", "is not looked at with --criterion \(visionCriterion.rawValue) of a new network")
+                .usage, field: "--data",
+                "is not looked at with --criterion \(visionCriterion.rawValue) of a new network")
         }
         if !visionCriterion.needsData, imagesPerClass != nil {
             throw CoppiceError(
