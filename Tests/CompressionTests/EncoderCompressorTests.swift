@@ -234,6 +234,11 @@ import Testing
             "  - prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion }",
             "stages[0].prune.allocation: rate-distortion is not for encoders"
         ),
+        ("  - prune: { method: sparsegpt, sparsity: 0.5 }", "stages[0].prune.method: sparsegpt is for language models"),
+        (
+            "  - prune: { method: magnitude, sparsity: 0.5, recovery: reconstruct }",
+            "stages[0].prune.recovery: reconstruct is for language models"
+        ),
         ("  - prune: { method: taylor, sparsity: 0.5 }", "calibration.sequence_length: 512, expected 3"),
         ("  - prune: { method: magnitude, sparsity: 0.5, targets: [layer.7] }", "matches no"),
     ])
