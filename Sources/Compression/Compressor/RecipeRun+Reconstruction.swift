@@ -12,8 +12,8 @@ extension RecipeRun {
 
     /// Prunes block by block; each sees the inputs that the pruned and compensated blocks before it give.
     ///
-    /// A matrix starts from what it was before anything was removed of it, so that what earlier stages removed is made up
-    /// for too. Its zeros stay zero.
+    /// A block starts from what it was before anything was removed of the stage's matrices, values and inputs alike, so
+    /// that what earlier stages removed is made up for too. What is zero stays zero.
     ///
     /// - Throws: as ``prune(stage:calibratedBy:through:sharedBy:progress:)``; `.usage` for a sparsity below what is zero
     ///   already; `.badData` for inputs that are not finite.
@@ -37,6 +37,7 @@ extension RecipeRun {
                     whole[name] = before.values[name] ?? block.matrix(name)
                 }
                 before.restore(block)
+                for (name, values) in whole { block.setMatrix(name, to: values) }
             },
             masks: { block in
                 var masks: [String: WeightMask] = [:]
