@@ -102,8 +102,8 @@ private func run(_ stages: String) throws -> RecipeRun {
         (
             "  - prune: { method: magnitude, pattern: \"3:16\" }",
             """
-            model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose length is a multiple of 16, this \
-            weight's is 40
+            r.yaml: stages[0].prune.pattern: model.layers.0.mlp.down_proj.weight: pattern 3:16 needs rows whose \
+            length is a multiple of 16, this weight's is 40
             """
         ),
         (

@@ -94,7 +94,16 @@ public struct RecipeRun {
         isOfBlock: (_ name: String) -> Bool
     ) throws {
         guard case .prune(let options) = stage else { return }
-        for weight in weights { try options.granularity.check(weight) }
+        for weight in weights {
+            do {
+                try options.granularity.check(weight)
+            } catch let error as CoppiceError {
+                throw CoppiceError(
+                    error.kind, source: recipe.source,
+                    field: "\(field).pattern" + (error.field.map { ": \($0)" } ?? ""),
+                    error.message)
+            }
+        }
         do {
             // Of rate and distortion there is nothing to check before curves are measured.
             if options.allocation != .rateDistortion {

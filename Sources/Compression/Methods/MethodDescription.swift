@@ -71,9 +71,10 @@ public enum Methods {
             MethodDescription(
                 name: "group", kind: .granularity,
                 summary:
-                    "Whole groups of 16, 32 or 64 consecutive inputs of a row go; with quantize, the group-sparse format "
-                    + "whose decoding takes the time of what is kept.",
-                recipeKey: "prune.pattern: group, prune.group_size: 16 | 32 | 64, prune.group_score: mean | max | l2",
+                    "Whole groups of 4 to 64 consecutive inputs of a row go; with quantize and groups of 16 and more, the "
+                    + "group-sparse format whose decoding takes the time of what is kept.",
+                recipeKey:
+                    "prune.pattern: group, prune.group_size: 4 | 8 | 16 | 32 | 64, prune.group_score: mean | max | l2",
                 example: "stages: [{prune: {method: magnitude, sparsity: 0.5, pattern: group}}, {quantize: {bits: 4}}]",
                 paper: "Zeng et al. 2024, arXiv:2412.17560", evidence: nil),
             MethodDescription(
@@ -117,7 +118,7 @@ public enum Methods {
                 recipeKey: "prune.scope: global",
                 example: "stages: [{prune: {method: magnitude, sparsity: 0.5, scope: global}}]",
                 paper: "Gupta et al. 2022, arXiv:2209.14624; Jaiswal et al. 2023, arXiv:2306.03805",
-                evidence: "essential-sparsity"),
+                evidence: "global-mp"),
             MethodDescription(
                 name: "global with a floor", kind: .allocation,
                 summary:
@@ -133,7 +134,7 @@ public enum Methods {
                     + "matrices do not count and none is emptied.",
                 recipeKey: "prune.allocation: lamp",
                 example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: lamp}}]",
-                paper: "Lee et al. 2021, arXiv:2010.07611", evidence: nil),
+                paper: "Lee et al. 2021, arXiv:2010.07611", evidence: "global-mp"),
             MethodDescription(
                 name: "uniform+", kind: .allocation,
                 summary: "Every matrix loses the same fraction, but the first none and the last four fifths at most.",

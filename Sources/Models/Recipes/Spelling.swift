@@ -1,6 +1,9 @@
 /// Suggestions for misspelt words.
 package enum Spelling {
-    /// `; did you mean "nearest"?` when one of the words is near, else the list of all.
+    /// Lists of more words than this are cut short.
+    private static let longestList = 24
+
+    /// `; did you mean "nearest"?` when one of the words is near, else the list of all, or the first few of very many.
     package static func hint(_ word: String, _ known: [String]) -> String {
         // Cut, so that a hostile word costs nothing.
         let letters = Array(word.lowercased().prefix(40))
@@ -10,7 +13,9 @@ package enum Spelling {
         {
             return "; did you mean \"\(nearest.word)\"?"
         }
-        return "; expected one of \(known.joined(separator: ", "))"
+        guard known.count > longestList else { return "; expected one of \(known.joined(separator: ", "))" }
+        let first = known.prefix(longestList / 3)
+        return "; expected one of \(first.joined(separator: ", ")) and \(known.count - first.count) more"
     }
 
     /// The number of letters to insert, delete or replace (Levenshtein).

@@ -44,7 +44,8 @@ struct PruneChannels: ParsableCommand {
         help: ArgumentHelp(
             "l1, l2: norm of a channel's filters, over the group's mean where groups are compared; group: of all that "
                 + "belongs to it; taylor: the loss for each "
-                + "multiplication, parameter or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."))
+                + "multiplication, parameter or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."
+        ))
     var criterion = Criterion.group
     @Option(help: "global: one threshold for the network; uniform: the same fraction everywhere.")
     var allocation = Allocation.global
