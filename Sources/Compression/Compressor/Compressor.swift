@@ -78,11 +78,7 @@ public struct Compressor {
     public func run(
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
-        if calibration == nil, let (index, need) = recipe.needOfText {
-            throw CoppiceError(
-                .usage, source: recipe.source, field: "stages[\(index)].prune",
-                "\(need), and needs a calibration text; there is none")
-        }
+        try recipe.check(calibration)
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(
             path: output, basedOn: checkpoint, configuration: narrowed.configuration)

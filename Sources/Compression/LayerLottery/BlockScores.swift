@@ -1,6 +1,7 @@
 import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
+import Foundation
 
 /// Scores of blocks: the lowest are removed first.
 public struct BlockScores<Place: BlockPlace>: Sendable, Hashable {
@@ -76,5 +77,35 @@ public struct BlockScores<Place: BlockPlace>: Sendable, Hashable {
         }
         let ranked = blocks.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }
         return ranked.prefix(count).sorted().map { blocks[$0].name }
+    }
+}
+
+/// What plans of removals tell of scores.
+extension BlockScores {
+    /// `name`, `score` and `removed` of each block.
+    func json(removing names: Set<String>) -> JSON {
+        .array(
+            zip(blocks, scores).map { block, score in
+                .object([
+                    "name": .string(block.name), "score": .number(score), "removed": .bool(names.contains(block.name)),
+                ])
+            })
+    }
+
+    /// A line for each block.
+    func lines(removing names: Set<String>) -> [String] {
+        let width = blocks.map(\.name.count).max() ?? 0
+        return zip(blocks, scores).map { block, score in
+            let name = block.name + String(repeating: " ", count: width - block.name.count)
+            return "\(name)  \(String(format: "%12.5g", score))\(names.contains(block.name) ? "  removed" : "")"
+        }
+    }
+
+    /// Parameters and multiplications before and after, for a line.
+    static func change(_ before: NetworkCost, _ after: NetworkCost, perExample unit: String) -> String {
+        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
+        return "\(before.parameters) parameters → \(after.parameters) (\(share(after.parameters, before.parameters))), "
+            + "\(before.multiplyAccumulates) \(unit) → \(after.multiplyAccumulates) "
+            + "(\(share(after.multiplyAccumulates, before.multiplyAccumulates)))"
     }
 }

@@ -83,36 +83,22 @@ public struct DecoderBlockPlan: Sendable {
     /// `multiplications_before`, `multiplications_after` (with weights, for one token), `blocks` (`name`, `score`,
     /// `removed`).
     public var json: JSON {
-        let blocks = zip(scores.blocks, scores.scores).map { block, score -> JSON in
-            .object([
-                "name": .string(block.name), "score": .number(score),
-                "removed": .bool(removedNames.contains(block.name)),
-            ])
-        }
-        return .object([
+        .object([
             "layers_before": .integer(removal.original.layerCount),
             "layers_after": .integer(removal.configuration.layerCount),
             "removed": .array(removal.removed.map { .string($0.name) }),
             "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
             "multiplications_before": .integer(before.multiplyAccumulates),
             "multiplications_after": .integer(after.multiplyAccumulates),
-            "blocks": .array(blocks),
+            "blocks": scores.json(removing: removedNames),
         ])
     }
 
     /// A table for people.
     public var text: String {
-        let width = scores.blocks.map(\.name.count).max() ?? 0
-        var lines = zip(scores.blocks, scores.scores).map { block, score in
-            let name = block.name + String(repeating: " ", count: width - block.name.count)
-            return "\(name)  \(String(format: "%12.5g", score))\(removedNames.contains(block.name) ? "  removed" : "")"
-        }
-        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
-        lines.append(
-            "\(removal.original.layerCount) layers → \(removal.configuration.layerCount): \(before.parameters) "
-                + "parameters → \(after.parameters) (\(share(after.parameters, before.parameters))), "
-                + "\(before.multiplyAccumulates) MACs a token → \(after.multiplyAccumulates) "
-                + "(\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        var lines = scores.lines(removing: removedNames)
+        let change = BlockScores<DecoderBlockPlace>.change(before, after, perExample: "MACs a token")
+        lines.append("\(removal.original.layerCount) layers → \(removal.configuration.layerCount): \(change)")
         if removal.removed.isEmpty { lines.append("note: the model is fast enough as it is: nothing is removed") }
         return lines.joined(separator: "\n")
     }

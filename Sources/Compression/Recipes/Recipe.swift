@@ -106,6 +106,14 @@ public struct Recipe: Sendable, Hashable {
     /// Whether some stage needs a calibration text when a language model is compressed.
     public var needsCalibration: Bool { needOfText != nil }
 
+    /// - Throws: `.usage` naming the stage that needs a text where there is none.
+    func check(_ calibration: CalibrationTokens?) throws {
+        guard calibration == nil, let (index, need) = needOfText else { return }
+        throw CoppiceError(
+            .usage, source: source, field: "stages[\(index)].prune",
+            "\(need), and needs a calibration text; there is none")
+    }
+
     /// The need of a text of the first stage that has one, with the stage's place.
     public var needOfText: (stage: Int, need: String)? {
         for (index, stage) in stages.enumerated() {

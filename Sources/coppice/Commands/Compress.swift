@@ -74,26 +74,39 @@ struct Compress: ParsableCommand {
 
     /// The model and what its compression looks at.
     private func makeCompression(_ recipe: Recipe) throws -> any ModelCompression {
-        switch try AnyCheckpoint.open(model.path) {
-        case .languageModel(let checkpoint):
-            if data != nil {
-                throw CoppiceError(
-                    .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
-            }
-            return try LanguageModelCompression(
-                checkpoint, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation)
+        let model = try AnyCheckpoint.open(model.path)
+        if model.isOfLanguage, data != nil {
+            throw CoppiceError(
+                .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
+        }
+        switch model {
         case .vision(let checkpoint):
             for (name, value) in [("--calibration", calibration), ("--evaluate", evaluate)] where value != nil {
                 throw CoppiceError(.usage, field: name, "is for language models; --data names images")
             }
             return try VisionCompression(checkpoint, recipe, folder: data)
+        case .languageModel(let checkpoint):
+            return try TextCompression(
+                checkpoint.path, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation,
+                tokenizer: checkpoint.tokenizer, compressor: { try Compressor(checkpoint, recipe: $0) },
+                perplexity: { [evaluate] path, progress in
+                    try Evaluate.measure(path: path, text: evaluate, progress: progress).result.perplexity
+                })
         case .encoder(let checkpoint):
-            if data != nil {
-                throw CoppiceError(
-                    .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
-            }
-            return try EncoderCompression(
-                checkpoint, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation)
+            return try TextCompression(
+                checkpoint.path, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation,
+                tokenizer: checkpoint.tokenizer, compressor: { try EncoderCompressor(checkpoint, recipe: $0) },
+                perplexity: { [evaluate] path, progress in
+                    try Evaluate.measure(.open(path), text: evaluate, progress: progress).result.perplexity
+                })
         }
+    }
+}
+
+extension AnyCheckpoint {
+    /// Whether it is measured on texts.
+    fileprivate var isOfLanguage: Bool {
+        if case .vision = self { return false }
+        return true
     }
 }
