@@ -122,6 +122,10 @@ import Testing
         #expect(table.status == 0, "\(table.errors)")
         let lines = table.output.split(separator: "\n").map(String.init)
         #expect(lines[0].contains("perplexity") && lines[1].contains("dense"))
+        // What every row is compared with is the model as it was.
+        let dense = try #require(
+            try Program.run("evaluate", "tales", "--json").json()["perplexity"]?.doubleValue)
+        #expect(lines[1].contains(String(format: "%.3f", dense)), "\(lines[1])")
         #expect(lines.count == 6 && lines[5].hasSuffix("pareto.html"), "\(table.output)")
         #expect(lines[4].hasPrefix("warning: ") && lines[4].contains("prefer: size"))
     }

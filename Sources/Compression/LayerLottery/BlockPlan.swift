@@ -99,7 +99,7 @@ public struct BlockPlan: Sendable {
     /// A table for people.
     public var text: String {
         var lines = scores.lines(removing: removedNames)
-        let change = BlockScores<ResidualBlockPlace>.change(before, after, perExample: "MACs")
+        let change = before.change(to: after, unit: "MACs")
         lines.append("\(removal.original) → \(removal.architecture): \(change)")
         if removal.removed.isEmpty { lines.append("note: the network is fast enough as it is: nothing is removed") }
         return lines.joined(separator: "\n")

@@ -100,12 +100,16 @@ extension BlockScores {
             return "\(name)  \(String(format: "%12.5g", score))\(names.contains(block.name) ? "  removed" : "")"
         }
     }
+}
 
-    /// Parameters and multiplications before and after, for a line.
-    static func change(_ before: NetworkCost, _ after: NetworkCost, perExample unit: String) -> String {
+extension NetworkCost {
+    /// A network's cost and that of what is left of it, for a line.
+    ///
+    /// - Parameter unit: what multiplications are called.
+    func change(to after: NetworkCost, unit: String) -> String {
         func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
-        return "\(before.parameters) parameters → \(after.parameters) (\(share(after.parameters, before.parameters))), "
-            + "\(before.multiplyAccumulates) \(unit) → \(after.multiplyAccumulates) "
-            + "(\(share(after.multiplyAccumulates, before.multiplyAccumulates)))"
+        return "\(parameters) parameters → \(after.parameters) (\(share(after.parameters, parameters))), "
+            + "\(multiplyAccumulates) \(unit) → \(after.multiplyAccumulates) "
+            + "(\(share(after.multiplyAccumulates, multiplyAccumulates)))"
     }
 }

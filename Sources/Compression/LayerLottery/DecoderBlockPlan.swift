@@ -97,7 +97,7 @@ public struct DecoderBlockPlan: Sendable {
     /// A table for people.
     public var text: String {
         var lines = scores.lines(removing: removedNames)
-        let change = BlockScores<DecoderBlockPlace>.change(before, after, perExample: "MACs a token")
+        let change = before.change(to: after, unit: "MACs a token")
         lines.append("\(removal.original.layerCount) layers → \(removal.configuration.layerCount): \(change)")
         if removal.removed.isEmpty { lines.append("note: the model is fast enough as it is: nothing is removed") }
         return lines.joined(separator: "\n")

@@ -255,6 +255,9 @@ import Testing
         let scores = BlockScores(blocks: DecoderBlockPlace.all(.layer, of: configuration), scores: [2, 3, 1])
         let one = try DecoderBlockPlan(scores, removing: 1, from: configuration)
         #expect(one.removal.removed.map(\.layer) == [2])
+        let lines = one.text.split(separator: "\n")
+        #expect(lines.prefix(3).map { $0.hasSuffix("  removed") } == [false, false, true])
+        #expect(lines[3].hasPrefix("3 layers → 2: ") && lines[3].contains("MACs a token"))
         // Of a layer: queries and outputs, keys and values, three of the feed-forward layer; the head has no bias.
         let layer = 2 * 24 * 24 + 2 * 24 * 12 + 3 * 24 * 30
         #expect(one.before.multiplyAccumulates == 3 * layer + 50 * 24)
