@@ -108,7 +108,7 @@ final class ColumnSweep {
     /// Removes what goes of a block and moves the weights to the right of it within the block.
     /// O(rows · block²), in parallel.
     func sweep(_ block: Range<Int>) {
-        let (start, width) = (block.lowerBound, block.count)
+        let start = block.lowerBound
         // Rows of U beside each other: its own are a power of two apart in most models.
         let own = factor.slice(axis: 0, block).slice(axis: 1, block).copied()
         let scales = block.map { inverseScale($0) }
