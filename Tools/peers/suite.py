@@ -219,19 +219,24 @@ def machine(report, results, versions, arguments):
         f"--threads {arguments.threads}", "```", ""]
 
 
+def frame(path):
+    """What is before and after the markers of a page; ends the program where they are not there."""
+    text = pathlib.Path(path).read_text() if os.path.exists(path) else ""
+    if text.count(BEGIN) != 1 or END not in text.split(BEGIN)[1]:
+        sys.exit(f"{path}: expected a page with the markers {BEGIN} and {END}")
+    before, rest = text.split(BEGIN)
+    return before, rest.split(END, 1)[1]
+
+
 def write(path, lines):
     """Puts the lines between the markers of a page."""
-    page = pathlib.Path(path)
-    text = page.read_text()
-    if text.count(BEGIN) != 1 or END not in text.split(BEGIN)[1]:
-        sys.exit(f"{path}: expected the markers {BEGIN} and {END}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END, 1)[1]
-    page.write_text(before + "\n".join([BEGIN, "", *lines, "", END]) + after)
+    before, after = frame(path)
+    pathlib.Path(path).write_text(before + "\n".join([BEGIN, "", *lines, "", END]) + after)
 
 
 def main():
     arguments = parse()
+    frame(arguments.output)
     python = peers(arguments.venv, arguments.wheels)
     coppice, results = Coppice(arguments), Results()
     missing = [part for part, *_ in MODELS if not os.path.exists(model_path(arguments.models, part))]

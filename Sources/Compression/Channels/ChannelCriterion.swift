@@ -58,14 +58,18 @@ extension ChannelGroup {
     }
 }
 
-/// The norm of a channel's filters: Σ|w| (Li et al., "Pruning filters for efficient ConvNets", 2017, section 3) or
-/// √Σw², of what makes the channel or of all that belongs to it (Fang et al., "DepGraph: towards any structural
-/// pruning", 2023, section 3.3).
+/// The norm of a channel's filters: Σ|w| (Li et al., "Pruning filters for efficient ConvNets", 2017, section 3), √Σw² or
+/// Σw², of what makes the channel or of all that belongs to it.
 public struct ChannelNorm: ChannelCriterion {
     public static let name = "norm"
 
     public enum Norm: Sendable, Hashable, CaseIterable {
-        case l1, l2
+        /// Σ|w|
+        case l1
+        /// √Σw²
+        case l2
+        /// Σw²
+        case l2Squared
     }
 
     public var norm: Norm
@@ -79,6 +83,10 @@ public struct ChannelNorm: ChannelCriterion {
         self.isRelative = isRelative
     }
 
+    /// Σw² of all that belongs to a channel, over the group's mean (Fang et al., "DepGraph: towards any structural pruning",
+    /// 2023, section 3.3). Squares spread further than norms, so that groups whose channels are alike lose fewer.
+    public static let group = ChannelNorm(.l2Squared, of: .all, isRelative: true)
+
     public var needsData: Bool { false }
 
     public func scores(
@@ -91,7 +99,7 @@ public struct ChannelNorm: ChannelCriterion {
                 let own = (values[name] ?? .zeros([])).converted(to: .f64)
                 return norm == .l1 ? own.abs() : own.square()
             }
-            let norms = norm == .l1 ? sums : sums.map { $0.squareRoot() }
+            let norms = norm == .l2 ? sums.map { $0.squareRoot() } : sums
             return isRelative ? Self.relative(norms) : norms
         }
     }

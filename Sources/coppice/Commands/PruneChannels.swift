@@ -42,9 +42,9 @@ struct PruneChannels: ParsableCommand {
     var of = Unit.multiplications
     @Option(
         help: ArgumentHelp(
-            "l1, l2: norm of a channel's filters, over the group's mean where groups are compared; group: of all that "
-                + "belongs to it; taylor: the loss for each "
-                + "multiplication, parameter or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."
+            "l1, l2: norm of a channel's filters, over the group's mean where groups are compared; group: squares of "
+                + "all that belongs to it, over the group's mean; taylor: the loss for each multiplication, parameter "
+                + "or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."
         ))
     var criterion = Criterion.group
     @Option(help: "global: one threshold for the network; uniform: the same fraction everywhere.")
@@ -97,7 +97,7 @@ struct PruneChannels: ParsableCommand {
             // One threshold for groups of different fan-in and scale takes relative norms.
             case .l1: ChannelNorm(.l1, isRelative: allocation == .global)
             case .l2: ChannelNorm(.l2, isRelative: allocation == .global)
-            case .group: ChannelNorm(.l2, of: .all, isRelative: true)
+            case .group: ChannelNorm.group
             case .taylor: ChannelTaylor()
             case .slimming: NormScale()
             case .random: RandomChannels(seed: seed)

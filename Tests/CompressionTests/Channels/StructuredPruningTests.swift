@@ -37,6 +37,8 @@ import Testing
         #expect(l2 == [[5, root(1.25)]])
         let all = ChannelNorm(.l2, of: .all).scores(of: groups, in: network, on: [])
         #expect(all == [[root(30), root(9.25)]])
+        let squares = ChannelNorm.group.scores(of: groups, in: network, on: [])
+        #expect(abs(squares[0][0] - 30 / 19.625) < 1e-12 && abs(squares[0][1] - 9.25 / 19.625) < 1e-12)
         let relative = ChannelNorm(.l1, isRelative: true).scores(of: groups, in: network, on: [])
         #expect(abs(relative[0][0] - 7 / 4.25) < 1e-12 && abs(relative[0][1] - 1.5 / 4.25) < 1e-12)
     }
