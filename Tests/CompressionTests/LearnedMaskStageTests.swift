@@ -253,7 +253,7 @@ import Testing
 
     // MARK: Whole channels
 
-    @Test(arguments: ["l1", "l2", "group", "taylor", "bn-scale", "random"]) func channelsGoAndTheRestIsQuantized(
+    @Test(arguments: ["l1", "l2", "group-l2", "taylor", "bn-scale", "random"]) func channelsGoAndTheRestIsQuantized(
         method: String
     ) throws {
         let (report, _, after) = try compress(

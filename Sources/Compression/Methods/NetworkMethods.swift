@@ -92,11 +92,11 @@ extension Methods {
             example: "stages: [{prune: {method: l2, sparsity: 0.3, granularity: channel}}]",
             paper: "He et al. 2018, arXiv:1808.06866", evidence: nil),
         MethodDescription(
-            name: "group", kind: .criterion,
+            name: "group-l2", kind: .criterion,
             summary: "Removes the channels of which all that belongs to them (filters, norms, what reads them) has the "
                 + "smallest sum of squares.",
-            recipeKey: "prune.method: group, prune.granularity: filter | channel",
-            example: "stages: [{prune: {method: group, sparsity: 0.3, granularity: channel}}]",
+            recipeKey: "prune.method: group-l2, prune.granularity: filter | channel",
+            example: "stages: [{prune: {method: group-l2, sparsity: 0.3, granularity: channel}}]",
             paper: "Fang et al. 2023, arXiv:2301.12900", evidence: nil),
         MethodDescription(
             name: "bn-scale", kind: .criterion,

@@ -69,7 +69,7 @@ extension PruneStage.Method {
     public var prunesLanguageModels: Bool { !scoresChannelsAlone && self != .synflow }
 
     /// Whether it scores whole channels and nothing else.
-    public var scoresChannelsAlone: Bool { [.l1, .l2, .group, .bnScale].contains(self) }
+    public var scoresChannelsAlone: Bool { [.l1, .l2, .groupL2, .bnScale].contains(self) }
 
     /// Whether whole channels go by its scores.
     public var scoresChannels: Bool { scoresChannelsAlone || self == .taylor || self == .random }
@@ -113,7 +113,7 @@ extension PruneStage {
         case .taylor: TaylorCriterion()
         case .hessian: HessianDiagonalCriterion(seed: seed)
         case .obd, .woodfisher, .mfac: curvature
-        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .group, .bnScale: nil
+        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .groupL2, .bnScale: nil
         }
     }
 
@@ -123,7 +123,7 @@ extension PruneStage {
         // One threshold for groups of different fan-in and scale takes relative norms.
         case .l1: ChannelNorm(.l1, isRelative: scope == .global)
         case .l2: ChannelNorm(.l2, isRelative: scope == .global)
-        case .group: ChannelNorm.group
+        case .groupL2: ChannelNorm.group
         case .bnScale: NormScale()
         case .taylor: ChannelTaylor()
         case .random: RandomChannels(seed: seed)

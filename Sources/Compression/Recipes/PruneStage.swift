@@ -15,7 +15,8 @@ public struct PruneStage: Sendable, Hashable {
         /// Weights go where the others of a row make up for them best (``SparseGPT``).
         case sparseGPT = "sparsegpt"
         /// Norms of a channel's filters, of all that belongs to it, and the scale of its batch normalization.
-        case l1, l2, group
+        case l1, l2
+        case groupL2 = "group-l2"
         case bnScale = "bn-scale"
     }
 
@@ -116,7 +117,7 @@ public struct PruneStage: Sendable, Hashable {
         case .wanda: .row
         case .magnitude, .random, .mask, .l1, .l2, .sparseGPT: .layer
         case .snip, .grasp, .synflow, .taylor, .obd, .hessian, .woodfisher, .mfac: .global
-        case .searched, .bip, .movement, .group, .bnScale: .global
+        case .searched, .bip, .movement, .groupL2, .bnScale: .global
         }
     }
 
