@@ -27,7 +27,8 @@ public struct RateDistortion: Experiment {
                 + "\(size.calibrationImages) training images without labels: the mean over images, the worst of them, or "
                 + "the mean on Gaussian noise. The programme's budget has 65,536 buckets. Errors of jointly pruned networks "
                 + "are means over \(size.testInputs) test images. All arms are trained alike after pruning (SGD, momentum "
-                + "0.9, cosine), one shot each.",
+                + "0.9, cosine). The perceptron is pruned once; ResNet-20 in rounds, with new curves (of the worst image, as "
+                + "released, or the mean) and the same training in each.",
             facts: measured.comparison.study.facts + [
                 .init("epochs after pruning", MarkupText.number(measured.comparison.epochs)),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
@@ -35,13 +36,12 @@ public struct RateDistortion: Experiment {
                     "ResNet-20",
                     "curves of \(size.residualSteps) rates on \(size.residualCalibration) images; "
                         + "\(size.residualImages.map(String.init) ?? "all") images, "
-                        + "\(MarkupText.number(size.residualEpochs)) epochs after pruning, seed(s) "
-                        + measured.residualSeeds.map(String.init).joined(separator: ", ")),
+                        + "\(MarkupText.number(size.residualEpochs)) epochs after each round"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: [
-                "The paper prunes VGG-16, ResNet-32, DenseNet-121 and ResNet-50 in up to twenty rounds with new curves in each; "
-                    + "here each network is pruned once.",
+                "The paper prunes VGG-16, ResNet-32, DenseNet-121 and ResNet-50 in up to twenty rounds; here are "
+                    + "\(RoundsArm.sparsities.count).",
                 "Measured and predicted errors are of logits, before any softmax.",
             ], data: measured.json)
     }
@@ -61,18 +61,15 @@ public struct RateDistortion: Experiment {
         var residualEpochs: Double
         var residualSteps: Int
         var residualCalibration: Int
-        var repeatsResidual: Bool
 
         static let standard = Size(
             images: 20_000, epochs: 5, epochsAfter: 3, steps: 50, calibrationImages: 500, testInputs: 1_000, splits: 40,
-            residualImages: 4_000, residualEpochs: 1, residualSteps: 15, residualCalibration: 64, repeatsResidual: false
-        )
+            residualImages: 7_000, residualEpochs: 2, residualSteps: 15, residualCalibration: 128)
 
         static let full = Size(
             images: nil, epochs: 30, epochsAfter: 30, steps: 100, calibrationImages: 1_024, testInputs: 5_000,
             splits: 40,
-            residualImages: nil, residualEpochs: 30, residualSteps: 100, residualCalibration: 1_024,
-            repeatsResidual: true)
+            residualImages: nil, residualEpochs: 30, residualSteps: 100, residualCalibration: 1_024)
 
         /// Images of everything multiplied.
         func scaled(by factor: Double) -> Size {

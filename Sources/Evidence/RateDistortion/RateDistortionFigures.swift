@@ -51,8 +51,9 @@ extension RateDistortionMeasurement {
         if !residual.isEmpty {
             tables.append(
                 residual.table(
-                    "ResNet-20: test accuracy in %, dense \(MarkupText.percent(residualAccuracy ?? .nan))",
-                    arms: Self.methods, sparsities: Self.residualSparsities))
+                    "ResNet-20: test accuracy in % after each round, dense "
+                        + MarkupText.percent(residualAccuracy ?? .nan),
+                    arms: RoundsArm.names, sparsities: RoundsArm.sparsities))
         }
         return tables
     }

@@ -13,7 +13,6 @@ struct RateDistortionMeasurement: Sendable {
     static let methods = ["RD", "global", "uniform", "ERK", "LAMP"]
     /// Arms whose curves are measured otherwise.
     static let variants = ["RD, worst image", "RD, noise"]
-    static let residualSparsities = [0.9, 0.95]
 
     /// A trained perceptron and its curves.
     struct Trial: Sendable {
@@ -34,7 +33,6 @@ struct RateDistortionMeasurement: Sendable {
     var comparison: PruningComparison
     var trials: [Trial]
     var outcomes: [Outcome]
-    var residualSeeds: [UInt64] = []
     var residualAccuracy: Double?
     var residual: [Outcome] = []
 
@@ -78,7 +76,6 @@ struct RateDistortionMeasurement: Sendable {
         }
         let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
         guard FileManager.default.fileExists(atPath: weights) else { return }
-        residualSeeds = size.repeatsResidual ? setting.seeds : Array(setting.seeds.prefix(1))
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 
@@ -179,12 +176,14 @@ struct RateDistortionMeasurement: Sendable {
         let accuracy = study.accuracy(of: network)
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
-        let curves = try PrunableNetwork(network).distortionCurves(
-            on: study.inputs(of: study.training, count: size.residualCalibration),
-            grid: RateGrid(steps: size.residualSteps, refinements: 3), distortion: .worst)
-        let denses = residualSeeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
-        residual = try comparison.outcomes(
-            Self.arms(curves), at: Self.residualSparsities, of: denses, progress: progress)
+        let denses = setting.seeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
+        let calibration = study.inputs(of: study.training, count: size.residualCalibration)
+        let grid = RateGrid(steps: size.residualSteps, refinements: 3)
+        let jobs = denses.flatMap { dense in RoundsArm.all(on: calibration, grid: grid).map { (arm: $0, dense: dense) }
+        }
+        residual = try sideBySide(jobs) { job in
+            try job.arm.outcomes(comparison, of: job.dense, progress: progress)
+        }.flatMap { $0 }
     }
 }
 
