@@ -157,6 +157,11 @@ public struct LowRankWeight: WeightFormat {
     /// Entries of U V + R that are not zero.
     public var nonZeroCount: Int { dense().withElements(Float.self) { $0.count { $0 != 0 } } }
 
+    /// Multiplications of a product with one row of activations: entries of the factors and of R that are not zero.
+    public var multiplicationCount: Int {
+        left.nonZeroCount + right.nonZeroCount + (residual?.nonZeroCount ?? 0)
+    }
+
     // MARK: Checkpoints
 
     /// Formats that a factor cannot have: those that are made of weights themselves.

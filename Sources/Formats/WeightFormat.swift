@@ -109,6 +109,14 @@ extension WeightFormat {
         }
     }
 
+    /// Multiplications of a product with one row of activations: one for each entry of W that is not zero, or of its
+    /// factors where W is a product itself.
+    ///
+    /// - Parameter nonZeroCount: entries of W that are not zero, counted before.
+    package func multiplicationCount(nonZeroCount: Int) -> Int {
+        (self as? LowRankWeight)?.multiplicationCount ?? nonZeroCount
+    }
+
     /// Bits that one entry of W takes on average, metadata included.
     public var bitsPerWeight: Double {
         rows * columns == 0 ? 0 : Double(byteCount) * 8 / Double(rows * columns)

@@ -49,6 +49,22 @@ import Testing
         } throws: { "\($0)".contains("allocation rate-distortion measures, and needs a calibration text") }
     }
 
+    /// Multiplications for a token: what is zero is not counted, factors instead of the matrix that they make.
+    @Test func multiplicationsForATokenAreCounted() throws {
+        let (_, report) = try compress(
+            "  - prune: {method: magnitude, sparsity: 0.5, targets: mlp}\n  - low-rank: {rank: 2, targets: q_proj}")
+        let counts = try #require(report.totals.multiplications)
+        #expect(counts.dense == checkpoint.configuration.cost.multiplyAccumulates && counts.before == counts.dense)
+        let whole = report.weights.reduce(0) { sum, weight in
+            guard weight.multiplications != nil else { return sum }
+            if weight.name.contains("q_proj") { return sum + 2 * (weight.shape[0] + weight.shape[1]) }
+            return sum + (weight.name.contains("mlp") ? weight.count / 2 : weight.count)
+        }
+        #expect(counts.after == whole)
+        #expect(report.prunable.removed > report.totals.removed && report.totals.removed > 0.1)
+        #expect(report.weights.filter(\.isPrunable).count == 14 && report.collapsed.isEmpty)
+    }
+
     @Test func optionsOfVisionNetworksAreRefused() throws {
         for (stage, message) in [
             ("{method: synflow, sparsity: 0.5}", "method: synflow is for vision networks"),
@@ -386,6 +402,6 @@ import Testing
             weak, recipe: recipe("  - prune: {method: magnitude, sparsity: 0.3, scope: global}")
         )
         .run(output: folder.path + "/out")
-        #expect(report.warnings == ["\(projection) lost 100.0 % of its weights"])
+        #expect(report.warnings == ["\(projection) has no weight left"])
     }
 }

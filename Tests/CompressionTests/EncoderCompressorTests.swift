@@ -76,6 +76,11 @@ import Testing
         let changed = report.weights.filter { $0.relativeError != nil }
         #expect(Set(changed.map(\.name)) == Set(matrices))
         #expect(report.totals.bytes == report.totals.bytesBefore)
+        // For a token the layers and the head, whose table of words is stored once; 12 matrices of width 12.
+        let counts = try #require(report.totals.multiplications)
+        let head = 12 * 12 + 12 * original.configuration.vocabularySize
+        #expect(counts.dense == count + head && counts.after == count - removed.count + head)
+        #expect(report.prunable.parameters == count && abs(report.prunable.removed - 0.4) < 0.01)
         // As a whole it computes what the network with these weights computes.
         let (own, theirs) = (try original.maskedLanguageModel(), try pruned.maskedLanguageModel())
         for (name, parameter) in own.parameters where matrices.contains(name) {

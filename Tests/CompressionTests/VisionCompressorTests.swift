@@ -28,6 +28,43 @@ import Testing
         return try .open(path)
     }
 
+    /// A convolutional network's share of multiplications is another one than that of its weights; a layer whose weights
+    /// are all below the threshold is named.
+    @Test func multiplicationsAndEmptyLayersAreTold() throws {
+        let path = folder.path + "/conv"
+        let network = try VisionArchitecture(named: "lenet-5", widthMultiplier: 0.2).makeNetwork(seed: 4)
+        for (name, parameter) in network.parameters where name == "conv2.weight" {
+            parameter.wrappedValue = parameter.wrappedValue.detached() * 1e-3
+        }
+        try VisionCheckpoint.write(network, folder: path)
+        let (report, checkpoint) = try compress(
+            "method: magnitude, scope: global, sparsity: 0.5", from: .open(path), blind: true)
+        let uses = ["conv1.weight": 576, "conv2.weight": 64, "fc1.weight": 1, "fc2.weight": 1]
+        var (after, dense) = (0, 0)
+        for (name, parameter) in try checkpoint.network().parameters {
+            let value = parameter.wrappedValue
+            after += (uses[name] ?? 0) * (value.count - value.zeroCount)
+            dense += (uses[name] ?? 0) * value.count
+        }
+        let counts = try #require(report.totals.multiplications)
+        #expect(counts.after == after && counts.dense == dense && counts.before == dense)
+        #expect(abs(counts.share - 0.5) > 0.01 && abs(report.prunable.removed - 0.5) < 0.01)
+        #expect(report.collapsed == ["conv2.weight"])
+        #expect(report.warnings == ["conv2.weight has no weight left"])
+        // What is gone before counts as gone, and the network that came is what is compared with.
+        let (again, _) = try compress(
+            "method: magnitude, scope: global, sparsity: 0.9", to: "again", from: checkpoint, blind: true)
+        let second = try #require(again.totals.multiplications)
+        #expect(second.before == after && second.dense == dense && second.after < after)
+        // Channels that went are gone from both counts.
+        let (cut, smaller) = try compress(
+            "method: l1, granularity: filter, sparsity: 0.5", to: "cut", from: .open(path), blind: true)
+        let structure = try ChannelStructure(smaller.architecture)
+        let left = try #require(cut.totals.multiplications)
+        #expect(left.dense == dense && left.after == structure.multiplications(structure.widths))
+        #expect(cut.totals.sparsity == 0 && cut.totals.removed > 0.4 && cut.collapsed.isEmpty)
+    }
+
     private func recipe(_ stage: String, rest: String = "") throws -> Recipe {
         try Recipe(
             yaml: "training: { epochs: 2, batch_size: 40, optimizer: { learning_rate: 0.02 } }\n"

@@ -9,7 +9,8 @@ import Testing
         let bytes = [500, 300, 300, 100]
         let points = zip(bytes, qualities.dropFirst()).enumerated().map { index, pair in
             Point(
-                asked: 0.5 + Double(index) / 10, sparsity: 0.4, bytes: pair.0, quality: pair.1, path: "m\(index)")
+                asked: 0.5 + Double(index) / 10, sparsity: 0.4, removed: 0.5, multiplications: 0.75, bytes: pair.0,
+                quality: pair.1, path: "m\(index)")
         }
         return CompressionFrontier(
             title: "a <b>", measure: measure, measuredOn: "10 images",
@@ -43,6 +44,11 @@ import Testing
         let circles = frontier.figure.svgDocument.ranges(of: "<circle").count
         #expect(circles == 5)
         #expect(frontier.html.contains("a &lt;b&gt;") && !frontier.html.contains("a <b>"))
+        // Over what is removed and what is left of the multiplications, the dense model at neither.
+        #expect(lines[2].contains("75.0 %") && lines[1].contains(" - "))
+        #expect(frontier.sparsityFigure.series[0].points.map(\.x) == [0, 50, 50, 50, 50])
+        #expect(frontier.multiplicationsFigure.series[0].points.map(\.x) == [75, 75, 75, 75])
+        #expect(frontier.html.ranges(of: "<svg").count == 3)
         // Nothing measured: no point, and no crash.
         let empty = self.frontier(.perplexity, [nil, nil, nil, nil, nil])
         #expect(empty.figure.svgDocument.ranges(of: "<circle").isEmpty && empty.text.contains(" - "))

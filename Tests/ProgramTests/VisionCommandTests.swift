@@ -111,7 +111,18 @@ import Testing
         let path = try #require(smallest["model"]?.stringValue)
         #expect(path == folder.path + "/small/sparsity-0.99")
         #expect(abs(try accuracy(path) - (smallest["accuracy"]?.doubleValue ?? -1)) < 1e-9)
-        for file in ["pareto.html", "pareto.svg", "pareto.json"] {
+        // In a perceptron every weight is multiplied once.
+        for point in points {
+            let left = try #require(point["multiplications"]?.doubleValue)
+            #expect(abs(left - (1 - (point["removed"]?.doubleValue ?? 0))) < 1e-9)
+            #expect(point["collapsed_layers"]?.arrayValue?.isEmpty == true)
+        }
+        let inspected = try Program.run("inspect", path, "--json").json()
+        #expect(
+            try abs(
+                #require(inspected["totals"]?["multiplication_share"]?.doubleValue)
+                    - #require(smallest["multiplications"]?.doubleValue)) < 1e-12)
+        for file in ["pareto.html", "pareto.svg", "sparsity.svg", "multiplications.svg", "pareto.json"] {
             let text = try String(contentsOfFile: folder.path + "/small/" + file, encoding: .utf8)
             #expect(text.contains(file == "pareto.json" ? "\"points\"" : "<svg"), "\(file)")
         }

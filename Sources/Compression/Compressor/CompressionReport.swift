@@ -21,13 +21,21 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm; of a matrix that lost rows or columns, of those that are left. Nil for a
         /// tensor that was left as it was.
         public var relativeError: Double?
+        /// Entries before: more than there are where rows, columns or channels went.
+        public var countBefore: Int
+        /// Whether stages without targets work on it.
+        public var isPrunable: Bool
+        /// Nil for what no input is multiplied with: norms, biases, tables that are looked up.
+        public var multiplications: Multiplications?
 
         /// Entries.
         public var count: Int { shape.reduce(1, *) }
 
+        /// - Parameter countBefore: nil: as many as there are.
         public init(
             name: String, shape: [Int], formatBefore: String, format: String, bytesBefore: Int, bytes: Int,
-            sparsityBefore: Double, sparsity: Double, relativeError: Double?
+            sparsityBefore: Double, sparsity: Double, relativeError: Double?, countBefore: Int? = nil,
+            isPrunable: Bool = false, multiplications: Multiplications? = nil
         ) {
             self.name = name
             self.shape = shape
@@ -38,6 +46,9 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             self.sparsityBefore = sparsityBefore
             self.sparsity = sparsity
             self.relativeError = relativeError
+            self.countBefore = countBefore ?? shape.reduce(1, *)
+            self.isPrunable = isPrunable
+            self.multiplications = multiplications
         }
     }
 
@@ -52,6 +63,10 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         public var sparsityBefore: Double
         /// The share of parameters that are zero.
         public var sparsity: Double
+        /// The share of the parameters before that is zero, or not there any more.
+        public var removed: Double
+        /// Nil where no weight is multiplied with.
+        public var multiplications: Multiplications?
 
         /// The sums.
         public init(_ weights: [Weight]) {
@@ -61,6 +76,12 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             bitsPerWeight = parameters == 0 ? 0 : Double(bytes) * 8 / Double(parameters)
             sparsityBefore = Self.mean(weights, \.sparsityBefore)
             sparsity = Self.mean(weights, \.sparsity)
+            let countBefore = weights.reduce(0) { $0 + $1.countBefore }
+            let gone = weights.reduce(0.0) { sum, weight in
+                sum + Double(weight.countBefore - weight.count) + weight.sparsity * Double(weight.count)
+            }
+            removed = countBefore == 0 ? 0 : gone / Double(countBefore)
+            multiplications = Multiplications(weights.map(\.multiplications))
         }
 
         private static func mean(_ weights: [Weight], _ share: (Weight) -> Double) -> Double {
@@ -117,6 +138,10 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var totals: Totals
     /// Sums over the tensors that some stage works on.
     public var compressed: Totals
+    /// Sums over the tensors that stages without targets work on, whatever this recipe's do.
+    public var prunable: Totals
+    /// Layers none of whose weights is left.
+    public var collapsed: [String]
     public var layers: [Layer]
     public var weights: [Weight]
     /// What a user should know: matrices that lost more than 95 %, and zeros that make nothing smaller.
@@ -134,11 +159,15 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         self.weights = weights
         totals = Totals(weights)
         compressed = Totals(weights.filter { $0.relativeError != nil })
+        prunable = Totals(weights.filter(\.isPrunable))
+        collapsed = Self.collapsed(weights)
         let byLayer = Dictionary(grouping: weights) { Self.layerIndex($0.name) }
         layers = byLayer.compactMap { index, weights in index.map { Layer(index: $0, totals: Totals(weights)) } }
             .sorted { $0.index < $1.index }
-        warnings = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map {
-            "\($0.name) lost \(String(format: "%.1f", $0.sparsity * 100)) % of its weights"
+        warnings = weights.filter { $0.relativeError != nil && $0.sparsity > 0.95 }.map { [collapsed] weight in
+            collapsed.contains(weight.name)
+                ? "\(weight.name) has no weight left"
+                : "\(weight.name) lost \(String(format: "%.1f", weight.sparsity * 100)) % of its weights"
         }
         if choosesFormats, let warning = Self.storedZeros(recipe, weights) { warnings.append(warning) }
     }

@@ -27,6 +27,8 @@ public struct Compressor {
     private let unitStages: [UnitPruning]
     /// The model with its shapes after them.
     private let narrowed: NarrowedCheckpoint
+    /// How often an entry of each matrix is multiplied for a token.
+    private let uses: [String: Int]
 
     /// Matches the recipe with the checkpoint.
     ///
@@ -34,6 +36,7 @@ public struct Compressor {
     public init(_ checkpoint: Checkpoint, recipe: Recipe) throws {
         self.checkpoint = checkpoint
         self.recipe = recipe
+        uses = checkpoint.configuration.weightUses
         planner = FormatPlanner(preference: recipe.preference)
         try recipe.checkPrunesLanguageModels()
         let matrices = NarrowedCheckpoint(checkpoint).matrices
@@ -203,12 +206,28 @@ public struct Compressor {
         let rows: any WeightFormat = try format is LowRankWeight ? DenseWeight(format.dense()) : format
         let (nonZeroCount, error, square) = rows.comparison(with: dense)
         let sparsity = dense.count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(dense.count)
+        var entry = entry(name, of: original)
+        (entry.shape, entry.format, entry.bytes) = ([format.rows, format.columns], format.label, format.byteCount)
+        entry.sparsity = sparsity
+        // In the Frobenius norm; zero for a matrix of zeros that stayed one.
+        entry.relativeError = error == 0 ? 0 : (error / square).squareRoot()
+        entry.multiplications = entry.multiplications.map {
+            .init(
+                dense: $0.dense, before: $0.before, after: format.multiplicationCount(nonZeroCount: nonZeroCount))
+        }
+        return entry
+    }
+
+    /// A matrix as it is stored before.
+    private func entry(_ name: String, of weight: any WeightFormat) -> CompressionReport.Weight {
+        let (count, nonZeroCount) = (weight.rows * weight.columns, weight.nonZeroCount)
+        let sparsity = count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(count)
+        let multiplied = weight.multiplicationCount(nonZeroCount: nonZeroCount)
         return CompressionReport.Weight(
-            name: name, shape: [format.rows, format.columns], formatBefore: original.label, format: format.label,
-            bytesBefore: original.byteCount, bytes: format.byteCount, sparsityBefore: original.sparsity,
-            sparsity: sparsity,
-            // In the Frobenius norm; zero for a matrix of zeros that stayed one.
-            relativeError: error == 0 ? 0 : (error / square).squareRoot())
+            name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
+            bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsityBefore: sparsity, sparsity: sparsity,
+            relativeError: nil, countBefore: count, isPrunable: WeightSelection.isBlockProjection(name),
+            multiplications: .init(uses: uses[name], dense: count, before: multiplied, after: multiplied))
     }
 
     /// Writes a tensor that no stage works on: as it is, what is left of it, or as training left it.
@@ -217,22 +236,23 @@ public struct Compressor {
     ) throws -> CompressionReport.Weight {
         try checkpoint.checkFinite(name)
         if value == nil, checkpoint.isCompressed(name) {
-            let weight = try checkpoint.weight(name)
             try writer.add(name, checkpoint.stored(name))
-            return CompressionReport.Weight(
-                name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
-                bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsityBefore: weight.sparsity,
-                sparsity: weight.sparsity, relativeError: nil)
+            return entry(name, of: try checkpoint.weight(name))
         }
         let whole = try checkpoint.tensor(name)
         let tensor = try value?.converted(to: whole.dataType) ?? model.tensor(name)
         try writer.add(name, tensor)
         let format = tensor.dataType.description
-        func share(_ tensor: Tensor) -> Double {
-            tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count)
+        let (zeros, zerosBefore) = (tensor.zeroCount, whole.zeroCount)
+        func share(_ zeros: Int, _ tensor: Tensor) -> Double {
+            tensor.count == 0 ? 0 : Double(zeros) / Double(tensor.count)
         }
         return CompressionReport.Weight(
             name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: whole.byteCount,
-            bytes: tensor.byteCount, sparsityBefore: share(whole), sparsity: share(tensor), relativeError: nil)
+            bytes: tensor.byteCount, sparsityBefore: share(zerosBefore, whole), sparsity: share(zeros, tensor),
+            relativeError: nil, countBefore: whole.count,
+            isPrunable: tensor.rank == 2 && WeightSelection.isBlockProjection(name),
+            multiplications: .init(
+                uses: uses[name], dense: whole.count, before: whole.count - zerosBefore, after: tensor.count - zeros))
     }
 }

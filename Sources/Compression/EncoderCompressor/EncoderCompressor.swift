@@ -69,17 +69,20 @@ public struct EncoderCompressor {
                 errors[own] = Self.relativeError(of: now, to: original)
             }
         }
+        let uses = checkpoint.weightUses
         let entries = try checkpoint.storedNames.map { name in
             let tensor = try checkpoint.storedTensor(name)
             let now = values[name]?.converted(to: tensor.dataType) ?? tensor
-            func zeros(_ tensor: Tensor) -> Double {
-                guard tensor.count > 0, tensor.dataType.isFloatingPoint else { return 0 }
-                return Double(tensor.zeroCount) / Double(tensor.count)
-            }
+            func zeros(_ tensor: Tensor) -> Int { tensor.dataType.isFloatingPoint ? tensor.zeroCount : 0 }
+            let count = tensor.count
+            func share(_ zeros: Int) -> Double { count == 0 ? 0 : Double(zeros) / Double(count) }
+            let (first, last) = (zeros(tensor), zeros(now))
             return CompressionReport.Weight(
                 name: name, shape: tensor.shape, formatBefore: tensor.dataType.description,
                 format: tensor.dataType.description, bytesBefore: tensor.byteCount, bytes: tensor.byteCount,
-                sparsityBefore: zeros(tensor), sparsity: zeros(now), relativeError: errors[name])
+                sparsityBefore: share(first), sparsity: share(last), relativeError: errors[name],
+                isPrunable: EncoderCheckpoint.isLayerMatrix(name),
+                multiplications: .init(uses: uses[name], dense: count, before: count - first, after: count - last))
         }
         var report = CompressionReport(
             recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count, choosesFormats: false)

@@ -109,13 +109,11 @@ extension DecoderConfiguration {
     /// text, are not among them.
     public var cost: NetworkCost {
         var cost = NetworkCost(parameters: 0, multiplyAccumulates: 0)
+        let uses = weightUses
         for (name, shape) in tensorShapes {
             let count = shape.reduce(1, *)
             cost.parameters += count
-            // A tied embedding is multiplied with as the output head.
-            if shape.count == 2, tiesEmbeddings || name != "model.embed_tokens.weight" {
-                cost.multiplyAccumulates += count
-            }
+            cost.multiplyAccumulates += count * (uses[name] ?? 0)
         }
         return cost
     }

@@ -87,8 +87,7 @@ extension NetworkStageRun {
 
     /// Multiplications with an entry of each of the stage's weights, for one input.
     private func multiplications() throws -> [Int] {
-        let entries = try ChannelStructure(VisionArchitecture(vision().configuration)).entries
-        let uses = Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.uses) })
+        let uses = try VisionArchitecture(vision().configuration).weightUses
         return try part.weights.map { weight in
             guard let count = uses[weight.name], count > 0 else {
                 throw CoppiceError(

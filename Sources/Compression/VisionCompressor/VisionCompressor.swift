@@ -227,14 +227,20 @@ public struct VisionCompressor {
         let earlier = Dictionary(
             uniqueKeysWithValues: try ModelInventory(checkpoint).entries.map { ($0.name, $0) })
         let places = Dictionary(uniqueKeysWithValues: pruned.whole.weights.enumerated().map { ($1.name, $0) })
+        let uses = checkpoint.architecture.weightUses
         func entry(_ name: String, _ tensor: Tensor) -> CompressionReport.Weight {
             let before = earlier[name]
             let format = formats[name]
+            let zeros = tensor.zeroCount
             var entry = CompressionReport.Weight(
                 name: name, shape: tensor.shape, formatBefore: before?.format ?? "none",
                 format: format?.label ?? tensor.dataType.description, bytesBefore: before?.byteCount ?? 0,
                 bytes: format?.stored().byteCount ?? tensor.byteCount, sparsityBefore: before?.sparsity ?? 0,
-                sparsity: tensor.count == 0 ? 0 : Double(tensor.zeroCount) / Double(tensor.count), relativeError: nil)
+                sparsity: tensor.count == 0 ? 0 : Double(zeros) / Double(tensor.count), relativeError: nil,
+                countBefore: before?.elementCount, isPrunable: places[name] != nil,
+                multiplications: .init(
+                    uses: uses[name], dense: before?.elementCount ?? tensor.count,
+                    before: before.map { $0.elementCount - $0.zeroCount } ?? tensor.count, after: tensor.count - zeros))
             if changed.contains(name), let index = places[name], let original = pruned.original[name] {
                 entry.relativeError = Self.relativeError(
                     of: pruned.whole.values(index), to: original, square: pruned.squares[name] ?? 0)

@@ -65,6 +65,10 @@ extension ComparisonReport {
                 row("size of the weights", \.bytes, MarkupText.bytes),
                 row("bits per weight", \.bitsPerWeight, number),
                 row("weights that are zero", \.sparsity) { MarkupText.percent($0) },
+                row("multiplications with weights, for one input", \.multiplications) { value in
+                    guard let dense = before.multiplications, dense > 0 else { return MarkupText.tick(value) }
+                    return MarkupText.tick(value) + " (\(MarkupText.percent(value / dense)))"
+                },
                 row("perplexity", \.perplexity, number),
                 row("bits per byte of text", \.bitsPerByte, number),
                 row("prompt tokens read per second", \.prefillRate) { MarkupText.number($0, digits: 3) },

@@ -11,6 +11,8 @@ public struct ComparisonReport: Sendable {
         public var bitsPerWeight: Double?
         /// The share of weights that are zero.
         public var sparsity: Double?
+        /// Multiplications with weights for one image or token.
+        public var multiplications: Double?
         public var perplexity: Double?
         public var bitsPerByte: Double?
         /// Prompt tokens read a second.
@@ -147,6 +149,7 @@ extension ComparisonReport.Side {
         bytes = totals?["bytes"]?.doubleValue
         bitsPerWeight = totals?["bits_per_weight"]?.doubleValue
         sparsity = totals?["sparsity"]?.doubleValue
+        multiplications = totals?["multiplications"]?.doubleValue
         perplexity = evaluate?["perplexity"]?.doubleValue
         bitsPerByte = evaluate?["bits_per_byte"]?.doubleValue
         prefillRate = bench?["prefill_tok_s"]?.doubleValue

@@ -22,15 +22,27 @@ public struct CompressionFrontier: Sendable {
         public var asked: Double?
         /// The share of all parameters that is zero.
         public var sparsity: Double
+        /// The share of the prunable weights before that is zero, or not there any more.
+        public var removed: Double
+        /// What is left of the multiplications with weights; nil where they are not known.
+        public var multiplications: Double?
         public var bytes: Int
         /// Accuracy or perplexity; nil where it was not measured.
         public var quality: Double?
         /// The model's folder.
         public var path: String
+        /// Layers none of whose weights is left.
+        public var collapsed: [String] = []
 
-        public init(asked: Double?, sparsity: Double, bytes: Int, quality: Double?, path: String) {
+        /// - Parameter removed: nil: the same as `sparsity`.
+        public init(
+            asked: Double?, sparsity: Double, removed: Double? = nil, multiplications: Double? = nil, bytes: Int,
+            quality: Double?, path: String
+        ) {
             self.asked = asked
             self.sparsity = sparsity
+            self.removed = removed ?? sparsity
+            self.multiplications = multiplications
             self.bytes = bytes
             self.quality = quality
             self.path = path
@@ -73,13 +85,16 @@ public struct CompressionFrontier: Sendable {
 
     // MARK: As text
 
-    private var head: [String] { ["asked", "zeros", "bytes", "of dense", measure.rawValue, "Pareto"] }
+    private var head: [String] { 
+        ["asked", "zeros", "bytes", "of dense", "multiplications", measure.rawValue, "Pareto"]
+     }
 
     private var rows: [[String]] {
         all.map { point in
             [
                 point.asked.map { MarkupText.number($0) } ?? "dense", Self.percent(point.sparsity), "\(point.bytes)",
                 Self.percent(Double(point.bytes) / Double(max(1, dense.bytes))),
+                point.multiplications.map { Self.percent($0) } ?? "-",
                 point.quality.map { Self.fixed($0, measure == .accuracy ? 4 : 3) } ?? "-", isOnFront(point) ? "*" : "",
             ]
         }
@@ -106,12 +121,15 @@ public struct CompressionFrontier: Sendable {
         }.joined(separator: "\n")
     }
 
-    /// `measure`, `dense` and `points`, each with `sparsity`, `bytes`, the measure, and whether it is on the front.
+    /// `measure`, `dense` and `points`, each with `sparsity`, `removed` (of prunable weights), `multiplications`
+    /// (what is left), `bytes`, the measure, layers without a weight, and whether it is on the front.
     public var json: OrderedDictionary<String, JSON> {
         func object(_ point: Point) -> JSON {
             [
                 "asked": point.asked.map { .number($0) } ?? .null, "sparsity": .number(point.sparsity),
-                "bytes": .integer(point.bytes), measure.rawValue: point.quality.map { .number($0) } ?? .null,
+                "removed": .number(point.removed),
+                "multiplications": point.multiplications.map { .number($0) } ?? .null,
+                "collapsed_layers": .array(point.collapsed.map { .string($0) }), "bytes": .integer(point.bytes), measure.rawValue: point.quality.map { .number($0) } ?? .null,
                 "pareto": .bool(isOnFront(point)), "model": .string(point.path),
             ]
         }
@@ -125,30 +143,36 @@ public struct CompressionFrontier: Sendable {
 
     /// Quality against bytes, the Pareto front joined.
     public var figure: LineChart {
-        func coordinates(_ points: [Point]) -> [(x: Double, y: Double)] {
-            points.sorted { $0.bytes < $1.bytes }.compactMap { point in
-                point.quality.map { (Double(point.bytes) / 1e6, $0) }
-            }
-        }
+        let coordinates = CompressionAxis.bytes.coordinates
         let front = all.filter(isOnFront)
         let others = all.filter { !isOnFront($0) && $0.quality != nil }
         var series = [LineChart.Series(name: "Pareto front", points: coordinates(front))]
         if !others.isEmpty { series.append(.init(name: "dominated", points: coordinates(others), isJoined: false)) }
-        let qualities = all.compactMap(\.quality).filter { $0 > 0 }
-        let isWide = (qualities.max() ?? 1) > 10 * (qualities.min() ?? 1)
-        return LineChart(
-            title: title, summary: text, horizontalTitle: "megabytes", verticalTitle: measure.rawValue, series: series,
-            marks: [.init(x: Double(dense.bytes) / 1e6, label: "dense")],
-            verticalSpacing: measure == .perplexity && isWide ? .logarithmic : .linear)
+        return CompressionAxis.bytes.chart(
+            title: title, summary: text, measure: measure, series: series, dense: dense)
     }
 
-    /// Figure and table as one page.
+    /// Quality against the share of the prunable weights that is removed.
+    public var sparsityFigure: LineChart { curve(.sparsity) }
+
+    /// Quality against what is left of the multiplications.
+    public var multiplicationsFigure: LineChart { curve(.multiplications) }
+
+    private func curve(_ axis: CompressionAxis) -> LineChart {
+        axis.chart(
+            title: title, summary: text, measure: measure,
+            series: [.init(name: measure.rawValue, points: axis.coordinates(all))], dense: dense)
+    }
+
+    /// Figures and table as one page.
     public var html: String {
         var page = HTMLPage(title: title, subtitle: "\(measure.rawValue) on \(measuredOn)")
         page.figure(
             figure,
             caption: measure == .accuracy
                 ? "Up and to the left is better." : "Down and to the left is better.")
+        page.figure(sparsityFigure)
+        if all.contains(where: { $0.multiplications != nil }) { page.figure(multiplicationsFigure) }
         page.table(HTMLTable(head: head, rows: rows, numericColumns: Set(head.indices)))
         return page.html
     }

@@ -18,5 +18,6 @@ extension ModelInventory {
                 "feed-forward \(model.intermediateSize)", "vocabulary \(model.vocabularySize)",
                 "\(model.positionCount) positions",
             ], entries: entries)
+        take(checkpoint.weightUses, for: "a token")
     }
 }

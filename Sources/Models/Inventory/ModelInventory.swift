@@ -17,11 +17,18 @@ public struct ModelInventory: Sendable {
         public var kernel: KernelChoice?
         /// Whether it is trained; running statistics are not.
         public var isParameter = true
+        /// How often an entry is multiplied for one image or token; 0 of what is no weight of a convolution or a linear
+        /// layer.
+        public var uses = 0
+        /// Entries that a product multiplies with, where these are not those that are not zero: of factors.
+        var multipliedCount: Int?
 
         public var elementCount: Int { shape.reduce(1, *) }
         public var bitsPerWeight: Double { elementCount == 0 ? 0 : Double(byteCount) * 8 / Double(elementCount) }
         /// The share of elements that are zero.
         public var sparsity: Double { elementCount == 0 ? 0 : Double(zeroCount) / Double(elementCount) }
+        /// Multiplications for one image or token with the entries that are not zero.
+        public var multiplications: Int { uses * (multipliedCount ?? elementCount - zeroCount) }
         /// Whether it is a weight that pruning looks at, not a bias, a norm or a statistic.
         var isMatrix: Bool { isParameter && shape.count >= 2 }
     }
@@ -35,6 +42,8 @@ public struct ModelInventory: Sendable {
     private let details: [String]
     /// In the order of computation.
     public var entries: [Entry]
+    /// What multiplications are counted for: an image, or a token.
+    var input = "input"
 
     /// Looks at every weight. O(weights), to count zeros.
     ///
@@ -45,6 +54,11 @@ public struct ModelInventory: Sendable {
         case .vision(let checkpoint): try self.init(checkpoint)
         case .encoder(let checkpoint): try self.init(checkpoint)
         }
+    }
+
+    mutating func take(_ uses: [String: Int], for input: String) {
+        for index in entries.indices { entries[index].uses = uses[entries[index].name] ?? 0 }
+        self.input = input
     }
 
     init(path: String, configuration: JSON, kind: String, details: [String], entries: [Entry]) {
@@ -61,9 +75,11 @@ public struct ModelInventory: Sendable {
         entries = try checkpoint.weightNames.map { name in
             if checkpoint.isCompressed(name) {
                 let weight = try checkpoint.weight(name)
+                let nonZeroCount = weight.nonZeroCount
                 return Entry(
                     name: name, shape: [weight.rows, weight.columns], format: weight.label, byteCount: weight.byteCount,
-                    zeroCount: weight.rows * weight.columns - weight.nonZeroCount, kernel: kernels.choice(for: weight))
+                    zeroCount: weight.rows * weight.columns - nonZeroCount, kernel: kernels.choice(for: weight),
+                    multipliedCount: weight.multiplicationCount(nonZeroCount: nonZeroCount))
             }
             let tensor = try checkpoint.tensor(name)
             let kernel = tensor.rank == 2 ? try kernels.choice(for: DenseWeight(tensor), mayNarrow: true) : nil
@@ -71,6 +87,7 @@ public struct ModelInventory: Sendable {
                 name: name, shape: tensor.shape, format: tensor.dataType.description, byteCount: tensor.byteCount,
                 zeroCount: tensor.zeroCount, kernel: kernel)
         }
+        take(checkpoint.configuration.weightUses, for: "a token")
     }
 
     /// What a vision network consists of.
@@ -97,6 +114,13 @@ public struct ModelInventory: Sendable {
         entries =
             try names.parameters.map { try entry($0.name, $0.stored, isParameter: true) }
             + names.state.map { try entry($0.name, $0.stored, isParameter: false) }
+        take(architecture.weightUses, for: "an image")
+    }
+
+    /// Multiplications with the weights of convolutions and linear layers for one image or token: with all entries, and
+    /// with those that are not zero.
+    public var multiplications: (dense: Int, remaining: Int) {
+        entries.reduce((0, 0)) { ($0.dense + $1.uses * $1.elementCount, $0.remaining + $1.multiplications) }
     }
 
     /// All parameters taken together; bytes are those of all tensors.
@@ -107,7 +131,7 @@ public struct ModelInventory: Sendable {
             byteCount: entries.reduce(0) { $0 + $1.byteCount }, zeroCount: parameters.reduce(0) { $0 + $1.zeroCount })
     }
 
-    /// `config` (as in `config.json`), `tensors` and `totals`.
+    /// `config` (as in `config.json`), `tensors` and `totals`. Multiplications are those for one image or token.
     public var json: JSON {
         func numbers(_ entry: Entry) -> OrderedDictionary<String, JSON> {
             [
@@ -121,10 +145,14 @@ public struct ModelInventory: Sendable {
                 "format": .string(entry.format),
                 "kernel": entry.kernel.map { .string($0.description) } ?? .null,
             ]
-            return JSON.object(head.merging(numbers(entry)) { $1 })
+            let count = entry.uses == 0 ? JSON.null : .integer(entry.multiplications)
+            return JSON.object(head.merging(numbers(entry)) { $1 }.merging(["multiplications": count]) { $1 })
         }
+        let (dense, remaining) = multiplications
         let totals: OrderedDictionary<String, JSON> = [
             "tensors": .integer(entries.count), "parameters": .integer(total.elementCount),
+            "multiplications_dense": .integer(dense), "multiplications": .integer(remaining),
+            "multiplication_share": dense == 0 ? .null : .number(Double(remaining) / Double(dense)),
         ]
         return [
             "model": .string(path), "config": configuration, "tensors": .array(tensors),
@@ -136,8 +164,10 @@ public struct ModelInventory: Sendable {
     public var text: String {
         let head: [(title: String, alignment: TextTable.Alignment)] = [
             ("tensor", .left), ("shape", .left), ("format", .left), ("bytes", .right), ("bits/weight", .right),
-            ("zeros", .right), ("", .left), ("kernel", .left),
+            ("zeros", .right), ("", .left), ("kernel", .left), ("multiplications", .right),
         ]
+        // Where each entry is multiplied once they say what the zeros say.
+        let isCounted = entries.contains { $0.uses > 1 }
         let rows = (entries + [total]).map { entry in
             [
                 entry.name, entry.shape.map(String.init).joined(separator: " × "), entry.format,
@@ -145,13 +175,22 @@ public struct ModelInventory: Sendable {
                 Self.rounded(entry.sparsity * 100, 1) + " %",
                 entry.isMatrix || entry.name == "total" ? TextTable.bar(entry.sparsity) : "",
                 entry.kernel?.description ?? "",
+                isCounted && entry.uses > 0 ? Self.grouped(entry.multiplications) : "",
             ]
         }
         return ([summary, ""] + TextTable(head: head, rows: rows).lines).joined(separator: "\n")
     }
 
     private var summary: String {
-        (["\(kind), \(Self.grouped(total.elementCount)) parameters"] + details).joined(separator: ", ")
+        (["\(kind), \(Self.grouped(total.elementCount)) parameters"] + details + multiplicationSummary).joined(
+            separator: ", ")
+    }
+
+    private var multiplicationSummary: [String] {
+        let (dense, remaining) = multiplications
+        guard dense > 0 else { return [] }
+        let share = remaining == dense ? "" : " (\(Self.rounded(Double(remaining) / Double(dense) * 100, 1)) %)"
+        return ["\(Self.grouped(remaining)) multiplications for \(input)" + share]
     }
 
     private static func details(_ model: DecoderConfiguration) -> [String] {

@@ -117,6 +117,12 @@ extension FastGRNN.Configuration {
     public static let knownNames = ["fastgrnn", "fastgrnn-80", "fastgrnn-80-w8-u16"]
     public var inputShape: [Int] { [options.imageSize.rows, options.inputChannels] }
 
+    /// Once in every step.
+    public var stepUses: [String: Int] {
+        let names = (inputRank == nil ? ["W"] : ["W1", "W2"]) + (stateRank == nil ? ["U"] : ["U1", "U2"])
+        return Dictionary(uniqueKeysWithValues: names.map { ("cell.\($0)", options.imageSize.rows) })
+    }
+
     /// `fastgrnn-80` with 80 hidden units; `fastgrnn-80-w8-u16` where W has rank 8 and U rank 16.
     public var name: String {
         "fastgrnn-\(hiddenSize)" + (inputRank.map { "-w\($0)" } ?? "") + (stateRank.map { "-u\($0)" } ?? "")

@@ -42,7 +42,14 @@ struct CompressionResult {
             "output": .string(output), "recipe": .string(recipe.source), "recipe_sha256": .string(recipe.hash),
             "bytes_before": .integer(report.totals.bytesBefore), "bytes_after": .integer(report.totals.bytes),
             "bits_per_weight": .number(report.totals.bitsPerWeight), "sparsity": .number(report.totals.sparsity),
+            "removed": .number(report.totals.removed), "removed_prunable": .number(report.prunable.removed),
         ]
+        let counts = report.totals.multiplications
+        for (name, count) in [("dense", counts?.dense), ("before", counts?.before), ("after", counts?.after)] {
+            members["multiplications_" + name] = count.map { .integer($0) } ?? .null
+        }
+        members["multiplication_share"] = counts.map { .number($0.share) } ?? .null
+        members["collapsed_layers"] = .array(report.collapsed.map { .string($0) })
         members.merge(measures) { $1 }
         members["warnings"] = .array(report.warnings.map { .string($0) })
         return .object(members)
@@ -67,6 +74,11 @@ struct CompressionResult {
                 + "\(Output.number(report.totals.bitsPerWeight)) bits a weight, "
                 + "\(Output.number(report.totals.sparsity * 100, digits: 1)) % zeros"
         ]
+        if let counts = report.totals.multiplications {
+            lines.append(
+                "\(counts.before) → \(counts.after) multiplications for \(isVision ? "an image" : "a token"), "
+                    + "\(Output.number(counts.share * 100, digits: 1)) % of the dense \(isVision ? "network" : "model")'s")
+        }
         lines += report.warnings.map { "warning: \($0)" }
         switch measure {
         case .perplexity(let before, let after):

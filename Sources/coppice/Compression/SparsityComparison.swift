@@ -3,8 +3,8 @@ import CoppiceEvidence
 import CoppiceModels
 import OrderedCollections
 
-/// One model compressed to several sparsities: a folder for each, and `pareto.html`, `pareto.svg` and `pareto.json` beside
-/// them.
+/// One model compressed to several sparsities: a folder for each, and `pareto.html`, figures over bytes, sparsity and
+/// multiplications (`pareto.svg`, `sparsity.svg`, `multiplications.svg`) and `pareto.json` beside them.
 struct SparsityComparison {
     private let compression: any ModelCompression
     private let recipes: [(Double, Recipe)]
@@ -33,6 +33,8 @@ struct SparsityComparison {
         let json = JSON.object(frontier.json).serialized(pretty: true) + "\n"
         for (name, text) in [
             ("pareto.html", frontier.html), ("pareto.svg", frontier.figure.svgDocument), ("pareto.json", json),
+            ("sparsity.svg", frontier.sparsityFigure.svgDocument),
+            ("multiplications.svg", frontier.multiplicationsFigure.svgDocument),
         ] { try AtomicFile.write(text, to: folder.path(for: name)) }
         try folder.commit()
         return (frontier, results)
@@ -44,11 +46,15 @@ struct SparsityComparison {
         var place = "nothing"
         var points: [CompressionFrontier.Point] = []
         for (result, (sparsity, _)) in zip(results, recipes) {
+            let (totals, prunable) = (result.report.totals, result.report.prunable)
             var point = CompressionFrontier.Point(
-                asked: sparsity, sparsity: result.report.totals.sparsity, bytes: result.report.totals.bytes,
-                quality: nil, path: result.output)
-            dense.bytes = result.report.totals.bytesBefore
-            dense.sparsity = result.report.totals.sparsityBefore
+                asked: sparsity, sparsity: totals.sparsity, removed: prunable.removed,
+                multiplications: totals.multiplications?.share, bytes: totals.bytes, quality: nil, path: result.output)
+            point.collapsed = result.report.collapsed
+            dense = CompressionFrontier.Point(
+                asked: nil, sparsity: totals.sparsityBefore, removed: prunable.sparsityBefore,
+                multiplications: totals.multiplications?.shareBefore, bytes: totals.bytesBefore,
+                quality: dense.quality, path: "")
             if result.isVision { measure = .accuracy }
             switch result.measure {
             case .perplexity(let before, let after):

@@ -139,7 +139,11 @@ import Testing
         let json = inventory.json
         #expect(json["config"]?["hidden_size"]?.intValue == 16)
         let first = try #require(json["tensors"]?[0]?.objectValue)
-        #expect(Array(first.keys) == ["name", "shape", "format", "kernel", "bytes", "bits_per_weight", "sparsity"])
+        #expect(
+            Array(first.keys)
+                == ["name", "shape", "format", "kernel", "bytes", "bits_per_weight", "sparsity", "multiplications"])
+        // A table that is looked up multiplies nothing.
+        #expect(first["multiplications"] == .null)
         #expect(first["name"]?.stringValue == "model.embed_tokens.weight")
         #expect(first["shape"] == [61, 16])
         #expect(first["format"]?.stringValue == "f32")
@@ -151,8 +155,10 @@ import Testing
         let lines = inventory.text.split(separator: "\n")
         #expect(
             lines[0]
-                == "llama, 6,256 parameters, 2 layers of 16, 4 heads of 4 over 2, feed-forward 28, vocabulary 61, 64 positions"
-        )
+                == "llama, 6,256 parameters, 2 layers of 16, 4 heads of 4 over 2, feed-forward 28, vocabulary 61, 64 positions, "
+                + "5,200 multiplications for a token")
+        // Two layers of queries and outputs 16 × 16, keys and values 8 × 16, three of 28 × 16, and the head 61 × 16.
+        #expect(json["totals"]?["multiplications"]?.intValue == 2 * (2 * 256 + 2 * 128 + 3 * 448) + 976)
         #expect(lines.count == 2 + inventory.entries.count + 1)
         let head = try #require(lines[1].ranges(of: "zeros").first)
         let width = lines[1].distance(from: lines[1].startIndex, to: head.upperBound)

@@ -38,6 +38,13 @@ import Testing
         #expect(structure.multiplications(structure.widths) == expected)
     }
 
+    /// Matrices of a recurrent cell are multiplied with in every step.
+    @Test func recurrentWeightsAreUsedInEveryStep() throws {
+        #expect(
+            try VisionArchitecture(named: "fastgrnn-8-u3").weightUses
+                == ["cell.W": 128, "cell.U1": 128, "cell.U2": 128, "fc.weight": 1])
+    }
+
     @Test(
         arguments: [
             "resnet20", "resnet20-projected", "wrn-16-4", "vgg11-bn", "lenet-5", "lenet-300-100", "mobilenet-v1-cifar",

@@ -71,8 +71,15 @@ import Testing
         let lines = inventory.text.split(separator: "\n")
         #expect(lines[0].hasPrefix("lenet-5 × 0.5, "))
         #expect(
-            lines.contains { $0.hasPrefix("fc1.weight ") && $0.hasSuffix("75.0 %  ███████▌··") }, "\(inventory.text)")
+            lines.contains { $0.hasPrefix("fc1.weight ") && $0.contains("75.0 %  ███████▌··") }, "\(inventory.text)")
         #expect(!inventory.text.contains("kernel"))
+        // 24 × 24 and 8 × 8 pixels; a tenth and a quarter of what can be is left.
+        let (dense, left) = (576 * 250 + 64 * 6250 + 100_000 + 2500, 576 * 250 + 64 * 625 + 25_000 + 2500)
+        #expect(inventory.multiplications == (dense, left))
+        #expect(json["totals"]?["multiplications"]?.intValue == left)
+        #expect(json["totals"]?["multiplications_dense"]?.intValue == dense)
+        #expect(lines[0].hasSuffix("211,500 multiplications for an image (32.7 %)"), "\(lines[0])")
+        #expect(lines.contains { $0.hasPrefix("conv2.weight ") && $0.hasSuffix(" 40,000") })
     }
 
     @Test func kindsOfModelsAreTold() throws {

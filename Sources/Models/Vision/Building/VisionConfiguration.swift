@@ -55,6 +55,9 @@ public protocol VisionConfiguration: Sendable, Hashable {
     ///   such structure.
     func removing(blocks: Set<String>) -> (configuration: any VisionConfiguration, oldNames: [String: String])?
 
+    /// How often an entry of each weight that belongs to no convolution and no linear layer is multiplied for one input.
+    var stepUses: [String: Int] { get }
+
     /// The network, with the builder's layers.
     func network(_ layers: inout LayerBuilder) -> any VisionNetwork
 }
@@ -67,6 +70,7 @@ extension VisionConfiguration {
     public mutating func read(_ fields: DetailFields) throws {}
     public func check(widths: [String: Int]) throws {}
     public var ascendingWidths: [String] { [] }
+    public var stepUses: [String: Int] { [:] }
     public func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int] { [:] }
     public var residualBlocks: [ResidualBlockPlace] { [] }
     public func removing(

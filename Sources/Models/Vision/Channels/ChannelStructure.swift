@@ -56,7 +56,7 @@ public struct ChannelStructure: Sendable {
         let ascending = architecture.configuration.ascendingWidths.compactMap(names.firstIndex(of:))
         ascents = zip(ascending, ascending.dropFirst()).map { ($0, $1) }
         let probe = WidthProbe(architecture, names: names)
-        let uses = probe.uses()
+        let uses = architecture.weightUses
         entries = try probe.extents(widths).map { own in
             Entry(name: own.name, axes: own.axes, isTrainable: own.isTrainable, uses: uses[own.name] ?? 0)
         }
@@ -171,31 +171,5 @@ private struct WidthProbe {
             }
         }
         return result.map { ($0.name, $0.axes.compactMap { $0 }, $0.isTrainable) }
-    }
-
-    /// How often an element of each convolution's and linear layer's weight is multiplied for one input.
-    func uses() -> [String: Int] {
-        let network = network(names.map { _ in 1 })
-        var counts: [String: Int] = [:]
-        let modules = network.modules
-        func weight(_ name: String) -> String { name.isEmpty ? "weight" : name + ".weight" }
-        for (name, module) in modules {
-            if let convolution = module as? Conv2d {
-                convolution.inputObserver = { input in
-                    let size = convolution.windows.outputSize(for: [input.shape[2], input.shape[3]])
-                    counts[weight(name), default: 0] += size.rows * size.columns
-                }
-            } else if let linear = module as? Linear {
-                linear.inputObserver = { input in
-                    counts[weight(name), default: 0] += input.shape.dropLast().reduce(1, *)
-                }
-            }
-        }
-        network.inUse { _ = network.outputs(.zeros([1] + architecture.inputShape)) }
-        for (_, module) in modules {
-            (module as? Conv2d)?.inputObserver = nil
-            (module as? Linear)?.inputObserver = nil
-        }
-        return counts
     }
 }
