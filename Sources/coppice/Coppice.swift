@@ -10,7 +10,8 @@ struct Coppice: AsyncParsableCommand {
         abstract: "Makes neural networks small and fast, and serves them: train, compress, evaluate, serve.",
         version: "0.1.0",
         subcommands: [
-            Generate.self, Chat.self, Evaluate.self, Compress.self, Convert.self, Inspect.self, Tokenize.self,
+            Generate.self, Chat.self, Evaluate.self, Compress.self, Compare.self, Convert.self, Inspect.self,
+            Tokenize.self,
             LogitsCommand.self, Bench.self, Train.self, Precrop.self, PruneBlocks.self, PruneChannels.self, Gates.self,
             Serve.self,
             MethodsCommand.self, Reproduce.self, Report.self,

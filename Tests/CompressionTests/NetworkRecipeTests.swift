@@ -220,6 +220,22 @@ import Testing
         }
     }
 
+    /// What all stages train for: levels begin at the epoch that they are rewound to.
+    @Test(arguments: [
+        ("method: magnitude, sparsity: 0.5", 0), ("method: magnitude, sparsity: 0.5, recovery: fine-tune", 4),
+        ("method: magnitude, sparsity: 0.5, schedule: gradual, recovery: distill", 8),
+        ("method: magnitude, sparsity: 0.5, schedule: { kind: iterative, levels: 3, rewind: 1 }", 13),
+        ("method: magnitude, schedule: { kind: sap, rounds: 2 }", 12),
+        ("method: searched, sparsity: 0.5, epochs: 2, then_train: 1", 3), ("method: movement, sparsity: 0.5", 4),
+    ])
+    func trainedEpochsAreTold(options: String, epochs: Double) throws {
+        let yaml = "training: { epochs: 4 }\nstages:\n  - prune: { \(options) }\n"
+        let recipe = try Recipe(yaml: yaml, source: "r.yaml")
+        #expect(recipe.trainedEpochs(ofLanguage: false) == epochs && recipe.trainedEpochs(ofLanguage: true) == epochs)
+        #expect(recipe.withSeed(9).seed == 9 && recipe.withSeed(9).stages == recipe.stages)
+        #expect(recipe.withSeed(9).text.hasSuffix(yaml))
+    }
+
     @Test func anotherSparsity() throws {
         let recipe = try Recipe(
             yaml: "stages:\n  - prune: { method: magnitude, sparsity: 0.5 }\n  - quantize: { bits: 8 }\n")

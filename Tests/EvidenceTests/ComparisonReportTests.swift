@@ -41,7 +41,10 @@ import Testing
         let edges = try WeightHistogram([{ Tensor([Float(-1), 0, 0, 1], shape: [2, 2]) }], binCount: 3)
         report.histograms = (edges, edges)
         let html = report.html
-        for text in ["4.00×", "2.50×", "1.50×", "2.00×", "12.50 %", "1024 (100.0 %)", "256 (25.0 %)", "bf16 → int8 &lt;&amp;&gt;", "stages: []", "q?"] {
+        for text in [
+            "4.00×", "2.50×", "1.50×", "2.00×", "12.50 %", "1024 (100.0 %)", "256 (25.0 %)",
+            "bf16 → int8 &lt;&amp;&gt;", "stages: []", "q?",
+        ] {
             #expect(html.contains(text), "\(text)")
         }
         #expect(!html.contains("<b>") && html.components(separatedBy: "<svg").count - 1 == 6)

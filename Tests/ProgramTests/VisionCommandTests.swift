@@ -1,5 +1,4 @@
 import CoppiceModels
-import CoppiceTraining
 import Foundation
 import Testing
 
@@ -7,7 +6,7 @@ import Testing
 @Suite(.serialized) struct VisionCommandTests {
     private let folder = TemporaryFolder()
     /// Images and a network that was trained on them a little, made once.
-    private static let stock = Stock()
+    private static let stock = VisionStock.shared
 
     private func compress(_ recipe: String, model: String? = nil, _ more: [String] = []) throws -> JSON {
         let arguments = [
@@ -162,43 +161,5 @@ import Testing
         try fails(64, "fix it", "method: magnitude, pattern: \"2:4\"", ["--sparsity", "0.5,0.6"])
         try fails(64, "--sparsity: expected numbers from 0", half, ["--sparsity", "half"])
         try Program.expectFailure(64, "expected --images", ["evaluate", Self.stock.model])
-    }
-}
-
-/// Drawn figures as IDX files, and a network that was trained on them.
-private final class Stock: @unchecked Sendable {
-    private let folder = TemporaryFolder()
-    var images: String { folder.path + "/images" }
-    let model: String
-
-    init() {
-        model = folder.path + "/model"
-        do { try make() } catch { Issue.record("no stock: \(error)") }
-    }
-
-    private func make() throws {
-        try FileManager.default.createDirectory(atPath: images, withIntermediateDirectories: true)
-        let training = ImageDataSet.shapes(600, size: 28, seed: 1)
-        for (prefix, set) in [("train", training), ("t10k", .shapes(200, size: 28, seed: 2))] {
-            try write(
-                "\(prefix)-images-idx3-ubyte", [set.count, 28, 28], set.pixels.withElements(UInt8.self) { Array($0) })
-            try write("\(prefix)-labels-idx1-ubyte", [set.count], set.labels.map { UInt8($0) })
-        }
-        let recipe = try folder.file(
-            "train.yaml",
-            """
-            seed: 1
-            model: { architecture: lenet-300-100 }
-            images: { directory: \(images), validation: 0 }
-            optimizer: { learning_rate: 0.05 }
-            training: { epochs: 6, batch_size: 30 }
-            """)
-        let run = try Program.run("train", recipe, "--output", model, "--json")
-        #expect(run.status == 0, "\(run.errors)")
-    }
-
-    private func write(_ name: String, _ shape: [Int], _ bytes: [UInt8]) throws {
-        let extents = shape.flatMap { extent in (0..<4).map { UInt8(extent >> (24 - 8 * $0) & 255) } }
-        try Data([0, 0, 8, UInt8(shape.count)] + extents + bytes).write(to: URL(fileURLWithPath: images + "/" + name))
     }
 }

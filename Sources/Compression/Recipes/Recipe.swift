@@ -83,7 +83,7 @@ public struct Recipe: Sendable, Hashable {
     /// What formats are chosen for where stages leave a choice.
     public var preference: FormatPlanner.Preference
     /// The YAML that the recipe was read from.
-    public private(set) var text: String
+    public internal(set) var text: String
     /// Where it was read from, for error messages.
     public let source: String
 
@@ -163,31 +163,6 @@ public struct Recipe: Sendable, Hashable {
             if case .prune(let options) = stage, let need = options.needOfImages { return (index, need) }
         }
         return nil
-    }
-
-    /// The same recipe with another sparsity in its prune stages.
-    ///
-    /// - Throws: `.usage` for a sparsity outside `[0, 1)`, and where no stage has a sparsity of its own.
-    public func withSparsity(_ sparsity: Double) throws -> Recipe {
-        guard sparsity >= 0, sparsity < 1 else {
-            throw CoppiceError(.usage, field: "sparsity", "\(sparsity), expected a number from 0 to below 1")
-        }
-        var recipe = self
-        var count = 0
-        for (index, stage) in stages.enumerated() {
-            guard case .prune(var options) = stage, options.hasFreeSparsity else { continue }
-            options.sparsity = sparsity
-            recipe.stages[index] = .prune(options)
-            count += 1
-        }
-        guard count > 0 else {
-            throw CoppiceError(
-                .usage, source: source, field: "sparsity",
-                "no stage of the recipe has a sparsity to change: patterns N:M and masks fix it, and schedule sap finds "
-                    + "its own")
-        }
-        recipe.text = "# With --sparsity \(sparsity):\n" + text
-        return recipe
     }
 
     /// - Throws: `.badData` for a stage that is for vision networks only.

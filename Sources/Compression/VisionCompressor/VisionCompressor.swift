@@ -56,18 +56,18 @@ public struct VisionCompressor {
     /// - Parameters:
     ///   - output: the folder's path. A folder that Coppice wrote earlier is replaced.
     ///   - images: for recipes with ``Recipe/needOfImages``, and to measure accuracy on.
+    ///   - before: what ``accuracy(on:progress:)`` gave on these images; nil: it is measured.
     ///   - progress: told how far the work has come.
     /// - Throws: `.usage` where images are needed and missing, and for a sparsity below what is there; `.badData` for
     ///   weights, gradients and losses that are not finite, and for masks of another network; `.cannotCreate` and
     ///   `.inputOutput` for the output folder.
     public func run(
-        output: String, images: CompressionImages? = nil, progress: any ProgressReporter = SilentProgress()
+        output: String, images: CompressionImages? = nil, before: Classification? = nil,
+        progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
-        try checkImages(images)
-        // Now, since a folder that cannot be written should not be found out about after the work.
-        try OutputFolder(at: output).discard()
+        try check(output: output, images: images)
         let network = try checkpoint.network()
-        let before = measure(network, images, progress)
+        let before = before ?? measure(network, images, progress)
         let whole = try PrunableNetwork(network)
         for (index, weight) in whole.weights.enumerated() {
             try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
@@ -93,11 +93,27 @@ public struct VisionCompressor {
         return report
     }
 
-    private func checkImages(_ images: CompressionImages?) throws {
-        guard images?.training == nil, let (index, need) = recipe.needOfImages else { return }
-        throw CoppiceError(
-            .usage, source: recipe.source, field: "stages[\(index)].prune",
-            "\(need.reason), and needs \(need.isOfLabels ? "labelled " : "")training images; there are none")
+    /// How well the network classifies as it is; nil without images.
+    ///
+    /// - Throws: what reading weights throws.
+    public func accuracy(
+        on images: CompressionImages?, progress: any ProgressReporter = SilentProgress()
+    ) throws -> Classification? {
+        guard images != nil else { return nil }
+        return measure(try checkpoint.network(), images, progress)
+    }
+
+    /// What ``run(output:images:before:progress:)`` throws before any work.
+    ///
+    /// - Throws: `.usage` where images are needed and missing, `.cannotCreate` for the output folder.
+    public func check(output: String, images: CompressionImages?) throws {
+        if images?.training == nil, let (index, need) = recipe.needOfImages {
+            throw CoppiceError(
+                .usage, source: recipe.source, field: "stages[\(index)].prune",
+                "\(need.reason), and needs \(need.isOfLabels ? "labelled " : "")training images; there are none")
+        }
+        // Now, since a folder that cannot be written should not be found out about after the work.
+        try OutputFolder(at: output).discard()
     }
 
     private func measure(

@@ -85,9 +85,9 @@ public struct CompressionFrontier: Sendable {
 
     // MARK: As text
 
-    private var head: [String] { 
+    private var head: [String] {
         ["asked", "zeros", "bytes", "of dense", "multiplications", measure.rawValue, "Pareto"]
-     }
+    }
 
     private var rows: [[String]] {
         all.map { point in
@@ -102,7 +102,7 @@ public struct CompressionFrontier: Sendable {
 
     private static func percent(_ share: Double) -> String { fixed(share * 100, 1) + " %" }
 
-    private static func fixed(_ value: Double, _ places: Int) -> String {
+    static func fixed(_ value: Double, _ places: Int) -> String {
         guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
         let scale = (0..<places).reduce(1) { scale, _ in scale * 10 }
         let (whole, rest) = Int((abs(value) * Double(scale)).rounded()).quotientAndRemainder(dividingBy: scale)
@@ -129,7 +129,8 @@ public struct CompressionFrontier: Sendable {
                 "asked": point.asked.map { .number($0) } ?? .null, "sparsity": .number(point.sparsity),
                 "removed": .number(point.removed),
                 "multiplications": point.multiplications.map { .number($0) } ?? .null,
-                "collapsed_layers": .array(point.collapsed.map { .string($0) }), "bytes": .integer(point.bytes), measure.rawValue: point.quality.map { .number($0) } ?? .null,
+                "collapsed_layers": .array(point.collapsed.map { .string($0) }), "bytes": .integer(point.bytes),
+                measure.rawValue: point.quality.map { .number($0) } ?? .null,
                 "pareto": .bool(isOnFront(point)), "model": .string(point.path),
             ]
         }

@@ -1,11 +1,16 @@
 import CoppiceCompression
+import CoppiceEvidence
 import CoppiceModels
 import CoppiceTensors
+import CoppiceTraining
 import OrderedCollections
 
 /// A compression that is ready to run, of a model of any kind.
 protocol ModelCompression {
     var recipe: Recipe { get }
+
+    /// Whether it is of a language model or an encoder, which are measured on texts.
+    var isOfLanguage: Bool { get }
 
     /// What a user should know of the data before it runs; nil for nothing.
     var warning: String? { get }
@@ -35,6 +40,10 @@ struct CompressionResult {
     /// Nil where there was nothing to measure on.
     var measure: Measure?
     var isVision = false
+    /// The accuracy of the network before, for the next compression of it.
+    var before: Classification?
+    /// Wall time without measuring the model before, nor perplexity.
+    var seconds = 0.0
 
     /// Stable keys; those of a measure that a model of this kind has not are left out.
     var json: JSON {
@@ -77,7 +86,8 @@ struct CompressionResult {
         if let counts = report.totals.multiplications {
             lines.append(
                 "\(counts.before) → \(counts.after) multiplications for \(isVision ? "an image" : "a token"), "
-                    + "\(Output.number(counts.share * 100, digits: 1)) % of the dense \(isVision ? "network" : "model")'s")
+                    + "\(Output.number(counts.share * 100, digits: 1)) % of the dense \(isVision ? "network" : "model")'s"
+            )
         }
         lines += report.warnings.map { "warning: \($0)" }
         switch measure {
@@ -87,6 +97,37 @@ struct CompressionResult {
         case nil: break
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension CompressionResult {
+    /// The places of the model before and after it among others.
+    ///
+    /// - Parameter asked: the sparsity that was asked for; nil: what the recipe says.
+    func points(asked: Double?) -> (dense: CompressionFrontier.Point, own: CompressionFrontier.Point) {
+        let (totals, prunable) = (report.totals, report.prunable)
+        var own = CompressionFrontier.Point(
+            asked: asked, sparsity: totals.sparsity, removed: prunable.removed,
+            multiplications: totals.multiplications?.share, bytes: totals.bytes, quality: nil, path: output)
+        own.collapsed = report.collapsed
+        var dense = CompressionFrontier.Point(
+            asked: nil, sparsity: totals.sparsityBefore, removed: prunable.sparsityBefore,
+            multiplications: totals.multiplications?.shareBefore, bytes: totals.bytesBefore, quality: nil, path: "")
+        switch measure {
+        case .perplexity(let before, let after): (dense.quality, own.quality) = (before, after)
+        case .accuracy(let accuracy): (dense.quality, own.quality) = (accuracy.before, accuracy.after)
+        case nil: break
+        }
+        return (dense, own)
+    }
+
+    /// What was measured on, for figures.
+    var measuredOn: String {
+        switch measure {
+        case .perplexity: "a text"
+        case .accuracy(let accuracy): "\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of)"
+        case nil: "nothing"
+        }
     }
 }
 
@@ -113,6 +154,7 @@ struct VisionCompression: ModelCompression {
     private var compressor: VisionCompressor
     private let images: CompressionImages?
     let warning: String? = nil
+    let isOfLanguage = false
 
     init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, folder: String?) throws {
         self.checkpoint = checkpoint
@@ -131,9 +173,13 @@ struct VisionCompression: ModelCompression {
     func run(
         _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
     ) throws -> CompressionResult {
-        let report = try compressor.run(output: output, images: images, progress: progress)
+        try compressor.check(output: output, images: images)
+        let before = try earlier?.before ?? compressor.accuracy(on: images, progress: progress)
+        let start = ContinuousClock.now
+        let report = try compressor.run(output: output, images: images, before: before, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
-        result.isVision = true
+        result.seconds = (ContinuousClock.now - start) / .seconds(1)
+        (result.isVision, result.before) = (true, before)
         result.measure = report.accuracy.map { .accuracy($0) }
         return result
     }

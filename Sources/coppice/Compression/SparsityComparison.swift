@@ -41,33 +41,12 @@ struct SparsityComparison {
     }
 
     private func frontier(_ results: [CompressionResult], title: String) -> CompressionFrontier {
-        var dense = CompressionFrontier.Point(asked: nil, sparsity: 0, bytes: 0, quality: nil, path: "")
-        var measure = CompressionFrontier.Measure.perplexity
-        var place = "nothing"
-        var points: [CompressionFrontier.Point] = []
-        for (result, (sparsity, _)) in zip(results, recipes) {
-            let (totals, prunable) = (result.report.totals, result.report.prunable)
-            var point = CompressionFrontier.Point(
-                asked: sparsity, sparsity: totals.sparsity, removed: prunable.removed,
-                multiplications: totals.multiplications?.share, bytes: totals.bytes, quality: nil, path: result.output)
-            point.collapsed = result.report.collapsed
-            dense = CompressionFrontier.Point(
-                asked: nil, sparsity: totals.sparsityBefore, removed: prunable.sparsityBefore,
-                multiplications: totals.multiplications?.shareBefore, bytes: totals.bytesBefore,
-                quality: dense.quality, path: "")
-            if result.isVision { measure = .accuracy }
-            switch result.measure {
-            case .perplexity(let before, let after):
-                (dense.quality, point.quality) = (before, after)
-                place = "a text"
-            case .accuracy(let accuracy):
-                (dense.quality, point.quality) = (accuracy.before, accuracy.after)
-                place = "\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of)"
-            case nil: break
-            }
-            points.append(point)
-        }
-        return CompressionFrontier(title: title, measure: measure, measuredOn: place, dense: dense, points: points)
+        let points = zip(results, recipes).map { $0.points(asked: $1.0) }
+        let nothing = CompressionFrontier.Point(asked: nil, sparsity: 0, bytes: 0, quality: nil, path: "")
+        return CompressionFrontier(
+            title: title, measure: compression.isOfLanguage ? .perplexity : .accuracy,
+            measuredOn: results.last?.measuredOn ?? "nothing", dense: points.last?.dense ?? nothing,
+            points: points.map(\.own))
     }
 
     /// Stable keys.

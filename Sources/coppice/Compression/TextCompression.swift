@@ -16,6 +16,7 @@ extension EncoderCompressor: TextCompressor {}
 struct TextCompression: ModelCompression {
     let recipe: Recipe
     let warning: String?
+    let isOfLanguage = true
     private let compressor: any TextCompressor
     private let path: String
     private let tokens: CalibrationTokens?
@@ -59,8 +60,10 @@ struct TextCompression: ModelCompression {
     func run(
         _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
     ) throws -> CompressionResult {
+        let start = ContinuousClock.now
         let report = try compressor.run(output: output, calibration: tokens, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
+        result.seconds = (ContinuousClock.now - start) / .seconds(1)
         guard measures else { return result }
         let before: Double
         if case .perplexity(let known, _) = earlier?.measure {
