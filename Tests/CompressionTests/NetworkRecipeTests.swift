@@ -1,5 +1,6 @@
 import CoppiceCompression
 import CoppiceTensors
+import CoppiceTraining
 import Testing
 
 /// The parts of recipes that are about networks in memory.
@@ -203,15 +204,35 @@ import Testing
         #expect(failure(options).contains(message), "\(failure(options))")
     }
 
+    /// The ramp of a gradual schedule is a word; the cubic one is the standard and goes without saying.
+    @Test func rampsAreChosenByName() throws {
+        for ramp in SparsityRamp.allCases {
+            let own = try stage("method: magnitude, sparsity: 0.5, schedule: { kind: gradual, ramp: \(ramp) }")
+            #expect(own.network.schedule == .gradual(begin: 0, end: 3, every: 20, ramp: ramp))
+        }
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, schedule: { kind: gradual, ramp: cubical }").contains(
+                "prune.schedule.ramp: unknown value \"cubical\"; did you mean \"cubic\"?"))
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, schedule: { kind: iterative, ramp: cubic }").contains(
+                "has no meaning for schedule iterative"))
+    }
+
     @Test func schedulesThatEndBeforeTheyStart() throws {
-        #expect { _ = try CubicSchedule(to: 0.5, begin: 10, end: 10, interval: 1) } throws: {
+        #expect { _ = try RampSchedule(to: 0.5, begin: 10, end: 10, interval: 1) } throws: {
             "\($0)" == "schedule: ends at step 10 before it has started at step 10"
         }
-        #expect { _ = try CubicSchedule(from: 0.6, to: 0.5, begin: 0, end: 10, interval: 1) } throws: {
+        #expect { _ = try RampSchedule(from: 0.6, to: 0.5, begin: 0, end: 10, interval: 1) } throws: {
             "\($0)".contains("0.5 is below the 0.6")
         }
-        let ramp = try CubicSchedule(from: 0.1, to: 0.9, begin: 10, end: 20, interval: 5)
+        func middle(_ ramp: SparsityRamp) throws -> Double {
+            try #require(
+                RampSchedule(ramp, from: 0.1, to: 0.9, begin: 10, end: 20, interval: 5).sparsity(at: 15))
+        }
+        let ramp = try RampSchedule(from: 0.1, to: 0.9, begin: 10, end: 20, interval: 5)
         #expect(ramp.sparsity(at: 9) == nil && ramp.sparsity(at: 12) == nil && ramp.sparsity(at: 21) == nil)
+        // Half of the way: 0.9 becomes 0.3 of it, then 0.1; and the mean of both.
+        #expect(abs(try middle(.geometric) - 0.7) < 1e-12 && abs(try middle(.linear) - 0.5) < 1e-12)
         // s₁ + (s₀ − s₁)(1 − t)³ at t = 0, 1/2, 1.
         let expected = [0.1, 0.8, 0.9]
         for (step, sparsity) in zip([10, 15, 20], expected) {

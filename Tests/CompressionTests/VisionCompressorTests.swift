@@ -65,6 +65,21 @@ import Testing
         #expect(cut.totals.sparsity == 0 && cut.totals.removed > 0.4 && cut.collapsed.isEmpty)
     }
 
+    /// Each ramp ends at the sparsity that is asked for, on a way of its own.
+    @Test(arguments: ["magnitude", "movement"]) func rampsLeadToTheSameSparsity(method: String) throws {
+        var errors: [[Double]] = []
+        for ramp in SparsityRamp.allCases {
+            let (report, checkpoint) = try compress(
+                "method: \(method), sparsity: 0.8, scope: global, schedule: { kind: gradual, every: 2, ramp: \(ramp) }",
+                to: ramp.rawValue)
+            let found = zeros(try checkpoint.network())
+            #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.8), "\(ramp)")
+            #expect(report.stages[0].contains("ramp: \(ramp)") == (ramp != .cubic))
+            errors.append(report.weights.compactMap(\.relativeError))
+        }
+        #expect(Set(errors).count == 3)
+    }
+
     private func recipe(_ stage: String, rest: String = "") throws -> Recipe {
         try Recipe(
             yaml: "training: { epochs: 2, batch_size: 40, optimizer: { learning_rate: 0.02 } }\n"

@@ -47,7 +47,7 @@ import Testing
             let sparsity = Double.random(in: 0.05..<0.95, using: &generator)
             let steps = Int.random(in: 200...3_000, using: &generator)
             let interval = Int.random(in: 1...10, using: &generator)
-            for ramp in ComputePhaseSchedule.Ramp.allCases {
+            for ramp in SparsityRamp.allCases {
                 let schedule = try ComputePhaseSchedule(
                     denseSteps: steps, finalSparsity: sparsity, window: window, ramp: ramp, interval: interval)
                 let densities = (0..<schedule.totalSteps).map(schedule.density(at:))
@@ -71,8 +71,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ComputePhaseSchedule.Ramp.allCases) func meanOfARampIsItsIntegral(ramp: ComputePhaseSchedule.Ramp)
-    {
+    @Test(arguments: SparsityRamp.allCases) func meanOfARampIsItsIntegral(ramp: SparsityRamp) {
         for final in [0.05, 0.4, 0.8] {
             let parts = 100_000
             let sum = (0..<parts).reduce(0.0) {

@@ -108,7 +108,7 @@ extension Methods {
         MethodDescription(
             name: "gradual", kind: .schedule,
             summary: "Prunes while the network trains, on a cubic ramp that is steep at first and flat in the end.",
-            recipeKey: "prune.schedule: { kind: gradual, begin, end, every }",
+            recipeKey: "prune.schedule: { kind: gradual, begin, end, every, ramp: cubic | geometric | linear }",
             example: "training: {epochs: 4}\n"
                 + "stages: [{prune: {method: magnitude, sparsity: 0.9, scope: global, schedule: gradual}}]",
             paper: "Zhu and Gupta 2017, arXiv:1710.01878", evidence: "global-mp"),

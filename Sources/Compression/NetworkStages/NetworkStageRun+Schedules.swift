@@ -24,14 +24,14 @@ extension NetworkStageRun {
                 + "already; start from a dense network or exclude them")
     }
 
-    /// Movement pruning on a cubic ramp.
-    func pruneByMovement(begin: Double, end: Double, every: Int) throws {
+    /// Movement pruning on a ramp.
+    func pruneByMovement(begin: Double, end: Double, every: Int, _ ramp: SparsityRamp) throws {
         try refuseRemoved()
         let (training, source) = try loop()
         let last = max(1, training.rates.totalSteps - 1)
         let first = min(step(at: begin, training, source), last - 1)
-        let schedule = try CubicSchedule(
-            to: stage.sparsity, begin: first, end: max(min(step(at: end, training, source), last), first + 1),
+        let schedule = try RampSchedule(
+            ramp, to: stage.sparsity, begin: first, end: max(min(step(at: end, training, source), last), first + 1),
             interval: every)
         let hook = MovementPruning(
             part, schedule: schedule, granularity: stage.granularity, allocation: stage.sharing)

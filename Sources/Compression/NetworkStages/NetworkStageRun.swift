@@ -92,11 +92,11 @@ final class NetworkStageRun {
         }
         switch stage.network.schedule {
         case .oneShot(let rounds): try pruneAtOnce(rounds: rounds)
-        case .gradual(let begin, let end, let every):
+        case .gradual(let begin, let end, let every, let ramp):
             if stage.method == .movement {
-                try pruneByMovement(begin: begin, end: end, every: every)
+                try pruneByMovement(begin: begin, end: end, every: every, ramp)
             } else {
-                try pruneGradually(begin: begin, end: end, every: every)
+                try pruneGradually(begin: begin, end: end, every: every, ramp)
             }
         case .iterative(let levels, let rewind): try pruneIteratively(levels: levels, rewind: rewind)
         case .dynamic(let options): try pruneDynamically(options)
@@ -137,18 +137,19 @@ final class NetworkStageRun {
         let samples = try batches()
         progress.begin("prune", total: rounds, unit: "rounds")
         for round in 1...rounds {
-            let goal = GeometricRamp.sparsity(from: start, to: stage.sparsity, part: Double(round) / Double(rounds))
+            let goal = SparsityRamp.geometric.sparsity(
+                at: Double(round) / Double(rounds), from: start, to: stage.sparsity)
             try pruneFurther(to: goal, samples)
             progress.advance(to: round, note: "")
         }
         progress.end("")
     }
 
-    private func pruneGradually(begin: Double, end: Double, every: Int) throws {
+    private func pruneGradually(begin: Double, end: Double, every: Int, _ ramp: SparsityRamp) throws {
         let (training, source) = try loop()
         let first = step(at: begin, training, source)
-        let schedule = try CubicSchedule(
-            from: part.sparsity, to: max(stage.sparsity, part.sparsity), begin: first,
+        let schedule = try RampSchedule(
+            ramp, from: part.sparsity, to: max(stage.sparsity, part.sparsity), begin: first,
             end: max(step(at: end, training, source), first + 1), interval: every)
         let samples = try batches()
         let hook = GradualPruning(
@@ -166,7 +167,7 @@ final class NetworkStageRun {
             guard level < levels else { return false }
             let part = Double(level + 1) / Double(levels)
             whole.network.setTraining(false)
-            try pruneFurther(to: GeometricRamp.sparsity(from: start, to: stage.sparsity, part: part), samples)
+            try pruneFurther(to: SparsityRamp.geometric.sparsity(at: part, from: start, to: stage.sparsity), samples)
             whole.adoptMasks(of: self.part)
             return true
         }

@@ -1,3 +1,5 @@
+import CoppiceTraining
+
 /// What a `prune` stage says beyond criterion, granularity and allocation: when weights go, and how accuracy comes back.
 /// For networks in memory; all but the default needs labelled images or a text.
 public struct NetworkPruning: Sendable, Hashable {
@@ -5,8 +7,8 @@ public struct NetworkPruning: Sendable, Hashable {
     public enum Schedule: Sendable, Hashable {
         /// Before any training, in so many rounds that each remove the same part of what is left, with scores anew.
         case oneShot(rounds: Int)
-        /// While the network trains, on a cubic ramp between two epochs, every so many steps.
-        case gradual(begin: Double, end: Double, every: Int)
+        /// While the network trains, on a ramp between two epochs, every so many steps.
+        case gradual(begin: Double, end: Double, every: Int, ramp: SparsityRamp = .cubic)
         /// Level after level: train, remove a part of what is left, go back to the weights of an epoch (nil: stay),
         /// train again.
         case iterative(levels: Int, rewind: Double?)
@@ -186,8 +188,9 @@ extension PruneStage {
         switch network.schedule {
         case .oneShot(1): break
         case .oneShot(let rounds): options.append("schedule: { kind: one-shot, rounds: \(rounds) }")
-        case .gradual(let begin, let end, let every):
-            options.append("schedule: { kind: gradual, begin: \(begin), end: \(end), every: \(every) }")
+        case .gradual(let begin, let end, let every, let ramp):
+            let shape = ramp == .cubic ? "" : ", ramp: \(ramp.rawValue)"
+            options.append("schedule: { kind: gradual, begin: \(begin), end: \(end), every: \(every)\(shape) }")
         case .iterative(let levels, let rewind):
             let epoch = rewind.map { "\($0)" } ?? "none"
             options.append("schedule: { kind: iterative, levels: \(levels), rewind: \(epoch) }")

@@ -1,5 +1,6 @@
 import CoppiceModels
 import CoppiceTensors
+import CoppiceTraining
 
 /// When the weights of networks in memory go.
 extension Recipe {
@@ -21,7 +22,8 @@ extension Recipe {
             kind = try node.word(ScheduleKind.self)
         } else {
             fields = try node.fields([
-                "kind", "rounds", "begin", "end", "every", "levels", "rewind", "by", "drop", "p", "q", "eta", "gamma",
+                "kind", "rounds", "begin", "end", "every", "ramp", "levels", "rewind", "by", "drop", "p", "q", "eta",
+                "gamma",
                 "beta", "scope",
             ])
             guard let field = fields["kind"] else {
@@ -31,7 +33,7 @@ extension Recipe {
             kind = try field.word(ScheduleKind.self)
         }
         let known: [ScheduleKind: [String]] = [
-            .oneShot: ["rounds"], .gradual: ["begin", "end", "every"], .iterative: ["levels", "rewind"],
+            .oneShot: ["rounds"], .gradual: ["begin", "end", "every", "ramp"], .iterative: ["levels", "rewind"],
             .dynamic: ["by", "drop", "every", "end"],
             .sap: ["rounds", "rewind", "p", "q", "eta", "gamma", "beta", "scope"],
         ]
@@ -75,7 +77,9 @@ extension Recipe {
             throw (fields["end"] ?? node).error(
                 "the schedule ends at epoch \(end), after the \(epochs) epochs of training; raise training.epochs")
         }
-        return .gradual(begin: begin, end: end, every: try fields["every"]?.integer(in: 1...1_000_000) ?? 20)
+        return .gradual(
+            begin: begin, end: end, every: try fields["every"]?.integer(in: 1...1_000_000) ?? 20,
+            ramp: try fields["ramp"]?.word(SparsityRamp.self) ?? .cubic)
     }
 
     private static func dynamic(

@@ -15,7 +15,7 @@ extension TrainingRecipe {
         /// The part of the projections' weights that is gone in the end, in `[0, 1)`.
         public var finalSparsity: Double
         public var window = ComputePhaseSchedule.Window.middle
-        public var ramp = ComputePhaseSchedule.Ramp.geometric
+        public var ramp = SparsityRamp.geometric
         /// Steps from one removal to the next; nil: a hundredth of the ramp.
         public var interval: Int?
         public var scope = Scope.global
@@ -54,7 +54,7 @@ extension TrainingRecipe {
             }
             pruning.window = ComputePhaseSchedule.Window(start: ends[0], end: ends[1])
         }
-        if let ramp = try fields["ramp"]?.word(ComputePhaseSchedule.Ramp.self) { pruning.ramp = ramp }
+        if let ramp = try fields["ramp"]?.word(SparsityRamp.self) { pruning.ramp = ramp }
         pruning.interval = try fields["every"]?.integer(in: 1...1_000_000_000)
         if let scope = try fields["scope"]?.word(Pruning.Scope.self) { pruning.scope = scope }
         return pruning

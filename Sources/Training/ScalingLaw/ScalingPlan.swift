@@ -61,7 +61,7 @@ public struct ScalingPlan: Sendable, Hashable {
     ///   above 0.
     public init(
         operations: Double, law: ScalingLaw, inferenceTokens: Double = 0, sparsities: [Double] = studiedSparsities,
-        window: ComputePhaseSchedule.Window = .middle, ramp: ComputePhaseSchedule.Ramp = .geometric
+        window: ComputePhaseSchedule.Window = .middle, ramp: SparsityRamp = .geometric
     ) throws {
         guard operations > 0, operations.isFinite else {
             throw CoppiceError(.usage, field: "compute", "\(operations), expected operations above 0")
@@ -78,7 +78,7 @@ public struct ScalingPlan: Sendable, Hashable {
     ///   `[0, 1)`; `.badData` for a law whose numbers are not above 0.
     public init(
         loss: Double, law: ScalingLaw, inferenceTokens: Double = 0, sparsities: [Double] = studiedSparsities,
-        window: ComputePhaseSchedule.Window = .middle, ramp: ComputePhaseSchedule.Ramp = .geometric
+        window: ComputePhaseSchedule.Window = .middle, ramp: SparsityRamp = .geometric
     ) throws {
         let numbers = [law.parameterScale, law.tokenScale, law.parameterExponent, law.tokenExponent]
         guard numbers.allSatisfy({ $0 > 0 && $0.isFinite }), law.irreducibleLoss >= 0 else {

@@ -1,5 +1,4 @@
 import CoppiceTensors
-import Foundation
 
 /// Sparse pre-training in three phases that are fractions of *compute*: dense, a ramp to the final sparsity, recovery
 /// at the final sparsity.
@@ -22,42 +21,14 @@ import Foundation
 /// Unifies Sparse and Dense Scaling Laws" (2025). The geometric ramp is inferred from its released models, whose steps
 /// and mean densities it gives back.
 public struct ComputePhaseSchedule: Sendable, Hashable, Codable {
-    /// How the density falls from 1 to d_f while u goes from 0 to 1.
-    public enum Ramp: String, Sendable, Hashable, Codable, CaseIterable {
-        /// d_f^u: each event removes the same part of what is left.
-        case geometric
-        /// 1 − (1 − d_f) u.
-        case linear
-        /// d_f + (1 − d_f) (1 − u)³ (Zhu and Gupta, "To prune, or not to prune", 2017).
-        case cubic
-
-        /// The density at a place of the ramp, `u` in `[0, 1]`. O(1).
-        public func density(at u: Double, final: Double) -> Double {
-            switch self {
-            case .geometric: pow(final, u)
-            case .linear: 1 - (1 - final) * u
-            case .cubic: final + (1 - final) * (1 - u) * (1 - u) * (1 - u)
-            }
-        }
-
-        /// ρ, the mean of the density over the ramp. O(1).
-        public func meanDensity(final: Double) -> Double {
-            guard final < 1 else { return 1 }
-            switch self {
-            case .geometric: return (1 - final) / log(1 / final)
-            case .linear: return (1 + final) / 2
-            case .cubic: return final + (1 - final) / 4
-            }
-        }
-    }
-
     /// The compute, in steps of the dense network.
     public let denseSteps: Int
     /// The part of the prunable weights that is removed in the end, in `[0, 1)`.
     public let finalSparsity: Double
     /// The fractions of compute at which pruning starts and ends.
     public let window: Window
-    public let ramp: Ramp
+    /// How the density falls from 1 to d_f.
+    public let ramp: SparsityRamp
     /// Steps from one removal to the next.
     public let interval: Int
     /// The step before which the first weights are removed.
@@ -89,7 +60,8 @@ public struct ComputePhaseSchedule: Sendable, Hashable, Codable {
     /// - Throws: `.usage` for a sparsity outside `[0, 1)`, a window that does not increase within `[0, 1)`, and a run
     ///   too short for the window or the interval.
     public init(
-        denseSteps: Int, finalSparsity: Double, window: Window = .middle, ramp: Ramp = .geometric, interval: Int? = nil
+        denseSteps: Int, finalSparsity: Double, window: Window = .middle, ramp: SparsityRamp = .geometric,
+        interval: Int? = nil
     ) throws(CoppiceError) {
         guard finalSparsity >= 0, finalSparsity < 1 else {
             throw CoppiceError(
@@ -138,7 +110,7 @@ public struct ComputePhaseSchedule: Sendable, Hashable, Codable {
 
     /// N̄ / N₀ of a run so long that steps and removals do not matter: 1 / (a + (b − a) / ρ + (1 − b) / d_f).
     public static func averageDensity(
-        finalSparsity: Double, window: Window = .middle, ramp: Ramp = .geometric
+        finalSparsity: Double, window: Window = .middle, ramp: SparsityRamp = .geometric
     ) -> Double {
         let density = 1 - finalSparsity
         let pruning = (window.end - window.start) / ramp.meanDensity(final: density)

@@ -75,7 +75,7 @@ import Testing
         func accuracy(_ network: PrunableNetwork) -> Double {
             Classification(of: network.network, on: (0..<4).map(source.batch)).accuracy
         }
-        let ramp = try CubicSchedule(to: 0.5, begin: 10, end: 40, interval: 5)
+        let ramp = try RampSchedule(to: 0.5, begin: 10, end: 40, interval: 5)
         let gradual = try prunable()
         try training(steps).run(gradual.network, on: source, hooks: [GradualPruning(gradual, schedule: ramp)])
         #expect(gradual.removedCount == gradual.count / 2 && accuracy(gradual) > 0.8)

@@ -18,7 +18,7 @@ struct PruningPhaseOptions: ParsableArguments {
         transform: Self.window)
     var window = ComputePhaseSchedule.Window.middle
     @Option(help: ArgumentHelp("How density falls: geometric, linear or cubic.", valueName: "r"))
-    var ramp = ComputePhaseSchedule.Ramp.geometric
+    var ramp = SparsityRamp.geometric
 
     static func window(_ text: String) throws -> ComputePhaseSchedule.Window {
         let ends = text.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) }
@@ -29,7 +29,7 @@ struct PruningPhaseOptions: ParsableArguments {
     }
 }
 
-extension ComputePhaseSchedule.Ramp: ExpressibleByArgument {}
+extension SparsityRamp: ExpressibleByArgument {}
 
 extension ScalingLaw {
     var json: JSON {

@@ -1,11 +1,13 @@
 import CoppiceTensors
+import CoppiceTraining
 
-/// A ramp that is steep at first, while there is much to spare, and flat in the end: s = s₁ + (s₀ − s₁)(1 − t)³, with t
-/// the part of the ramp that has passed.
+/// Sparsity that rises on a ramp between two steps, every so many steps; between, nothing is pruned.
 ///
-/// Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression" (2017),
-/// equation 1.
-public struct CubicSchedule: Schedule {
+/// With a cubic ramp this is the schedule of Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of pruning
+/// for model compression" (2017), equation 1: s₁ + (s₀ − s₁)(1 − t)³, with t the part of the ramp that has passed.
+public struct RampSchedule: Schedule {
+    /// How it rises.
+    public let ramp: SparsityRamp
     /// s₀, the sparsity at the first step of the ramp.
     public let initial: Double
     /// s₁, the sparsity at its last step.
@@ -19,7 +21,9 @@ public struct CubicSchedule: Schedule {
 
     /// - Throws: `.usage` for sparsities outside `[0, 1)` or falling ones, for a ramp that ends before it starts, and for
     ///   an interval below one.
-    public init(from initial: Double = 0, to goal: Double, begin: Int, end: Int, interval: Int) throws {
+    public init(
+        _ ramp: SparsityRamp = .cubic, from initial: Double = 0, to goal: Double, begin: Int, end: Int, interval: Int
+    ) throws {
         for (field, sparsity) in [("initial", initial), ("sparsity", goal)] where !(sparsity >= 0 && sparsity < 1) {
             throw CoppiceError(.usage, field: field, "\(sparsity), expected a number from 0 to below 1")
         }
@@ -31,6 +35,7 @@ public struct CubicSchedule: Schedule {
                 .usage, field: "schedule", "ends at step \(end) before it has started at step \(begin)")
         }
         guard interval > 0 else { throw CoppiceError(.usage, field: "every", "\(interval), expected at least 1 step") }
+        self.ramp = ramp
         (self.initial, self.goal) = (initial, goal)
         (self.begin, self.end) = (begin, end)
         self.interval = interval
@@ -40,7 +45,6 @@ public struct CubicSchedule: Schedule {
     public func sparsity(at step: Int) -> Double? {
         guard step >= begin, step < end else { return step == end ? goal : nil }
         guard (step - begin) % interval == 0 else { return nil }
-        let left = 1 - Double(step - begin) / Double(end - begin)
-        return goal + (initial - goal) * left * left * left
+        return ramp.sparsity(at: Double(step - begin) / Double(end - begin), from: initial, to: goal)
     }
 }
