@@ -186,6 +186,33 @@ private final class Stop: TrainingObserver {
         }
     }
 
+    /// One threshold for all would empty a projection of small weights; its floor stays, and the sparsity is the same.
+    @Test func aFloorKeepsSmallProjections() throws {
+        for floor in [nil, LayerFloor.share(0.1), .count(20)] {
+            let recipe = recipe(0.8, steps: 12) { $0.prune?.floor = floor }
+            let (learner, hook) = try make(recipe)
+            let pruning = try #require(hook)
+            let small = pruning.network.values(3)
+            pruning.network.setValues(
+                pruning.network.weights.indices.map { pruning.network.values($0) * ($0 == 3 ? 1e-4 : 1) })
+            try pruning.network.prune(by: .magnitude, to: 0)
+            try pruning.willStep(pruning.schedule.endStep)
+            let masks = pruning.network.masks
+            #expect(pruning.network.removedCount == ExactSelection.removedCount(pruning.network.count, sparsity: 0.8))
+            switch floor {
+            case .share(let share)?: #expect(masks[3].keptCount == Int((share * Double(small.count)).rounded(.up)))
+            case .count(let count)?: #expect(masks[3].keptCount == count)
+            default: #expect(masks[3].keptCount == 0)
+            }
+            _ = learner
+        }
+        #expect {
+            _ = try make(recipe(0.8) { $0.prune?.floor = .share(0.3) })
+        } throws: { error in
+            (error as? CoppiceError)?.kind == .badData && "\(error)".hasPrefix("prune.floor: keeps ")
+        }
+    }
+
     /// The hook in the loop of any network; a weight's gradient does not count once it is gone.
     @Test func prunesAnyNetworkInTheSupervisedLoop() throws {
         let (inputs, targets) = clusters()

@@ -1,3 +1,4 @@
+import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 import Testing
@@ -99,6 +100,12 @@ import Testing
         let defaults = try #require(try TrainingRecipe(yaml: "data: {train: a}\nprune: {final_sparsity: 0.5}").prune)
         #expect(defaults == TrainingRecipe.Pruning(finalSparsity: 0.5))
         #expect(defaults.window == .middle && defaults.ramp == .geometric && defaults.scope == .global)
+        #expect(defaults.floor == nil)
+        func floor(_ keys: String) throws -> LayerFloor? {
+            try TrainingRecipe(yaml: "data: {train: a}\nprune: {final_sparsity: 0.5, \(keys)}").prune?.floor
+        }
+        #expect(try floor("floor: 40") == .count(40) && floor("floor: 0.02") == .share(0.02))
+        #expect(try floor("floor: 0.0005, floor_of: model") == .standard)
         #expect(try TrainingRecipe(yaml: "data: {train: a}").pruningSchedule(windowsPerEpoch: 1) == nil)
         let short = try TrainingRecipe(
             yaml: "data: {train: a}\ntraining: {steps: 10}\nprune: {final_sparsity: 0.5, every: 9}", source: "r.yaml")
@@ -126,7 +133,7 @@ import Testing
         ),
         (
             "data: {train: a}\nprune: {sparsity: 0.5}",
-            "r.yaml: line 2: prune: unknown key \"sparsity\"; expected one of final_sparsity, window, ramp, every, scope"
+            "r.yaml: line 2: prune: unknown key \"sparsity\"; expected one of final_sparsity, window, ramp, every, scope, floor, floor_of"
         ),
         (
             "data: {train: a}\nprune: {final_sparsity: 1}",
@@ -135,6 +142,14 @@ import Testing
         (
             "data: {train: a}\nprune: {final_sparsity: 0.5, window: [0.7, 0.2]}",
             "r.yaml: line 2: prune.window: expected two increasing fractions of compute, such as [0.25, 0.75]"
+        ),
+        (
+            "data: {train: a}\nprune: {final_sparsity: 0.5, floor: 1.5}",
+            "r.yaml: line 2: prune.floor: expected a count from 1, or a share above 0 and below 1, found 1.5"
+        ),
+        (
+            "data: {train: a}\nprune: {final_sparsity: 0.5, scope: layer, floor: 10}",
+            "r.yaml: line 2: prune.floor: goes with scope global alone; leave it out"
         ),
         ("seed: 1", "r.yaml: line 1: the key \"data\" is missing, expected train and validation text files"),
         ("data: {validation: a}", "r.yaml: line 1: data: the key \"train\" is missing, expected text files"),

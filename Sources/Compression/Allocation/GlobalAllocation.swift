@@ -1,3 +1,4 @@
+import CoppiceNetworks
 import CoppiceTensors
 
 /// One threshold for all matrices: the ⌊s·N⌋ smallest scores of the whole model go, wherever they are.

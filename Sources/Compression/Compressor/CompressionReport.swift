@@ -1,3 +1,4 @@
+import CoppiceNetworks
 import Foundation
 
 /// What a compression did: the content of `report.json` in the output folder.

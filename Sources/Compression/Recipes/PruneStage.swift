@@ -1,3 +1,5 @@
+import CoppiceNetworks
+
 /// The options of a `prune` stage.
 public struct PruneStage: Sendable, Hashable {
     /// What makes a weight matter.

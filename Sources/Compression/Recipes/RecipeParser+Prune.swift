@@ -1,5 +1,7 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
 
 extension Recipe {
     /// Reads the options of a `prune` stage.
@@ -84,7 +86,8 @@ extension Recipe {
         let allocation = try sharing(fields, method: method, scope: scope)
         return PruneStage(
             method: method, sparsity: sparsity, pattern: pattern, scope: scope, allocation: allocation,
-            floor: try floor(fields, scope: scope), budgets: try budgets(fields, scope: scope), selection: selection)
+            floor: try LayerFloor.read(fields, isGlobal: scope == .global), budgets: try budgets(fields, scope: scope),
+            selection: selection)
     }
 
     private static func sharing(
@@ -109,34 +112,6 @@ extension Recipe {
                 "\(allocation.rawValue) is not for scores of movement; expected uniform, erk or uniform+")
         }
         return allocation
-    }
-
-    /// A whole number keeps so many weights of each matrix, a number below one a share.
-    private static func floor(_ fields: [String: RecipeNode], scope: PruneStage.Scope) throws -> LayerFloor? {
-        for key in ["floor", "floor_of"] where scope != .global {
-            if let field = fields[key] { throw field.error("goes with scope global alone; leave it out") }
-        }
-        let unit = try fields["floor_of"]?.word(FloorUnit.self)
-        guard let field = fields["floor"] else {
-            if let field = fields["floor_of"] { throw field.error("goes with floor alone; leave it out") }
-            return nil
-        }
-        let text = try field.string("a count from 1, or a share above 0 and below 1")
-        if let count = Int(text), count > 0 {
-            if let field = fields["floor_of"] {
-                throw field.error("goes with a floor that is a share, and \(count) is a count; leave it out")
-            }
-            return .count(try field.integer(in: 1...Int.max))
-        }
-        guard let share = Double(text), share > 0, share < 1 else {
-            throw field.error("expected a count from 1, or a share above 0 and below 1, found \(text.prefix(40))")
-        }
-        return unit == .model ? .shareOfAll(share) : .share(share)
-    }
-
-    /// What a floor's share is of.
-    private enum FloorUnit: String, CaseIterable {
-        case layer, model
     }
 
     private static func budgets(

@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceTensors
 import CoppiceTraining
 
 extension SparsePretraining {
@@ -10,17 +11,24 @@ extension SparsePretraining {
     /// try TrainingRun(recipe: recipe, options: options, pruning: SparsePretraining.of).execute()
     /// ```
     ///
-    /// - Throws: `.badData` for a model without projections.
+    /// - Throws: `.badData` for a model without projections, and for a floor that keeps more than the final sparsity leaves.
     public static func of(
         _ network: DecoderNetwork, _ pruning: TrainingRecipe.Pruning, _ schedule: ComputePhaseSchedule
     ) throws -> any StoredTrainingHook {
         let allocation: any Allocation =
             switch pruning.scope {
-            case .global: GlobalAllocation()
+            case .global: GlobalAllocation(floor: pruning.floor)
             case .layer: UniformAllocation()
             }
-        return SparsePretraining(
-            try PrunableNetwork(network, targets: [WeightPattern("model.layers.*_proj.weight")]), schedule: schedule,
-            allocation: allocation)
+        let prunable = try PrunableNetwork(network, targets: [WeightPattern("model.layers.*_proj.weight")])
+        do {
+            // Before hours of training.
+            try allocation.check(prunable.weights, sparsity: pruning.finalSparsity)
+        } catch var error as CoppiceError {
+            error.kind = .badData
+            error.field = (["prune"] + (error.field.map { [$0] } ?? [])).joined(separator: ".")
+            throw error
+        }
+        return SparsePretraining(prunable, schedule: schedule, allocation: allocation)
     }
 }

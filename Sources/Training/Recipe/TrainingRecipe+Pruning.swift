@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 
 extension TrainingRecipe {
@@ -19,6 +20,8 @@ extension TrainingRecipe {
         /// Steps from one removal to the next; nil: a hundredth of the ramp.
         public var interval: Int?
         public var scope = Scope.global
+        /// The least that each projection keeps; with ``Scope/global``.
+        public var floor: LayerFloor?
 
         public init(finalSparsity: Double) { self.finalSparsity = finalSparsity }
     }
@@ -41,7 +44,7 @@ extension TrainingRecipe {
     }
 
     static func pruning(_ node: RecipeNode) throws -> Pruning {
-        let fields = try node.fields(["final_sparsity", "window", "ramp", "every", "scope"])
+        let fields = try node.fields(["final_sparsity", "window", "ramp", "every", "scope", "floor", "floor_of"])
         guard let sparsity = fields["final_sparsity"] else {
             throw node.error(
                 "the key \"final_sparsity\" is missing, expected the part of the weights to remove, from 0 to below 1")
@@ -57,6 +60,7 @@ extension TrainingRecipe {
         if let ramp = try fields["ramp"]?.word(SparsityRamp.self) { pruning.ramp = ramp }
         pruning.interval = try fields["every"]?.integer(in: 1...1_000_000_000)
         if let scope = try fields["scope"]?.word(Pruning.Scope.self) { pruning.scope = scope }
+        pruning.floor = try LayerFloor.read(fields, isGlobal: pruning.scope == .global)
         return pruning
     }
 }

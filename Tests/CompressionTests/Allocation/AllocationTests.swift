@@ -1,4 +1,5 @@
 import CoppiceCompression
+import CoppiceNetworks
 import CoppiceTensors
 import Testing
 
