@@ -54,6 +54,26 @@ import Testing
         #expect(try SparsityAnalysis().run(other, windows: windows()).modelDigest != result.modelDigest)
     }
 
+    @Test func patternsThatDoNotDivideAreRefusedBeforeAnythingIsMeasured() throws {
+        var analysis = SparsityAnalysis()
+        analysis.pattern = .groups(length: 7)
+        var measured = 0
+        #expect {
+            _ = try analysis.run(DecoderNetwork(Self.configuration), windows: windows()) { _ in measured += 1 }
+        } throws: { error in
+            (error as? CoppiceError)?.kind == .badData
+                && "\(error)"
+                    == "model.layers.0.self_attn.q_proj.weight: pattern n:7 needs rows whose length is a multiple of 7, "
+                    + "this weight's is 16; expected one of n:2, n:4, n:8"
+        }
+        // 24 of the feed-forward layer would do, 16 of the others would not.
+        analysis.pattern = .groups(length: 12)
+        #expect(throws: CoppiceError.self) {
+            _ = try analysis.run(DecoderNetwork(Self.configuration), windows: windows()) { _ in measured += 1 }
+        }
+        #expect(measured == 0)
+    }
+
     @Test func patternsKeepAllOfTheirGroups() throws {
         let network = try Self.trained()
         var analysis = SparsityAnalysis()

@@ -65,6 +65,44 @@ import Testing
         #expect(cut.totals.sparsity == 0 && cut.totals.removed > 0.4 && cut.collapsed.isEmpty)
     }
 
+    /// Patterns may use what the file calls a weight, where the network calls it something else.
+    @Test func namesOfTheFileAreUnderstood() throws {
+        let network = try VisionArchitecture(named: "resnet8", widthMultiplier: 0.25).makeNetwork(seed: 1)
+        let tensors =
+            network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }
+            + network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
+        let path = folder.path + "/renamed.safetensors"
+        try SafetensorsWriter.write(tensors.map { ($0.0.replacing("fc.", with: "linear."), $0.1) }, to: path)
+        let file = try VisionCheckpoint.open(path)
+        #expect(try file.aliases == ["fc.weight": "linear.weight", "fc.bias": "linear.bias"])
+        func sparse(_ options: String) throws -> [String] {
+            let (report, _) = try compress(
+                "method: magnitude, sparsity: 0.5, \(options)", from: file, blind: true)
+            return report.weights.filter { $0.sparsity > 0.4 && $0.shape.count > 1 }.map(\.name)
+        }
+        let all = network.parameters.filter { $0.parameter.wrappedValue.rank > 1 }.map(\.name)
+        #expect(try sparse("ignore: linear") == all.filter { $0 != "fc.weight" })
+        #expect(try sparse("ignore: fc") == all.filter { $0 != "fc.weight" })
+        #expect(try sparse("targets: linear.weight") == ["fc.weight"])
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, ignore: lineal", from: file, blind: true).contains("no matrix"))
+        let masks = try MaskFile(
+            smallestOf: StoredWeights(.vision(file)), sparsity: 0.5,
+            selection: WeightSelection(targets: [WeightPattern("linear")]))
+        #expect(masks.entries.map(\.name) == ["fc.weight"])
+    }
+
+    /// A name that a pattern matches goes before another's name in the file.
+    @Test func ownNamesGoBeforeOthers() {
+        let names = ["features.0.weight", "features.3.weight"]
+        let aliases = ["features.0.weight": "features.3.weight", "features.3.weight": "features.4.weight"]
+        func resolved(_ text: String) -> [String] {
+            WeightPattern(text).resolved(among: names, aliases: aliases).map(\.text)
+        }
+        #expect(resolved("features.3") == ["features.3"] && resolved("features.4") == ["features.3.weight"])
+        #expect(resolved("features.5") == ["features.5"])
+    }
+
     /// Each ramp ends at the sparsity that is asked for, on a way of its own.
     @Test(arguments: ["magnitude", "movement"]) func rampsLeadToTheSameSparsity(method: String) throws {
         var errors: [[Double]] = []

@@ -32,7 +32,8 @@ public struct RecipeRun {
             if case .prune(let options) = stage, options.unit.decoderUnits != nil { return zeroed[index] ?? [] }
             let field = "stages[\(index)].\(stage.name)"
             let selected = try stage.selection.select(
-                from: names, isStandard: source.isStandardTarget, field: field, source: recipe.source)
+                from: names, aliases: source.aliases, isStandard: source.isStandardTarget, field: field,
+                source: recipe.source)
             let weights = selected.compactMap { byName[$0] }
             try Self.check(stage, weights, field: field, recipe: recipe, isOfBlock: source.isStandardTarget)
             return weights

@@ -82,6 +82,7 @@ public struct SparsityAnalysis {
     }
 
     private func run(_ model: any MaskedModel, progress: (SparsitySweep.Progress) -> Void) throws -> Result {
+        try checkPattern(model.weights)
         var sweep = SparsitySweep(variants: variants, chanceLoss: model.chanceLoss)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
         // Of each number of removed weights the first masks, which are those by magnitude.
@@ -111,6 +112,19 @@ public struct SparsityAnalysis {
             result.knee = masksBySize[Int((point.sparsity * Double(total)).rounded())].map { (point, $0) }
         }
         return result
+    }
+
+    /// - Throws: `.badData` for groups that do not divide the rows of a matrix, saying what divides all.
+    private func checkPattern(_ weights: [PrunableWeight]) throws {
+        guard case .groups(let length) = pattern else { return }
+        guard let first = weights.first(where: { $0.columns % length != 0 }) else { return }
+        let fitting = (2...32).filter { length in weights.allSatisfy { $0.columns % length == 0 } }
+        throw CoppiceError(
+            .badData, field: first.name,
+            "pattern n:\(length) needs rows whose length is a multiple of \(length), this weight's is \(first.columns); "
+                + (fitting.isEmpty
+                    ? "no group length up to 32 divides those of all weights"
+                    : "expected one of " + fitting.map { "n:\($0)" }.joined(separator: ", ")))
     }
 
     private var variants: [SparsityVariant] {

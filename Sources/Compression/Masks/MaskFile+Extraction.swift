@@ -89,7 +89,7 @@ extension StoredWeights {
     /// The matrices that a selection names, in checkpoint order.
     func names(of selection: WeightSelection) throws -> [String] {
         try selection.select(
-            from: matrices.map(\.name), isStandard: isStandardTarget, field: "mask", source: path)
+            from: matrices.map(\.name), aliases: storedNames, isStandard: isStandardTarget, field: "mask", source: path)
     }
 
     func finiteValues(of name: String) throws -> Tensor {

@@ -68,10 +68,13 @@ extension PrunableNetwork {
 /// The weights of a network in memory as matrices: what recipes are matched with.
 struct NetworkWeights: WeightSource {
     let matrices: [PrunableWeight]
+    let aliases: [String: String]
     private let network: PrunableNetwork
 
-    init(_ network: PrunableNetwork) {
+    /// - Parameter aliases: other names of its weights, by name.
+    init(_ network: PrunableNetwork, aliases: [String: String] = [:]) {
         self.network = network
+        self.aliases = aliases
         matrices = network.weights
     }
 

@@ -27,7 +27,7 @@ public struct StoredWeights: WeightSource {
     public let model: Model
     public let matrices: [PrunableWeight]
     /// What the file calls a weight, where that is not its name.
-    private let storedNames: [String: String]
+    let storedNames: [String: String]
 
     /// Opens a model as ``AnyCheckpoint`` does, or a safetensors file that is none. O(header): weights are not read.
     ///

@@ -8,11 +8,16 @@ public protocol WeightSource {
     /// A matrix's values, f32 `[rows, columns]`.
     func values(of name: String) throws -> Tensor
 
+    /// Other names of matrices, such as those that a file has, by name: for patterns that match no name.
+    var aliases: [String: String] { get }
+
     /// Whether stages without targets work on a matrix.
     func isStandardTarget(_ name: String) -> Bool
 }
 
 extension WeightSource {
+    public var aliases: [String: String] { [:] }
+
     /// The projections of decoder blocks.
     public func isStandardTarget(_ name: String) -> Bool { WeightSelection.isBlockProjection(name) }
 }

@@ -22,6 +22,15 @@ public struct WeightPattern: Sendable, Hashable, CustomStringConvertible {
         return false
     }
 
+    /// The pattern; where it matches none of some names, those whose other names it matches.
+    ///
+    /// - Parameter aliases: other names, such as those that a file has, by name.
+    package func resolved(among names: [String], aliases: [String: String]) -> [WeightPattern] {
+        guard !names.contains(where: matches) else { return [self] }
+        let found = names.filter { name in aliases[name].map(matches) ?? false }
+        return found.isEmpty ? [self] : found.map(WeightPattern.init)
+    }
+
     /// Wildcard matching with one point to return to: the last `*`. No pattern makes it exponential.
     private static func glob(_ pattern: [UInt8], _ text: [UInt8]) -> Bool {
         let star = UInt8(ascii: "*")

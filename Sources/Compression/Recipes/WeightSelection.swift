@@ -25,15 +25,19 @@ public struct WeightSelection: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - matrices: names of the model's two-dimensional weights.
+    ///   - aliases: other names of matrices, which patterns may use that match none of their own.
     ///   - isStandard: whether a stage without targets works on a matrix.
     ///   - field: the stage, for error messages.
     /// - Throws: `.badData` for a pattern that matches nothing (a misspelt name would silently compress nothing), or
     ///   when nothing is selected.
     public func select(
-        from matrices: [String], isStandard: (_ name: String) -> Bool = WeightSelection.isBlockProjection,
-        field: String,
-        source: String?
+        from matrices: [String], aliases: [String: String] = [:],
+        isStandard: (_ name: String) -> Bool = WeightSelection.isBlockProjection, field: String, source: String?
     ) throws -> [String] {
+        func resolved(_ patterns: [WeightPattern]) -> [WeightPattern] {
+            patterns.flatMap { $0.resolved(among: matrices, aliases: aliases) }
+        }
+        let (targets, ignore) = (targets.map(resolved), resolved(ignore))
         for (key, patterns) in [("targets", targets ?? []), ("ignore", ignore)] {
             for pattern in patterns where !matrices.contains(where: pattern.matches) {
                 throw CoppiceError(

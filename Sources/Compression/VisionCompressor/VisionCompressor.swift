@@ -48,7 +48,8 @@ public struct VisionCompressor {
                 .badData, source: recipe.source, field: "stages[\(index)].prune.method",
                 "\(options.method.rawValue) is for language models, expected one of \(methods)")
         }
-        _ = try RecipeRun(recipe, on: NetworkWeights(PrunableNetwork(checkpoint.network())))
+        _ = try RecipeRun(
+            recipe, on: NetworkWeights(PrunableNetwork(checkpoint.network()), aliases: checkpoint.aliases))
     }
 
     /// Compresses into a new folder.
@@ -72,7 +73,7 @@ public struct VisionCompressor {
         for (index, weight) in whole.weights.enumerated() {
             try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
         }
-        let run = try RecipeRun(recipe, on: NetworkWeights(whole))
+        let run = try RecipeRun(recipe, on: NetworkWeights(whole, aliases: checkpoint.aliases))
         whole.adoptZeros()
         let pruned = try prune(network, whole, run, images, progress)
         let (formats, changed) = try self.formats(pruned, run)

@@ -118,6 +118,9 @@ struct PruneChannels: ParsableCommand {
         PendingOutput.removeOnTermination()
         let checkpoint = try VisionCheckpoint.open(network)
         let whole = try checkpoint.network()
+        var pruning = pruning
+        let (names, aliases) = (whole.parameters.map(\.name), try checkpoint.aliases)
+        pruning.ignore = pruning.ignore.flatMap { $0.resolved(among: names, aliases: aliases) }
         let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }
         let batches = try sets.map { try $0.0.sample(min($0.0.count, images), seed: seed).batches(of: 128) }
         let example = Tensor.zeros([2] + checkpoint.architecture.inputShape)

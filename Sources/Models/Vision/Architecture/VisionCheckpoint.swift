@@ -137,6 +137,15 @@ public struct VisionCheckpoint: Sendable {
         return (stored(network.parameters.map(\.name)), stored(network.stateTensors.map(\.name)))
     }
 
+    /// What the file calls parameters, by the names that the network has for them, where these are others.
+    public var aliases: [String: String] {
+        get throws {
+            Dictionary(
+                uniqueKeysWithValues: try tensorNames().parameters.filter { $0.name != $0.stored }
+                    .map { ($0.name, $0.stored) })
+        }
+    }
+
     /// The network with its weights, as f32, ready to be used (not in training).
     public func network() throws -> any VisionNetwork {
         let network = architecture.makeUnloadedNetwork()
