@@ -232,7 +232,8 @@ import Testing
         let ramp = try RampSchedule(from: 0.1, to: 0.9, begin: 10, end: 20, interval: 5)
         #expect(ramp.sparsity(at: 9) == nil && ramp.sparsity(at: 12) == nil && ramp.sparsity(at: 21) == nil)
         // Half of the way: 0.9 becomes 0.3 of it, then 0.1; and the mean of both.
-        #expect(abs(try middle(.geometric) - 0.7) < 1e-12 && abs(try middle(.linear) - 0.5) < 1e-12)
+        let (geometric, linear) = (try middle(.geometric), try middle(.linear))
+        #expect(abs(geometric - 0.7) < 1e-12 && abs(linear - 0.5) < 1e-12)
         // s₁ + (s₀ − s₁)(1 − t)³ at t = 0, 1/2, 1.
         let expected = [0.1, 0.8, 0.9]
         for (step, sparsity) in zip([10, 15, 20], expected) {
