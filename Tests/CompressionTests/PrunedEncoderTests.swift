@@ -66,6 +66,11 @@ import Testing
         #expect(magnitude.points[0].loss < result.sweep.chanceLoss - 0.4)
         #expect(magnitude.points[magnitude.points.count - 1].loss > magnitude.points[0].loss + 0.5)
         #expect(magnitude.tolerancePoint >= random.tolerancePoint)
+        var whole = SparsityAnalysis()
+        (whole.pattern, whole.refinesKnee) = (.heads, false)
+        let heads = try whole.run(network, windows: windows(), frame: Self.frame).sweep
+        #expect(heads.weights.count == 8 && heads.weights.allSatisfy { $0.contains(".attention.") })
+        #expect(heads.series[0].points.count > 2 && bits(network) == before)
         // The same network, text and seed: the same numbers.
         let again = try analysis.run(network, windows: windows(), frame: Self.frame)
         #expect(again.json.serialized() == result.json.serialized())

@@ -74,6 +74,41 @@ import Testing
         #expect(measured == 0)
     }
 
+    /// A head goes with its rows of queries, keys and values and the columns that read it; of the rest nothing does.
+    @Test func headsGoWhole() throws {
+        let network = try Self.trained()
+        for (name, parameter) in network.parameters where name.hasPrefix("model.layers.1.self_attn.v_proj") {
+            // The second of two heads of keys and values, four rows each, is the least of all.
+            var values = parameter.wrappedValue.detached().floats()
+            for place in values.indices where place / 16 >= 4 { values[place] *= 1e-3 }
+            parameter.wrappedValue = Tensor(values, shape: [8, 16])
+        }
+        let before = bits(network)
+        var analysis = SparsityAnalysis()
+        (analysis.pattern, analysis.comparesRandom, analysis.refinesKnee) = (.heads, true, false)
+        var measured = 0
+        let result = try analysis.run(network, windows: windows()) { _ in measured += 1 }
+        #expect(bits(network) == before)
+        #expect(result.sweep.series.map(\.label) == ["magnitude-heads-global", "random-heads-global"])
+        // Four heads in all: of nine sparsities three are others, and none is measured twice.
+        let points = result.sweep.series[0].points
+        #expect(points.map(\.sparsity) == [0, 0.25, 0.5, 0.75] && measured == 7)
+        #expect(result.sweep.weights.count == 8 && result.sweep.weights.allSatisfy { $0.contains("self_attn") })
+        #expect(points[1].layerSparsities == [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5])
+        // The loss is that of the network whose head is zero.
+        for (name, parameter) in network.parameters where name.hasPrefix("model.layers.1.self_attn.o_proj") {
+            var values = parameter.wrappedValue.detached().floats()
+            for place in values.indices where place % 16 >= 8 { values[place] = 0 }
+            parameter.wrappedValue = Tensor(values, shape: [16, 16])
+        }
+        let cut = try MaskedDecoder(network, windows: windows()).losses(nil)
+        #expect(zip(cut, points[1].shardLosses).allSatisfy { abs($0 - $1) < 1e-5 })
+        analysis.scope = .layer
+        let layers = try analysis.run(network, windows: windows()).sweep.series[0]
+        #expect(layers.points.map(\.sparsity) == [0, 0.5])
+        #expect(layers.points[1].layerSparsities.allSatisfy { $0 == 0.5 })
+    }
+
     @Test func patternsKeepAllOfTheirGroups() throws {
         let network = try Self.trained()
         var analysis = SparsityAnalysis()

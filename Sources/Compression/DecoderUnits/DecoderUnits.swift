@@ -29,6 +29,17 @@ public struct DecoderUnits: Sendable, Hashable {
 
         /// The positions of some units, in their order.
         func positions(_ units: [Int]) -> [Int] { units.flatMap { ($0 * extent)..<(($0 + 1) * extent) } }
+
+        /// What a matrix keeps of a block's units: whole rows or columns.
+        func mask(rows: Int, columns: Int, keeping units: [Int]) -> WeightMask {
+            var isKept = [Bool](repeating: false, count: axis == 0 ? rows : columns)
+            for position in positions(units) { isKept[position] = true }
+            let kept =
+                axis == 0
+                ? isKept.flatMap { [Bool](repeating: $0, count: columns) }
+                : (0..<rows).flatMap { _ in isKept }
+            return WeightMask(rows: rows, columns: columns, kept: kept)
+        }
     }
 
     public let kind: Kind
@@ -93,17 +104,6 @@ public struct DecoderUnits: Sendable, Hashable {
             if whole.family == .llama, isPlain, whole.hiddenSize % result.headCount != 0 { result.family = .mistral }
         }
         return result
-    }
-
-    /// What a matrix keeps of a block's units: whole rows or columns.
-    func mask(_ part: Part, rows: Int, columns: Int, keeping units: [Int]) -> WeightMask {
-        var isKept = [Bool](repeating: false, count: part.axis == 0 ? rows : columns)
-        for position in part.positions(units) { isKept[position] = true }
-        let kept =
-            part.axis == 0
-            ? isKept.flatMap { [Bool](repeating: $0, count: columns) }
-            : (0..<rows).flatMap { _ in isKept }
-        return WeightMask(rows: rows, columns: columns, kept: kept)
     }
 }
 

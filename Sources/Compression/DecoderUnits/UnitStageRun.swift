@@ -61,7 +61,7 @@ struct UnitStageRun {
         guard let shape = model.checkpoint.shape(of: units.name(part, block: block)), shape.count == 2 else {
             return nil
         }
-        return units.mask(part, rows: shape[0], columns: shape[1], keeping: kept)
+        return part.mask(rows: shape[0], columns: shape[1], keeping: kept)
     }
 
     /// Each block behind the pruned ones before it.
@@ -94,7 +94,7 @@ struct UnitStageRun {
                 for part in units.matrices {
                     let name = units.name(part, block: index)
                     let shape = block.block.matrix(name).shape
-                    masks[name] = units.mask(part, rows: shape[0], columns: shape[1], keeping: kept[index])
+                    masks[name] = part.mask(rows: shape[0], columns: shape[1], keeping: kept[index])
                 }
                 return masks
             })

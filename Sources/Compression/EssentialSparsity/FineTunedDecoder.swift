@@ -44,6 +44,9 @@ public final class FineTunedDecoder {
     /// The projections of the decoder blocks.
     public var weights: [PrunableWeight] { decoder.weights }
 
+    /// The heads of its attention.
+    public var heads: AttentionHeads { decoder.heads }
+
     /// A matrix as it was pre-trained, f32.
     public func values(_ index: Int) -> Tensor { decoder.values(index) }
 

@@ -49,6 +49,9 @@ public final class MaskedDecoder {
     /// The loss of a model that knows nothing: ln(vocabulary size).
     public var chanceLoss: Double { log(Double(network.configuration.vocabularySize)) }
 
+    /// The heads of its attention.
+    public var heads: AttentionHeads { AttentionHeads(network.configuration) }
+
     /// A matrix as it was, f32.
     public func values(_ index: Int) -> Tensor { dense[index] }
 

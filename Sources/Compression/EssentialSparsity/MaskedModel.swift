@@ -4,6 +4,8 @@ import CoppiceTensors
 public protocol MaskedModel: AnyObject {
     /// The matrices that are pruned, in the order of computation.
     var weights: [PrunableWeight] { get }
+    /// Its attention heads, as parts of those matrices.
+    var heads: AttentionHeads { get }
     /// The loss of a model that knows nothing, in nats.
     var chanceLoss: Double { get }
     /// A matrix as it was, f32 `[rows, columns]`.

@@ -51,6 +51,7 @@ public final class PrunedEncoder: MaskedModel {
     }
 
     public var weights: [PrunableWeight] { prunable.weights }
+    public var heads: AttentionHeads { AttentionHeads(network.configuration) }
     public var chanceLoss: Double { log(Double(network.configuration.vocabularySize)) }
     public func values(_ index: Int) -> Tensor { matrices[index] }
 

@@ -18,6 +18,8 @@ public struct SparsityAnalysis {
         case unstructured
         /// So many of each run of this length, from all but one kept down to one: N:M.
         case groups(length: Int)
+        /// Whole attention heads; sparsities are those of the attention's matrices.
+        case heads
     }
 
     /// Whose weights are compared with each other.
@@ -83,7 +85,13 @@ public struct SparsityAnalysis {
 
     private func run(_ model: any MaskedModel, progress: (SparsitySweep.Progress) -> Void) throws -> Result {
         try checkPattern(model.weights)
-        var sweep = SparsitySweep(variants: variants, chanceLoss: model.chanceLoss)
+        let places = pattern == .heads ? model.heads.names : nil
+        let chosen = model.weights.indices.filter { places?.contains(model.weights[$0].name) ?? true }
+        let weights = chosen.map { model.weights[$0] }
+        guard !weights.isEmpty else {
+            throw CoppiceError(.badData, field: "pattern", "the model has no attention heads")
+        }
+        var sweep = SparsitySweep(variants: variants(model), chanceLoss: model.chanceLoss)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
         // Of each number of removed weights the first masks, which are those by magnitude.
         var masksBySize: [Int: [WeightMask]] = [:]
@@ -92,15 +100,21 @@ public struct SparsityAnalysis {
                 let removed = masks.reduce(0) { $0 + $1.removedCount }
                 if masksBySize[removed] == nil { masksBySize[removed] = masks }
             }
-            return try model.losses(masks)
+            return try model.losses(
+                masks.map { masks in
+                    var all = model.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
+                    for (place, mask) in zip(chosen, masks) { all[place] = mask }
+                    return all
+                })
         }
         defer { model.restore() }
-        let report = try sweep.run(model.weights, values: model.values, evaluate: losses, progress: progress)
+        let report = try sweep.run(
+            weights, values: { model.values(chosen[$0]) }, evaluate: losses, progress: progress)
         let nearZero = model.weights.indices.map {
             NearZeroCounts(model.values($0), relativeThresholds: Self.nearZeroThresholds)
         }
         var hash = SHA256()
-        for index in model.weights.indices {
+        for index in chosen {
             model.values(index).withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
         }
         var result = Result(sweep: report, nearZero: nearZero, knee: nil, modelDigest: hash.finish())
@@ -108,7 +122,7 @@ public struct SparsityAnalysis {
         if let place = report.series[0].knee?.breakpoint,
             let point = points.min(by: { abs($0.sparsity - place) < abs($1.sparsity - place) })
         {
-            let total = model.weights.reduce(0) { $0 + $1.count }
+            let total = weights.reduce(0) { $0 + $1.count }
             result.knee = masksBySize[Int((point.sparsity * Double(total)).rounded())].map { (point, $0) }
         }
         return result
@@ -127,7 +141,7 @@ public struct SparsityAnalysis {
                     : "expected one of " + fitting.map { "n:\($0)" }.joined(separator: ", ")))
     }
 
-    private var variants: [SparsityVariant] {
+    private func variants(_ model: any MaskedModel) -> [SparsityVariant] {
         func variant(_ name: String, _ criterion: any Criterion) -> SparsityVariant {
             switch pattern {
             case .unstructured:
@@ -136,6 +150,10 @@ public struct SparsityAnalysis {
                     sparsities: sparsities)
             case .groups(let length):
                 SparsityVariant(label: "\(name)-n:\(length)", criterion: criterion, groupLength: length)
+            case .heads:
+                SparsityVariant(
+                    label: "\(name)-heads-\(scope.rawValue)", criterion: criterion, heads: model.heads, scope: scope,
+                    sparsities: sparsities)
             }
         }
         let magnitude = variant("magnitude", MagnitudeCriterion())

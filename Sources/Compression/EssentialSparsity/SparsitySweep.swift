@@ -63,10 +63,17 @@ public struct SparsitySweep: Sendable {
         precondition(!dense.isEmpty, "no evaluation shard")
         report("dense", 0, dense)
 
-        func measure(_ method: PruningMethod, _ label: String) throws -> SparsityReport.Point {
-            let masks = try method.masks(of: weights, values: values)
+        /// - Returns: nil where there is such a point already: few heads make few sparsities.
+        func measure(
+            _ masking: SparsityVariant.Masking, _ label: String, besides points: [SparsityReport.Point]
+        ) throws -> SparsityReport.Point? {
+            let masks = try masking(weights, values)
             let removed = masks.reduce(0) { $0 + $1.removedCount }
             let sparsity = Double(removed) / Double(weights.reduce(0) { $0 + $1.count })
+            if points.contains(where: { $0.sparsity == sparsity }) {
+                total -= 1
+                return nil
+            }
             let shards = try evaluate(masks)
             precondition(shards.count == dense.count, "evaluations of different shards")
             report(label, sparsity, shards)
@@ -78,11 +85,17 @@ public struct SparsitySweep: Sendable {
             sparsity: 0, shardLosses: dense, layerSparsities: [Double](repeating: 0, count: weights.count))
         let series = try variants.map { variant in
             var points = [origin]
-            for step in variant.steps { points.append(try measure(step, variant.label)) }
+            for step in variant.steps {
+                if let point = try measure(step, variant.label, besides: points) { points.append(point) }
+            }
             if refinesKnee, let composition = variant.composition, let knee = points.curve.kneeFit()?.breakpoint {
                 let middles = Self.middles(around: knee, of: points.map(\.sparsity))
                 total += middles.count
-                for sparsity in middles { points.append(try measure(composition(sparsity), variant.label)) }
+                for sparsity in middles {
+                    if let point = try measure(composition(sparsity), variant.label, besides: points) {
+                        points.append(point)
+                    }
+                }
                 points.sort { $0.sparsity < $1.sparsity }
             }
             return SparsityReport.Series(

@@ -29,7 +29,8 @@ struct AnalyzeSparsity: ParsableCommand {
     @Option(help: ArgumentHelp("With --fine-tune: the peak rate.", valueName: "x"))
     var learningRate = 2e-5
     @Option(
-        help: ArgumentHelp("unstructured, or n:2, n:4, n:8 … for N of every M kept.", valueName: "p"),
+        help: ArgumentHelp(
+            "unstructured, n:2, n:4, n:8 … for N of every M kept, or heads for whole attention heads.", valueName: "p"),
         transform: Self.pattern)
     var pattern = SparsityAnalysis.Pattern.unstructured
     @Option(help: ArgumentHelp("global (one threshold) or layer.", valueName: "s"))
@@ -244,10 +245,11 @@ struct AnalyzeSparsity: ParsableCommand {
 
     static func pattern(_ text: String) throws -> SparsityAnalysis.Pattern {
         if text == "unstructured" { return .unstructured }
+        if text == "heads" { return .heads }
         if text.lowercased().hasPrefix("n:"), let length = Int(text.dropFirst(2)), (2...32).contains(length) {
             return .groups(length: length)
         }
-        throw ValidationError("\"\(text)\", expected unstructured or n:M such as n:4, with M from 2 to 32")
+        throw ValidationError("\"\(text)\", expected unstructured, heads, or n:M such as n:4, with M from 2 to 32")
     }
 
     static func grid(_ text: String) throws -> [Double] {
