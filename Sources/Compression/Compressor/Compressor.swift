@@ -82,6 +82,10 @@ public struct Compressor {
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
         try recipe.check(calibration)
+        if recipe.readsCurves {
+            try recipe.checkCurves(
+                of: .languageModel(checkpoint), Self.start(recipe, unitStages, on: narrowed).selected)
+        }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(
             path: output, basedOn: checkpoint, configuration: narrowed.configuration)
@@ -136,8 +140,8 @@ public struct Compressor {
         }
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
-            var curves: [DistortionCurve] = []
-            if options.allocation == .rateDistortion, let windows {
+            var curves = try options.storedCurves(of: run.selected[index]) ?? []
+            if options.allocation == .rateDistortion, curves.isEmpty, let windows {
                 curves = try measure(options, run.selected[index], of: model, run, windows, progress)
             }
             let allocation = RateDistortionAllocation(interpolating: curves, for: options)

@@ -89,8 +89,10 @@ struct DecoderStages {
         let windows = try text.windows(recipe.calibration.samples, seed: recipe.seed)
         let options = stage.stage
         if options.allocation == .rateDistortion {
-            stage.curves = try DecoderDistortion(network, weights: stage.part.weights).curves(
-                on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
+            stage.curves =
+                try options.storedCurves(of: stage.part.weights)
+                ?? DecoderDistortion(network, weights: stage.part.weights).curves(
+                    on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
         }
         let allocation = RateDistortionAllocation(interpolating: stage.curves, for: options)
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })

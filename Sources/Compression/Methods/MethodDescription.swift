@@ -154,7 +154,8 @@ public enum Methods {
                     + "layer by layer, without labels.",
                 recipeKey:
                     "prune.allocation: rate-distortion, prune.grid, prune.samples, prune.distortion: mean | worst, "
-                    + "prune.calibration: data | gaussian, prune.solver: exact | buckets | lagrangian",
+                    + "prune.calibration: data | gaussian, prune.solver: exact | buckets | lagrangian, prune.buckets, "
+                    + "prune.curves: a file of coppice analyze curves",
                 example: "stages: [{prune: {method: magnitude, sparsity: 0.8, allocation: rate-distortion}}]",
                 paper: "Xu et al. 2023, arXiv:2308.10438", evidence: "layer-adaptive-rd"),
             MethodDescription(

@@ -118,7 +118,7 @@ extension NetworkStageRun {
         }
         guard ExactSelection.removedCount(all, sparsity: sparsity) > all - before else { return }
         let own = try criterion(stage.method)
-        curves = try distortionCurves(own, samples)
+        curves = try stage.storedCurves(of: part.weights) ?? distortionCurves(own, samples)
         let byName = zip(part.weights, costs).map { ($0.name, $1) }
         let allocation = RateDistortionAllocation(
             curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver,

@@ -120,6 +120,13 @@ final class NetworkStageRun {
         whole.adoptMasks(of: part)
     }
 
+    /// Curves of the stage's weights in the network as it is.
+    func measuredCurves() throws -> [DistortionCurve] {
+        part.adoptMasks(of: whole)
+        network.setTraining(false)
+        return try distortionCurves(criterion(), batches())
+    }
+
     // MARK: - Schedules
 
     private func pruneAtOnce(rounds: Int) throws {
@@ -205,7 +212,7 @@ final class NetworkStageRun {
     /// How the sparsity is shared out, by what is measured on the network as it is where that is asked for.
     private func allocation(_ samples: [LabeledBatch]) throws -> any Allocation {
         guard stage.allocation == .rateDistortion else { return stage.sharing }
-        curves = try distortionCurves(criterion(), samples)
+        curves = try stage.storedCurves(of: part.weights) ?? distortionCurves(criterion(), samples)
         return RateDistortionAllocation(curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver)
     }
 

@@ -153,7 +153,9 @@ extension PruneStage {
     /// What about the stage needs images; nil when nothing does.
     public var needOfImages: ImageNeed? {
         if let reason = needOfLabels { return ImageNeed(reason: reason, isOfLabels: true) }
-        guard allocation == .rateDistortion, rateDistortion.calibration == .data else { return nil }
+        guard allocation == .rateDistortion, rateDistortion.curves == nil, rateDistortion.calibration == .data else {
+            return nil
+        }
         return ImageNeed(
             reason: "allocation rate-distortion measures on images (calibration: gaussian needs none)",
             isOfLabels: false)

@@ -8,18 +8,22 @@ public struct RateDistortionOptions: Sendable, Hashable {
         case gaussian
     }
 
+    /// The file of curves that were measured before (``CurveFile``); nil: they are measured.
+    public var curves: String?
     /// Steps of the grid of rates; nil: ``steps`` for vision networks, ``coarseSteps`` for language models.
     public var grid: Int?
     /// Images, or windows of a text; nil: ``images`` and ``windows``.
     public var samples: Int?
     public var distortion = OutputDistortion.mean
     public var calibration = Calibration.data
-    public var solver = RateDistortionProblem.Solver.buckets(65_536)
+    public var solver = RateDistortionProblem.Solver.buckets(buckets)
     /// Whether the sparsity is of multiplications instead of weights.
     public var countsMultiplications = false
 
     public static let (steps, coarseSteps) = (20, 8)
     public static let (images, windows) = (128, 8)
+    /// Buckets of the programme's budget.
+    public static let buckets = 65_536
 
     public init() {}
 
@@ -37,8 +41,13 @@ public struct RateDistortionOptions: Sendable, Hashable {
             case .buckets: "buckets"
             case .lagrangian: "lagrangian"
             }
-        return (grid.map { ["grid: \($0)"] } ?? []) + (samples.map { ["samples: \($0)"] } ?? [])
-            + ["distortion: \(distortion)", "calibration: \(calibration)", "solver: \(name)"]
+        let measure =
+            curves.map { ["curves: \"\($0)\""] }
+            ?? (grid.map { ["grid: \($0)"] } ?? []) + (samples.map { ["samples: \($0)"] } ?? [])
+            + ["distortion: \(distortion)", "calibration: \(calibration)"]
+        var buckets: [String] = []
+        if case .buckets(let count) = solver, count != Self.buckets { buckets = ["buckets: \(count)"] }
+        return measure + ["solver: \(name)"] + buckets
             + (countsMultiplications ? ["of: multiplications"] : [])
     }
 }

@@ -123,7 +123,9 @@ public struct Recipe: Sendable, Hashable {
                 let subject = isByMethod ? "method \(options.method.rawValue)" : "recovery reconstruct"
                 return (index, "\(subject) looks at activations")
             }
-            if options.allocation == .rateDistortion { return (index, "allocation rate-distortion measures") }
+            if options.allocation == .rateDistortion, options.rateDistortion.curves == nil {
+                return (index, "allocation rate-distortion measures")
+            }
             if let need = options.needOfImages { return (index, need.reason) }
         }
         return nil

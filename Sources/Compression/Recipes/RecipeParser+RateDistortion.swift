@@ -3,7 +3,9 @@ import CoppiceTensors
 
 /// The options of the allocation `rate-distortion`.
 extension Recipe {
-    static let rateDistortionKeys = ["grid", "samples", "distortion", "calibration", "solver"]
+    static let rateDistortionKeys = ["curves", "solver", "buckets"] + measuringKeys
+    /// What curves are measured by; a file of curves has them measured.
+    private static let measuringKeys = ["grid", "samples", "distortion", "calibration"]
 
     private enum SolverName: String, CaseIterable {
         case exact, buckets, lagrangian
@@ -38,6 +40,7 @@ extension Recipe {
             throw (fields["of"] ?? own).error(
                 "expected parameters or multiplications: rate-distortion removes single weights")
         }
+        options.curves = try curves(fields, of: stage)
         options.grid = try fields["grid"]?.integer(in: 1...1000)
         options.samples = try fields["samples"]?.integer(in: 1...1_000_000)
         if let word = try fields["distortion"]?.word(OutputDistortion.self) { options.distortion = word }
@@ -46,9 +49,31 @@ extension Recipe {
         }
         switch try fields["solver"]?.word(SolverName.self) ?? .buckets {
         case .exact: options.solver = .exact
-        case .buckets: options.solver = .buckets(65_536)
+        case .buckets: break
         case .lagrangian: options.solver = .lagrangian
         }
+        if let field = fields["buckets"] {
+            guard case .buckets = options.solver else {
+                throw field.error("goes with solver buckets alone; leave it out")
+            }
+            options.solver = .buckets(try field.integer(in: 1...(1 << 20)))
+        }
         return options
+    }
+
+    /// The file of curves.
+    private static func curves(_ fields: [String: RecipeNode], of stage: PruneStage) throws -> String? {
+        guard let field = fields["curves"] else { return nil }
+        if let other = measuringKeys.lazy.compactMap({ fields[$0] }).first {
+            throw other.error("is what curves are measured by, and those of a file are; leave it out")
+        }
+        switch stage.network.schedule {
+        // The surgeon shares a sparsity out once, whatever its rounds.
+        case .oneShot(let rounds) where rounds == 1 || stage.network.recovery == .surgeon: break
+        default:
+            throw field.error(
+                "curves of a file are those of the model as it comes, expected schedule one-shot with one round")
+        }
+        return try field.string("the path of a file that analyze curves wrote")
     }
 }

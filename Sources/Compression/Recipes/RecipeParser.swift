@@ -32,6 +32,13 @@ extension Recipe {
                     "a \(stage.name) stage must come before the quantize stages (stage \(before) quantizes): "
                         + "codes are not pruned")
             }
+            if case .prune(let options) = stage, options.rateDistortion.curves != nil,
+                let before = stages.firstIndex(where: { $0.name != "quantize" })
+            {
+                throw element.error(
+                    "curves of a file are those of the model as it comes, expected no stage before this one "
+                        + "(stage \(before) is a \(stages[before].name) stage)")
+            }
             if case .prune(let options) = stage, options.method == .bip, images.optimizer.kind != .sgd {
                 throw element.error(
                     "method bip trains by momentum, expected training.optimizer.kind sgd, found "

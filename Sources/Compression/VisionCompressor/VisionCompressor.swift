@@ -68,12 +68,13 @@ public struct VisionCompressor {
     ) throws -> CompressionReport {
         try check(output: output, images: images)
         let network = try checkpoint.network()
-        let before = before ?? measure(network, images, progress)
         let whole = try PrunableNetwork(network)
         for (index, weight) in whole.weights.enumerated() {
             try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
         }
         let run = try RecipeRun(recipe, on: NetworkWeights(whole, aliases: checkpoint.aliases))
+        try recipe.checkCurves(of: .vision(checkpoint), run.selected)
+        let before = before ?? measure(network, images, progress)
         whole.adoptZeros()
         let pruned = try prune(network, whole, run, images, progress)
         let (formats, changed) = try self.formats(pruned, run)

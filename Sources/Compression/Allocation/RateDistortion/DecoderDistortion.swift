@@ -70,7 +70,6 @@ public struct DecoderDistortion {
         }
     }
 
-    /// The errors of one window, appended by matrix and rate.
     /// The curves that a stage's allocation asks for: see ``curves(on:grid:distortion:method:earlier:progress:)``.
     ///
     /// - Parameter windows: of which as many are taken as the stage says.
@@ -88,6 +87,7 @@ public struct DecoderDistortion {
         ) { progress.advance(to: $0, note: "") }
     }
 
+    /// The errors of one window, appended by matrix and rate.
     private func measure(
         _ window: [Int], _ counts: [[Int]], _ method: PruningMethod, _ norms: [String: [Float]],
         _ earlier: (String) -> WeightMask?, _ errors: inout [[[Double]]]

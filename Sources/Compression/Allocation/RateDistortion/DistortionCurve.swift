@@ -27,6 +27,9 @@ public struct DistortionCurve: Sendable, Hashable, Codable {
         self.points = points
     }
 
+    /// Whether distortion never falls as weights go: what convex hulls are good for.
+    public var isMonotone: Bool { zip(points, points.dropFirst()).allSatisfy { $0.distortion <= $1.distortion } }
+
     /// The distortion with so many weights left, on a line between the points around it. O(points).
     public func distortion(keeping kept: Int) -> Double {
         guard let next = points.firstIndex(where: { $0.kept <= kept }) else { return points.last?.distortion ?? 0 }

@@ -60,7 +60,7 @@ public struct RateDistortionAllocation: Allocation {
     }
 
     /// The weights' curves, in their order.
-    private func own(_ weights: [PrunableWeight]) throws -> [DistortionCurve] {
+    func own(_ weights: [PrunableWeight]) throws -> [DistortionCurve] {
         let byName = Dictionary(curves.map { ($0.name, $0) }) { first, _ in first }
         return try weights.map { weight in
             guard let curve = byName[weight.name] else {
@@ -77,9 +77,9 @@ public struct RateDistortionAllocation: Allocation {
         }
     }
 
-    private func cost(_ curve: DistortionCurve) -> Int { costs[curve.name] ?? 1 }
+    func cost(_ curve: DistortionCurve) -> Int { costs[curve.name] ?? 1 }
 
-    private func problem(_ curves: [DistortionCurve], sparsity: Double) throws -> RateDistortionProblem {
+    func problem(_ curves: [DistortionCurve], sparsity: Double) throws -> RateDistortionProblem {
         let total = curves.reduce(0) { $0 + $1.count * cost($1) }
         let layers = curves.map { curve in
             RateDistortionProblem.Layer(
@@ -90,7 +90,7 @@ public struct RateDistortionAllocation: Allocation {
     }
 
     /// What each layer keeps when all of a budget is used: steps between the points chosen and the next, the steepest first.
-    private func keptCounts(
+    func keptCounts(
         _ curves: [DistortionCurve], _ solution: RateDistortionSolution, budget: Int
     ) -> [Int] {
         var places = solution.choices

@@ -27,8 +27,8 @@ extension RateDistortionProblem {
         guard size <= Self.maximumTableSize else {
             throw CoppiceError(
                 .usage, field: "solver",
-                "an exact answer needs a table of \(size) entries, expected at most \(Self.maximumTableSize); use buckets"
-            )
+                "the programme needs a table of \(size) entries, expected at most \(Self.maximumTableSize); use buckets, "
+                    + "or fewer of them")
         }
 
         var table = [Double](repeating: 0, count: buckets + 1)

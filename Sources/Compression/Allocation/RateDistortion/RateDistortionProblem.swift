@@ -95,7 +95,7 @@ public struct RateDistortionProblem: Sendable, Hashable {
 
     /// Solves the problem.
     ///
-    /// - Throws: `.usage` where ``Solver/exact`` would need more than ``maximumTableSize``, or for no bucket.
+    /// - Throws: `.usage` where a table would need more than ``maximumTableSize``, or for no bucket.
     public func solved(by solver: Solver) throws -> RateDistortionSolution {
         switch solver {
         case .exact: return try solvedByProgramming(unit: 1)
