@@ -114,6 +114,55 @@ private func trained() throws -> (SmallMLP, TensorBatches) {
         #expect(chosen <= (try distortion(UniformAllocation())) * 1.05)
     }
 
+    /// With one step layers stay or go as a whole: a knapsack.
+    @Test func oneStepKeepsOrRemovesWholeLayers() throws {
+        #expect(RateGrid(steps: 1).keptCounts(of: 10, left: 10) == [10])
+        #expect(RateGrid(steps: 1, allowsRemoval: true).keptCounts(of: 10, left: 7) == [7, 0])
+        let (network, source) = try trained()
+        let prunable = try PrunableNetwork(network)
+        let curves = try prunable.distortionCurves(
+            on: [source.batch(at: 0).inputs], grid: RateGrid(steps: 1, allowsRemoval: true))
+        #expect(curves.allSatisfy { $0.points.map(\.kept) == [$0.count, 0] && $0.points[0].distortion == 0 })
+        let counts = curves.map(\.count), total = counts.reduce(0, +)
+        for kept in Set(counts + [0, total, total - 1]) {
+            let sparsity = 1 - Double(kept) / Double(total)
+            let budget = total - ExactSelection.removedCount(total, sparsity: sparsity)
+            var least = Double.infinity
+            for subset in 0..<(1 << counts.count) {
+                let gone = counts.indices.filter { subset >> $0 & 1 == 1 }
+                guard total - gone.reduce(0, { $0 + counts[$1] }) <= budget else { continue }
+                least = min(least, gone.reduce(0) { $0 + curves[$1].points[1].distortion })
+            }
+            for solver in [RateDistortionProblem.Solver.exact, .buckets(65_536)] {
+                let allocation = RateDistortionAllocation(curves, solver: solver)
+                let solution = try allocation.solution(prunable.weights, sparsity: sparsity)
+                #expect(abs(solution.distortion - least) <= 1e-12 * least && solution.choices.allSatisfy { $0 < 2 })
+                // Where whole layers fill the budget, nothing else goes.
+                guard solution.cost == budget else { continue }
+                let removed = try allocation.removedCounts(prunable.weights, sparsity: sparsity) { _ in .zeros([1]) }
+                #expect(zip(removed, counts).allSatisfy { $0 == 0 || $0 == $1 })
+            }
+        }
+    }
+
+    /// Neither the unit of distortion nor the order of layers matters to the rates.
+    @Test func ratesDependOnNeitherScaleNorOrder() throws {
+        let curves = AllocationBenchmark(layerCount: 7, weightCount: 70_000, steps: 20).curves
+        let scaled = curves.map { curve in
+            DistortionCurve(
+                name: curve.name, count: curve.count,
+                points: curve.points.map { .init(kept: $0.kept, distortion: $0.distortion * 1024) })
+        }
+        for solver in [RateDistortionProblem.Solver.exact, .buckets(1000), .lagrangian] {
+            let plan = try RateDistortionAllocation(curves, solver: solver).plan(sparsity: 0.8)
+            #expect(Set(plan.layers.map(\.rate)).count > 3)
+            let other = try RateDistortionAllocation(scaled, solver: solver).plan(sparsity: 0.8)
+            #expect(other.layers.map(\.kept) == plan.layers.map(\.kept) && other.lowerBound == plan.lowerBound * 1024)
+            let turned = try RateDistortionAllocation(curves.reversed(), solver: solver).plan(sparsity: 0.8)
+            #expect(turned.layers.reversed().map(\.kept) == plan.layers.map(\.kept))
+        }
+    }
+
     /// Errors of layers that are pruned together add up where they are independent.
     @Test func distortionsOfIndependentErrorsAddUp() throws {
         let network = LinearPair(64, seed: 5)

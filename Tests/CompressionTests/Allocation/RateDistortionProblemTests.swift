@@ -138,6 +138,51 @@ private func refusal(_ layers: [RateDistortionProblem.Layer], _ budget: Int) -> 
         }
     }
 
+    /// What buckets leave of a budget is less than they round up to, and no step that still fits is left undone.
+    @Test func slackStaysBelowTheBucketsAndAStep() throws {
+        var generator = SeededGenerator(seed: 26)
+        for trial in 0..<60 {
+            let layers = (0..<6).map { index -> Problem.Layer in
+                var (kept, distortion) = (Int.random(in: 2_000...9_000, using: &generator), 0.0)
+                var options: [Problem.Option] = []
+                while kept > 0 {
+                    options.append(.init(cost: kept, distortion: distortion))
+                    distortion += Double.random(in: 0.1...3, using: &generator)
+                    kept -= Int.random(in: 30...300, using: &generator)
+                }
+                return .init("layer\(index)", options)
+            }
+            let least = layers.reduce(0) { $0 + ($1.options.map(\.cost).min() ?? 0) }
+            let budget = least + 6_000
+            let problem = try Problem(layers: layers, budget: budget)
+            let buckets = [16, 256, 65_536][trial % 3]
+            let unit = max(1, (budget - least + buckets - 1) / buckets)
+            let solution = try problem.solved(by: .buckets(buckets))
+            let slack = budget - solution.cost
+            #expect(slack >= 0 && slack <= layers.count * unit + 300)
+            for (layer, choice) in zip(layers, solution.choices) where choice > 0 {
+                #expect(layer.options[choice - 1].cost - layer.options[choice].cost > slack)
+            }
+        }
+    }
+
+    /// At its price, the Lagrangian answer is the cheapest of all; the relaxed bound is below every answer and above none
+    /// of a smaller budget.
+    @Test func theBoundIsThatOfTheRelaxation() throws {
+        var generator = SeededGenerator(seed: 27)
+        for _ in 0..<100 {
+            let problem = try problem(&generator, layers: 2...5, options: 2...6)
+            let priced = try problem.solved(by: .lagrangian)
+            let bounds = try [0, 5, 20].map { more in
+                try Problem(layers: problem.layers, budget: problem.budget + more).solved(by: .lagrangian).lowerBound
+            }
+            // More budget never costs more, and the bound is convex in it: it falls ever less.
+            #expect(bounds[0] == priced.lowerBound && bounds[0] >= bounds[1] - 1e-9 && bounds[1] >= bounds[2] - 1e-9)
+            #expect((bounds[0] - bounds[1]) / 5 >= (bounds[1] - bounds[2]) / 15 - 1e-9)
+            #expect(bounds[0] <= exhaustive(problem) + 1e-9)
+        }
+    }
+
     @Test func identicalConvexLayersGetEqualOptions() throws {
         let options = (0...10).map { Problem.Option(cost: 10 * $0, distortion: Double((10 - $0) * (10 - $0))) }
         let layers = (0..<4).map { Problem.Layer("layer\($0)", options) }
