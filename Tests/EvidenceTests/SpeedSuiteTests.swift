@@ -23,6 +23,10 @@ import Testing
             .roofline: ["read_bandwidth_gb_s", "f32_gop_s"], .trainLlama: ["f32_tok_s", "bf16_tok_s"],
             .trainResNet: ["f32_images_s", "bf16_images_s"], .selection: ["mask_weights_s"],
             .inverseFisher: ["diagonal_weights_s"],
+            .allocation: [
+                "3-layers/10000-weights/buckets_ms", "3-layers/10000-weights/lagrangian_ms",
+                "3-layers/10000-weights/exact_ms",
+            ],
             .trainPruned: [
                 "lenet-300-100/dense_ms", "lenet-300-100/masked-90", "lenet-300-100/masked-90-sparse",
                 "resnet-20/bip-95", "resnet-20/mask-search-90", "resnet-20/gates-layer", "resnet-20/gates-channel",

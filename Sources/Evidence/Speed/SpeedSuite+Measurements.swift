@@ -127,6 +127,24 @@ extension SpeedSuite {
         report.add(.inverseFisher, "diagonal_weights_s", "million weights/s", Double(weights) / seconds / 1e6)
     }
 
+    /// From curves of a hundred rates to the split of 90 %, by 65,536 buckets; over single weights where that fits.
+    func measureAllocation(_ report: inout SpeedReport) throws {
+        let layers = size == .full ? [50, 100, 200] : [3]
+        let weights = size == .full ? [1_000_000, 10_000_000, 100_000_000, 1_000_000_000] : [10_000]
+        for layerCount in layers {
+            for weightCount in weights {
+                let benchmark = AllocationBenchmark(layerCount: layerCount, weightCount: weightCount)
+                let name = "\(layerCount)-layers/\(weightCount)-weights"
+                report.add(
+                    .allocation, "\(name)/buckets_ms", "ms", try benchmark.measure(.buckets(65_536)).seconds * 1e3)
+                report.add(.allocation, "\(name)/lagrangian_ms", "ms", try benchmark.measure(.lagrangian).seconds * 1e3)
+                // A table of two bytes for each layer and weight that is kept.
+                guard weightCount <= 1_000_000 else { continue }
+                report.add(.allocation, "\(name)/exact_ms", "ms", try benchmark.measure(.exact).seconds * 1e3)
+            }
+        }
+    }
+
     /// Seconds of the fastest of three runs.
     private func fastest(_ body: () throws -> Void) rethrows -> Double {
         let clock = ContinuousClock()

@@ -47,11 +47,14 @@ public struct SpeedSuite: Sendable {
         case selection
         /// The diagonal of the inverse Fisher matrix of 64 gradients of a million weights.
         case inverseFisher = "inverse-fisher"
+        /// ``AllocationBenchmark``: the programme over curves, by layers and by weights.
+        case allocation
 
         /// The form of the language model that is measured; nil for what is none.
         public var form: BenchmarkModel.Form? {
             switch self {
-            case .roofline, .sparseDecoding, .trainLlama, .trainResNet, .trainPruned, .selection, .inverseFisher:
+            case .roofline, .sparseDecoding, .trainLlama, .trainResNet, .trainPruned, .selection, .inverseFisher,
+                .allocation:
                 nil
             case .llamaInt4: .int4
             case .llamaInt8: .int8
@@ -122,6 +125,7 @@ public struct SpeedSuite: Sendable {
                 case .trainPruned: try measurePruning(&report)
                 case .selection: measureSelection(&report)
                 case .inverseFisher: try measureInverseFisher(&report)
+                case .allocation: try measureAllocation(&report)
                 default: try measureModel(part, folder, &report)
                 }
                 progress.advance(to: round * parts.count + index + 1, note: part.rawValue)
