@@ -32,9 +32,13 @@ open class Module {
 
     /// Replaces parameters and state by tensors of the same names, converted to the element types they have.
     ///
-    /// - Parameter lookup: the tensor of a name.
+    /// - Parameters:
+    ///   - excluded: parameters that stay as they are.
+    ///   - lookup: the tensor of a name.
     /// - Throws: what `lookup` throws; `.badData` naming the tensor whose shape differs.
-    public func load(source: String? = nil, _ lookup: (String) throws -> Tensor) throws {
+    public func load(
+        source: String? = nil, excluding excluded: Set<String> = [], _ lookup: (String) throws -> Tensor
+    ) throws {
         func checked(_ name: String, like own: Tensor) throws -> Tensor {
             let tensor = try lookup(name)
             guard tensor.shape == own.shape else {
@@ -43,7 +47,7 @@ open class Module {
             }
             return tensor.converted(to: own.dataType).copied()
         }
-        for (name, parameter) in parameters {
+        for (name, parameter) in parameters where !excluded.contains(name) {
             parameter.wrappedValue = try checked(name, like: parameter.wrappedValue)
         }
         for (name, state) in stateTensors { state.wrappedValue = try checked(name, like: state.wrappedValue) }

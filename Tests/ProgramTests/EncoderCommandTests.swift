@@ -149,6 +149,51 @@ import Testing
                 == Data(contentsOf: URL(fileURLWithPath: folder.path + "/again/model.safetensors")))
     }
 
+    /// 2:4 in 8 bits: a smaller file, measured, masked and compressed again as it is, and dense again for others.
+    @Test func compressedEncodersAreSmallerAndConverted() throws {
+        let path = try bert()
+        let text = try folder.file(
+            "text.txt", String(repeating: "The quick brown fox didn't jump and the cafés, a fox: ", count: 60))
+        let recipe = try folder.file(
+            "small.yaml",
+            "stages:\n  - prune: { method: magnitude, pattern: '2:4' }\n  - quantize: { bits: 8 }\n")
+        let (small, dense) = (folder.path + "/small", folder.path + "/dense")
+        func run(_ arguments: String...) throws -> JSON {
+            let run = try Program.run(arguments: arguments + ["--json"])
+            #expect(run.status == 0, "\(arguments): \(run.errors)")
+            return try run.json()
+        }
+        let report = try run("compress", path, "--recipe", recipe, "--output", small, "--evaluate", text)
+        let bytes = try #require(report["bytes_after"]?.intValue)
+        #expect(try bytes < #require(report["bytes_before"]?.intValue))
+        let perplexity = try #require(report["perplexity_after"]?.doubleValue)
+        #expect(try run("evaluate", small, "--text", text)["perplexity"]?.doubleValue == perplexity)
+        let inspected = try run("inspect", small)
+        #expect(inspected["totals"]?["bytes"]?.intValue == bytes)
+        let query = inspected["tensors"]?.arrayValue?.first {
+            $0["name"]?.stringValue == "bert.encoder.layer.1.attention.self.query.weight"
+        }
+        #expect(query?["format"]?.stringValue == "sparse-2:4-int8")
+        #expect(query?["sparsity"]?.doubleValue == 0.5)
+        let mask = try run("mask", "extract", small, "--of", path, "--output", folder.path + "/mask.safetensors")
+        #expect(mask["sparsity"]?.doubleValue == 0.5)
+        let converted = try run("convert", small, "--output", dense)
+        #expect(converted["tensors"]?.intValue == inspected["tensors"]?.arrayValue?.count)
+        let formats = try run("inspect", dense)["tensors"]?.arrayValue?.compactMap { $0["format"]?.stringValue }
+        #expect(Set(formats ?? []) == ["f32"])
+        // The kernels of 8 bits round activations.
+        let exact = try #require(try run("evaluate", dense, "--text", text)["perplexity"]?.doubleValue)
+        #expect(abs(exact / perplexity - 1) < 0.01)
+        let names = try FileManager.default.contentsOfDirectory(atPath: dense)
+        #expect(["config.json", "vocab.txt", "tokenizer_config.json"].allSatisfy(names.contains))
+        try Program.expectFailure(
+            64, "--to: gguf is for language models",
+            ["convert", small, "--to", "gguf", "--output", folder.path + "/x.gguf"])
+        let again = try run(
+            "compress", small, "--recipe", recipe, "--output", folder.path + "/again", "--skip-evaluation")
+        #expect(again["bytes_after"]?.intValue == bytes)
+    }
+
     @Test func sparsitiesOfEncodersAreCompared() throws {
         let text = try folder.file(
             "text.txt", String(repeating: "The quick brown fox and the cafés, a fox: ", count: 60))
@@ -165,10 +210,10 @@ import Testing
 
     @Test func encodersRefuseWhatIsOfOtherModels() throws {
         let path = try bert()
-        let recipe = try folder.file("q.yaml", "stages:\n  - quantize: { bits: 8 }\n")
+        let recipe = try folder.file("q.yaml", "stages:\n  - prune: { method: synflow, sparsity: 0.5 }\n")
         let output = folder.path + "/out"
         try Program.expectFailure(
-            65, "stages[0].quantize: is for language models",
+            65, "stages[0].prune.method: synflow is for vision networks",
             ["compress", path, "--recipe", recipe, "--output", output])
         let prune = try folder.file("p.yaml", "stages:\n  - prune: { method: magnitude, sparsity: 0.5 }\n")
         try Program.expectFailure(

@@ -91,7 +91,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         }
     }
 
-    /// The matrices of one decoder block.
+    /// The matrices of one block of a decoder, or layer of an encoder.
     public struct Layer: Sendable, Hashable, Codable {
         public var index: Int
         public var totals: Totals
@@ -150,8 +150,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     /// What prune stages did, where there is more to say than ``weights`` do.
     public var stageReports: [StageReport]?
 
-    /// - Parameter choosesFormats: whether weights were stored in formats that a ``FormatPlanner`` chose.
-    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?, choosesFormats: Bool = true) {
+    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?) {
         recipeName = recipe.name
         recipeHash = recipe.hash
         seed = recipe.seed
@@ -170,7 +169,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
                 ? "\(weight.name) has no weight left"
                 : "\(weight.name) lost \(String(format: "%.1f", weight.sparsity * 100)) % of its weights"
         }
-        if choosesFormats, let warning = Self.storedZeros(recipe, weights) { warnings.append(warning) }
+        if let warning = Self.storedZeros(recipe, weights) { warnings.append(warning) }
     }
 
     /// What to say where a recipe prunes matrices, and stores their zeros like other weights although it need not.
@@ -186,10 +185,12 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             + "prefer: size in the recipe leaves them out"
     }
 
-    /// The block that a weight belongs to: the number behind `layers` in its name.
+    /// The block that a weight belongs to: the number behind `layers`, or an encoder's `layer`, in its name.
     static func layerIndex(_ name: String) -> Int? {
         let components = name.split(separator: ".")
-        guard let position = components.firstIndex(of: "layers"), position + 1 < components.count else { return nil }
+        guard let position = components.firstIndex(where: { $0 == "layers" || $0 == "layer" }),
+            position + 1 < components.count
+        else { return nil }
         return Int(components[position + 1])
     }
 

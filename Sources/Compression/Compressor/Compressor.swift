@@ -193,45 +193,11 @@ public struct Compressor {
         try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
         var kept = value ?? dense
         decision.mask?.apply(to: &kept)
-        var decision = decision
-        decision.adoptStructure(of: original, values: kept)
-        let dataType =
-            checkpoint.isCompressed(name) ? checkpoint.configuration.dataType : try checkpoint.tensor(name).dataType
-        let format: any WeightFormat
-        do {
-            format = try planner.format(kept, for: decision, dataType: dataType)
-        } catch var error as CoppiceError {
-            error.source = error.source ?? checkpoint.path
-            error.field = error.field.map { "\(name): \($0)" } ?? name
-            throw error
-        }
+        let format = try planner.format(
+            of: name, kept, from: original, by: decision, dataType: checkpoint.denseType(of: name),
+            source: checkpoint.path)
         try writer.add(name, format.stored())
-        // A row of a product of two matrices costs nearly what all of it does.
-        let rows: any WeightFormat = try format is LowRankWeight ? DenseWeight(format.dense()) : format
-        let (nonZeroCount, error, square) = rows.comparison(with: dense)
-        let sparsity = dense.count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(dense.count)
-        var entry = entry(name, of: original)
-        (entry.shape, entry.format, entry.bytes) = ([format.rows, format.columns], format.label, format.byteCount)
-        entry.sparsity = sparsity
-        // In the Frobenius norm; zero for a matrix of zeros that stayed one.
-        entry.relativeError = error == 0 ? 0 : (error / square).squareRoot()
-        entry.multiplications = entry.multiplications.map {
-            .init(
-                dense: $0.dense, before: $0.before, after: format.multiplicationCount(nonZeroCount: nonZeroCount))
-        }
-        return entry
-    }
-
-    /// A matrix as it is stored before.
-    private func entry(_ name: String, of weight: any WeightFormat) -> CompressionReport.Weight {
-        let (count, nonZeroCount) = (weight.rows * weight.columns, weight.nonZeroCount)
-        let sparsity = count == 0 ? 0 : 1 - Double(nonZeroCount) / Double(count)
-        let multiplied = weight.multiplicationCount(nonZeroCount: nonZeroCount)
-        return CompressionReport.Weight(
-            name: name, shape: [weight.rows, weight.columns], formatBefore: weight.label, format: weight.label,
-            bytesBefore: weight.byteCount, bytes: weight.byteCount, sparsityBefore: sparsity, sparsity: sparsity,
-            relativeError: nil, countBefore: count, isPrunable: WeightSelection.isBlockProjection(name),
-            multiplications: .init(uses: uses[name], dense: count, before: multiplied, after: multiplied))
+        return try CompressionReport.Weight(name, role(name), from: original, dense, to: format)
     }
 
     /// Writes a tensor that no stage works on: as it is, what is left of it, or as training left it.
@@ -241,22 +207,15 @@ public struct Compressor {
         try checkpoint.checkFinite(name)
         if value == nil, checkpoint.isCompressed(name) {
             try writer.add(name, checkpoint.stored(name))
-            return entry(name, of: try checkpoint.weight(name))
+            return try CompressionReport.Weight(name, role(name), unchanged: checkpoint.weight(name))
         }
         let whole = try checkpoint.tensor(name)
         let tensor = try value?.converted(to: whole.dataType) ?? model.tensor(name)
         try writer.add(name, tensor)
-        let format = tensor.dataType.description
-        let (zeros, zerosBefore) = (tensor.zeroCount, whole.zeroCount)
-        func share(_ zeros: Int, _ tensor: Tensor) -> Double {
-            tensor.count == 0 ? 0 : Double(zeros) / Double(tensor.count)
-        }
-        return CompressionReport.Weight(
-            name: name, shape: tensor.shape, formatBefore: format, format: format, bytesBefore: whole.byteCount,
-            bytes: tensor.byteCount, sparsityBefore: share(zerosBefore, whole), sparsity: share(zeros, tensor),
-            relativeError: nil, countBefore: whole.count,
-            isPrunable: tensor.rank == 2 && WeightSelection.isBlockProjection(name),
-            multiplications: .init(
-                uses: uses[name], dense: whole.count, before: whole.count - zerosBefore, after: tensor.count - zeros))
+        return CompressionReport.Weight(name, role(name), from: whole, to: tensor)
+    }
+
+    private func role(_ name: String) -> CompressionReport.Weight.Role {
+        .init(uses: uses[name], isPrunable: WeightSelection.isBlockProjection(name))
     }
 }

@@ -110,26 +110,13 @@ struct DecoderStages {
                     if let base = row.baseAddress { target.update(from: base, count: row.count) }
                 }
             })
-        var own = run
-        own.values = Dictionary(
-            uniqueKeysWithValues: stage.part.weights.enumerated().map { ($1.name, stage.part.values($0)) })
-        progress.begin("calibrate", total: network.configuration.layerCount, unit: "blocks")
-        try own.prune(stage: stage.report.stage, calibratedBy: windows, through: blocks, sharedBy: allocation) {
-            progress.advance(to: $0, note: "")
-        }
-        progress.end("\(windows.tokenCount) tokens")
-        if options.reconstructs {
-            for weight in stage.part.weights {
-                if let values = own.values[weight.name] { parameters[weight.name]?.wrappedValue = values }
-            }
-        }
-        return zip(stage.part.weights, stage.part.masks).map { own.decisions[$0.name]?.mask ?? $1 }
+        return try stage.calibratedMasks(run, on: windows, through: blocks, sharedBy: allocation)
     }
 }
 
 extension Tensor {
     /// Whether two f32 tensors of one shape hold the same numbers.
-    fileprivate func hasSameElements(as other: Tensor) -> Bool {
+    func hasSameElements(as other: Tensor) -> Bool {
         withElements(Float.self) { own in
             other.withElements(Float.self) { theirs in own.elementsEqual(theirs) }
         }

@@ -1,4 +1,5 @@
 import CoppiceFormats
+import CoppiceModels
 import CoppiceTensors
 
 /// Picks, for one matrix, the storage in which a decision about it pays off.
@@ -40,6 +41,12 @@ public struct FormatPlanner: Sendable {
         BreakEven(bits: 8, sparsity: 0.5, entries: 1 << 22), BreakEven(bits: 8, sparsity: 0.7, entries: 1 << 20),
         BreakEven(bits: 32, sparsity: 0.45, entries: 1 << 22),
     ]
+
+    /// For encoders, which see many rows of activations at once: a bitmask pays where few entries are left of a matrix,
+    /// which then are multiplied alone (`Tools/peers/encoder_speed.py`).
+    public static let encoderBreakEvens = [4, 8, 16, 32].map {
+        BreakEven(bits: $0, sparsity: EncoderCheckpoint.sparsityThatPays, entries: 1 << 14)
+    }
 
     public var preference = Preference.speed
     /// Where bitmasks are faster.

@@ -1,32 +1,42 @@
+import CoppiceFormats
 import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// Prunes an encoder that fills gaps in texts (BERT, RoBERTa) by a recipe into a folder that `transformers` loads: the
-/// same configuration, tokenizer, names and types, with zeros where weights are removed.
+/// Compresses an encoder that fills gaps in texts (BERT, RoBERTa) by a recipe into a folder that Coppice inspects, measures
+/// and compresses again. Where every tensor stays dense, it is one that `transformers` loads; else
+/// ``EncoderCheckpoint/convert(to:dataType:shardSize:progress:)`` makes one of it.
 ///
 /// ```swift
 /// let checkpoint = try EncoderCheckpoint.open("bert-base-uncased")
-/// let recipe = try Recipe.load("Recipes/magnitude.yaml")
-/// let report = try EncoderCompressor(checkpoint, recipe: recipe).run(output: "bert-half")
+/// let recipe = try Recipe.load("Recipes/wanda-2of4-int8.yaml")
+/// let report = try EncoderCompressor(checkpoint, recipe: recipe).run(output: "bert-small", calibration: text)
 /// ```
 ///
-/// The network is in memory as a whole, as f32. Without targets a stage prunes the matrices of the layers; embeddings and
-/// the head are chosen by name. Tensors that the head does not use (a pooler, other heads) are copied. The same checkpoint,
-/// recipe and text give the same bytes, for any number of threads.
+/// The network is in memory as a whole, as f32. Without targets a stage works on the matrices of the layers; embeddings
+/// and the head are chosen by name. Tensors that the head does not use (a pooler, other heads) are copied; a second copy
+/// of a table of words that a stage works on is left out. The same checkpoint, recipe and text give the same bytes, for any
+/// number of threads.
 public struct EncoderCompressor {
     public let checkpoint: EncoderCheckpoint
     public let recipe: Recipe
+    /// Picks the formats.
+    public var planner: FormatPlanner
+    /// How often an entry of each tensor is multiplied for a token.
+    private let uses: [String: Int]
 
     /// Matches the recipe with the encoder. O(weights).
     ///
-    /// - Throws: `.badData` when they do not fit together, before any work: a stage that does not prune single weights,
-    ///   a method for decoders or vision networks, a pattern that matches nothing, windows that are longer than the
-    ///   encoder's context; a checkpoint whose head does not fill gaps.
+    /// - Throws: `.badData` when they do not fit together, before any work: a method for decoders or vision networks, a
+    ///   pattern that matches nothing, windows that are longer than the encoder's context; a checkpoint whose head does
+    ///   not fill gaps.
     public init(_ checkpoint: EncoderCheckpoint, recipe: Recipe) throws {
         self.checkpoint = checkpoint
-        try recipe.checkPrunesEncoders()
+        uses = checkpoint.weightUses
+        planner = FormatPlanner(preference: recipe.preference)
+        planner.breakEvens = FormatPlanner.encoderBreakEvens
+        try recipe.checkCompressesEncoders()
         var recipe = recipe
         recipe.training = recipe.languageTraining
         self.recipe = recipe
@@ -37,7 +47,7 @@ public struct EncoderCompressor {
                 "\(length), expected 3 (a token between those that begin and end a text) to \(longest), the encoder's "
                     + "context")
         }
-        _ = try RecipeRun(recipe, on: EncoderMatrices(PrunableNetwork(checkpoint.maskedLanguageModel())))
+        _ = try RecipeRun(recipe, on: EncoderMatrices(checkpoint.maskedLanguageModel()))
     }
 
     /// Compresses into a new folder.
@@ -54,140 +64,104 @@ public struct EncoderCompressor {
     ) throws -> CompressionReport {
         try recipe.check(calibration)
         // Now, since a folder that cannot be written should not be found out about after the work.
-        let folder = try OutputFolder(at: output)
-        defer { folder.discard() }
-        let network = try checkpoint.maskedLanguageModel()
-        let before = network.parameters.map { ($0.name, $0.parameter, $0.parameter.wrappedValue.detached().copied()) }
+        let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
         let used = recipe.needsCalibration ? calibration : nil
-        let reports = try prune(network, used, progress)
-        var (values, errors): ([String: Tensor], [String: Double]) = ([:], [:])
-        for (name, parameter, original) in before {
-            let now = parameter.wrappedValue.detached()
-            guard now.doubles() != original.doubles(), let stored = checkpoint.storedName(of: name) else { continue }
-            for own in [stored] + checkpoint.copies(of: name) {
-                values[own] = now
-                errors[own] = Self.relativeError(of: now, to: original)
-            }
-        }
-        let uses = checkpoint.weightUses
-        let entries = try checkpoint.storedNames.map { name in
-            let tensor = try checkpoint.storedTensor(name)
-            let now = values[name]?.converted(to: tensor.dataType) ?? tensor
-            func zeros(_ tensor: Tensor) -> Int { tensor.dataType.isFloatingPoint ? tensor.zeroCount : 0 }
-            let count = tensor.count
-            func share(_ zeros: Int) -> Double { count == 0 ? 0 : Double(zeros) / Double(count) }
-            let (first, last) = (zeros(tensor), zeros(now))
-            return CompressionReport.Weight(
-                name: name, shape: tensor.shape, formatBefore: tensor.dataType.description,
-                format: tensor.dataType.description, bytesBefore: tensor.byteCount, bytes: tensor.byteCount,
-                sparsityBefore: share(first), sparsity: share(last), relativeError: errors[name],
-                isPrunable: EncoderCheckpoint.isLayerMatrix(name),
-                multiplications: .init(uses: uses[name], dense: count, before: count - first, after: count - last))
-        }
-        var report = CompressionReport(
-            recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count, choosesFormats: false)
-        report.stageReports = reports.isEmpty ? nil : reports
-        try checkpoint.write(
-            to: folder, values: values,
-            files: [("recipe.yaml", recipe.text), ("report.json", String(decoding: try report.json(), as: UTF8.self))])
+        let outcome = try EncoderStages(checkpoint, recipe: recipe).run(used, progress)
+        let entries = try write(outcome, to: writer, progress)
+        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count)
+        report.stageReports = outcome.reports.isEmpty ? nil : outcome.reports
+        try writer.addFile("recipe.yaml", recipe.text)
+        try writer.addFile("report.json", report.json())
+        try writer.finish()
+        progress.end("\(report.totals.bytesBefore) bytes became \(report.totals.bytes)")
         return report
     }
 
-    /// Runs the stages; the network is pruned then.
-    private func prune(
-        _ network: MaskedLanguageEncoder, _ calibration: CalibrationTokens?, _ progress: any ProgressReporter
-    ) throws -> [StageReport] {
-        let data = try calibration.map { text in
-            try MaskedText(
-                text, options: recipe.calibration, frame: checkpoint.textFrame(checkpoint.tokenizer()),
-                vocabularySize: checkpoint.configuration.vocabularySize)
+    /// Writes all tensors, each in its format.
+    private func write(
+        _ outcome: EncoderStages.Outcome, to writer: CheckpointWriter, _ progress: any ProgressReporter
+    ) throws -> [CompressionReport.Weight] {
+        let names = checkpoint.storedNames
+        progress.begin("compress", total: names.count, unit: "tensors")
+        // The parameter that a tensor of the files is, and whether it is so once more.
+        var owners: [String: (parameter: String, isCopy: Bool)] = [:]
+        for parameter in outcome.parameters {
+            for name in checkpoint.copies(of: parameter) { owners[name] = (parameter, true) }
+            if let name = checkpoint.storedName(of: parameter) { owners[name] = (parameter, false) }
         }
-        let whole = try PrunableNetwork(network)
-        for (index, weight) in whole.weights.enumerated() {
-            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
-        }
-        var run = try RecipeRun(recipe, on: EncoderMatrices(whole))
-        whole.adoptZeros()
-        var reports: [StageReport] = []
-        for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage else { continue }
-            let names = run.selected[index].map(\.name)
-            let pruning = try NetworkStageRun(
-                options, number: index, of: recipe, on: names, in: whole, network: network, data: data,
-                progress: progress, checkpoint: .encoder(checkpoint))
-            if options.method == .wanda, let data {
-                pruning.matrixMasks = { [run, recipe] in
-                    try Self.calibratedMasks(pruning, index, run, network, data, recipe, progress)
+        return try names.enumerated().compactMap { index, name in
+            defer { progress.advance(to: index + 1, note: name) }
+            let owner = owners[name]
+            let value = owner.flatMap { outcome.values[$0.parameter] }
+            let decision = owner.flatMap { outcome.run.decisions[$0.parameter] }
+            if let owner, owner.isCopy {
+                guard decision == nil else {
+                    writer.omit(name)
+                    return nil
                 }
+                return try copy(name, value, writer)
             }
-            try pruning.run()
-            let own = Set(names)
-            for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
-                if mask.removedCount > 0 { run.record(mask, of: weight, options) }
-            }
-            if !pruning.report.isEmpty { reports.append(pruning.report) }
+            let isMatrix = checkpoint.storedShape(name)?.count == 2
+            return try (decision ?? (isMatrix && value != nil ? .unchanged : nil)).map {
+                try compress(name, $0, value, writer)
+            } ?? copy(name, value, writer)
         }
-        return reports
     }
 
-    /// The masks of Wanda, layer by layer, on the text as it is, with nothing hidden.
-    private static func calibratedMasks(
-        _ stage: NetworkStageRun, _ index: Int, _ run: RecipeRun, _ network: MaskedLanguageEncoder, _ data: MaskedText,
-        _ recipe: Recipe, _ progress: any ProgressReporter
-    ) throws -> [WeightMask] {
-        let windows = try data.windows(recipe.calibration.samples, seed: recipe.seed)
-        var own = run
-        progress.begin("calibrate", total: network.configuration.layerCount, unit: "layers")
-        try own.prune(stage: index, calibratedBy: windows, through: EncoderBlocks(network, frame: data.frame)) {
-            progress.advance(to: $0, note: "")
+    /// Writes a matrix that some stage works on.
+    ///
+    /// - Parameter value: what stages made of it; nil: what the checkpoint has.
+    private func compress(
+        _ name: String, _ decision: WeightDecision, _ value: Tensor?, _ writer: CheckpointWriter
+    ) throws -> CompressionReport.Weight {
+        let original = try checkpoint.weight(name)
+        let dense = original.dense()
+        try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
+        var kept = value ?? dense
+        decision.mask?.apply(to: &kept)
+        let format = try planner.format(
+            of: name, kept, from: original, by: decision, dataType: checkpoint.denseType(of: name),
+            source: checkpoint.path)
+        try writer.add(name, format.stored())
+        return try CompressionReport.Weight(name, role(name), from: original, dense, to: format)
+    }
+
+    /// Writes a tensor that no stage works on: as it is, or as training left it.
+    private func copy(
+        _ name: String, _ value: Tensor?, _ writer: CheckpointWriter
+    ) throws -> CompressionReport.Weight {
+        if value == nil, checkpoint.isCompressed(name) {
+            let weight = try checkpoint.weight(name)
+            try writer.add(name, weight.stored())
+            return CompressionReport.Weight(name, role(name), unchanged: weight)
         }
-        progress.end("\(windows.tokenCount) tokens")
-        return zip(stage.part.weights, stage.part.masks).map { own.decisions[$0.name]?.mask ?? $1 }
+        let whole = try checkpoint.storedTensor(name)
+        let tensor = value?.converted(to: checkpoint.denseType(of: name)).reshaped(whole.shape) ?? whole
+        try writer.add(name, tensor)
+        return CompressionReport.Weight(name, role(name), from: whole, to: tensor)
     }
 
-    /// ‖W − Ŵ‖ / ‖W‖ in the Frobenius norm.
-    private static func relativeError(of approximation: Tensor, to exact: Tensor) -> Double {
-        func square(_ tensor: Tensor) -> Double { tensor.converted(to: .f64).square().sum().doubles()[0] }
-        let whole = square(exact)
-        return whole == 0 ? 0 : (square(exact - approximation) / whole).squareRoot()
+    private func role(_ name: String) -> CompressionReport.Weight.Role {
+        .init(uses: uses[name], isPrunable: EncoderCheckpoint.isLayerMatrix(name))
     }
-}
-
-/// The matrices of an encoder; without targets those of its layers.
-private struct EncoderMatrices: WeightSource {
-    let matrices: [PrunableWeight]
-    private let network: NetworkWeights
-
-    init(_ network: PrunableNetwork) {
-        self.network = NetworkWeights(network)
-        matrices = network.weights
-    }
-
-    func values(of name: String) throws -> Tensor { try network.values(of: name) }
-
-    func isStandardTarget(_ name: String) -> Bool { EncoderCheckpoint.isLayerMatrix(name) }
 }
 
 extension Recipe {
     /// - Throws: `.badData` for a stage that is not for encoders.
-    fileprivate func checkPrunesEncoders() throws {
+    fileprivate func checkCompressesEncoders() throws {
         for (index, stage) in stages.enumerated() {
-            guard case .prune(let options) = stage else {
-                throw CoppiceError(
-                    .badData, source: source, field: "stages[\(index)].\(stage.name)",
-                    "is for language models, expected prune: encoders are stored as transformers reads them")
-            }
+            guard case .prune(let options) = stage else { continue }
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
             guard options.unit == .weight else {
                 throw refusal("granularity", "\(options.unit.rawValue) is not for encoders, expected weight")
             }
-            if options.reconstructs {
-                let isByMethod = options.method == .sparseGPT
+            if options.network.recovery == .reconstruct, options.sparsity == 0 {
                 throw refusal(
-                    isByMethod ? "method" : "recovery",
-                    "\(isByMethod ? "sparsegpt" : "reconstruct") is for language models, expected another")
+                    "recovery",
+                    "what earlier stages removed of an encoder is lost; let the stage that removes reconstruct, with a "
+                        + "sparsity above 0")
             }
             if options.allocation == .rateDistortion {
                 throw refusal("allocation", "rate-distortion is not for encoders, expected another allocation")

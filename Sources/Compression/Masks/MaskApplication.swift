@@ -10,7 +10,7 @@ import CoppiceTensors
 /// ```
 public struct MaskApplication {
     public let file: MaskFile
-    /// Picks the formats; that of language models prefers speed, that of vision networks size, as compressing does.
+    /// Picks the formats; that of language models and encoders prefers speed, that of vision networks size, as compressing does.
     public var preference: FormatPlanner.Preference?
     /// What errors call the masks.
     public var source: String?
@@ -40,7 +40,7 @@ public struct MaskApplication {
         switch checkpoint {
         case .languageModel(let model): try write(model, weights, output, progress)
         case .vision(let network): try write(network, weights, output)
-        case .encoder(let encoder): try write(encoder, weights, output)
+        case .encoder(let encoder): try write(encoder, weights, output, progress)
         }
         let after = try ModelInventory(AnyCheckpoint.open(output)).total
         return Result(output: output, bytesBefore: before.byteCount, bytes: after.byteCount, sparsity: after.sparsity)
@@ -61,39 +61,62 @@ public struct MaskApplication {
     private func write(
         _ checkpoint: Checkpoint, _ weights: StoredWeights, _ output: String, _ progress: any ProgressReporter
     ) throws {
-        let entries = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0) })
-        let planner = FormatPlanner(preference: preference ?? .speed)
         let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
-        progress.begin("apply", total: checkpoint.weightNames.count, unit: "tensors")
+        try write(checkpoint.weightNames, weights, to: writer, progress) { name in
+            checkpoint.isCompressed(name) ? try checkpoint.weight(name) : nil
+        } type: {
+            checkpoint.denseType(of: $0)
+        } tensor: { name in
+            try checkpoint.tensor(name)
+        } done: {
+            checkpoint.releasePages(of: $0)
+        }
+    }
+
+    private func write(
+        _ checkpoint: EncoderCheckpoint, _ weights: StoredWeights, _ output: String, _ progress: any ProgressReporter
+    ) throws {
+        let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
+        let breakEvens = FormatPlanner.encoderBreakEvens
+        try write(checkpoint.storedNames, weights, to: writer, progress, breakEvens: breakEvens) { name in
+            checkpoint.isCompressed(name) ? try checkpoint.weight(name) : nil
+        } type: {
+            checkpoint.denseType(of: $0)
+        } tensor: { name in
+            try checkpoint.storedTensor(name)
+        }
+    }
+
+    /// Writes the tensors of a checkpoint, those of the masks in the formats that hold them.
+    ///
+    /// - Parameters:
+    ///   - breakEvens: where bitmasks are faster.
+    ///   - compressed: the matrix of a name that is stored in a compressed format; nil for others.
+    ///   - type: the type of a matrix's values.
+    ///   - done: called with each name that is written.
+    private func write(
+        _ names: [String], _ weights: StoredWeights, to writer: CheckpointWriter, _ progress: any ProgressReporter,
+        breakEvens: [FormatPlanner.BreakEven] = FormatPlanner.measuredBreakEvens,
+        compressed: (String) throws -> (any WeightFormat)?, type: (String) -> DataType,
+        tensor: (String) throws -> Tensor, done: (String) -> Void = { _ in }
+    ) throws {
+        let entries = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0) })
+        var planner = FormatPlanner(preference: preference ?? .speed)
+        planner.breakEvens = breakEvens
+        progress.begin("apply", total: names.count, unit: "tensors")
         defer { progress.end("") }
-        for (place, name) in checkpoint.weightNames.enumerated() {
+        for (place, name) in names.enumerated() {
             if let entry = entries[name] {
-                let type =
-                    checkpoint.isCompressed(name)
-                    ? checkpoint.configuration.dataType : try checkpoint.tensor(name).dataType
-                try writer.add(name, try format(entry, weights, type: type, planner: planner).stored())
-            } else if checkpoint.isCompressed(name) {
-                try writer.add(name, checkpoint.stored(name))
+                try writer.add(name, try format(entry, weights, type: type(name), planner: planner).stored())
+            } else if let weight = try compressed(name) {
+                try writer.add(name, weight.stored())
             } else {
-                try writer.add(name, checkpoint.tensor(name))
+                try writer.add(name, tensor(name))
             }
-            checkpoint.releasePages(of: name)
+            done(name)
             progress.advance(to: place + 1, note: name)
         }
         try writer.finish()
-    }
-
-    /// Encoders are stored as they are, with zeros.
-    private func write(_ checkpoint: EncoderCheckpoint, _ weights: StoredWeights, _ output: String) throws {
-        let folder = try OutputFolder(at: output)
-        defer { folder.discard() }
-        var values: [String: Tensor] = [:]
-        for entry in file.entries {
-            var matrix = try weights.finiteValues(of: entry.name)
-            entry.mask.apply(to: &matrix)
-            values[entry.name] = matrix
-        }
-        try checkpoint.write(to: folder, values: values)
     }
 
     private func write(_ checkpoint: VisionCheckpoint, _ weights: StoredWeights, _ output: String) throws {
@@ -109,7 +132,7 @@ public struct MaskApplication {
             }
             let type =
                 try checkpoint.tensors.stored(stored)?.tensors["values"]?.dataType
-                ?? checkpoint.tensors.file.description(of: stored)?.dataType ?? .f32
+                ?? checkpoint.tensors.dataType(of: stored) ?? .f32
             let format = try format(
                 entry, weights, type: [.f32, .f16, .bf16].contains(type) ? type : .f32, planner: planner)
             formats[name] = format

@@ -19,7 +19,7 @@ public struct StoredWeights: WeightSource {
         case vision(VisionCheckpoint)
         case encoder(EncoderCheckpoint)
         /// Tensors of two and more dimensions of a file.
-        case tensors(VisionTensors)
+        case tensors(StoredTensors)
     }
 
     /// What was opened.
@@ -43,7 +43,7 @@ public struct StoredWeights: WeightSource {
             let file = try SafetensorsFile(path: path)
             // What says that it is a network is to be one.
             guard file.metadata["coppice.vision"] == nil else { throw error }
-            return try StoredWeights(tensors: VisionTensors(file))
+            return try StoredWeights(tensors: StoredTensors(file))
         }
     }
 
@@ -63,24 +63,25 @@ public struct StoredWeights: WeightSource {
                 checkpoint.path, .vision(checkpoint), matrices: matrices,
                 storedNames: Dictionary(uniqueKeysWithValues: names.map { ($0.name, $0.stored) }))
         case .encoder(let checkpoint):
-            let matrices = try checkpoint.storedNames.compactMap { name -> PrunableWeight? in
-                guard EncoderCheckpoint.isLayerMatrix(name) else { return nil }
-                let shape = try checkpoint.storedTensor(name).shape
+            let matrices = checkpoint.storedNames.compactMap { name -> PrunableWeight? in
+                guard EncoderCheckpoint.isLayerMatrix(name), let shape = checkpoint.storedShape(name) else {
+                    return nil
+                }
                 return shape.count == 2 ? PrunableWeight(name: name, shape: shape) : nil
             }
             try self.init(checkpoint.path, .encoder(checkpoint), matrices: matrices)
         }
     }
 
-    private init(tensors: VisionTensors) throws {
+    private init(tensors: StoredTensors) throws {
         let matrices = tensors.names.compactMap { name -> PrunableWeight? in
             guard let shape = tensors.shape(of: name), shape.count >= 2,
                 tensors.isCompressed(name)
-                    || tensors.file.description(of: name)?.dataType.isFloatingPoint == true
+                    || tensors.dataType(of: name)?.isFloatingPoint == true
             else { return nil }
             return PrunableWeight(name: name, shape: shape)
         }
-        try self.init(tensors.file.path, .tensors(tensors), matrices: matrices)
+        try self.init(tensors.source, .tensors(tensors), matrices: matrices)
     }
 
     private init(

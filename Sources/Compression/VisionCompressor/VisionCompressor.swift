@@ -234,7 +234,7 @@ public struct VisionCompressor {
     private func valueType(of name: String) throws -> DataType {
         let type =
             try checkpoint.tensors.stored(name)?.tensors["values"]?.dataType
-            ?? checkpoint.tensors.file.description(of: name)?.dataType
+            ?? checkpoint.tensors.dataType(of: name)
         return type.map { [.f32, .f16, .bf16].contains($0) ? $0 : .f32 } ?? .f32
     }
 

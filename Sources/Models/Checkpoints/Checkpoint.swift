@@ -59,7 +59,7 @@ public final class Checkpoint: Sendable {
     }
 
     /// The type that a weight is stored in; for a compressed one, what the configuration names.
-    func denseType(of name: String) -> DataType {
+    public func denseType(of name: String) -> DataType {
         switch entries[resolved(name)] {
         case .dense(let tensor, _), .interleaved(let tensor, _, _): tensor.dataType
         case .compressed, .imported, nil: configuration.dataType

@@ -29,9 +29,10 @@ public final class CheckpointWriter {
     static let memoryLimit = 32 << 20
 
     private let folder: OutputFolder
-    private let configuration: DecoderConfiguration
+    /// `config.json`.
+    private let configuration: JSON
     private let shardSize: Int
-    private let expected: [String: [Int]]
+    private let expected: OrderedDictionary<String, [Int]>
     private var added: Set<String> = []
     private var shards: [Shard] = []
     private var current = Shard()
@@ -56,18 +57,32 @@ public final class CheckpointWriter {
     ///   - tokenizerFolder: where to copy tokenizer files from; nil to copy none.
     ///   - shardSize: bytes of weights in one file.
     /// - Throws: `.cannotCreate` when the folder cannot be created or holds what Coppice did not write.
-    public init(
+    public convenience init(
         path: String, configuration: DecoderConfiguration, tokenizerFolder: String? = nil,
         shardSize: Int = standardShardSize
     ) throws {
-        precondition(shardSize > 0, "a shard of \(shardSize) bytes holds nothing")
         var configuration = configuration
         configuration.rotary.isInterleaved = false
+        try self.init(
+            path: path, configuration: configuration.json, shapes: configuration.tensorShapes,
+            tokenizerFolder: tokenizerFolder, shardSize: shardSize)
+    }
+
+    /// A model of any kind.
+    ///
+    /// - Parameters:
+    ///   - configuration: `config.json`.
+    ///   - shapes: of all tensors.
+    init(
+        path: String, configuration: JSON, shapes: [(name: String, shape: [Int])], tokenizerFolder: String?,
+        shardSize: Int = standardShardSize
+    ) throws {
+        precondition(shardSize > 0, "a shard of \(shardSize) bytes holds nothing")
         self.configuration = configuration
         self.shardSize = shardSize
-        expected = Dictionary(uniqueKeysWithValues: configuration.tensorShapes.map { ($0.name, $0.shape) })
+        expected = OrderedDictionary(uniqueKeysWithValues: shapes.map { ($0.name, $0.shape) })
         folder = try OutputFolder(at: path)
-        try AtomicFile.write(configuration.json.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
+        try AtomicFile.write(configuration.serialized(pretty: true) + "\n", to: folder.path(for: "config.json"))
         if let tokenizerFolder { try copyCompanions(tokenizerFolder) }
     }
 
@@ -105,7 +120,7 @@ public final class CheckpointWriter {
     /// Adds a weight in memory.
     ///
     /// - Throws: what writing a full shard throws.
-    /// - Precondition: the configuration has a weight of this name and shape, which was not added yet.
+    /// - Precondition: the model has a weight of this name and shape, which was not added yet.
     public func add(_ name: String, _ tensor: Tensor) throws {
         let shape = register(name)
         precondition(tensor.shape == shape, "\(name) has shape \(tensor.shape), not \(shape)")
@@ -159,8 +174,11 @@ public final class CheckpointWriter {
         current.append(name, parts, elementCount: shape.reduce(1, *))
     }
 
+    /// Leaves a weight out that another one says already.
+    public func omit(_ name: String) { _ = register(name) }
+
     private func register(_ name: String) -> [Int] {
-        guard let shape = expected[name] else { preconditionFailure("the configuration has no weight \(name)") }
+        guard let shape = expected[name] else { preconditionFailure("the model has no weight \(name)") }
         precondition(added.insert(name).inserted, "\(name) was added already")
         return shape
     }
@@ -171,7 +189,7 @@ public final class CheckpointWriter {
     ///
     /// - Throws: `.inputOutput`.
     func addConfiguration(_ key: String, _ value: JSON) throws {
-        var members = configuration.json.objectValue ?? [:]
+        var members = configuration.objectValue ?? [:]
         members[key] = value
         try addFile("config.json", JSON.object(members).serialized(pretty: true) + "\n")
     }
@@ -203,8 +221,8 @@ public final class CheckpointWriter {
     /// - Throws: `.internal` when weights are missing; `.inputOutput`, `.cannotCreate`; what making a weight throws.
     ///   The folder's name then keeps what it held.
     public func finish() throws {
-        if let missing = configuration.tensorShapes.first(where: { !added.contains($0.name) }) {
-            throw CoppiceError(.internal, source: folder.path, field: missing.name, "was not written")
+        if let missing = expected.keys.first(where: { !added.contains($0) }) {
+            throw CoppiceError(.internal, source: folder.path, field: missing, "was not written")
         }
         try flush(before: .max)
         try nameShards()

@@ -9,7 +9,10 @@ struct SafetensorsSet: Sendable {
     private let fileOfTensor: [String: Int]
 
     /// One file.
-    init(file path: String) throws { try self.init(source: path, files: [SafetensorsFile(path: path)]) }
+    init(file path: String) throws { try self.init(SafetensorsFile(path: path)) }
+
+    /// One file that is open.
+    init(_ file: SafetensorsFile) throws { try self.init(source: file.path, files: [file]) }
 
     /// The files of a folder: `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else
     /// the only safetensors file.

@@ -1,34 +1,54 @@
 import CoppiceTensors
-import Foundation
+
+extension CheckpointWriter {
+    /// An encoder of the same configuration, tokenizer and tensors as another, by the names that they have in its files.
+    ///
+    /// - Throws: `.cannotCreate` when the folder cannot be created or holds what Coppice did not write.
+    public convenience init(
+        path: String, basedOn checkpoint: EncoderCheckpoint, dataType: DataType? = nil,
+        shardSize: Int = standardShardSize
+    ) throws {
+        var configuration = checkpoint.configurationJSON.objectValue ?? [:]
+        if let dataType {
+            let name = [.f16: "float16", .bf16: "bfloat16"][dataType] ?? "float32"
+            configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(name)
+        }
+        try self.init(
+            path: path, configuration: .object(configuration),
+            shapes: checkpoint.storedNames.map { ($0, checkpoint.storedShape($0) ?? []) },
+            tokenizerFolder: checkpoint.folder, shardSize: shardSize)
+    }
+}
 
 extension EncoderCheckpoint {
-    /// Writes an encoder of the same kind with other values: a folder that `transformers` loads, with the same
-    /// `config.json`, tokenizer, names and types.
+    /// Writes the encoder as a Hugging Face folder with dense weights, which `transformers` loads.
+    ///
+    /// Compressed matrices are expanded to exactly what they stand for; integers (tables of positions) stay what they
+    /// are. One tensor at a time is in memory.
     ///
     /// - Parameters:
-    ///   - values: the tensors that are not the checkpoint's any more, by the names that it has them under; they are
-    ///     converted to its types.
-    ///   - files: more files, by name.
-    /// - Throws: `.cannotCreate`, `.inputOutput`; what reading the checkpoint throws.
-    public func write(
-        to output: OutputFolder, values: [String: Tensor], files: [(name: String, text: String)] = []
+    ///   - path: the folder, which appears when it is complete.
+    ///   - dataType: f32, bf16 or f16 for all weights; nil to keep the type of each, and to expand compressed ones to
+    ///     the configuration's.
+    ///   - shardSize: bytes of weights in one file.
+    /// - Throws: `.usage` for another type; `.badData` for a weight that `dataType` cannot hold, naming it; what
+    ///   ``CheckpointWriter`` throws.
+    public func convert(
+        to path: String, dataType: DataType? = nil, shardSize: Int = CheckpointWriter.standardShardSize,
+        progress: any ProgressReporter = SilentProgress()
     ) throws {
-        try AtomicFile.write(configurationJSON.serialized(pretty: true) + "\n", to: output.path(for: "config.json"))
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names where CheckpointWriter.companionFiles.contains(name) {
-            let file = try AtomicFile(at: output.path(for: name))
-            defer { file.discard() }
-            try file.write(Array(MappedFile.contents(folder + "/" + name)))
-            try file.commit()
+        try Checkpoint.checkDenseType(dataType)
+        let writer = try CheckpointWriter(path: path, basedOn: self, dataType: dataType, shardSize: shardSize)
+        progress.begin("convert", total: storedNames.count, unit: "tensors")
+        for (index, name) in storedNames.enumerated() {
+            let own = denseType(of: name)
+            let type = own.isFloatingPoint ? dataType ?? own : own
+            try writer.add(name, dataType: type) { [self] in
+                defer { progress.advance(to: index + 1, note: name) }
+                return try Checkpoint.inFile(self.path) { try storedTensor(name).narrowed(to: type, field: name) }
+            }
         }
-        for (name, text) in files { try AtomicFile.write(text, to: output.path(for: name)) }
-        let tensors = try storedNames.map { name in
-            let own = try storedTensor(name)
-            return SafetensorsWriter.Entry(
-                name, values[name].map { $0.converted(to: own.dataType).reshaped(own.shape) } ?? own)
-        }
-        try SafetensorsWriter.write(
-            tensors, metadata: ["format": "pt"], to: output.path(for: "model.safetensors"))
-        try output.commit()
+        try writer.finish()
+        progress.end("\(storedNames.count) tensors")
     }
 }

@@ -1,9 +1,10 @@
-import CoppiceNetworks
+import CoppiceFormats
 import CoppiceTensors
 import Foundation
 
 /// A stored encoder of the BERT or RoBERTa kind: a Hugging Face folder with `config.json`, safetensors and a tokenizer, or
-/// a `.safetensors` file with the others beside it.
+/// a `.safetensors` file with the others beside it. A folder that Coppice compressed is the same with some matrices in a
+/// ``WeightFormat``.
 ///
 /// ```swift
 /// let checkpoint = try EncoderCheckpoint.open("roberta-base")
@@ -18,7 +19,7 @@ public struct EncoderCheckpoint: Sendable {
     public let configuration: EncoderConfiguration
     /// `config.json` as it is.
     public let configurationJSON: JSON
-    private let weights: SafetensorsSet
+    let weights: StoredTensors
 
     /// What surrounds a text, and what stands in the place of a hidden token.
     public struct TextFrame: Sendable, Hashable {
@@ -66,7 +67,8 @@ public struct EncoderCheckpoint: Sendable {
         return EncoderCheckpoint(
             path: path, folder: folder, configuration: try EncoderConfiguration(json: json, source: file),
             configurationJSON: json,
-            weights: path == folder ? try SafetensorsSet(folder: path) : try SafetensorsSet(file: path))
+            weights: try StoredTensors(
+                path == folder ? try SafetensorsSet(folder: path) : try SafetensorsSet(file: path)))
     }
 
     /// A tensor by its name, also where the checkpoint has it under an older one: `LayerNorm.gamma` and
@@ -74,23 +76,44 @@ public struct EncoderCheckpoint: Sendable {
     ///
     /// - Throws: `.badData` when there is none.
     public func tensor(_ name: String) throws -> Tensor {
-        guard let stored = storedName(of: name), let file = weights.file(of: stored) else {
+        guard let stored = storedName(of: name) else {
             throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
         }
-        return try file.tensor(stored)
+        return try weights.tensor(stored)
     }
 
     /// All tensors of the files, by the names that they have there, those of other heads among them.
     public var storedNames: [String] { weights.names }
 
-    /// A tensor by the name that it has in the files.
+    /// A tensor by the name that it has in the files; a compressed one is expanded to f32.
     ///
-    /// - Throws: `.badData` when there is none.
-    public func storedTensor(_ name: String) throws -> Tensor {
-        guard let file = weights.file(of: name) else {
-            throw CoppiceError(.badData, source: weights.source, field: name, "no tensor of this name")
+    /// - Throws: `.badData` when there is none, and for parts of a compressed matrix that do not fit together.
+    public func storedTensor(_ name: String) throws -> Tensor { try weights.tensor(name) }
+
+    /// The shape of a tensor by the name that it has in the files; nil when there is none.
+    public func storedShape(_ name: String) -> [Int]? { weights.shape(of: name) }
+
+    /// Whether a tensor, by the name that it has in the files, is a compressed matrix.
+    public func isCompressed(_ name: String) -> Bool { weights.isCompressed(name) }
+
+    /// A matrix in the format that it is stored in, by the name that it has in the files. Dense ones are views of a file.
+    ///
+    /// - Throws: `.badData` when there is no such matrix or its parts do not fit together.
+    public func weight(_ name: String) throws -> any WeightFormat {
+        if let weight = try weights.weight(name) { return weight }
+        let tensor = try weights.tensor(name)
+        return try Checkpoint.inFile(weights.source) {
+            try DenseWeight(
+                stored: StoredWeight(name: name, format: DenseWeight.name, shape: tensor.shape, tensors: ["": tensor]))
         }
-        return try file.tensor(name)
+    }
+
+    /// The type that a tensor has as a dense one: its own, or for a compressed matrix what the configuration names, f32
+    /// where it names none.
+    public func denseType(of name: String) -> DataType {
+        if let own = weights.dataType(of: name) { return own }
+        let named = (configurationJSON["dtype"] ?? configurationJSON["torch_dtype"])?.stringValue
+        return ["float16": .f16, "bfloat16": .bf16][named] ?? .f32
     }
 
     /// Where the files hold a parameter of the masked language model once more: the table of words and the bias of the
@@ -102,7 +125,7 @@ public struct EncoderCheckpoint: Sendable {
             ? ["cls.predictions.decoder.weight", "lm_head.decoder.weight"]
             : ["cls.predictions.bias", "lm_head.bias"].contains(name)
                 ? ["cls.predictions.decoder.bias", "lm_head.decoder.bias"] : []
-        return names.filter { $0 != own && weights.file(of: $0) != nil }
+        return names.filter { $0 != own && weights.shape(of: $0) != nil }
     }
 
     /// Whether a parameter is a matrix of a layer: queries, keys, values, attention's output, or of the feed-forward
@@ -119,41 +142,7 @@ public struct EncoderCheckpoint: Sendable {
             ("cls.predictions.bias", "cls.predictions.decoder.bias"), ("lm_head.bias", "lm_head.decoder.bias"),
         ]
         let older = endings.compactMap { name.hasSuffix($0) ? String(name.dropLast($0.count)) + $1 : nil }
-        return ([name] + older).first { weights.file(of: $0) != nil }
-    }
-
-    /// The encoder with the head that fills gaps in texts, as `BertForMaskedLM` and `RobertaForMaskedLM` store it.
-    ///
-    /// - Throws: `.badData` where the head is missing or has a table of words of its own, and for tensors that are
-    ///   missing or of another shape.
-    public func maskedLanguageModel() throws -> MaskedLanguageEncoder {
-        let network = MaskedLanguageEncoder(configuration)
-        let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
-        if let missing = head.first(where: { storedName(of: $0) == nil }) {
-            let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"
-            throw CoppiceError(
-                .badData, source: weights.source, field: missing,
-                "is missing, expected a \(kind), which can fill gaps in texts")
-        }
-        try network.load(source: weights.source, tensor)
-        try checkSharedWords(network.stack.embeddings.words.weight)
-        return network
-    }
-
-    /// Checks that a table of words that is stored with the head too is that of the embeddings.
-    private func checkSharedWords(_ words: Tensor) throws {
-        for name in ["cls.predictions.decoder.weight", "lm_head.decoder.weight"] {
-            guard let file = weights.file(of: name) else { continue }
-            let own = try file.tensor(name).converted(to: words.dataType)
-            let isShared =
-                own.shape == words.shape
-                && own.withElements(Float.self) { own in words.withElements(Float.self) { own.elementsEqual($0) } }
-            guard isShared else {
-                throw CoppiceError(
-                    .badData, source: weights.source, field: name,
-                    "differs from the table of words, expected a head that shares it")
-            }
-        }
+        return ([name] + older).first { weights.shape(of: $0) != nil }
     }
 
     /// The tokenizer beside the model.

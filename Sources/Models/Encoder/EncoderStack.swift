@@ -62,17 +62,27 @@ public final class EncoderStack: Module {
 }
 
 /// Initial weights of encoders: normal of one deviation, biases of zero, norms of one (Devlin et al. 2019; there
-/// 0.02).
+/// 0.02). Unloaded ones are zeros that take no memory until a checkpoint is read into them.
 struct EncoderWeights {
-    let deviation: Double
-    private var generator: RandomGenerator
+    private let deviation: Double
+    /// Nil where weights are not loaded.
+    private var generator: RandomGenerator?
 
     init(seed: UInt64, deviation: Double) {
         generator = RandomGenerator(seed: seed)
         self.deviation = deviation
     }
 
-    mutating func matrix(_ shape: [Int]) -> Tensor { .normal(shape, using: &generator) * deviation }
+    /// Of a network that is loaded next.
+    static let unloaded = EncoderWeights()
+
+    private init() { (generator, deviation) = (nil, 0) }
+
+    mutating func matrix(_ shape: [Int]) -> Tensor {
+        guard var generator else { return .zeros([]).broadcast(to: shape) }
+        defer { self.generator = generator }
+        return .normal(shape, using: &generator) * deviation
+    }
 
     mutating func linear(_ inputs: Int, _ outputs: Int) -> Linear {
         Linear(weight: matrix([outputs, inputs]), bias: .zeros([outputs]))

@@ -19,8 +19,12 @@ public final class MaskedLanguageEncoder: Module, SupervisedNetwork {
     @Parameter public var bias: Tensor
 
     /// A network with random weights: normal matrices of the given deviation, norms of ones, biases of zeros.
-    public init(_ configuration: EncoderConfiguration, seed: UInt64 = 0, initialDeviation: Double = 0.02) {
-        var weights = EncoderWeights(seed: seed, deviation: initialDeviation)
+    public convenience init(_ configuration: EncoderConfiguration, seed: UInt64 = 0, initialDeviation: Double = 0.02) {
+        self.init(configuration, EncoderWeights(seed: seed, deviation: initialDeviation))
+    }
+
+    init(_ configuration: EncoderConfiguration, _ weights: EncoderWeights) {
+        var weights = weights
         let size = configuration.hiddenSize
         self.configuration = configuration
         _stack = Submodule(

@@ -1,10 +1,12 @@
+import CoppiceFormats
 import CoppiceTensors
 
 extension ModelInventory {
     /// What an encoder consists of, all heads that are stored among it.
-    public init(_ checkpoint: EncoderCheckpoint) throws {
+    public init(_ checkpoint: EncoderCheckpoint, kernels: KernelTable = .standard) throws {
         let model = checkpoint.configuration
         let entries = try checkpoint.storedNames.map { name in
+            if checkpoint.isCompressed(name) { return Entry(name, try checkpoint.weight(name), kernels) }
             let tensor = try checkpoint.storedTensor(name)
             return Entry(
                 name: name, shape: tensor.shape, format: tensor.dataType.description, byteCount: tensor.byteCount,

@@ -52,7 +52,7 @@ public struct ModelInventory: Sendable {
         switch checkpoint {
         case .languageModel(let checkpoint): try self.init(checkpoint, kernels: kernels)
         case .vision(let checkpoint): try self.init(checkpoint)
-        case .encoder(let checkpoint): try self.init(checkpoint)
+        case .encoder(let checkpoint): try self.init(checkpoint, kernels: kernels)
         }
     }
 
@@ -73,14 +73,7 @@ public struct ModelInventory: Sendable {
         kind = checkpoint.configuration.family.rawValue
         details = Self.details(checkpoint.configuration)
         entries = try checkpoint.weightNames.map { name in
-            if checkpoint.isCompressed(name) {
-                let weight = try checkpoint.weight(name)
-                let nonZeroCount = weight.nonZeroCount
-                return Entry(
-                    name: name, shape: [weight.rows, weight.columns], format: weight.label, byteCount: weight.byteCount,
-                    zeroCount: weight.rows * weight.columns - nonZeroCount, kernel: kernels.choice(for: weight),
-                    multipliedCount: weight.multiplicationCount(nonZeroCount: nonZeroCount))
-            }
+            if checkpoint.isCompressed(name) { return Entry(name, try checkpoint.weight(name), kernels) }
             let tensor = try checkpoint.tensor(name)
             let kernel = tensor.rank == 2 ? try kernels.choice(for: DenseWeight(tensor), mayNarrow: true) : nil
             return Entry(
@@ -226,5 +219,16 @@ public struct ModelInventory: Sendable {
         let (whole, fraction) = Int((number * Double(scale)).rounded()).quotientAndRemainder(dividingBy: scale)
         let digits = String(fraction)
         return "\(whole).\(String(repeating: "0", count: places - digits.count))\(digits)"
+    }
+}
+
+extension ModelInventory.Entry {
+    /// A compressed matrix.
+    init(_ name: String, _ weight: any WeightFormat, _ kernels: KernelTable) {
+        let nonZeroCount = weight.nonZeroCount
+        self.init(
+            name: name, shape: [weight.rows, weight.columns], format: weight.label, byteCount: weight.byteCount,
+            zeroCount: weight.rows * weight.columns - nonZeroCount, kernel: kernels.choice(for: weight),
+            multipliedCount: weight.multiplicationCount(nonZeroCount: nonZeroCount))
     }
 }

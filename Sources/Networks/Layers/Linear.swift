@@ -6,6 +6,8 @@ public final class Linear: Module {
     @Parameter public var weight: Tensor
     /// [outputs].
     public let bias: Parameter?
+    /// What is multiplied by in the weight's place, which is not read then: for use, not for training.
+    public var storedWeight: (any StoredMatrix)?
     /// Called with every input `[..., inputs]` of the layer: for calibration.
     public var inputObserver: ((Tensor) -> Void)?
 
@@ -26,7 +28,9 @@ public final class Linear: Module {
         inputObserver?(x)
         let rows = x.reshaped([-1, x.shape[x.rank - 1]])
         var y: Tensor
-        if rows.shape[0] >= SparseProducts.leastRows, let kept = SparseProducts.current?[$weight] {
+        if let storedWeight {
+            y = storedWeight.product(rows)
+        } else if rows.shape[0] >= SparseProducts.leastRows, let kept = SparseProducts.current?[$weight] {
             y = rows.multiplied(byTransposed: weight, keeping: kept)
         } else {
             y = rows.matmul(weight.transposed())

@@ -9,8 +9,9 @@ struct Compress: ParsableCommand {
         abstract: "Make a model smaller by a recipe.",
         discussion: """
             Language models and encoders need a text for some methods (--calibration), vision networks images (--data). \
-            An encoder (BERT, RoBERTa) stays a folder that transformers loads, with zeros in its weights. With several \
-            sparsities every one is tried: the folder then holds a model for each and a figure of what they cost.
+            Weights are stored in the formats that they are computed with; coppice convert makes dense ones of them, which \
+            transformers loads. With several sparsities every one is tried: the folder then holds a model for each and \
+            a figure of what they cost.
             """)
 
     @OptionGroup var model: ModelArgument

@@ -12,6 +12,7 @@ struct Convert: ParsableCommand {
             compressed-tensors: a Hugging Face folder whose weights stay compressed, for transformers and vLLM.
             gguf: one file with the tokenizer, for llama.cpp; compressed weights become the blocks that say the same \
             where there are any.
+            Encoders (BERT, RoBERTa) become safetensors.
             """)
 
     enum Target: String, ExpressibleByArgument, CaseIterable {
@@ -63,6 +64,7 @@ struct Convert: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        if EncoderCheckpoint.isMeant(try model.path) { return try convert(.open(model.path)) }
         let checkpoint = try Checkpoint.open(model.path)
         switch to {
         case .safetensors:
@@ -72,15 +74,26 @@ struct Convert: ParsableCommand {
                 to: output, dataType: type?.dataType, quantizesActivations: int8Activations, progress: common.progress)
         case .gguf: try checkpoint.convert(toGGUF: output, type: type?.weightType, progress: common.progress)
         }
-        let total = try ModelInventory(Checkpoint.open(output)).total
+        try report(ModelInventory(Checkpoint.open(output)))
+    }
+
+    /// Writes an encoder.
+    private func convert(_ checkpoint: EncoderCheckpoint) throws {
+        guard to == .safetensors else {
+            throw CoppiceError(
+                .usage, field: "--to", "\(to.rawValue) is for language models; encoders become safetensors")
+        }
+        try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
+        try report(ModelInventory(EncoderCheckpoint.open(output)))
+    }
+
+    private func report(_ inventory: ModelInventory) throws {
+        let (count, bytes) = (inventory.entries.count, inventory.total.byteCount)
         if common.json {
             try Output.json(
-                .object([
-                    "output": .string(output), "tensors": .integer(checkpoint.weightNames.count),
-                    "bytes": .integer(total.byteCount),
-                ]))
+                .object(["output": .string(output), "tensors": .integer(count), "bytes": .integer(bytes)]))
         } else {
-            try Output.line("\(output): \(checkpoint.weightNames.count) tensors, \(Output.bytes(total.byteCount))")
+            try Output.line("\(output): \(count) tensors, \(Output.bytes(bytes))")
         }
     }
 }

@@ -35,7 +35,7 @@ extension Evaluate {
             throw CoppiceError(
                 .usage, field: "--context", "\(length), expected 3 to \(longest) tokens, the encoder's context")
         }
-        let network = try checkpoint.maskedLanguageModel()
+        let network = try checkpoint.maskedLanguageModel(expanding: false)
         let tokenizer = try checkpoint.tokenizer()
         let file = try text ?? BuiltInModel.sampleText
         let tokens = try tokenizer.encode(TextFile.read(file), addingSpecialTokens: false)

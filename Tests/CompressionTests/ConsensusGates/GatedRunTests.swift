@@ -67,7 +67,7 @@ import Testing
             of: checkpoint.network(), example: .zeros([1] + checkpoint.architecture.inputShape))
         #expect(cost == summary.after && result.parameters == cost.parameters)
         #expect(checkpoint.architecture.name == result.architecture)
-        #expect(!checkpoint.tensors.file.names.contains { $0.hasPrefix("gates.") })
+        #expect(!checkpoint.tensors.names.contains { $0.hasPrefix("gates.") })
         // What was written classifies the test images as was reported.
         var images = try ImageDataSet.open(folder.path + "/figures", split: .test)
         images.normalization = try #require(checkpoint.normalization)

@@ -18,7 +18,7 @@ public struct VisionCheckpoint: Sendable {
     /// Of each channel, as images of 0 to 1 are normalized before the network sees them; nil where it is not stored.
     public let normalization: ImageNormalization?
     /// The tensors, dense or compressed.
-    public let tensors: VisionTensors
+    public let tensors: StoredTensors
 
     /// The key of a safetensors file's metadata that holds the configuration.
     static let metadataKey = "coppice.vision"
@@ -59,7 +59,7 @@ public struct VisionCheckpoint: Sendable {
         {
             return try VisionCheckpoint(path, file, json: json, source: beside)
         }
-        let tensors = try VisionTensors(file)
+        let tensors = try StoredTensors(file)
         let architecture = try VisionArchitecture(recognizing: TensorShapes(tensors))
         return VisionCheckpoint(path: path, architecture: architecture, normalization: nil, tensors: tensors)
     }
@@ -92,7 +92,7 @@ public struct VisionCheckpoint: Sendable {
     }
 
     private init(
-        path: String, architecture: VisionArchitecture, normalization: ImageNormalization?, tensors: VisionTensors
+        path: String, architecture: VisionArchitecture, normalization: ImageNormalization?, tensors: StoredTensors
     ) {
         self.path = path
         self.architecture = architecture
@@ -102,7 +102,7 @@ public struct VisionCheckpoint: Sendable {
 
     private init(_ path: String, _ file: SafetensorsFile, json: JSON, source: String) throws {
         let architecture = try VisionArchitecture(json: json, source: source)
-        let tensors = try VisionTensors(file)
+        let tensors = try StoredTensors(file)
         let renaming = type(of: architecture.configuration).canonicalNames
         try TensorShapes(tensors).renamed(renaming).check(architecture.makeUnloadedNetwork(), named: architecture.name)
         let fields = ConfigurationFields(json: json, source: source)
@@ -183,7 +183,7 @@ public struct VisionCheckpoint: Sendable {
         tensors += network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
         try TensorShapes(source: path, tensors.map { ($0.0, $0.1.shape) })
             .check(architecture.makeUnloadedNetwork(), named: architecture.name)
-        let (entries, metadata) = VisionTensors.entries(tensors.map { ($0.0, $0.1) }, formats: formats)
+        let (entries, metadata) = StoredTensors.entries(tensors.map { ($0.0, $0.1) }, formats: formats)
         try SafetensorsWriter.write(
             entries, metadata: metadata.merging(["format": "pt", metadataKey: json.serialized()]) { $1 }, to: path)
     }

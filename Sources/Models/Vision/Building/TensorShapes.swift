@@ -23,11 +23,11 @@ public struct TensorShapes: Sendable {
     }
 
     /// The tensors of a file, compressed ones as what they stand for.
-    public init(_ file: SafetensorsFile) throws { try self.init(VisionTensors(file)) }
+    public init(_ file: SafetensorsFile) throws { try self.init(StoredTensors(file)) }
 
     /// The tensors of a checkpoint.
-    public init(_ tensors: VisionTensors) throws {
-        try self.init(source: tensors.file.path, tensors.names.map { ($0, tensors.shape(of: $0) ?? []) })
+    public init(_ tensors: StoredTensors) throws {
+        try self.init(source: tensors.source, tensors.names.map { ($0, tensors.shape(of: $0) ?? []) })
     }
 
     private init(source: String?, entries: [(name: String, shape: [Int], stored: String)]) throws {

@@ -22,15 +22,15 @@ extension VisionNetwork {
     /// batches may be missing, and compressed weights are expanded.
     ///
     /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
-    public func load(_ file: SafetensorsFile) throws { try load(VisionTensors(file)) }
+    public func load(_ file: SafetensorsFile) throws { try load(StoredTensors(file)) }
 
     /// Loads the tensors of a checkpoint of this architecture, as those of a file.
     ///
     /// - Throws: `.badData` naming the tensor that is missing, has another shape, or does not belong to the network.
-    public func load(_ tensors: VisionTensors) throws {
+    public func load(_ tensors: StoredTensors) throws {
         let names = try TensorShapes(tensors).renamed(Configuration.canonicalNames)
         try names.check(self, named: configuration.name)
-        try load(source: tensors.file.path) { name in
+        try load(source: tensors.source) { name in
             guard let stored = names.storedName(name) else { return .zeros([], dataType: .i64) }
             return try tensors.tensor(stored)
         }

@@ -1,0 +1,100 @@
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+
+/// The prune stages of a recipe on an encoder that is in memory as a whole, as f32.
+struct EncoderStages {
+    /// What the stages made of an encoder.
+    struct Outcome {
+        /// With what all stages decided.
+        var run: RecipeRun
+        var reports: [StageReport] = []
+        /// The network's parameters by name.
+        var parameters: [String] = []
+        /// Those that are not the checkpoint's any more: f32.
+        var values: [String: Tensor] = [:]
+    }
+
+    private let checkpoint: EncoderCheckpoint
+    private let recipe: Recipe
+
+    init(_ checkpoint: EncoderCheckpoint, recipe: Recipe) {
+        self.checkpoint = checkpoint
+        self.recipe = recipe
+    }
+
+    /// Runs all prune stages.
+    ///
+    /// - Parameter calibration: nil for recipes that need none.
+    /// - Throws: `.badData` for a text that is too short; what reading weights throws; as ``NetworkStageRun/run()``.
+    func run(_ calibration: CalibrationTokens?, _ progress: any ProgressReporter) throws -> Outcome {
+        let data = try calibration.map { text in
+            try MaskedText(
+                text, options: recipe.calibration, frame: checkpoint.textFrame(checkpoint.tokenizer()),
+                vocabularySize: checkpoint.configuration.vocabularySize)
+        }
+        let network = try checkpoint.maskedLanguageModel()
+        // Shared with the network until it changes them.
+        let before = network.parameters.map { ($0.name, $0.parameter, $0.parameter.wrappedValue.detached()) }
+        var outcome = Outcome(run: try RecipeRun(recipe, on: EncoderMatrices(network)))
+        outcome.parameters = before.map(\.0)
+        var names = Set(try PrunableNetwork(network).weights.map(\.name))
+        for (stage, selected) in zip(recipe.stages, outcome.run.selected) where stage.name == "prune" {
+            names.formUnion(selected.map(\.name))
+        }
+        let whole = try PrunableNetwork(network, named: names)
+        for (index, weight) in whole.weights.enumerated() {
+            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
+        }
+        whole.adoptZeros()
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(let options) = stage else { continue }
+            let own = outcome.run.selected[index].map(\.name)
+            let pruning = try NetworkStageRun(
+                options, number: index, of: recipe, on: own, in: whole, network: network, data: data,
+                progress: progress, checkpoint: .encoder(checkpoint))
+            if options.needsActivations, let data {
+                // On the text as it is, with nothing hidden.
+                pruning.matrixMasks = { [run = outcome.run, recipe] in
+                    try pruning.calibratedMasks(
+                        run, on: data.windows(recipe.calibration.samples, seed: recipe.seed),
+                        through: EncoderBlocks(network, frame: data.frame), unit: "layers")
+                }
+            }
+            try pruning.run()
+            outcome.record(whole, Set(own), options)
+            if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
+        }
+        for (name, parameter, original) in before {
+            let now = parameter.wrappedValue.detached()
+            if !now.hasSameElements(as: original) { outcome.values[name] = now }
+        }
+        return outcome
+    }
+}
+
+extension EncoderStages.Outcome {
+    /// Takes over the masks of a stage's matrices.
+    fileprivate mutating func record(_ whole: PrunableNetwork, _ own: Set<String>, _ options: PruneStage) {
+        for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
+            if mask.removedCount > 0 { run.record(mask, of: weight, options) }
+        }
+    }
+}
+
+/// The matrices of an encoder; without targets those of its layers.
+struct EncoderMatrices: WeightSource {
+    let matrices: [PrunableWeight]
+    private let network: NetworkWeights
+
+    init(_ network: MaskedLanguageEncoder) throws {
+        let whole = try PrunableNetwork(network, includesEmbeddings: true)
+        self.network = NetworkWeights(whole)
+        matrices = whole.weights
+    }
+
+    func values(of name: String) throws -> Tensor { try network.values(of: name) }
+
+    func isStandardTarget(_ name: String) -> Bool { EncoderCheckpoint.isLayerMatrix(name) }
+}
