@@ -226,10 +226,6 @@ import Testing
 
     @Test(arguments: [
         (
-            "  - prune: { method: magnitude, granularity: head, sparsity: 0.5 }",
-            "stages[0].prune.granularity: head is not for encoders, expected weight"
-        ),
-        (
             "  - prune: { method: wanda, sparsity: 0.5, targets: [transform] }\ncalibration: { sequence_length: 16 }",
             "wanda prunes the matrices of blocks, and cls.predictions.transform.dense.weight is none"
         ),

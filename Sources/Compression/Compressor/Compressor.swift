@@ -40,8 +40,9 @@ public struct Compressor {
         planner = FormatPlanner(preference: recipe.preference)
         try recipe.checkPrunesLanguageModels()
         let matrices = NarrowedCheckpoint(checkpoint).matrices
-        unitStages = try UnitPruning.stages(
-            of: recipe, in: checkpoint.configuration, matrices: matrices.map(\.name))
+        unitStages = try UnitPruning.stages(of: recipe, matrices: matrices.map(\.name)) {
+            TransformerUnits($0, of: checkpoint.configuration)
+        }
         // Shapes follow from counts; which units stay does not matter for what may be wrong with later stages.
         var narrowed = NarrowedCheckpoint(checkpoint)
         for stage in unitStages where stage.narrows { narrowed.cut(stage.units, keeping: stage.firstUnits) }
@@ -124,7 +125,7 @@ public struct Compressor {
                 tokens: calibration.tokens, count: recipe.calibration.samples,
                 length: recipe.calibration.sequenceLength, seed: recipe.seed, source: calibration.source)
         }
-        var first = UnitStageRun(checkpoint, seed: recipe.seed, windows: windows, progress: progress)
+        var first = UnitStageRun(NarrowedCheckpoint(checkpoint), seed: recipe.seed, windows: windows, progress: progress)
         for stage in unitStages { try first.run(stage) }
         var reports = first.reports
         let model = first.model
@@ -139,7 +140,7 @@ public struct Compressor {
             return (model, outcome.run.decisions, reports + outcome.reports, outcome.values, tokenCount)
         }
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
+            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
             var curves = try options.storedCurves(of: run.selected[index]) ?? []
             if options.allocation == .rateDistortion, curves.isEmpty, let windows {
                 curves = try measure(options, run.selected[index], of: model, run, windows, progress)

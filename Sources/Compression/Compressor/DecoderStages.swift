@@ -57,7 +57,7 @@ struct DecoderStages {
         }
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, options.unit.decoderUnits == nil else { continue }
+            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
             let names = outcome.run.selected[index].map(\.name)
             let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: whole, network: network, data: text,

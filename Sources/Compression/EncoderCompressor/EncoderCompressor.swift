@@ -25,6 +25,7 @@ public struct EncoderCompressor {
     public var planner: FormatPlanner
     /// How often an entry of each tensor is multiplied for a token.
     private let uses: [String: Int]
+    private let stages: EncoderStages
 
     /// Matches the recipe with the encoder. O(weights).
     ///
@@ -47,7 +48,8 @@ public struct EncoderCompressor {
                 "\(length), expected 3 (a token between those that begin and end a text) to \(longest), the encoder's "
                     + "context")
         }
-        _ = try RecipeRun(recipe, on: EncoderMatrices(checkpoint.maskedLanguageModel()))
+        _ = try checkpoint.maskedLanguageModel()
+        stages = try EncoderStages(checkpoint, recipe: recipe)
     }
 
     /// Compresses into a new folder.
@@ -64,12 +66,18 @@ public struct EncoderCompressor {
     ) throws -> CompressionReport {
         try recipe.check(calibration)
         // Now, since a folder that cannot be written should not be found out about after the work.
-        let writer = try CheckpointWriter(path: output, basedOn: checkpoint)
+        let writer = try CheckpointWriter(
+            path: output, basedOn: checkpoint, configuration: stages.configuration)
         let used = recipe.needsCalibration ? calibration : nil
-        let outcome = try EncoderStages(checkpoint, recipe: recipe).run(used, progress)
+        let outcome = try stages.run(used, progress)
         let entries = try write(outcome, to: writer, progress)
         var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count)
         report.stageReports = outcome.reports.isEmpty ? nil : outcome.reports
+        if stages.configuration.headCount < checkpoint.configuration.headCount {
+            report.warnings.append(
+                "transformers has no encoder of fewer heads of the same size: it loads what coppice convert makes of this "
+                    + "folder, which fills up with heads of zeros")
+        }
         try writer.addFile("recipe.yaml", recipe.text)
         try writer.addFile("report.json", report.json())
         try writer.finish()
@@ -85,7 +93,7 @@ public struct EncoderCompressor {
         progress.begin("compress", total: names.count, unit: "tensors")
         // The parameter that a tensor of the files is, and whether it is so once more.
         var owners: [String: (parameter: String, isCopy: Bool)] = [:]
-        for parameter in outcome.parameters {
+        for (parameter, _) in outcome.encoder.network.parameters {
             for name in checkpoint.copies(of: parameter) { owners[name] = (parameter, true) }
             if let name = checkpoint.storedName(of: parameter) { owners[name] = (parameter, false) }
         }
@@ -103,19 +111,22 @@ public struct EncoderCompressor {
             }
             let isMatrix = checkpoint.storedShape(name)?.count == 2
             return try (decision ?? (isMatrix && value != nil ? .unchanged : nil)).map {
-                try compress(name, $0, value, writer)
+                try compress(name, $0, value, writer) { outcome.encoder.cut($0, owner?.parameter ?? name) }
             } ?? copy(name, value, writer)
         }
     }
 
     /// Writes a matrix that some stage works on.
     ///
-    /// - Parameter value: what stages made of it; nil: what the checkpoint has.
+    /// - Parameters:
+    ///   - value: what stages made of it; nil: what the checkpoint has.
+    ///   - cut: what is left of it where something was cut out.
     private func compress(
-        _ name: String, _ decision: WeightDecision, _ value: Tensor?, _ writer: CheckpointWriter
+        _ name: String, _ decision: WeightDecision, _ value: Tensor?, _ writer: CheckpointWriter,
+        cut: (Tensor) -> Tensor
     ) throws -> CompressionReport.Weight {
         let original = try checkpoint.weight(name)
-        let dense = original.dense()
+        let dense = cut(original.dense())
         try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
         var kept = value ?? dense
         decision.mask?.apply(to: &kept)
@@ -136,7 +147,7 @@ public struct EncoderCompressor {
             return CompressionReport.Weight(name, role(name), unchanged: weight)
         }
         let whole = try checkpoint.storedTensor(name)
-        let tensor = value?.converted(to: checkpoint.denseType(of: name)).reshaped(whole.shape) ?? whole
+        let tensor = value?.converted(to: checkpoint.denseType(of: name)) ?? whole
         try writer.add(name, tensor)
         return CompressionReport.Weight(name, role(name), from: whole, to: tensor)
     }
@@ -153,9 +164,6 @@ extension Recipe {
             guard case .prune(let options) = stage else { continue }
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
-            }
-            guard options.unit == .weight else {
-                throw refusal("granularity", "\(options.unit.rawValue) is not for encoders, expected weight")
             }
             if options.network.recovery == .reconstruct, options.sparsity == 0 {
                 throw refusal(

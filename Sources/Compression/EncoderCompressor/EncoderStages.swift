@@ -3,25 +3,49 @@ import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// The prune stages of a recipe on an encoder that is in memory as a whole, as f32.
+/// The prune stages of a recipe on an encoder that is in memory as a whole, as f32: whole heads and neurons go first.
 struct EncoderStages {
     /// What the stages made of an encoder.
     struct Outcome {
         /// With what all stages decided.
         var run: RecipeRun
-        var reports: [StageReport] = []
-        /// The network's parameters by name.
-        var parameters: [String] = []
-        /// Those that are not the checkpoint's any more: f32.
+        var reports: [StageReport]
+        /// The network without the heads and neurons that went.
+        var encoder: NarrowedEncoder
+        /// The parameters that are not the checkpoint's any more: f32.
         var values: [String: Tensor] = [:]
     }
 
     private let checkpoint: EncoderCheckpoint
     private let recipe: Recipe
+    /// The stages that remove heads or neurons, which come first.
+    private let unitStages: [UnitPruning]
+    /// The encoder's after them.
+    let configuration: EncoderConfiguration
 
-    init(_ checkpoint: EncoderCheckpoint, recipe: Recipe) {
+    /// Matches the recipe with the encoder.
+    ///
+    /// - Throws: `.badData` when they do not fit together, before any work.
+    init(_ checkpoint: EncoderCheckpoint, recipe: Recipe) throws {
         self.checkpoint = checkpoint
         self.recipe = recipe
+        let whole = checkpoint.configuration
+        let matrices = try EncoderMatrices(MaskedLanguageEncoder(unloaded: whole)).matrices
+        unitStages = try UnitPruning.stages(
+            of: recipe, matrices: matrices.map(\.name), isStandard: EncoderCheckpoint.isLayerMatrix
+        ) { TransformerUnits($0, of: whole) }
+        // Shapes follow from counts; which units stay does not matter for what may be wrong with later stages.
+        configuration = unitStages.reduce(whole) { configuration, stage in
+            stage.narrows ? stage.units.configuration(configuration, keeping: stage.firstUnits[0].count) : configuration
+        }
+        _ = try start(MaskedLanguageEncoder(unloaded: configuration))
+    }
+
+    private func start(_ network: MaskedLanguageEncoder) throws -> RecipeRun {
+        let matrices = try EncoderMatrices(network)
+        return try RecipeRun(
+            recipe, on: matrices,
+            zeroed: Dictionary(uniqueKeysWithValues: unitStages.map { ($0.stage, $0.zeroed(matrices.matrices)) }))
     }
 
     /// Runs all prune stages.
@@ -34,11 +58,18 @@ struct EncoderStages {
                 text, options: recipe.calibration, frame: checkpoint.textFrame(checkpoint.tokenizer()),
                 vocabularySize: checkpoint.configuration.vocabularySize)
         }
-        let network = try checkpoint.maskedLanguageModel()
+        let original = try checkpoint.maskedLanguageModel()
         // Shared with the network until it changes them.
-        let before = network.parameters.map { ($0.name, $0.parameter, $0.parameter.wrappedValue.detached()) }
-        var outcome = Outcome(run: try RecipeRun(recipe, on: EncoderMatrices(network)))
-        outcome.parameters = before.map(\.0)
+        let before = Dictionary(
+            uniqueKeysWithValues: original.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) })
+        var first = UnitStageRun(
+            NarrowedEncoder(original, data: data, seed: recipe.seed), seed: recipe.seed,
+            windows: try data?.windows(recipe.calibration.samples, seed: recipe.seed), progress: progress)
+        for stage in unitStages { try first.run(stage) }
+        let network = first.model.network
+        var outcome = Outcome(run: try start(network), reports: first.reports, encoder: first.model)
+        for (name, zeros) in first.zeros { outcome.run.adopt(zeros.mask, inRunsOf: zeros.runLength, of: name) }
+        first.model.apply { first.zeros[$0]?.mask }
         var names = Set(try PrunableNetwork(network).weights.map(\.name))
         for (stage, selected) in zip(recipe.stages, outcome.run.selected) where stage.name == "prune" {
             names.formUnion(selected.map(\.name))
@@ -49,7 +80,7 @@ struct EncoderStages {
         }
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage else { continue }
+            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
             let own = outcome.run.selected[index].map(\.name)
             let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: own, in: whole, network: network, data: data,
@@ -66,9 +97,10 @@ struct EncoderStages {
             outcome.record(whole, Set(own), options)
             if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
         }
-        for (name, parameter, original) in before {
+        for (name, parameter) in network.parameters {
             let now = parameter.wrappedValue.detached()
-            if !now.hasSameElements(as: original) { outcome.values[name] = now }
+            if outcome.encoder.cuts[name] == nil, let own = before[name], now.hasSameElements(as: own) { continue }
+            outcome.values[name] = now
         }
         return outcome
     }

@@ -9,26 +9,18 @@ public struct AttentionHeads: Sendable {
     /// Heads in a block.
     public let count: Int
     /// Where each block has its heads: names of matrices, and their positions there.
-    let blocks: [[(name: String, part: DecoderUnits.Part)]]
+    let blocks: [[(name: String, part: TransformerUnits.Part)]]
 
     /// The heads of a decoder; those of blocks that have attention.
-    public init(_ configuration: DecoderConfiguration) {
-        let units = DecoderUnits(.head, of: configuration)
+    public init(_ configuration: DecoderConfiguration) { self.init(TransformerUnits(.head, of: configuration)) }
+
+    /// The heads of an encoder.
+    public init(_ configuration: EncoderConfiguration) { self.init(TransformerUnits(.head, of: configuration)) }
+
+    private init(_ units: TransformerUnits) {
         count = units.count
         blocks = (0..<units.blockCount).map { block in
             units.matrices.map { (units.name($0, block: block), $0) }
-        }
-    }
-
-    /// The heads of an encoder.
-    public init(_ configuration: EncoderConfiguration) {
-        count = configuration.headCount
-        let places = [("self.query", 0), ("self.key", 0), ("self.value", 0), ("output.dense", 1)]
-        blocks = (0..<configuration.layerCount).map { layer in
-            places.map { place, axis in
-                let name = "\(configuration.family.rawValue).encoder.layer.\(layer).attention.\(place).weight"
-                return (name, DecoderUnits.Part(name: name, axis: axis, extent: configuration.headSize))
-            }
         }
     }
 
@@ -58,7 +50,7 @@ public struct AttentionHeads: Sendable {
                 let values = try values(index)
                 try ExactSelection.checkFinite(values, name: name)
                 let scores = try criterion.scores(of: values, name: name, inputNorms: nil)
-                for (head, sum) in DecoderUnits.sums(of: scores, over: part).enumerated() { sums[head] += sum }
+                for (head, sum) in TransformerUnits.sums(of: scores, over: part).enumerated() { sums[head] += sum }
             }
             return sums
         }
@@ -82,7 +74,7 @@ public struct AttentionHeads: Sendable {
         case .layer:
             for own in places { remove(removedCount(sparsity, scope) / blocks.count, from: own) }
         }
-        var kept: [String: (part: DecoderUnits.Part, heads: [Int])] = [:]
+        var kept: [String: (part: TransformerUnits.Part, heads: [Int])] = [:]
         for (block, parts) in blocks.enumerated() {
             for (name, part) in parts { kept[name] = (part, (0..<count).filter { !gone[block].contains($0) }) }
         }

@@ -98,7 +98,7 @@ public enum Methods {
                 name: "heads and neurons", kind: .granularity,
                 summary:
                     "Whole attention heads (with the queries that share their keys) or feed-forward neurons of a language "
-                    + "model go; as many in each block leave a smaller dense model.",
+                    + "model or an encoder go; as many in each block leave a smaller dense model.",
                 recipeKey: "prune.granularity: head | neuron, prune.scope: layer | global",
                 example:
                     "stages: [{prune: {method: taylor, sparsity: 0.5, granularity: head}}, "

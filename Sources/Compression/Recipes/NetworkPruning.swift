@@ -62,7 +62,7 @@ extension PruneStage.Method {
     public var prunesMatrices: Bool { [.magnitude, .wanda, .random, .sparseGPT].contains(self) }
 
     /// Whether whole heads and neurons of decoders go by its scores.
-    public var scoresDecoderUnits: Bool { [.magnitude, .wanda, .random, .taylor].contains(self) }
+    public var scoresTransformerUnits: Bool { [.magnitude, .wanda, .random, .taylor].contains(self) }
 
     /// Whether vision networks are pruned by it.
     public var prunesNetworks: Bool { ![.wanda, .sparseGPT].contains(self) }
@@ -185,7 +185,7 @@ extension PruneStage {
         if method == .bip { options += network.bilevel.options }
         if unit != .weight {
             options.append("granularity: \(unit.rawValue)")
-            if method != .bip, unit.decoderUnits == nil { options.append("of: \(network.measure.rawValue)") }
+            if method != .bip, unit.transformerUnits == nil { options.append("of: \(network.measure.rawValue)") }
         }
         switch network.schedule {
         case .oneShot(1): break

@@ -31,7 +31,7 @@ public struct PruneStage: Sendable, Hashable {
         case filter
         /// Channels, those of residual streams included. With the method `bip`: by the weights that read them.
         case channel
-        /// Attention heads of a decoder, a group of queries with its keys and values; see ``DecoderUnits/Kind``.
+        /// Attention heads of a decoder, a group of queries with its keys and values; see ``TransformerUnits/Kind``.
         case head
         /// Neurons of a decoder's feed-forward layers.
         case neuron

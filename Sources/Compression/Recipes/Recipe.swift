@@ -136,7 +136,7 @@ public struct Recipe: Sendable, Hashable {
     var prunesMatricesAlone: Bool {
         stages.allSatisfy { stage in
             guard case .prune(let options) = stage else { return true }
-            return options.unit.decoderUnits != nil
+            return options.unit.transformerUnits != nil
                 || options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
                     && [.none, .reconstruct].contains(options.network.recovery)
         }
@@ -174,7 +174,7 @@ public struct Recipe: Sendable, Hashable {
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
-            let isOfUnits = options.unit.decoderUnits != nil
+            let isOfUnits = options.unit.transformerUnits != nil
             guard options.method.prunesLanguageModels else {
                 let methods = PruneStage.Method.allCases.filter(\.prunesLanguageModels).map(\.rawValue)
                 throw refusal(

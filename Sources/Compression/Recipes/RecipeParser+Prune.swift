@@ -80,7 +80,7 @@ extension Recipe {
         }
         // Densities of layers and one threshold for all exclude each other: who asks for densities means layers.
         let asksForLayers = fields["allocation"] != nil || fields["budgets"] != nil
-        let isLayers = asksForLayers && method != .wanda || unit.decoderUnits != nil
+        let isLayers = asksForLayers && method != .wanda || unit.transformerUnits != nil
         let standard = isLayers ? .layer : PruneStage.defaultScope(method)
         let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? standard
         let allocation = try sharing(fields, method: method, scope: scope)

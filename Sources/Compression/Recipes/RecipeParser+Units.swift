@@ -6,7 +6,7 @@ extension Recipe {
     /// Reads `granularity` and checks what it goes with.
     static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
         let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
-        if let field = fields["of"], try unit.decoderUnits != nil || unit == .weight && !sharesByDistortion(fields) {
+        if let field = fields["of"], try unit.transformerUnits != nil || unit == .weight && !sharesByDistortion(fields) {
             throw field.error(
                 "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
         }
@@ -17,7 +17,7 @@ extension Recipe {
             return .weight
         }
         let isKnown = { (method: PruneStage.Method) in
-            unit.decoderUnits != nil ? method.scoresDecoderUnits : method.scoresChannels || method == .bip
+            unit.transformerUnits != nil ? method.scoresTransformerUnits : method.scoresChannels || method == .bip
         }
         guard isKnown(method) else {
             let known = PruneStage.Method.allCases.filter(isKnown).map(\.rawValue).joined(separator: ", ")
@@ -27,7 +27,7 @@ extension Recipe {
                     + ", expected \(known)")
         }
         if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
-        let whole = unit.decoderUnits == nil ? "channels" : "\(unit.rawValue)s"
+        let whole = unit.transformerUnits == nil ? "channels" : "\(unit.rawValue)s"
         for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
             guard let field = fields[key] else { continue }
             throw field.error(
@@ -45,7 +45,7 @@ extension Recipe {
                 "rows are single outputs, expected layer or global with granularity \(stage.unit.rawValue)")
         }
         if case .count = stage.floor, let field = fields["floor"] {
-            let whole = stage.unit.decoderUnits == nil ? "channels" : "\(stage.unit.rawValue)s"
+            let whole = stage.unit.transformerUnits == nil ? "channels" : "\(stage.unit.rawValue)s"
             throw field.error("expected a share of the \(whole), above 0 and below 1")
         }
     }

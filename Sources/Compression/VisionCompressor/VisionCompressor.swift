@@ -32,7 +32,7 @@ public struct VisionCompressor {
         self.recipe = recipe
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage else { continue }
-            if options.unit.decoderUnits != nil {
+            if options.unit.transformerUnits != nil {
                 throw CoppiceError(
                     .badData, source: recipe.source, field: "stages[\(index)].prune.granularity",
                     "\(options.unit.rawValue) is for language models, expected weight, filter or channel")

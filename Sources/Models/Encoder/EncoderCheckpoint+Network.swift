@@ -14,7 +14,7 @@ extension EncoderCheckpoint {
     /// - Throws: `.badData` where the head is missing or has a table of words of its own, and for tensors that are
     ///   missing or of another shape.
     public func maskedLanguageModel(expanding expands: Bool = true) throws -> MaskedLanguageEncoder {
-        let network = MaskedLanguageEncoder(configuration, .unloaded)
+        let network = MaskedLanguageEncoder(unloaded: configuration)
         let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
         if let missing = head.first(where: { storedName(of: $0) == nil }) {
             let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"

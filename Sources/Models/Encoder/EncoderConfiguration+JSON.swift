@@ -1,7 +1,8 @@
 import CoppiceTensors
 
 extension EncoderConfiguration {
-    /// Reads a `config.json` as `transformers` writes it.
+    /// Reads a `config.json` as `transformers` writes it. `attention_head_size` says that heads are of another size than
+    /// they are there.
     ///
     /// - Parameter source: the file's name for errors.
     /// - Throws: `CoppiceError` (`badData`) that names the field that is missing, of the wrong type, out of range, at
@@ -18,7 +19,8 @@ extension EncoderConfiguration {
         try Self.refuseUnsupported(fields)
         let hiddenSize = try fields.integer("hidden_size")
         let headCount = try fields.integer("num_attention_heads")
-        guard hiddenSize % headCount == 0 else {
+        let headSize = try fields.optionalInteger("attention_head_size")
+        guard headSize != nil || hiddenSize % headCount == 0 else {
             throw fields.mismatch("num_attention_heads", "a divisor of hidden_size, \(hiddenSize)")
         }
         let vocabularySize = try fields.integer("vocab_size")
@@ -26,7 +28,7 @@ extension EncoderConfiguration {
             family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
             intermediateSize: fields.integer("intermediate_size"),
             layerCount: fields.integer("num_hidden_layers", in: 1...10_000), headCount: headCount,
-            positionCount: fields.integer("max_position_embeddings"),
+            headSize: headSize, positionCount: fields.integer("max_position_embeddings"),
             tokenTypeCount: fields.optionalInteger("type_vocab_size") ?? 2,
             normEpsilon: fields.optionalPositive("layer_norm_eps", orZero: true) ?? 1e-12,
             padToken: fields.optionalInteger("pad_token_id", in: 0...(vocabularySize - 1)))
@@ -44,5 +46,14 @@ extension EncoderConfiguration {
             throw fields.mismatch("position_embedding_type", "absolute")
         }
         if try fields.flag("is_decoder", default: false) { throw fields.mismatch("is_decoder", "false") }
+    }
+
+    /// A `config.json` of an encoder of other heads or another feed-forward size, with all else that it says.
+    func json(changing json: JSON) -> JSON {
+        var members = json.objectValue ?? [:]
+        members["num_attention_heads"] = .integer(headCount)
+        members["attention_head_size"] = attentionSize == hiddenSize ? nil : .integer(headSize)
+        members["intermediate_size"] = .integer(intermediateSize)
+        return .object(members)
     }
 }

@@ -17,6 +17,8 @@ public struct EncoderConfiguration: Sendable, Hashable {
     public var intermediateSize: Int
     public var layerCount: Int
     public var headCount: Int
+    /// Numbers of a head. `transformers` has encoders with ``hiddenSize`` / ``headCount`` alone.
+    public var headSize: Int
     /// Rows of the table of positions. RoBERTa's has ``padToken`` + 1 that no token uses.
     public var positionCount: Int
     /// Kinds of segments that tokens are told apart by.
@@ -27,17 +29,18 @@ public struct EncoderConfiguration: Sendable, Hashable {
 
     /// Defaults are those of `transformers` for a field that a configuration leaves out.
     ///
-    /// - Precondition: positive sizes, heads that divide the hidden size, a pad token of the vocabulary.
+    /// - Parameter headSize: nil where the heads together are of the hidden size.
+    /// - Precondition: positive sizes, without a head size heads that divide the hidden size, a pad token of the vocabulary.
     public init(
         family: Family = .roberta, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int? = nil, layerCount: Int,
-        headCount: Int, positionCount: Int = 512, tokenTypeCount: Int = 2, normEpsilon: Double = 1e-12,
+        headCount: Int, headSize: Int? = nil, positionCount: Int = 512, tokenTypeCount: Int = 2, normEpsilon: Double = 1e-12,
         padToken: Int? = nil
     ) {
         let pad = padToken ?? (family == .roberta ? 1 : 0)
         precondition(
-            [vocabularySize, hiddenSize, layerCount, headCount, positionCount, tokenTypeCount].allSatisfy { $0 > 0 },
-            "an encoder of no size")
-        precondition(hiddenSize % headCount == 0, "\(headCount) heads for a hidden size of \(hiddenSize)")
+            [vocabularySize, hiddenSize, layerCount, headCount, headSize ?? 1, positionCount, tokenTypeCount]
+                .allSatisfy { $0 > 0 }, "an encoder of no size")
+        precondition(headSize != nil || hiddenSize % headCount == 0, "\(headCount) heads for a hidden size of \(hiddenSize)")
         precondition((0..<vocabularySize).contains(pad), "the pad token \(pad) of \(vocabularySize) tokens")
         self.family = family
         self.vocabularySize = vocabularySize
@@ -45,13 +48,15 @@ public struct EncoderConfiguration: Sendable, Hashable {
         self.intermediateSize = intermediateSize ?? 4 * hiddenSize
         self.layerCount = layerCount
         self.headCount = headCount
+        self.headSize = headSize ?? hiddenSize / headCount
         self.positionCount = positionCount
         self.tokenTypeCount = tokenTypeCount
         self.normEpsilon = normEpsilon
         self.padToken = pad
     }
 
-    public var headSize: Int { hiddenSize / headCount }
+    /// Numbers of all heads.
+    public var attentionSize: Int { headCount * headSize }
 
     /// The position of a text's first token.
     public var firstPosition: Int { family == .roberta ? padToken + 1 : 0 }

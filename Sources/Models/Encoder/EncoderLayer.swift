@@ -48,11 +48,11 @@ public final class EncoderAttention: Module {
 
     init(_ configuration: EncoderConfiguration, _ weights: inout EncoderWeights) {
         self.configuration = configuration
-        let size = configuration.hiddenSize
-        _query = Submodule("self.query", weights.linear(size, size))
-        _key = Submodule("self.key", weights.linear(size, size))
-        _value = Submodule("self.value", weights.linear(size, size))
-        _output = Submodule("output.dense", weights.linear(size, size))
+        let (size, heads) = (configuration.hiddenSize, configuration.attentionSize)
+        _query = Submodule("self.query", weights.linear(size, heads))
+        _key = Submodule("self.key", weights.linear(size, heads))
+        _value = Submodule("self.value", weights.linear(size, heads))
+        _output = Submodule("output.dense", weights.linear(heads, size))
         _norm = Submodule("output.LayerNorm", weights.norm(size, epsilon: configuration.normEpsilon))
     }
 
@@ -68,7 +68,7 @@ public final class EncoderAttention: Module {
             padding.map { (scores * scale + $0.scores.converted(to: x.dataType)).softmax() }
             ?? scores.softmax(scale: scale)
         let mixed = shares.matmul(split(value(x), [0, 2, 1, 3])).permuted([0, 2, 1, 3])
-        let joined = mixed.reshaped(x.shape)
+        let joined = mixed.reshaped([texts, length, heads * size])
         observe?("attention.output.dense.weight", joined)
         return norm(output(joined) + x)
     }

@@ -23,7 +23,10 @@ public final class MaskedLanguageEncoder: Module, SupervisedNetwork {
         self.init(configuration, EncoderWeights(seed: seed, deviation: initialDeviation))
     }
 
-    init(_ configuration: EncoderConfiguration, _ weights: EncoderWeights) {
+    /// A network whose weights are set next: its matrices are zeros that take no memory.
+    public convenience init(unloaded configuration: EncoderConfiguration) { self.init(configuration, .unloaded) }
+
+    private init(_ configuration: EncoderConfiguration, _ weights: EncoderWeights) {
         var weights = weights
         let size = configuration.hiddenSize
         self.configuration = configuration

@@ -1,20 +1,21 @@
 import CoppiceModels
 import CoppiceTensors
 
-/// What goes or stays whole in the blocks of a decoder, with all rows and columns that belong to it: its attention heads,
-/// or the neurons of its feed-forward layers.
+/// What goes or stays whole in the blocks of a decoder or an encoder, with all rows and columns that belong to it: its
+/// attention heads, or the neurons of its feed-forward layers.
 ///
 /// ```swift
-/// let heads = DecoderUnits(.head, of: configuration)
+/// let heads = TransformerUnits(.head, of: configuration)
 /// heads.count                                       // in each block
 /// heads.configuration(configuration, keeping: 4)    // of the model that is left
 /// ```
-public struct DecoderUnits: Sendable, Hashable {
+public struct TransformerUnits: Sendable, Hashable {
     public enum Kind: String, Sendable, Hashable, CaseIterable {
         /// A head of keys and values with all heads of queries that it serves: one head, or, under grouped-query
         /// attention (Ainslie et al., "GQA", 2023), a whole group, so that groups stay of one size.
         case head
-        /// A neuron of the gated feed-forward layer: its rows of gate and up, its column of down.
+        /// A neuron of the feed-forward layer: of a decoder its rows of gate and up and its column of down, of an encoder
+        /// its row and its column.
         case neuron
     }
 
@@ -52,9 +53,12 @@ public struct DecoderUnits: Sendable, Hashable {
     public let makers: [Part]
     /// The matrix whose columns read them.
     public let reader: Part
+    /// What names of a block's tensors begin with, before its number.
+    private let prefix: String
 
     public init(_ kind: Kind, of configuration: DecoderConfiguration) {
         self.kind = kind
+        prefix = "model.layers."
         layers = configuration.layers(with: kind == .head ? .attention : .feedForward)
         let size = configuration.headSize
         let group = configuration.headCount / configuration.keyValueHeadCount * size
@@ -72,7 +76,29 @@ public struct DecoderUnits: Sendable, Hashable {
             hasBias = configuration.hasFeedForwardBias
             reader = Part(name: "mlp.down_proj.weight", axis: 1, extent: 1)
         }
-        makers = rows.flatMap { name, extent in
+        makers = Self.makers(rows, hasBias: hasBias)
+    }
+
+    public init(_ kind: Kind, of configuration: EncoderConfiguration) {
+        self.kind = kind
+        prefix = configuration.family.rawValue + ".encoder.layer."
+        layers = Array(0..<configuration.layerCount)
+        let size = configuration.headSize
+        switch kind {
+        case .head:
+            count = configuration.headCount
+            makers = Self.makers(
+                ["query", "key", "value"].map { ("attention.self." + $0, size) }, hasBias: true)
+            reader = Part(name: "attention.output.dense.weight", axis: 1, extent: size)
+        case .neuron:
+            count = configuration.intermediateSize
+            makers = Self.makers([("intermediate.dense", 1)], hasBias: true)
+            reader = Part(name: "output.dense.weight", axis: 1, extent: 1)
+        }
+    }
+
+    private static func makers(_ rows: [(name: String, extent: Int)], hasBias: Bool) -> [Part] {
+        rows.flatMap { name, extent in
             (hasBias ? ["weight", "bias"] : ["weight"]).map {
                 Part(name: "\(name).\($0)", axis: 0, extent: extent)
             }
@@ -84,7 +110,9 @@ public struct DecoderUnits: Sendable, Hashable {
     var matrices: [Part] { parts.filter(\.isMatrix) }
 
     /// The checkpoint's name of a block's tensor.
-    public func name(_ part: Part, block: Int) -> String { "model.layers.\(layers[block]).\(part.name)" }
+    public func name(_ part: Part, block: Int) -> String { "\(blockName(block)).\(part.name)" }
+
+    func blockName(_ block: Int) -> String { "\(prefix)\(layers[block])" }
 
     /// The configuration of a model whose blocks keep so many units each.
     ///
@@ -105,9 +133,22 @@ public struct DecoderUnits: Sendable, Hashable {
         }
         return result
     }
+
+    /// The configuration of an encoder whose layers keep so many units each; heads stay of their size.
+    ///
+    /// - Precondition: at least one unit, at most all.
+    public func configuration(_ whole: EncoderConfiguration, keeping kept: Int) -> EncoderConfiguration {
+        precondition((1...count).contains(kept), "\(kept) of \(count) units")
+        var result = whole
+        switch kind {
+        case .neuron: result.intermediateSize = kept
+        case .head: result.headCount = kept
+        }
+        return result
+    }
 }
 
-extension DecoderUnits: CustomStringConvertible {
+extension TransformerUnits: CustomStringConvertible {
     /// What a block has, for messages: `2 heads, each of 3 queries`.
     public var description: String {
         let name = count == 1 ? kind.rawValue : kind.rawValue + "s"

@@ -5,7 +5,7 @@ import Foundation
 import Testing
 
 /// Whole heads and neurons of small random decoders, in f32.
-@Suite struct DecoderUnitsTests {
+@Suite struct TransformerUnitsTests {
     let folder: TemporaryFolder
     private let text = CalibrationTokens((0..<500).map { ($0 * $0 + 7 * $0) % 50 }, source: "text.txt")
 

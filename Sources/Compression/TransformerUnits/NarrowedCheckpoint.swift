@@ -20,7 +20,7 @@ public struct NarrowedCheckpoint: WeightSource {
     ///
     /// - Parameter kept: by block, as many of each, in their order.
     /// - Precondition: units of this kind were not cut before.
-    public mutating func cut(_ units: DecoderUnits, keeping kept: [[Int]]) {
+    public mutating func cut(_ units: TransformerUnits, keeping kept: [[Int]]) {
         let count = kept.first?.count ?? 0
         precondition(kept.count == units.blockCount, "\(kept.count) of \(units.blockCount) blocks")
         precondition(kept.allSatisfy { $0.count == count }, "blocks of several widths")

@@ -1,12 +1,12 @@
 import CoppiceModels
 import CoppiceTensors
 
-/// A prune stage that removes whole heads or neurons of a decoder: which blocks it works on and how many units go.
+/// A prune stage that removes whole heads or neurons of a decoder or an encoder: which blocks it works on and how many units go.
 struct UnitPruning {
     /// The place of the stage in the recipe.
     let stage: Int
     let options: PruneStage
-    let units: DecoderUnits
+    let units: TransformerUnits
     /// The blocks all of whose matrices are among the stage's targets.
     let blocks: [Int]
     /// Units that go: of each of these blocks, or of all together with one threshold.
@@ -16,13 +16,19 @@ struct UnitPruning {
 
     /// The stages of a recipe that remove units.
     ///
+    /// - Parameters:
+    ///   - matrices: of the model.
+    ///   - isStandard: whether stages without targets work on a matrix.
+    ///   - units: those of a kind that the model has.
     /// - Throws: `.badData`, naming the stage, where they do not come first, or twice, or do not fit the model.
     static func stages(
-        of recipe: Recipe, in configuration: DecoderConfiguration, matrices: [String]
+        of recipe: Recipe, matrices: [String],
+        isStandard: (_ name: String) -> Bool = WeightSelection.isBlockProjection,
+        units: (TransformerUnits.Kind) -> TransformerUnits
     ) throws -> [UnitPruning] {
         var found: [UnitPruning] = []
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, let kind = options.unit.decoderUnits else { continue }
+            guard case .prune(let options) = stage, let kind = options.unit.transformerUnits else { continue }
             let field = "stages[\(index)].prune"
             if let earlier = found.first(where: { $0.units.kind == kind }) {
                 throw CoppiceError(
@@ -35,11 +41,11 @@ struct UnitPruning {
                     "whole \(kind.rawValue)s change the shapes of matrices; put this stage before stages[\(found.count)]"
                 )
             }
-            let selected = try options.selection.select(from: matrices, field: field, source: recipe.source)
+            let selected = try options.selection.select(
+                from: matrices, isStandard: isStandard, field: field, source: recipe.source)
             do {
                 found.append(
-                    try UnitPruning(
-                        options, stage: index, units: DecoderUnits(kind, of: configuration), selected: Set(selected)))
+                    try UnitPruning(options, stage: index, units: units(kind), selected: Set(selected)))
             } catch var error as CoppiceError {
                 error.source = recipe.source
                 error.field = ([field] + [error.field].compactMap { $0 }).joined(separator: ".")
@@ -49,7 +55,7 @@ struct UnitPruning {
         return found
     }
 
-    private init(_ options: PruneStage, stage: Int, units: DecoderUnits, selected: Set<String>) throws {
+    private init(_ options: PruneStage, stage: Int, units: TransformerUnits, selected: Set<String>) throws {
         self.options = options
         self.stage = stage
         self.units = units
@@ -57,7 +63,9 @@ struct UnitPruning {
             units.matrices.allSatisfy { selected.contains(units.name($0, block: block)) }
         }
         guard !blocks.isEmpty else {
-            let names = units.matrices.map { $0.name.split(separator: ".")[1] }.joined(separator: ", ")
+            // Without "weight".
+            let names = units.matrices.compactMap { $0.name.split(separator: ".").dropLast().last }
+                .joined(separator: ", ")
             throw CoppiceError(
                 .badData, field: "targets",
                 "a \(units.kind.rawValue) goes with \(names) of its block, and no block has them all among the targets")
@@ -125,7 +133,7 @@ struct UnitPruning {
 
 extension PruneStage.Unit {
     /// What goes of a decoder; nil for units of other networks.
-    var decoderUnits: DecoderUnits.Kind? {
+    var transformerUnits: TransformerUnits.Kind? {
         switch self {
         case .head: .head
         case .neuron: .neuron

@@ -2,9 +2,9 @@ import CoppiceModels
 import CoppiceTensors
 
 /// The stages of a recipe that remove whole heads or neurons, on their way through a model.
-struct UnitStageRun {
+struct UnitStageRun<Model: UnitModel> {
     /// What is left of the model so far.
-    private(set) var model: NarrowedCheckpoint
+    private(set) var model: Model
     /// What stages that leave zeros removed of a matrix, with the length of the runs of a row that go.
     private(set) var zeros: [String: (mask: WeightMask, runLength: Int)] = [:]
     private(set) var reports: [StageReport] = []
@@ -12,10 +12,8 @@ struct UnitStageRun {
     private let windows: CalibrationWindows?
     private let progress: any ProgressReporter
 
-    init(
-        _ checkpoint: Checkpoint, seed: UInt64, windows: CalibrationWindows?, progress: any ProgressReporter
-    ) {
-        model = NarrowedCheckpoint(checkpoint)
+    init(_ model: Model, seed: UInt64, windows: CalibrationWindows?, progress: any ProgressReporter) {
+        self.model = model
         self.seed = seed
         self.windows = windows
         self.progress = progress
@@ -56,9 +54,9 @@ struct UnitStageRun {
         reports.append(report)
     }
 
-    private func mask(_ part: DecoderUnits.Part, of units: DecoderUnits, block: Int, keeping kept: [Int]) -> WeightMask?
+    private func mask(_ part: TransformerUnits.Part, of units: TransformerUnits, block: Int, keeping kept: [Int]) -> WeightMask?
     {
-        guard let shape = model.checkpoint.shape(of: units.name(part, block: block)), shape.count == 2 else {
+        guard let shape = model.shape(of: units.name(part, block: block)), shape.count == 2 else {
             return nil
         }
         return part.mask(rows: shape[0], columns: shape[1], keeping: kept)
@@ -70,7 +68,7 @@ struct UnitStageRun {
         guard let windows else { throw CoppiceError(.internal, field: "wanda", "has no calibration windows") }
         progress.begin("calibrate", total: units.blockCount, unit: "blocks")
         defer { progress.end("\(windows.tokenCount) tokens") }
-        var walk = try BlockSequentialPruning(DecoderBlocks(model), windows: windows)
+        var walk = try BlockSequentialPruning(model.blocks(), windows: windows)
         var kept = [[Int]](repeating: Array(0..<units.count), count: units.blockCount)
         try walk.run(
             prepare: { block in
@@ -101,12 +99,12 @@ struct UnitStageRun {
         return kept
     }
 
-    /// All of the model is in memory as f32, with the gradients of what reads units.
-    private func taylorScores(_ units: DecoderUnits) throws -> [[Double]] {
+    private func taylorScores(_ units: TransformerUnits) throws -> [[Double]] {
         guard let windows else { throw CoppiceError(.internal, field: "taylor", "has no calibration windows") }
-        let network = try model.network { zeros[$0]?.mask }
         progress.begin("gradients", total: windows.windows.count, unit: "windows")
         defer { progress.end("\(windows.tokenCount) tokens") }
-        return try units.taylorScores(of: network, on: windows.windows) { progress.advance(to: $0, note: "") }
+        return try model.taylorScores(units, zeros: { zeros[$0]?.mask }, on: windows) {
+            progress.advance(to: $0, note: "")
+        }
     }
 }

@@ -3,7 +3,7 @@ import CoppiceNetworks
 import CoppiceTensors
 
 /// How much the units of a block matter.
-extension DecoderUnits {
+extension TransformerUnits {
     /// Sums of a matrix's entries over each unit, in f64. O(entries).
     static func sums(of values: Tensor, over part: Part) -> [Double] {
         let perPosition = values.detached().converted(to: .f64).sum(axes: [1 - part.axis]).doubles()
@@ -47,7 +47,7 @@ extension DecoderUnits {
     /// Uniform scores, a function of the seed and the block alone.
     func randomScores(block: Int, seed: UInt64) -> [Double] {
         RandomCriterion(seed: seed).scores(
-            of: .zeros([1, count]), name: "model.layers.\(layers[block]).\(kind.rawValue)", inputNorms: nil
+            of: .zeros([1, count]), name: "\(blockName(block)).\(kind.rawValue)", inputNorms: nil
         ).doubles()
     }
 
@@ -55,8 +55,6 @@ extension DecoderUnits {
     /// order, as the unit's output goes to zero (Molchanov et al., "Importance estimation for neural network pruning",
     /// 2019, equation 8, with a gate on each unit). Of a head the sum is the gradient of its gate, whose absolute value
     /// Michel et al., "Are sixteen heads really better than one?" (2019), equation 3, take instead of its square.
-    ///
-    /// Afterwards only the matrices that read units are trainable in the network.
     ///
     /// - Parameters:
     ///   - windows: of at least two tokens each; every one but the last predicts the next.
@@ -67,18 +65,33 @@ extension DecoderUnits {
     func taylorScores(
         of network: DecoderNetwork, on windows: [[Int]], progress: (_ done: Int) -> Void = { _ in }
     ) throws -> [[Double]] {
+        try taylorScores(of: network, windows: windows.count, progress: progress) { index in
+            let (window, shape) = (windows[index], [1, windows[index].count - 1])
+            return network.loss(
+                Tensor(Array(window.dropLast()), shape: shape), targets: Tensor(Array(window.dropFirst()), shape: shape)
+            )
+        }
+    }
+
+    /// The same of any network with such blocks.
+    ///
+    /// - Parameters:
+    ///   - count: windows.
+    ///   - loss: of the window with the given index.
+    func taylorScores(
+        of network: Module, windows count: Int, progress: (_ done: Int) -> Void = { _ in },
+        loss: (_ index: Int) -> Tensor
+    ) throws -> [[Double]] {
+        let trainable = network.parameters.filter(\.parameter.isTrainable).map(\.parameter)
+        defer { for parameter in trainable { parameter.isTrainable = true } }
         let names = (0..<blockCount).map { name(reader, block: $0) }
         for (name, parameter) in network.parameters { parameter.isTrainable = names.contains(name) }
         let byName = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let readers = names.compactMap { byName[$0]?.wrappedValue }
         precondition(readers.count == blockCount, "a network of another configuration")
-        var totals = [[Double]](repeating: [Double](repeating: 0, count: count), count: blockCount)
-        for (done, window) in windows.enumerated() {
-            let shape = [1, window.count - 1]
-            let loss = network.loss(
-                Tensor(Array(window.dropLast()), shape: shape), targets: Tensor(Array(window.dropFirst()), shape: shape)
-            )
-            let slopes = gradients(of: loss, withRespectTo: readers)
+        var totals = [[Double]](repeating: [Double](repeating: 0, count: self.count), count: blockCount)
+        for done in 0..<count {
+            let slopes = gradients(of: loss(done), withRespectTo: readers)
             withoutRecording {
                 for block in totals.indices {
                     let changes = Self.sums(of: readers[block].detached() * slopes[block], over: reader)
@@ -92,6 +105,6 @@ extension DecoderUnits {
                 .badData, field: names[block],
                 "a gradient on the calibration text is not a finite number; the model or the text is broken")
         }
-        return totals.map { $0.map { $0 / Double(max(1, windows.count)) } }
+        return totals.map { $0.map { $0 / Double(max(1, count)) } }
     }
 }
