@@ -148,7 +148,8 @@ import Testing
             }, to: quiet + "/model.safetensors")
         let sparsity = unit == "head" ? 0.34 : 0.05
         let (_, small) = try compress(
-            "  - prune: { method: \(method), granularity: \(unit), sparsity: \(sparsity), scope: layer }\n", from: quiet)
+            "  - prune: { method: \(method), granularity: \(unit), sparsity: \(sparsity), scope: layer }\n", from: quiet
+        )
         let part = unit == "head" ? "attention.self.query" : "intermediate.dense"
         for layer in 0..<2 {
             let kept = try self.kept(part, layer: layer, of: small, in: .open(quiet), extent: extent)
@@ -204,8 +205,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("method: magnitude, granularity: head, sparsity: 0.1", "sparsity: 0.1 removes none, since a block has 3 heads"),
-        ("method: magnitude, granularity: channel, sparsity: 0.5", "channel"),
+        (
+            "method: magnitude, granularity: head, sparsity: 0.1",
+            "sparsity: 0.1 removes none, since a block has 3 heads"
+        ),
+        ("method: l1, granularity: channel, sparsity: 0.5", "l1 is for vision networks"),
         ("method: magnitude, granularity: head, sparsity: 0.5, targets: [query]", "a head goes with query, key, value"),
         ("method: magnitude, granularity: neuron, sparsity: 0.5, recovery: fine-tune", "comes in a stage of its own"),
     ])

@@ -125,7 +125,8 @@ public struct Compressor {
                 tokens: calibration.tokens, count: recipe.calibration.samples,
                 length: recipe.calibration.sequenceLength, seed: recipe.seed, source: calibration.source)
         }
-        var first = UnitStageRun(NarrowedCheckpoint(checkpoint), seed: recipe.seed, windows: windows, progress: progress)
+        var first = UnitStageRun(
+            NarrowedCheckpoint(checkpoint), seed: recipe.seed, windows: windows, progress: progress)
         for stage in unitStages { try first.run(stage) }
         var reports = first.reports
         let model = first.model

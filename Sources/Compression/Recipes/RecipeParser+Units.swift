@@ -6,7 +6,8 @@ extension Recipe {
     /// Reads `granularity` and checks what it goes with.
     static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
         let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
-        if let field = fields["of"], try unit.transformerUnits != nil || unit == .weight && !sharesByDistortion(fields) {
+        if let field = fields["of"], try unit.transformerUnits != nil || unit == .weight && !sharesByDistortion(fields)
+        {
             throw field.error(
                 "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
         }

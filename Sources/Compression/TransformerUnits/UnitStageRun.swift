@@ -54,8 +54,9 @@ struct UnitStageRun<Model: UnitModel> {
         reports.append(report)
     }
 
-    private func mask(_ part: TransformerUnits.Part, of units: TransformerUnits, block: Int, keeping kept: [Int]) -> WeightMask?
-    {
+    private func mask(
+        _ part: TransformerUnits.Part, of units: TransformerUnits, block: Int, keeping kept: [Int]
+    ) -> WeightMask? {
         guard let shape = model.shape(of: units.name(part, block: block)), shape.count == 2 else {
             return nil
         }

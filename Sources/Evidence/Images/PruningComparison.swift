@@ -132,8 +132,17 @@ extension [PruningComparison.Outcome] {
     }
 
     /// Accuracies of arms (rows) by sparsity (columns), in percent with their deviations.
-    func table(_ title: String, arms: [String], sparsities: [Double]) -> ExperimentReport.Table {
-        let rows = arms.map { arm in [arm] + sparsities.map { accuracies(arm, at: $0).percent } }
+    ///
+    /// - Parameter accuracy: which.
+    func table(
+        _ title: String, arms: [String], sparsities: [Double], of accuracy: (Element) -> Double = \.accuracy
+    ) -> ExperimentReport.Table {
+        let rows = arms.map { arm in
+            [arm]
+                + sparsities.map { sparsity in
+                    SeedStatistics(filter { $0.arm == arm && $0.sparsity == sparsity }.map(accuracy)).percent
+                }
+        }
         return .init(
             title: title,
             HTMLTable(

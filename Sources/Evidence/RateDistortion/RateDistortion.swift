@@ -28,7 +28,7 @@ public struct RateDistortion: Experiment {
                 + "the mean on Gaussian noise. The programme's budget has 65,536 buckets. Errors of jointly pruned networks "
                 + "are means over \(size.testInputs) test images. All arms are trained alike after pruning (SGD, momentum "
                 + "0.9, cosine). The perceptron is pruned once; ResNet-20 in rounds, with new curves (of the worst image, as "
-                + "released, or the mean) and the same training in each.",
+                + "released) and the same training in each.",
             facts: measured.comparison.study.facts + [
                 .init("epochs after pruning", MarkupText.number(measured.comparison.epochs)),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
@@ -64,7 +64,7 @@ public struct RateDistortion: Experiment {
 
         static let standard = Size(
             images: 20_000, epochs: 5, epochsAfter: 3, steps: 50, calibrationImages: 500, testInputs: 1_000, splits: 40,
-            residualImages: 7_000, residualEpochs: 2, residualSteps: 15, residualCalibration: 128)
+            residualImages: 7_000, residualEpochs: 1, residualSteps: 15, residualCalibration: 64)
 
         static let full = Size(
             images: nil, epochs: 30, epochsAfter: 30, steps: 100, calibrationImages: 1_024, testInputs: 5_000,

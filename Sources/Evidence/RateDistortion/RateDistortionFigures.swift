@@ -49,11 +49,15 @@ extension RateDistortionMeasurement {
     var tables: [ExperimentReport.Table] {
         var tables = [distortionTable, beforeTraining, afterTraining, rates, solvers]
         if !residual.isEmpty {
+            let dense = "dense \(MarkupText.percent(residualAccuracy ?? .nan))"
             tables.append(
                 residual.table(
-                    "ResNet-20: test accuracy in % after each round, dense "
-                        + MarkupText.percent(residualAccuracy ?? .nan),
-                    arms: RoundsArm.names, sparsities: RoundsArm.sparsities))
+                    "ResNet-20: test accuracy in % after each round, \(dense)", arms: RoundsArm.names,
+                    sparsities: RoundsArm.sparsities))
+            tables.append(
+                residual.table(
+                    "ResNet-20: test accuracy in % right after the pruning of each round", arms: RoundsArm.names,
+                    sparsities: RoundsArm.sparsities, of: \.accuracyWhenPruned))
         }
         return tables
     }
@@ -73,18 +77,9 @@ extension RateDistortionMeasurement {
     }
 
     private var beforeTraining: ExperimentReport.Table {
-        let rows = (Self.methods + Self.variants).map { arm in
-            [arm]
-                + Self.sparsities.map { sparsity in
-                    SeedStatistics(
-                        outcomes.filter { $0.arm == arm && $0.sparsity == sparsity }.map(\.accuracyWhenPruned)
-                    ).percent
-                }
-        }
-        return .init(
-            title: "LeNet-300-100: test accuracy before training, in %",
-            HTMLTable(
-                head: [""] + Self.sparsities.map { MarkupText.percent($0) }, rows: rows, numericColumns: [1, 2, 3]))
+        outcomes.table(
+            "LeNet-300-100: test accuracy before training, in %", arms: Self.methods + Self.variants,
+            sparsities: Self.sparsities, of: \.accuracyWhenPruned)
     }
 
     private var afterTraining: ExperimentReport.Table {

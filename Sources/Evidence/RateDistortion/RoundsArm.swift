@@ -5,24 +5,23 @@ import CoppiceTraining
 
 /// A way to share out sparsity that is asked anew in each of some rounds, with the same training after each.
 struct RoundsArm: Sendable {
-    /// What is gone after each round.
-    static let sparsities = [0.5, 0.75, 0.9, 0.95]
+    /// What is gone after each round: about a quarter of what was left.
+    static let sparsities = [0.25, 0.44, 0.58, 0.68, 0.76, 0.82, 0.866, 0.9, 0.925, 0.95]
     /// The sparsities that arms are compared at.
     static let compared = [0.9, 0.95]
-    static let names = ["RD", "RD, mean", "global", "uniform", "ERK", "LAMP"]
+    static let names = ["RD", "global", "uniform", "ERK", "LAMP"]
 
     var name: String
     /// By what is left of the network.
     var allocation: @Sendable (PrunableNetwork) throws -> any Allocation
 
-    /// - Parameter calibration: what curves are measured on, by the worst image as released, or by the mean.
+    /// - Parameter calibration: what curves are measured on, by the worst image, as released.
     static func all(on calibration: [Tensor], grid: RateGrid) -> [RoundsArm] {
-        func curves(_ distortion: OutputDistortion) -> @Sendable (PrunableNetwork) throws -> any Allocation {
-            { try RateDistortionAllocation($0.distortionCurves(on: calibration, grid: grid, distortion: distortion)) }
-        }
-        return [
-            RoundsArm(name: "RD", allocation: curves(.worst)),
-            RoundsArm(name: "RD, mean", allocation: curves(.mean)),
+        [
+            RoundsArm(name: "RD") {
+                let curves = try $0.distortionCurves(on: calibration, grid: grid)
+                return RateDistortionAllocation(curves.map { $0.interpolated() })
+            },
             RoundsArm(name: "global") { _ in GlobalAllocation() },
             RoundsArm(name: "uniform") { _ in UniformAllocation() },
             RoundsArm(name: "ERK") { _ in ErdosRenyiAllocation() },

@@ -30,17 +30,19 @@ public struct EncoderConfiguration: Sendable, Hashable {
     /// Defaults are those of `transformers` for a field that a configuration leaves out.
     ///
     /// - Parameter headSize: nil where the heads together are of the hidden size.
-    /// - Precondition: positive sizes, without a head size heads that divide the hidden size, a pad token of the vocabulary.
+    /// - Precondition: positive sizes, without a head size heads that divide the hidden size, a pad token of the
+    ///   vocabulary.
     public init(
         family: Family = .roberta, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int? = nil, layerCount: Int,
-        headCount: Int, headSize: Int? = nil, positionCount: Int = 512, tokenTypeCount: Int = 2, normEpsilon: Double = 1e-12,
-        padToken: Int? = nil
+        headCount: Int, headSize: Int? = nil, positionCount: Int = 512, tokenTypeCount: Int = 2,
+        normEpsilon: Double = 1e-12, padToken: Int? = nil
     ) {
         let pad = padToken ?? (family == .roberta ? 1 : 0)
         precondition(
             [vocabularySize, hiddenSize, layerCount, headCount, headSize ?? 1, positionCount, tokenTypeCount]
                 .allSatisfy { $0 > 0 }, "an encoder of no size")
-        precondition(headSize != nil || hiddenSize % headCount == 0, "\(headCount) heads for a hidden size of \(hiddenSize)")
+        precondition(
+            headSize != nil || hiddenSize % headCount == 0, "\(headCount) heads for a hidden size of \(hiddenSize)")
         precondition((0..<vocabularySize).contains(pad), "the pad token \(pad) of \(vocabularySize) tokens")
         self.family = family
         self.vocabularySize = vocabularySize
