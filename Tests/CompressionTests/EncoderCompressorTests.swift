@@ -229,6 +229,10 @@ import Testing
             "  - prune: { method: wanda, sparsity: 0.5, targets: [transform] }\ncalibration: { sequence_length: 16 }",
             "wanda prunes the matrices of blocks, and cls.predictions.transform.dense.weight is none"
         ),
+        (
+            "  - prune: { method: kl, granularity: layer, count: 1 }",
+            "stages[0].prune.granularity: layer is not for encoders, expected weight, head or neuron"
+        ),
         ("  - prune: { method: synflow, sparsity: 0.5 }", "stages[0].prune.method: synflow is for vision networks"),
         (
             "  - prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion }",

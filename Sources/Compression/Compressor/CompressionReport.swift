@@ -224,7 +224,8 @@ extension PruneStage {
         var options = ["method: \(method.rawValue)"]
         if method == .mask { return options }
         if case .adaptive = network.schedule { return options }
-        options.append("sparsity: \(sparsity)")
+        if layers.count == nil { options.append("sparsity: \(sparsity)") }
+        if unit == .layer { return options }
         if method == .searched || method == .bip { return options }
         if unit != .weight { return options + ["scope: \(scope)"] + (floor?.options ?? []) }
         if case .semiStructured(let pattern) = pattern { return options + ["pattern: \"\(pattern)\""] }

@@ -29,11 +29,20 @@ public struct Compressor {
     private let narrowed: NarrowedCheckpoint
     /// How often an entry of each matrix is multiplied for a token.
     private let uses: [String: Int]
+    /// What stages of whole layers removed already; the checkpoint is what they left.
+    private let removed: RemovedLayers?
 
     /// Matches the recipe with the checkpoint.
     ///
-    /// - Throws: `.badData` when they do not fit together, before any work: see ``RecipeRun/init(_:on:zeroed:)``.
+    /// - Throws: `.badData` when they do not fit together, before any work: see ``RecipeRun/init(_:on:zeroed:)``. Stages
+    ///   behind those of whole layers are matched with all of the model here, and with what is left of it later.
     public init(_ checkpoint: Checkpoint, recipe: Recipe) throws {
+        try self.init(checkpoint, recipe, behind: nil)
+    }
+
+    private init(_ checkpoint: Checkpoint, _ recipe: Recipe, behind removed: RemovedLayers?) throws {
+        self.removed = removed
+        if removed == nil { try LayerStages(recipe)?.check(checkpoint.configuration) }
         self.checkpoint = checkpoint
         self.recipe = recipe
         uses = checkpoint.configuration.weightUses
@@ -87,6 +96,14 @@ public struct Compressor {
             try recipe.checkCurves(
                 of: .languageModel(checkpoint), Self.start(recipe, unitStages, on: narrowed).selected)
         }
+        if removed == nil, let layers = LayerStages(recipe) {
+            let folder = try OutputFolder(at: output)
+            defer { folder.discard() }
+            let (shallow, removed) = try layers.run(checkpoint, calibration, in: folder, progress)
+            var rest = try Compressor(shallow, recipe, behind: removed)
+            rest.planner = planner
+            return try rest.run(output: output, calibration: calibration, progress: progress)
+        }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(
             path: output, basedOn: checkpoint, configuration: narrowed.configuration)
@@ -106,6 +123,7 @@ public struct Compressor {
         }
         var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
         report.stageReports = reports.isEmpty ? nil : reports
+        removed?.complete(&report)
         try writer.addFile("recipe.yaml", recipe.text)
         try writer.addFile("report.json", report.json())
         try writer.finish()
@@ -135,13 +153,13 @@ public struct Compressor {
         guard recipe.prunesMatricesAlone else {
             let outcome = try DecoderStages(
                 model, recipe: recipe, calibration: windows == nil ? nil : calibration,
-                progress: progress
+                teacher: removed?.teacher, progress: progress
             ).run(run)
             let tokenCount = windows == nil ? nil : calibration?.tokens.count
             return (model, outcome.run.decisions, reports + outcome.reports, outcome.values, tokenCount)
         }
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
+            guard case .prune(let options) = stage, !options.unit.goesFirst else { continue }
             var curves = try options.storedCurves(of: run.selected[index]) ?? []
             if options.allocation == .rateDistortion, curves.isEmpty, let windows {
                 curves = try measure(options, run.selected[index], of: model, run, windows, progress)

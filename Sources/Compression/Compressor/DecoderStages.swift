@@ -19,14 +19,18 @@ struct DecoderStages {
     private let recipe: Recipe
     private let text: CompressionText?
     private let progress: any ProgressReporter
+    private let teacher: AnyCheckpoint?
 
     /// - Parameters:
     ///   - model: the checkpoint without the heads and neurons that earlier stages cut out.
+    ///   - teacher: of distillation; nil for the checkpoint.
     ///   - calibration: nil for recipes that need none.
     /// - Throws: `.badData` for a text that is too short, or of another vocabulary.
     init(
-        _ model: NarrowedCheckpoint, recipe: Recipe, calibration: CalibrationTokens?, progress: any ProgressReporter
+        _ model: NarrowedCheckpoint, recipe: Recipe, calibration: CalibrationTokens?, teacher: AnyCheckpoint? = nil,
+        progress: any ProgressReporter
     ) throws {
+        self.teacher = teacher
         self.model = model
         checkpoint = model.checkpoint
         self.progress = progress
@@ -57,11 +61,12 @@ struct DecoderStages {
         }
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
+            guard case .prune(let options) = stage, !options.unit.goesFirst else { continue }
             let names = outcome.run.selected[index].map(\.name)
             let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: whole, network: network, data: text,
                 progress: progress, checkpoint: .languageModel(checkpoint))
+            pruning.teacher = teacher
             if options.needsActivations {
                 pruning.matrixMasks = { [run = outcome.run] in try calibratedMasks(pruning, network, run) }
             }

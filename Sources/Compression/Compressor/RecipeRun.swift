@@ -29,7 +29,7 @@ public struct RecipeRun {
         let byName = Dictionary(uniqueKeysWithValues: matrices.map { ($0.name, $0) })
         let names = matrices.map(\.name)
         selected = try recipe.stages.enumerated().map { index, stage in
-            if case .prune(let options) = stage, options.unit.transformerUnits != nil { return zeroed[index] ?? [] }
+            if case .prune(let options) = stage, options.unit.goesFirst { return zeroed[index] ?? [] }
             let field = "stages[\(index)].\(stage.name)"
             let selected = try stage.selection.select(
                 from: names, aliases: source.aliases, isStandard: source.isStandardTarget, field: field,

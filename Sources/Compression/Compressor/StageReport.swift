@@ -44,6 +44,14 @@ public struct StageReport: Sendable, Hashable, Codable {
         public var kept: Int
     }
 
+    /// A block that may go as a whole: a residual block of a vision network, a layer or sub-layer of a language model.
+    public struct Block: Sendable, Hashable, Codable {
+        /// In the network before the stage.
+        public var name: String
+        public var score: Double
+        public var removed: Bool
+    }
+
     /// The place of the stage in the recipe.
     public var stage: Int
     public var rounds: [Round]?
@@ -52,6 +60,8 @@ public struct StageReport: Sendable, Hashable, Codable {
     public var channels: [Channels]?
     /// Where whole heads or neurons went.
     public var units: [Units]?
+    /// Where whole blocks went.
+    public var blocks: [Block]?
     /// Multiplications for one example, before and after; where whole channels went, and, with the stage's weights that
     /// are kept, where a sparsity is of them.
     public var multiplicationsBefore: Int?

@@ -165,6 +165,9 @@ extension Recipe {
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
+            if options.unit == .layer {
+                throw refusal("granularity", "layer is not for encoders, expected weight, head or neuron")
+            }
             if options.network.recovery == .reconstruct, options.sparsity == 0 {
                 throw refusal(
                     "recovery",

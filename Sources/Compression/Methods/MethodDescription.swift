@@ -177,8 +177,12 @@ public enum Methods {
                 name: "layer lottery", kind: .granularity,
                 summary:
                     "Whole residual blocks of vision networks, or layers and sub-layers of language models, go, before "
-                    + "training or after it, scored by SNIP, GraSP, CKA, divergence or norm: coppice prune-blocks.",
-                recipeKey: nil, example: nil, paper: "Jordao et al. 2023, arXiv:2301.10835", evidence: "layer-lottery"),
+                    + "training or after it, scored by SNIP, GraSP, CKA, divergence or norm; also: coppice prune-blocks.",
+                recipeKey: "prune.granularity: layer, prune.count, prune.blocks, prune.removable",
+                example:
+                    "stages: [{prune: {method: kl, granularity: layer, count: 1}}, "
+                    + "{prune: {method: magnitude, sparsity: 0, recovery: distill}}]",
+                paper: "Jordao et al. 2023, arXiv:2301.10835", evidence: "layer-lottery"),
             MethodDescription(
                 name: "consensus gates", kind: .schedule,
                 summary:

@@ -51,6 +51,18 @@ extension Methods {
             example: "stages: [{prune: {method: m-fac, sparsity: 0.7, recovery: surgeon}}]",
             paper: "Frantar et al. 2021, arXiv:2107.03356", evidence: "m-fac"),
         MethodDescription(
+            name: "cka", kind: .criterion,
+            summary: "Removes the whole layers without which outputs stay most similar, by linear CKA.",
+            recipeKey: "prune.method: cka, prune.granularity: layer",
+            example: "stages: [{prune: {method: cka, granularity: layer, count: 1}}]",
+            paper: "Kornblith et al. 2019, arXiv:1905.00414", evidence: nil),
+        MethodDescription(
+            name: "kl", kind: .criterion,
+            summary: "Removes the whole layers without which the probabilities of outputs diverge least.",
+            recipeKey: "prune.method: kl, prune.granularity: layer",
+            example: "stages: [{prune: {method: kl, granularity: layer, sparsity: 0.25}}]",
+            paper: "baseline in Jordao et al. 2023", evidence: nil),
+        MethodDescription(
             name: "mask", kind: .criterion,
             summary: "Removes what is zero in another network of the same architecture, such as a found ticket.",
             recipeKey: "prune.method: mask, prune.masks: PATH",

@@ -79,7 +79,7 @@ extension NetworkStageRun {
         case .weight: options.unit = .weight
         case .filter: options.unit = .filter
         case .channel: options.unit = .channel
-        case .head, .neuron: break  // refused before
+        case .head, .neuron, .layer: break  // refused before
         }
         if stage.unit != .weight { groups = try ChannelGroups(of: network, example: example()) }
         let pruning = try BilevelPruning(part, options: options, channels: groups)

@@ -85,7 +85,7 @@ extension NetworkStageRun {
 
     /// The network as it was.
     private func original() throws -> any SupervisedNetwork {
-        switch checkpoint {
+        switch teacher ?? checkpoint {
         case .vision(let checkpoint): try checkpoint.network()
         case .languageModel(let checkpoint): try NarrowedCheckpoint(checkpoint).network { _ in nil }
         case .encoder(let checkpoint): try checkpoint.maskedLanguageModel()

@@ -16,6 +16,8 @@ final class NetworkStageRun {
     let data: (any StageData)?
     /// The model as it was before anything was removed: for distillation, and what mask files belong to.
     let checkpoint: AnyCheckpoint
+    /// Whose answers are distilled, where that is another model.
+    var teacher: AnyCheckpoint?
     let progress: any ProgressReporter
     /// What went of whole channels.
     var cut: (groups: ChannelGroups, kept: KeptChannels)?

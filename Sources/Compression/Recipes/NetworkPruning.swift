@@ -65,10 +65,10 @@ extension PruneStage.Method {
     public var scoresTransformerUnits: Bool { [.magnitude, .wanda, .random, .taylor].contains(self) }
 
     /// Whether vision networks are pruned by it.
-    public var prunesNetworks: Bool { ![.wanda, .sparseGPT].contains(self) }
+    public var prunesNetworks: Bool { ![.wanda, .sparseGPT].contains(self) && !scoresLayersAlone }
 
     /// Whether language models are pruned by it: flow of ones through a network asks for inputs of numbers, not tokens.
-    public var prunesLanguageModels: Bool { !scoresChannelsAlone && self != .synflow }
+    public var prunesLanguageModels: Bool { !scoresChannelsAlone && !scoresLayersAlone && self != .synflow }
 
     /// Whether it scores whole channels and nothing else.
     public var scoresChannelsAlone: Bool { [.l1, .l2, .groupL2, .bnScale].contains(self) }
@@ -115,7 +115,7 @@ extension PruneStage {
         case .taylor: TaylorCriterion()
         case .hessian: HessianDiagonalCriterion(seed: seed)
         case .obd, .woodfisher, .mfac: curvature
-        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .groupL2, .bnScale: nil
+        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .groupL2, .bnScale, .cka, .kl: nil
         }
     }
 
@@ -153,6 +153,9 @@ extension PruneStage {
     /// What about the stage needs images; nil when nothing does.
     public var needOfImages: ImageNeed? {
         if let reason = needOfLabels { return ImageNeed(reason: reason, isOfLabels: true) }
+        if unit == .layer, method.scoresLayersAlone {
+            return ImageNeed(reason: "method \(method.rawValue) compares outputs", isOfLabels: false)
+        }
         guard allocation == .rateDistortion, rateDistortion.curves == nil, rateDistortion.calibration == .data else {
             return nil
         }
@@ -163,9 +166,13 @@ extension PruneStage {
 
     private var needOfLabels: String? {
         if let training { return training }
+        if unit == .layer, method.scoresLayersAlone { return nil }
         let needsData =
-            unit == .weight
-            ? networkCriterion(seed: 0, inputShape: [])?.needsData : channelCriterion(seed: 0)?.needsData
+            switch unit {
+            case .layer: method.blockCriterion?.needsData
+            case .weight: networkCriterion(seed: 0, inputShape: [])?.needsData
+            case .filter, .channel, .head, .neuron: channelCriterion(seed: 0)?.needsData
+            }
         return needsData == true ? "method \(method.rawValue) looks at gradients" : nil
     }
 
@@ -185,7 +192,8 @@ extension PruneStage {
         if method == .bip { options += network.bilevel.options }
         if unit != .weight {
             options.append("granularity: \(unit.rawValue)")
-            if method != .bip, unit.transformerUnits == nil { options.append("of: \(network.measure.rawValue)") }
+            if unit == .layer { options += layers.options }
+            if method != .bip, !unit.goesFirst { options.append("of: \(network.measure.rawValue)") }
         }
         switch network.schedule {
         case .oneShot(1): break

@@ -20,6 +20,9 @@ public struct PruneStage: Sendable, Hashable {
         case l1, l2
         case groupL2 = "group-l2"
         case bnScale = "bn-scale"
+        /// What becomes of the outputs without a block: their similarity, the divergence of their probabilities
+        /// (``BlockCriterion``).
+        case cka, kl
     }
 
     /// What goes at once where it is more than a pattern in a matrix.
@@ -31,10 +34,12 @@ public struct PruneStage: Sendable, Hashable {
         case filter
         /// Channels, those of residual streams included. With the method `bip`: by the weights that read them.
         case channel
-        /// Attention heads of a decoder, a group of queries with its keys and values; see ``TransformerUnits/Kind``.
+        /// Attention heads, of a decoder a group of queries with its keys and values; see ``TransformerUnits/Kind``.
         case head
-        /// Neurons of a decoder's feed-forward layers.
+        /// Neurons of feed-forward layers.
         case neuron
+        /// Residual blocks of a vision network; layers of a language model, or their attention or feed-forward layers.
+        case layer
     }
 
     /// The shape in which entries are removed.
@@ -94,6 +99,8 @@ public struct PruneStage: Sendable, Hashable {
     public var selection: WeightSelection
     /// How distortion is measured; with ``Sharing/rateDistortion``.
     public var rateDistortion = RateDistortionOptions()
+    /// How whole layers are chosen; with ``Unit/layer``.
+    public var layers = LayerOptions()
     /// What only networks in memory are pruned with.
     public var network = NetworkPruning()
 
@@ -117,7 +124,7 @@ public struct PruneStage: Sendable, Hashable {
     static func defaultScope(_ method: Method) -> Scope {
         switch method {
         case .wanda: .row
-        case .magnitude, .random, .mask, .l1, .l2, .sparseGPT: .layer
+        case .magnitude, .random, .mask, .l1, .l2, .sparseGPT, .cka, .kl: .layer
         case .snip, .grasp, .synflow, .taylor, .obd, .hessian, .woodfisher, .mfac: .global
         case .searched, .bip, .movement, .groupL2, .bnScale: .global
         }
@@ -133,7 +140,7 @@ public struct PruneStage: Sendable, Hashable {
     var hasFreeSparsity: Bool {
         if isSemiStructured { return false }
         if case .adaptive = network.schedule { return false }
-        return method != .mask
+        return method != .mask && layers.count == nil
     }
 
     /// Who is compared with whom.

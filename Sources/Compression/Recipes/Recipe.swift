@@ -29,6 +29,12 @@ public struct Recipe: Sendable, Hashable {
             }
         }
 
+        /// Whether whole layers go.
+        var removesLayers: Bool {
+            if case .prune(let stage) = self { return stage.unit == .layer }
+            return false
+        }
+
         /// The matrices that the stage works on.
         public var selection: WeightSelection {
             switch self {
@@ -136,7 +142,7 @@ public struct Recipe: Sendable, Hashable {
     var prunesMatricesAlone: Bool {
         stages.allSatisfy { stage in
             guard case .prune(let options) = stage else { return true }
-            return options.unit.transformerUnits != nil
+            return options.unit.goesFirst
                 || options.method.prunesMatrices && options.network.schedule == .oneShot(rounds: 1)
                     && [.none, .reconstruct].contains(options.network.recovery)
         }
@@ -174,6 +180,7 @@ public struct Recipe: Sendable, Hashable {
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
+            if options.unit == .layer { continue }
             let isOfUnits = options.unit.transformerUnits != nil
             guard options.method.prunesLanguageModels else {
                 let methods = PruneStage.Method.allCases.filter(\.prunesLanguageModels).map(\.rawValue)
@@ -185,7 +192,8 @@ public struct Recipe: Sendable, Hashable {
             guard isOfUnits || options.unit == .weight else {
                 throw refusal(
                     "granularity",
-                    "granularity \(options.unit.rawValue) is for vision networks, expected weight, head or neuron")
+                    "granularity \(options.unit.rawValue) is for vision networks, expected weight, head, neuron or layer"
+                )
             }
             guard !isOfUnits || options.network.recovery == .none else {
                 throw refusal(

@@ -12,7 +12,7 @@ extension Recipe {
             [
                 "method", "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "of", "scope",
                 "allocation", "floor", "floor_of", "budgets", "targets", "ignore",
-            ] + rateDistortionKeys + networkKeys)
+            ] + rateDistortionKeys + networkKeys + layerKeys)
         guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
             let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw node.error("the key \"method\" is missing, expected one of \(methods)")
@@ -21,8 +21,10 @@ extension Recipe {
         let unit = try self.unit(fields, method)
         var network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
         if unit != .weight, let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
+        let layers = try layerOptions(fields, unit)
         var stage = try pruneStage(node, fields, method, pattern, unit, network.schedule)
         stage.unit = unit
+        stage.layers = layers
         stage.network = network
         stage.rateDistortion = try rateDistortion(fields, of: stage)
         try checkUnit(stage, fields)
@@ -59,7 +61,7 @@ extension Recipe {
             }
             return PruneStage(method: method, sparsity: 0, selection: selection)
         }
-        let sparsity = try fields["sparsity"]?.number(in: 0..<1)
+        let sparsity = try fields["count"] == nil ? fields["sparsity"]?.number(in: 0..<1) : 0
         if case .semiStructured(let groups) = pattern {
             for key in ["scope", "allocation", "floor", "floor_of", "budgets"] {
                 if let field = fields[key] {

@@ -6,8 +6,7 @@ extension Recipe {
     /// Reads `granularity` and checks what it goes with.
     static func unit(_ fields: [String: RecipeNode], _ method: PruneStage.Method) throws -> PruneStage.Unit {
         let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
-        if let field = fields["of"], try unit.transformerUnits != nil || unit == .weight && !sharesByDistortion(fields)
-        {
+        if let field = fields["of"], try unit.goesFirst || unit == .weight && !sharesByDistortion(fields) {
             throw field.error(
                 "goes with granularity filter and channel, and with allocation rate-distortion; leave it out")
         }
@@ -15,10 +14,15 @@ extension Recipe {
             if method.scoresChannelsAlone, let field = fields["method"] {
                 throw field.error("\(method.rawValue) scores whole channels; set granularity to channel or filter")
             }
+            if method.scoresLayersAlone, let field = fields["method"] {
+                throw field.error("\(method.rawValue) scores whole layers; set granularity to layer")
+            }
             return .weight
         }
-        let isKnown = { (method: PruneStage.Method) in
-            unit.transformerUnits != nil ? method.scoresTransformerUnits : method.scoresChannels || method == .bip
+        let isKnown = { (method: PruneStage.Method) -> Bool in
+            if unit == .layer { return method.blockCriterion != nil }
+            return unit.transformerUnits != nil
+                ? method.scoresTransformerUnits : method.scoresChannels || method == .bip
         }
         guard isKnown(method) else {
             let known = PruneStage.Method.allCases.filter(isKnown).map(\.rawValue).joined(separator: ", ")
@@ -28,8 +32,10 @@ extension Recipe {
                     + ", expected \(known)")
         }
         if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
-        let whole = unit.transformerUnits == nil ? "channels" : "\(unit.rawValue)s"
-        for key in ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"] {
+        let whole = unit.goesFirst ? "\(unit.rawValue)s" : "channels"
+        var others = ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"]
+        if unit == .layer { others += ["scope", "floor"] }
+        for key in others {
             guard let field = fields[key] else { continue }
             throw field.error(
                 "does not go with granularity \(unit.rawValue), which removes whole \(whole); leave it out"

@@ -39,6 +39,12 @@ extension Recipe {
                     "curves of a file are those of the model as it comes, expected no stage before this one "
                         + "(stage \(before) is a \(stages[before].name) stage)")
             }
+            if case .prune(let options) = stage, options.unit == .layer,
+                let before = stages.firstIndex(where: { !$0.removesLayers })
+            {
+                throw element.error(
+                    "whole layers change what there is to work on; put this stage before stages[\(before)]")
+            }
             if case .prune(let options) = stage, options.method == .bip, images.optimizer.kind != .sgd {
                 throw element.error(
                     "method bip trains by momentum, expected training.optimizer.kind sgd, found "

@@ -35,10 +35,12 @@ struct UnitPruning {
                     .badData, source: recipe.source, field: field,
                     "\(kind.rawValue)s are already pruned by stages[\(earlier.stage)]; leave one of them out")
             }
-            if found.count < index {
+            let layers = recipe.stages.filter(\.removesLayers).count
+            if found.count + layers < index {
                 throw CoppiceError(
                     .badData, source: recipe.source, field: field,
-                    "whole \(kind.rawValue)s change the shapes of matrices; put this stage before stages[\(found.count)]"
+                    "whole \(kind.rawValue)s change the shapes of matrices; put this stage before "
+                        + "stages[\(found.count + layers)]"
                 )
             }
             let selected = try options.selection.select(
@@ -137,7 +139,7 @@ extension PruneStage.Unit {
         switch self {
         case .head: .head
         case .neuron: .neuron
-        case .weight, .filter, .channel: nil
+        case .weight, .filter, .channel, .layer: nil
         }
     }
 }

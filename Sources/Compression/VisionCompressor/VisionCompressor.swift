@@ -21,21 +21,30 @@ public struct VisionCompressor {
     public let recipe: Recipe
     /// Picks the formats. Nothing decodes from them, so size is what counts.
     public var planner = FormatPlanner(preference: .size)
+    /// What stages of whole blocks removed already; the checkpoint is what they left.
+    private let removed: RemovedLayers?
 
     /// Matches the recipe with the network. O(weights).
     ///
     /// - Throws: `.badData` when they do not fit together, before any work: a pattern that matches nothing, with the
     ///   nearest name; a weight that an N:M pattern or a group does not divide, with what would; a method for language
-    ///   models.
+    ///   models. Stages behind those of whole blocks are matched with all of the network here, and with what is left of it
+    ///   later.
     public init(_ checkpoint: VisionCheckpoint, recipe: Recipe) throws {
+        try self.init(checkpoint, recipe, behind: nil)
+    }
+
+    private init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, behind removed: RemovedLayers?) throws {
+        self.removed = removed
+        if removed == nil { try LayerStages(recipe)?.check(checkpoint.architecture) }
         self.checkpoint = checkpoint
         self.recipe = recipe
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage else { continue }
+            guard case .prune(let options) = stage, options.unit != .layer else { continue }
             if options.unit.transformerUnits != nil {
                 throw CoppiceError(
                     .badData, source: recipe.source, field: "stages[\(index)].prune.granularity",
-                    "\(options.unit.rawValue) is for language models, expected weight, filter or channel")
+                    "\(options.unit.rawValue) is for language models, expected weight, filter, channel or layer")
             }
             if options.network.recovery == .reconstruct {
                 throw CoppiceError(
@@ -67,6 +76,15 @@ public struct VisionCompressor {
         progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
         try check(output: output, images: images)
+        if removed == nil, let layers = LayerStages(recipe) {
+            let before = try before ?? accuracy(on: images, progress: progress)
+            let folder = try OutputFolder(at: output)
+            defer { folder.discard() }
+            let (shallow, removed) = try layers.run(checkpoint, images, in: folder, progress)
+            var rest = try VisionCompressor(shallow, recipe, behind: removed)
+            rest.planner = planner
+            return try rest.run(output: output, images: images, before: before, progress: progress)
+        }
         let network = try checkpoint.network()
         let whole = try PrunableNetwork(network)
         for (index, weight) in whole.weights.enumerated() {
@@ -82,6 +100,7 @@ public struct VisionCompressor {
         var report = CompressionReport(
             recipe: recipe, weights: try entries(pruned, formats, changed), calibrationTokens: nil)
         report.stageReports = pruned.reports.isEmpty ? nil : pruned.reports
+        removed?.complete(&report)
         if let before, let after, let images {
             report.accuracy = .init(
                 before: before.accuracy, after: after.accuracy, lossBefore: before.loss, lossAfter: after.loss,
@@ -158,11 +177,12 @@ public struct VisionCompressor {
         // Narrowed alike, where channels go.
         var reference: (any VisionNetwork)?
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage else { continue }
+            guard case .prune(let options) = stage, !options.unit.goesFirst else { continue }
             let names = run.selected[index].map(\.name)
             let stageRun = try NetworkStageRun(
                 options, number: index, of: recipe, on: names, in: pruned.whole, network: pruned.network,
                 data: images, progress: progress, checkpoint: .vision(checkpoint))
+            stageRun.teacher = removed?.teacher
             try stageRun.run()
             pruned.whole = stageRun.whole
             if let (groups, kept) = stageRun.cut {

@@ -30,7 +30,7 @@ public struct ModelInventory: Sendable {
         /// Multiplications for one image or token with the entries that are not zero.
         public var multiplications: Int { uses * (multipliedCount ?? elementCount - zeroCount) }
         /// Whether it is a weight that pruning looks at, not a bias, a norm or a statistic.
-        var isMatrix: Bool { isParameter && shape.count >= 2 }
+        public var isMatrix: Bool { isParameter && shape.count >= 2 }
     }
 
     public var path: String

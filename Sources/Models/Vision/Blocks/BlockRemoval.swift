@@ -55,6 +55,12 @@ public struct BlockRemoval: Sendable {
         return blocks
     }
 
+    /// What a tensor of the shallower network is called in the whole one.
+    public func originalName(_ name: String) -> String {
+        guard let block = Self.block(of: name, among: oldNames.keys), let place = oldNames[block] else { return name }
+        return place + name.dropFirst(block.count)
+    }
+
     /// The shallower network with the weights and statistics of the blocks that are left.
     ///
     /// - Precondition: a network of the original architecture.
@@ -63,10 +69,7 @@ public struct BlockRemoval: Sendable {
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let state = Dictionary(uniqueKeysWithValues: network.stateTensors.map { ($0.name, $0.state) })
         func original<Found>(_ name: String, _ found: [String: Found]) -> Found {
-            var old = name
-            if let block = Self.block(of: name, among: oldNames.keys), let place = oldNames[block] {
-                old = place + name.dropFirst(block.count)
-            }
+            let old = originalName(name)
             guard let own = found[old] else { preconditionFailure("\(old) is missing") }
             return own
         }
