@@ -86,6 +86,45 @@ import Testing
         #expect(again["total"] == ticket["total"] && ticket["total"]?["index"]?.doubleValue != nil)
     }
 
+    /// The weights of step k may be those that a training run kept: of the same recipe they give the same search.
+    @Test func weightsThatARunKeptAreRewoundTo() throws {
+        let trained = folder.path + "/trained"
+        _ = try json(["train", recipe, "--output", trained, "--keep", "5it,1ep"])
+        func search(_ k: String, _ name: String) throws -> JSON {
+            try json([
+                "lottery", recipe, "--levels", "1", "--prune-fraction", "0.5", "--rewind", k, "--branches", "finetune",
+                "--output", folder.path + "/" + name,
+            ])
+        }
+        let (own, kept) = (try search("1ep", "own"), try search(trained + ".run@1ep", "kept"))
+        #expect(kept["rewind_step"]?.intValue == 10 && own["rewind_step"]?.intValue == 10)
+        #expect(kept["levels"] == own["levels"] && kept["dense"] == own["dense"])
+        func weights(_ path: String) throws -> Data {
+            try Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + path + "/model.safetensors"))
+        }
+        for piece in ["rewound", "level-1/ticket", "level-1/trained"] {
+            #expect(try weights("own/replicate-1/" + piece) == weights("kept/replicate-1/" + piece), "\(piece)")
+        }
+        #expect(try search(trained + ".run@5it", "earlier")["rewind_step"]?.intValue == 5)
+        #expect(try weights("earlier/replicate-1/rewound") != weights("kept/replicate-1/rewound"))
+        let stability = try json([
+            "lottery", "stability", recipe, "--levels", "1", "--prune-fraction", "0.5", "--ks",
+            "0,\(trained).run@1ep", "--output", folder.path + "/stability",
+        ])
+        #expect(stability["complete"] == .bool(true))
+        #expect(
+            try weights("stability/k-10/replicate-1/rewound") == weights("kept/replicate-1/rewound"))
+        let base = ["lottery", recipe, "--levels", "1", "--output", folder.path + "/bad", "--rewind"]
+        try Program.expectFailure(66, "did not keep step 20, expected one of: step 5", base + [trained + ".run@2ep"])
+        try Program.expectFailure(66, "there is no such run", base + [folder.path + "/none.run@1ep"])
+        let other = try folder.file(
+            "other.yaml",
+            Self.yaml(folder.path + "/images", epochs: 3).replacingOccurrences(of: "lenet-300-100", with: "lenet-5"))
+        try Program.expectFailure(
+            65, "state.safetensors", ["lottery", other] + base.dropFirst(2) + [trained + ".run@1ep"])
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/bad"))
+    }
+
     /// A signal ends a run with all that was done kept; resumed, it is what it would have been.
     @Test func interruptedByASignalAndResumed() async throws {
         let output = folder.path + "/tickets"

@@ -7,7 +7,8 @@ import CoppiceTraining
 ///
 /// Frankle, Dziugaite, Roy and Carbin, "Stabilizing the lottery ticket hypothesis" (2019). Each replicate trains a dense
 /// network once; each level removes a part of what is left of the network before, rewinds the rest to step k and trains
-/// it, and its branches beside it.
+/// it, and its branches beside it. The weights of step k are those of the search's own dense training, or of a run that
+/// kept them (``LotteryRewind``).
 ///
 /// ```swift
 /// var settings = LotterySettings()
@@ -80,7 +81,7 @@ public struct LotteryRun {
         do {
             for number in 0..<settings.replicates {
                 let search = try LotterySearch(
-                    task, method: method, seed: recipe.seed &+ UInt64(number), folder: folder,
+                    task, method: method, rewind: settings.rewind, seed: recipe.seed &+ UInt64(number), folder: folder,
                     prefix: Self.prefix(number), tracker: tracker)
                 results.replicates.append(.init(number: number + 1, seed: search.seed))
                 try self.search(search, number, &results, finished)
@@ -123,7 +124,8 @@ public struct LotteryRun {
         _ method: IterativePruning, _ settings: LotterySettings
     ) -> [(piece: String, steps: Int)] {
         let (total, rest) = (method.training.rates.totalSteps, method.training.rates.totalSteps - method.rewindStep)
-        return [("rewound", method.rewindStep), ("dense", rest)]
+        let first = settings.rewind.checkpoint == nil ? method.rewindStep : 0
+        return [("rewound", first), ("dense", rest)]
             + (1...settings.levels).flatMap { level in
                 [("level-\(level)/trained", rest)]
                     + settings.branches.map { ("level-\(level)/\($0.rawValue)", $0 == .reinit ? total : rest) }

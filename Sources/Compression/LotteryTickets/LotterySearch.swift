@@ -8,6 +8,8 @@ import CoppiceTraining
 final class LotterySearch {
     let task: LotteryTask
     let method: IterativePruning
+    /// Where ``method`` has its step from.
+    private let rewind: LotteryRewind
     let seed: UInt64
     let network: any VisionNetwork
     let prunable: PrunableNetwork
@@ -19,9 +21,10 @@ final class LotterySearch {
     private let orders: [any BatchSource]
 
     init(
-        _ task: LotteryTask, method: IterativePruning, seed: UInt64, folder: LotteryFolder, prefix: String,
-        tracker: LotteryTracker
+        _ task: LotteryTask, method: IterativePruning, rewind: LotteryRewind, seed: UInt64, folder: LotteryFolder,
+        prefix: String, tracker: LotteryTracker
     ) throws {
+        self.rewind = rewind
         (self.task, self.method, self.seed, self.folder) = (task, method, seed, folder)
         (self.prefix, self.tracker) = (prefix, tracker)
         network = try task.makeNetwork(seed: seed)
@@ -38,7 +41,12 @@ final class LotterySearch {
 
     /// W_k.
     func rewound() throws -> Snapshot {
-        if !folder.has(path("rewound")) {
+        if !folder.has(path("rewound")), let kept = rewind.checkpoint {
+            try tracker.check()
+            prunable.setMasks(prunable.unpruned)
+            try kept.load(into: network)
+            try write(path("rewound"), nil)
+        } else if !folder.has(path("rewound")) {
             let start = Snapshot(of: try task.makeNetwork(seed: seed))
             let plan = BranchTraining(
                 initial: start, denseSteps: 0..<method.rewindStep, masks: prunable.unpruned, training: method.training,

@@ -22,7 +22,7 @@ public struct LotterySettings: Sendable, Hashable {
     /// p: the part of what is left that a level removes.
     public var pruneFraction = 0.2
     /// k.
-    public var rewind = RewindPoint.step(0)
+    public var rewind = LotteryRewind.step(0)
     public var scope = PruningScope.global
     /// Patterns of weights that are not pruned.
     public var ignore: [String] = []

@@ -41,14 +41,15 @@ public struct LotteryStability {
     public let recipe: ClassificationRecipe
     /// Branches and ``LotterySettings/rewind`` have no meaning here.
     public let settings: LotterySettings
-    public let points: [RewindPoint]
+    public let points: [LotteryRewind]
     public let options: LotteryRun.Options
     /// Networks measured between two trainings.
     private static let pathPoints = 11
 
     /// - Parameter points: the k.
     public init(
-        _ recipe: ClassificationRecipe, _ settings: LotterySettings, points: [RewindPoint], options: LotteryRun.Options
+        _ recipe: ClassificationRecipe, _ settings: LotterySettings, points: [LotteryRewind],
+        options: LotteryRun.Options
     ) {
         self.recipe = recipe
         self.settings = settings
@@ -64,17 +65,23 @@ public struct LotteryStability {
         finished: (Results) throws -> Void = { _ in }
     ) throws -> Results {
         let task = try LotteryTask(recipe, settings, dataFolder: options.dataFolder)
-        let methods = try methods(task)
+        let searches = try self.searches(task)
         let fields =
             settings.fields.filter { !["rewind", "branches"].contains($0.key) }
-            + [("ks", methods.map { "\($0.rewindStep)" }.joined(separator: ","))]
+            + [
+                (
+                    "ks",
+                    searches.map { $0.rewind.checkpoint == nil ? "\($0.method.rewindStep)" : "\($0.rewind)" }
+                        .joined(separator: ",")
+                )
+            ]
         let folder = try LotteryFolder(
             options.output, kind: "stability", recipe: recipe, fields: fields, images: task.imageDigest,
             resumes: options.resumes)
         let tracker = LotteryTracker(progress, interruption)
-        let steps = methods.flatMap { method in
+        let steps = searches.flatMap { rewind, method in
             (0..<settings.replicates).flatMap { number in
-                self.steps(method).map { ("\(Self.prefix(method, number))/\($0.piece)", $0.steps) }
+                self.steps(method, rewind).map { ("\(Self.prefix(method, number))/\($0.piece)", $0.steps) }
             }
         }
         tracker.begin(
@@ -85,13 +92,14 @@ public struct LotteryStability {
             settings: settings,
             architecture: try VisionArchitecture.name(of: task.makeNetwork(seed: recipe.seed)),
             trainedOn: "\(task.images.training.count) images of \(task.images.training.name)",
-            measuredOn: task.measuredOn, totalSteps: task.training.rates.totalSteps, steps: methods.map(\.rewindStep))
+            measuredOn: task.measuredOn, totalSteps: task.training.rates.totalSteps,
+            steps: searches.map(\.method.rewindStep))
         do {
-            for method in methods {
+            for (rewind, method) in searches {
                 for number in 0..<settings.replicates {
                     let search = try LotterySearch(
-                        task, method: method, seed: recipe.seed &+ UInt64(number), folder: folder,
-                        prefix: Self.prefix(method, number), tracker: tracker)
+                        task, method: method, rewind: rewind, seed: recipe.seed &+ UInt64(number),
+                        folder: folder, prefix: Self.prefix(method, number), tracker: tracker)
                     results.entries.append(try measure(search, number, folder, tracker))
                     try finished(results)
                 }
@@ -101,13 +109,16 @@ public struct LotteryStability {
         return results
     }
 
-    private func methods(_ task: LotteryTask) throws -> [IterativePruning] {
-        let methods = try points.map { try task.search(rewind: $0) }.sorted { $0.rewindStep < $1.rewindStep }
-        if methods.isEmpty { throw CoppiceError(.usage, field: "ks", "is empty, expected a list such as 0,2%,10%") }
-        for (own, next) in zip(methods, methods.dropFirst()) where own.rewindStep == next.rewindStep {
-            throw CoppiceError(.usage, field: "ks", "two of them are step \(own.rewindStep), expected different ones")
+    private func searches(_ task: LotteryTask) throws -> [(rewind: LotteryRewind, method: IterativePruning)] {
+        if points.isEmpty { throw CoppiceError(.usage, field: "ks", "is empty, expected a list such as 0,2%,10%") }
+        let searches = try points.map { (rewind: $0, method: try task.search(rewind: $0)) }
+            .sorted { $0.method.rewindStep < $1.method.rewindStep }
+        for (own, next) in zip(searches, searches.dropFirst()) where own.method.rewindStep == next.method.rewindStep {
+            throw CoppiceError(
+                .usage, field: "ks", "two of them are step \(own.method.rewindStep), expected different ones")
         }
-        return methods
+        for point in points { try task.checkKept(point) }
+        return searches
     }
 
     private static func prefix(_ method: IterativePruning, _ number: Int) -> String {
@@ -118,9 +129,9 @@ public struct LotteryStability {
         "second-order", "shuffle", "shuffle-second-order"
     )
 
-    private func steps(_ method: IterativePruning) -> [(piece: String, steps: Int)] {
+    private func steps(_ method: IterativePruning, _ rewind: LotteryRewind) -> [(piece: String, steps: Int)] {
         let rest = method.training.rates.totalSteps - method.rewindStep
-        return [("rewound", method.rewindStep), ("dense", rest)]
+        return [("rewound", rewind.checkpoint == nil ? method.rewindStep : 0), ("dense", rest)]
             + (1...settings.levels).map { ("level-\($0)/trained", rest) }
             + [Self.secondOrder, Self.shuffled, Self.shuffledSecondOrder].map {
                 ("level-\(settings.levels)/\($0)", rest)

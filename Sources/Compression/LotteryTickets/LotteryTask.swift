@@ -48,6 +48,7 @@ struct LotteryTask {
         }
         training = recipe.training(images: images.training.count)
         let search = try self.search()
+        try checkKept(settings.rewind)
         try checkLevels(try prunable(makeNetwork(seed: recipe.seed)), search)
     }
 
@@ -69,12 +70,19 @@ struct LotteryTask {
     ///
     /// - Parameter rewind: another k than that of the settings.
     /// - Throws: `.usage` for a step that is not one of training.
-    func search(rewind: RewindPoint? = nil) throws -> IterativePruning {
+    func search(rewind: LotteryRewind? = nil) throws -> IterativePruning {
         let epochSteps = Double(images.training.count) / Double(recipe.loop.batchSize)
         return try IterativePruning(
             training: training,
             rewindStep: (rewind ?? settings.rewind).step(of: training.rates.totalSteps, epochSteps: epochSteps),
             pruneFraction: settings.pruneFraction)
+    }
+
+    /// Looks whether the network can go back to what a run kept, before anything is trained.
+    ///
+    /// - Throws: `.badData` naming the tensor that is missing or does not fit.
+    func checkKept(_ rewind: LotteryRewind) throws {
+        if let checkpoint = rewind.checkpoint { try checkpoint.load(into: makeNetwork(seed: recipe.seed)) }
     }
 
     func makeNetwork(seed: UInt64) throws -> any VisionNetwork {

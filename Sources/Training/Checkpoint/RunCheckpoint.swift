@@ -8,7 +8,7 @@ import Foundation
 /// ```swift
 /// let early = try RunCheckpoint("resnet.run@2ep")     // of coppice train --keep 2ep
 /// ```
-public struct RunCheckpoint: Sendable {
+public struct RunCheckpoint: Sendable, Hashable {
     /// The folder of the weights, `OUTPUT.run/latest` or `OUTPUT.run/kept/step-938`.
     public let path: String
     /// Optimizer steps behind the weights.

@@ -24,7 +24,7 @@ struct Train: ParsableCommand {
     var history: String?
     @Option(
         help: ArgumentHelp(
-            "Steps whose weights stay in OUTPUT.run, for prune-blocks --rewind OUTPUT.run@2ep: 0, 500it, 2ep or 10%, "
+            "Steps whose weights stay in OUTPUT.run, for prune-blocks and lottery --rewind OUTPUT.run@2ep: 0, 500it, 2ep or 10%, "
                 + "separated by commas.", valueName: "k,k"))
     var keep: String?
     @OptionGroup var common: CommonOptions

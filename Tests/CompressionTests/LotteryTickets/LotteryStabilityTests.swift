@@ -27,7 +27,7 @@ import Testing
     }
 
     private func measure(
-        _ points: [RewindPoint], levels: Int = 2, resumes: Bool = false
+        _ points: [LotteryRewind], levels: Int = 2, resumes: Bool = false
     ) throws -> LotteryStability.Results {
         var settings = LotterySettings()
         (settings.levels, settings.pruneFraction) = (levels, 0.4)

@@ -16,7 +16,9 @@ struct LotteryRunCommand: ParsableCommand {
 
     @OptionGroup var options: LotteryOptions
     @Option(
-        help: ArgumentHelp("The step rewound to: 500it, 0.5ep or 2% of training.", valueName: "k"))
+        help: ArgumentHelp(
+            "The step rewound to: 500it, 0.5ep or 2% of training, or weights that a run of train --keep kept, "
+                + "OUTPUT.run@2ep.", valueName: "k"))
     var rewind = "0"
     @Option(
         help: ArgumentHelp(
@@ -27,7 +29,7 @@ struct LotteryRunCommand: ParsableCommand {
     func run() throws {
         common.apply()
         var settings = options.settings
-        settings.rewind = try RewindPoint(rewind)
+        settings.rewind = try LotteryRewind(rewind)
         settings.branches = try branches.map(Self.branches) ?? []
         let recipe = try options.loadRecipe()
         let title = "Lottery tickets of \(recipe.name ?? options.recipe)"

@@ -18,13 +18,14 @@ struct LotteryStabilityCommand: ParsableCommand {
     @OptionGroup var options: LotteryOptions
     @Option(
         help: ArgumentHelp(
-            "The steps rewound to, separated by commas: 500it, 0.5ep or 2% of training.", valueName: "k,k"))
+            "The steps rewound to, separated by commas: 500it, 0.5ep or 2% of training, or weights that a run kept, "
+                + "OUTPUT.run@2ep.", valueName: "k,k"))
     var ks = "0,2%,10%"
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
-        let points = try NameList.names(ks).map { try RewindPoint($0, option: "ks") }
+        let points = try NameList.names(ks).map { try LotteryRewind($0, option: "ks") }
         let recipe = try options.loadRecipe()
         let title = "Stability of tickets of \(recipe.name ?? options.recipe)"
         let interruption = TrainingInterruption()
