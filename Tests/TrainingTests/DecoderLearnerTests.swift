@@ -50,7 +50,30 @@ import Testing
 
     @Test(arguments: [0.0, 0.2], OperandPrecision.allCases)
     func savedAndRestoredGoesOnBitForBit(dropout: Double, precision: OperandPrecision) throws {
-        let recipe = recipe { ($0.model.dropout, $0.loop.precision) = (dropout, precision) }
+        try checkRestoring(recipe { ($0.model.dropout, $0.loop.precision) = (dropout, precision) })
+    }
+
+    @Test func aWindowOfGradientsGoesOnBitForBit() throws {
+        let recipe = recipe {
+            $0.optimizer.kind = .mfac
+            ($0.optimizer.fisherWindow.gradients, $0.optimizer.fisherWindow.dampening) = (4, 1e-2)
+        }
+        try checkRestoring(recipe)
+        let own = learner(recipe)
+        #expect(try own.windowSummary()?.hasPrefix("M-FAC keeps 4 gradients of ") == true)
+        #expect(try learner(self.recipe()).windowSummary() == nil)
+        _ = try own.accumulate(TokenBatch(train.tokens, starts: [0, 100], length: 12), weight: 1, randomSeed: 0)
+        try own.update(learningRate: 0.1, gradientScale: 1, step: 0)
+        var tensors: [String: Tensor] = [:]
+        for own in own.parameters() + own.optimizerState() where !own.name.hasPrefix("optimizer.window") {
+            tensors[own.name] = own.tensor
+        }
+        #expect { try self.learner(recipe).restore(tensors, source: "file") } throws: {
+            "\($0)".contains("file: optimizer.window: is missing")
+        }
+    }
+
+    private func checkRestoring(_ recipe: TrainingRecipe) throws {
         let whole = learner(recipe)
         var trainer = try Trainer(whole, recipe: recipe, train: train, validation: validation)
         _ = try trainer.run()

@@ -158,7 +158,7 @@ final class LotteryFolder {
         let folder = try OutputFolder(at: path + "/training")
         defer { folder.discard() }
         try TensorFile.write(
-            TrainingTensors.values(of: network) + TrainingTensors.slots(of: network, optimizer),
+            TrainingTensors.values(of: network) + TrainingTensors.optimizer(optimizer, of: network),
             to: folder.path(for: "state.safetensors"))
         try AtomicFile.write(try Self.text(progress), to: folder.path(for: "state.json"))
         try folder.commit()
@@ -172,9 +172,10 @@ final class LotteryFolder {
         let progress = try read(Progress.self, "training/state.json")
         guard progress.piece == piece else { return nil }
         let tensors = try TensorFile.read(tensorsFile).tensors
-        let slots = try TrainingTensors.slots(in: tensors, of: network, rule, source: tensorsFile)
+        let restored = try TrainingTensors.optimizer(
+            in: tensors, of: network, rule, step: progress.optimizerStep, source: tensorsFile)
         try TrainingTensors.load(tensors, into: network, source: tensorsFile)
-        (optimizer.slots, optimizer.step) = (slots, progress.optimizerStep)
+        optimizer = restored
         return progress
     }
 

@@ -34,6 +34,10 @@ extension NetworkStageRun {
     ) throws {
         let network = whole.network
         let steps = steps ?? 0..<training.rates.totalSteps
+        if let window = try training.optimizer.windowSummary(for: network, source: recipe.source), !hasToldWindow {
+            progress.report(window)
+            hasToldWindow = true
+        }
         progress.begin(title, total: steps.count, unit: "steps")
         var state = OptimizerState(training.optimizer, for: network)
         var all: [any TrainingHook] = [DropoutSteps(network)]

@@ -25,6 +25,8 @@ final class NetworkStageRun {
     var report: StageReport
     /// Curves of the last allocation by rate and distortion.
     var curves: [DistortionCurve] = []
+    /// Whether the memory of the optimizer's gradients was told.
+    var hasToldWindow = false
     /// The masks of a method that scores matrices with more than a network's own criteria look at.
     var matrixMasks: (() throws -> [WeightMask])?
 

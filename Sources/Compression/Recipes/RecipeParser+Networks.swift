@@ -42,6 +42,7 @@ extension Recipe {
         of node: RecipeNode, standard: ClassificationRecipe.Update.Kind
     ) -> ClassificationRecipe.Update.Kind {
         let keys = node.node.mapping?.keys.compactMap { $0.scalar?.string } ?? []
+        if keys.contains(where: FisherWindowOptions.keys.contains) { return .mfac }
         if keys.contains(where: ["momentum", "nesterov"].contains) { return .sgd }
         if keys.contains(where: ["betas", "epsilon"].contains) { return .adamw }
         return standard

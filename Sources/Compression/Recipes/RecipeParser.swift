@@ -50,6 +50,12 @@ extension Recipe {
                     "method bip trains by momentum, expected training.optimizer.kind sgd, found "
                         + images.optimizer.kind.rawValue)
             }
+            if case .prune(let options) = stage, case .dynamic = options.network.schedule,
+                images.optimizer.kind == .mfac, images.optimizer.fisherWindow.isSparse
+            {
+                throw element.error(
+                    "schedule dynamic lets weights return, which training.optimizer.sparse holds at zero; leave it out")
+            }
             stages.append(stage)
         }
         self.init(

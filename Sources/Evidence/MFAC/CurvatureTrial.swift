@@ -53,22 +53,19 @@ struct CurvatureTrial: Sendable {
     func train(_ descent: MFACMeasurement.Descent, rate: Double) throws -> Double {
         let network = study.makeNetwork(seed: seed)
         let steps = study.stepsPerEpoch
-        var hooks: [any TrainingHook] = []
-        let optimizer: any Optimizer
-        switch descent {
-        case .sgd: optimizer = SGD(momentum: 0.9)
-        case .adamW: optimizer = AdamW(weightDecay: 0)
-        case .mfac:
-            optimizer = SGD(momentum: 0)
-            hooks = [try FisherPreconditioning(MFAC(window: size.window, momentum: 0.9), for: network)]
-        }
+        let optimizer: any Optimizer =
+            switch descent {
+            case .sgd: SGD(momentum: 0.9)
+            case .adamW: AdamW(weightDecay: 0)
+            case .mfac: MFAC(window: size.window, momentum: 0.9)
+            }
         let training = SupervisedTraining(
             optimizer: optimizer,
             rates: LearningRateSchedule(
                 kind: .constant, peak: rate, warmupSteps: 0, minimumRatio: 1, totalSteps: steps))
         var losses: [Double] = []
         do {
-            try training.run(network, on: study.batches(seed: seed), hooks: hooks) { losses.append($1) }
+            try training.run(network, on: study.batches(seed: seed)) { losses.append($1) }
         } catch let error as CoppiceError where error.kind == .badData {
             return .nan
         }

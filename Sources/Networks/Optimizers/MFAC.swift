@@ -7,29 +7,24 @@ import CoppiceTensors
 /// v ← μv + (1 − μ) F⁻¹g, and weights move by −rate · v. Unlike ``SGD`` and ``AdamW`` it looks at all parameters
 /// together. Products are about 1 / (λ + ‖g‖²/m) times the gradient: rates are like 1e-3, not 0.1.
 ///
-/// Memory: 4 m d bytes. Time of a step: two readings of the window, and O(m³).
-public struct MFAC: Sendable {
+/// Memory: 4 m d bytes beside the velocity. Time of a step: two readings of the window, and O(m³).
+public struct MFAC: Sendable, Hashable {
     /// m.
     public var window: Int
     /// λ.
     public var dampening: Double
     public var momentum: Double
     public var weightDecay: Double
-    /// Whether weights that are zero where optimization starts stay zero and out of the window.
+    /// Whether entries of matrices (and of weights of more dimensions) that are zero where optimization starts stay zero
+    /// and out of the window. Vectors, biases that start at zero among them, are in it whole.
     public var isSparse: Bool
+    /// Bytes that the window may take.
+    public var memoryLimit = FlatParameters.memoryLimit
 
-    /// - Throws: `.usage` naming the setting that is out of range.
     public init(
         window: Int = 1024, dampening: Double = 1e-5, momentum: Double = 0, weightDecay: Double = 0,
         isSparse: Bool = false
-    ) throws {
-        try checkDampening(dampening)
-        func check(_ isRight: Bool, _ field: String, _ value: String, _ expected: String) throws {
-            if !isRight { throw CoppiceError(.usage, field: field, "\(value), expected \(expected)") }
-        }
-        try check(window > 0, "window", "\(window)", "at least 1 gradient")
-        try check(momentum >= 0 && momentum < 1, "momentum", "\(momentum)", "a number from 0 to below 1")
-        try check(weightDecay >= 0 && weightDecay.isFinite, "weight decay", "\(weightDecay)", "a number from 0")
+    ) {
         self.window = window
         self.dampening = dampening
         self.momentum = momentum
@@ -37,84 +32,118 @@ public struct MFAC: Sendable {
         self.isSparse = isSparse
     }
 
-    /// What is remembered between steps.
-    public struct State: Sendable {
-        /// The window of gradients. ``InverseFisher/gradients`` and ``InverseFisher/nextRow`` are all that a checkpoint
-        /// needs of it: `InverseFisher(gradients:dampening:nextRow:)` makes it anew.
-        public var inverse: InverseFisher
-        /// The mean of products, f32 `[d]`.
-        public var velocity: Tensor
-        /// How parameters lie in a gradient.
-        public let layout: FlatParameters
-
-        public init(inverse: InverseFisher, velocity: Tensor, layout: FlatParameters) {
-            precondition(
-                inverse.count == layout.count && velocity.shape == [layout.count], "a state of other parameters")
-            self.inverse = inverse
-            self.velocity = velocity
-            self.layout = layout
+    /// - Throws: `.usage` naming the setting that is out of range.
+    private func check() throws {
+        func check(_ isRight: Bool, _ field: String, _ value: String, _ expected: String) throws {
+            if !isRight { throw CoppiceError(.usage, field: field, "\(value), expected \(expected)") }
         }
+        try checkDampening(dampening)
+        try check(window > 0, "gradients", "\(window)", "at least 1 gradient")
+        try check(momentum >= 0 && momentum < 1, "momentum", "\(momentum)", "a number from 0 to below 1")
+        try check(weightDecay >= 0 && weightDecay.isFinite, "weight decay", "\(weightDecay)", "a number from 0")
     }
 
-    /// The state where optimization starts: an empty window.
+    /// How trainable parameters lie in a row of the window.
+    func layout(of parameters: [Parameter]) -> FlatParameters {
+        let values = parameters.filter(\.isTrainable).map { $0.wrappedValue.detached() }
+        var kept: [Int]?
+        if isSparse {
+            var places: [Int] = []
+            var start = 0
+            for value in values {
+                let isVector = value.rank < 2
+                value.converted(to: .f32).contiguous().withElements(Float.self) { entries in
+                    places += entries.indices.filter { isVector || entries[$0] != 0 }.map { start + $0 }
+                }
+                start += value.count
+            }
+            kept = places
+        }
+        return FlatParameters(counts: values.map(\.count), kept: kept)
+    }
+
+    /// An empty window for parameters.
     ///
-    /// - Throws: `.usage` where there is nothing to optimize, or where the window takes more than `limit` bytes.
-    public func state(for parameters: [Tensor], limit: Int = FlatParameters.memoryLimit) throws -> State {
-        let counts = parameters.map(\.count)
-        let kept = isSparse ? FlatParameters(counts: counts).row(parameters).nonZeroPlaces : nil
-        let layout = FlatParameters(counts: counts, kept: kept)
-        guard window * layout.count * 4 <= limit else {
+    /// - Throws: `.usage` for settings out of range, where there is nothing to optimize, and for more memory than
+    ///   allowed.
+    public func makeWindow(for parameters: [Parameter]) throws -> GradientWindow {
+        let layout = layout(of: parameters)
+        try checkMemory(layout)
+        return GradientWindow(
+            inverse: try InverseFisher(window: window, count: layout.count, dampening: dampening), layout: layout)
+    }
+
+    private func checkMemory(_ layout: FlatParameters) throws {
+        try check()
+        guard layout.count > 0 else {
+            throw CoppiceError(.usage, "M-FAC has no parameter to move: none is trainable and not zero")
+        }
+        let bytes = window * layout.count * 4
+        guard bytes <= memoryLimit else {
             throw CoppiceError(
-                .usage, field: "window",
-                "\(window) gradients of \(layout.count) weights take \(window * layout.count >> 18) MB, more than the "
-                    + "limit of \(limit >> 20) MB: use a smaller window")
+                .usage, field: "gradients",
+                "\(window) of \(layout.count) parameters take \(bytes >> 20) MB, more than the limit of "
+                    + "\(memoryLimit >> 20) MB: expected at most \(memoryLimit / (layout.count * 4)) gradients")
         }
-        return State(
-            inverse: try InverseFisher(window: window, count: layout.count, dampening: dampening),
-            velocity: .zeros([layout.count]), layout: layout)
     }
 
-    /// Takes the gradients at a step into the window and returns the direction to move against, in the parameters'
-    /// shapes.
+    /// F⁻¹ of a step's gradients, which are taken into the window first, in the parameters' shapes.
     ///
-    /// - Throws: `.badData` for gradients that are not finite; the state is as before then.
-    /// - Precondition: the parameters that the state was made for.
-    public func direction(
-        _ gradients: [Tensor], at parameters: [Tensor], state: inout State
-    ) throws -> [Tensor] {
+    /// - Parameters:
+    ///   - gradients: of trainable parameters.
+    ///   - values: of these parameters; nil where weight decay does not apply.
+    /// - Throws: `.badData` for gradients that are not finite; the window is as before then.
+    func direction(_ gradients: [Tensor], at values: [Tensor?], window: inout GradientWindow) throws -> [Tensor] {
         try withoutRecording {
-            var slope = state.layout.row(gradients)
-            if weightDecay > 0 { slope += state.layout.row(parameters) * weightDecay }
-            let row = state.inverse.nextRow
-            try state.inverse.push(slope)
-            var direction = try state.inverse.product(ofGradient: row)
-            if momentum > 0 {
-                direction = state.velocity * momentum + direction * (1 - momentum)
-                state.velocity = direction
+            let slopes = zip(gradients, values).map { gradient, value in
+                guard let value, weightDecay > 0 else { return gradient }
+                return gradient + value.reshaped(gradient.shape) * weightDecay
             }
-            return zip(state.layout.parts(of: direction), parameters).map { $0.contiguous().reshaped($1.shape) }
-        }
-    }
-
-    /// Moves all parameters by one step.
-    ///
-    /// - Throws: as ``direction(_:at:state:)``.
-    public func update(
-        _ parameters: [Parameter], gradients: [Tensor], state: inout State, learningRate: Double
-    ) throws {
-        let moves = try direction(gradients, at: parameters.map { $0.wrappedValue.detached() }, state: &state)
-        let rate = Float(learningRate)
-        for (parameter, move) in zip(parameters, moves) {
-            move.withElements(Float.self) { move in
-                parameter.update { weights in for k in weights.indices { weights[k] -= rate * move[k] } }
-            }
+            let direction = try window.direction(taking: slopes)
+            return zip(direction, gradients).map { $0.contiguous().reshaped($1.shape) }
         }
     }
 }
 
-extension Tensor {
-    /// The places of a vector's elements that are not zero.
-    fileprivate var nonZeroPlaces: [Int] {
-        withElements(Float.self) { elements in elements.indices.filter { elements[$0] != 0 } }
+extension MFAC: Optimizer {
+    /// The velocity.
+    public var slotCount: Int { 1 }
+
+    /// - Throws: `.usage` as ``makeWindow(for:)`` where there is no window yet; `.badData` for gradients that are not
+    ///   finite. Nothing has changed then.
+    public func update(
+        _ parameters: [Parameter], gradients: [Tensor], decays: [Bool], state: inout OptimizerState,
+        learningRate: Double, gradientScale: Double
+    ) throws {
+        var window = try state.window ?? makeWindow(for: parameters)
+        state.window = nil  // the only reference: changed in place, not in a copy
+        defer { state.window = window }
+        let own = parameters.indices.filter { parameters[$0].isTrainable }
+        let slopes = withoutRecording {
+            own.map { gradientScale == 1 ? gradients[$0].detached() : gradients[$0].detached() * gradientScale }
+        }
+        let moves = try direction(
+            slopes, at: own.map { decays[$0] ? parameters[$0].wrappedValue.detached() : nil }, window: &window)
+        // v ← μv + (1 − μ)u, then −rate · v: momentum's own step on a part of u.
+        let descent = SGD(momentum: momentum)
+        for (place, move) in zip(own, moves) {
+            descent.update(
+                parameters[place], gradient: move, velocity: &state.slots[place][0], learningRate: learningRate,
+                gradientScale: 1 - momentum)
+        }
+    }
+
+    public func windowSummary(of parameters: [Parameter]) throws -> String? {
+        let layout = layout(of: parameters)
+        try checkMemory(layout)
+        let bytes = window * layout.count * 4
+        return "M-FAC keeps \(window) gradients of \(layout.count) parameters: \((bytes + (1 << 20) - 1) >> 20) MB"
+    }
+
+    public func window(
+        from tensors: [String: Tensor], for parameters: [Parameter], source: String
+    ) throws -> GradientWindow? {
+        guard tensors.keys.contains(where: GradientWindow.names.contains) else { return nil }
+        return try GradientWindow(restoring: tensors, of: self, for: parameters, source: source)
     }
 }

@@ -26,7 +26,7 @@ public struct InverseFisher: InverseCurvature {
     /// The row that the next gradient replaces.
     public private(set) var nextRow: Int
     /// GGᵀ, f64 `[m, m]`.
-    private var gram: Tensor
+    public private(set) var gram: Tensor
     /// L.
     private var factor: Tensor
 
@@ -40,21 +40,38 @@ public struct InverseFisher: InverseCurvature {
     /// - Throws: `.usage` for a λ that is not positive or a row outside the window; `.badData` for another shape, for
     ///   elements that are not finite and for a λ too small for the gradients' size.
     public init(gradients: Tensor, dampening: Double, nextRow: Int = 0) throws {
-        try checkDampening(dampening)
         let own = try gradients.asRowsOfGradients()
-        guard (0..<own.shape[0]).contains(nextRow) else {
-            throw CoppiceError(
-                .usage, field: "next row", "\(nextRow), expected a row of the window, from 0 to \(own.shape[0] - 1)")
-        }
-        self.dampening = dampening
-        self.gradients = own
-        self.nextRow = nextRow
         let products = own.gramMatrix()
         // The squared norms are finite only where the elements are: no reading of them all before.
         let diagonal = products.doubles().enumerated().filter { $0.offset % (own.shape[0] + 1) == 0 }
         if !diagonal.allSatisfy(\.element.isFinite) { try own.checkGradients() }
-        gram = products
-        factor = try Self.factor(products, dampening)
+        try self.init(rows: own, gram: products, dampening: dampening, nextRow: nextRow)
+    }
+
+    /// A window that is restored with its Gram matrix, whose entries were summed as gradients came: it goes on bit for
+    /// bit. O(m d + m³).
+    ///
+    /// - Parameter gram: GGᵀ, f64 `[m, m]`.
+    /// - Throws: as ``init(gradients:dampening:nextRow:)``; `.badData` for another shape of the Gram matrix.
+    public init(gradients: Tensor, gram: Tensor, dampening: Double, nextRow: Int) throws {
+        let own = try gradients.asGradients()
+        guard gram.dataType == .f64, gram.shape == [own.shape[0], own.shape[0]] else {
+            throw CoppiceError(
+                .badData, field: "Gram matrix",
+                "\(gram.dataType) of shape \(gram.shape), expected f64 \([own.shape[0], own.shape[0]])")
+        }
+        try self.init(rows: own, gram: gram.detached().contiguous(), dampening: dampening, nextRow: nextRow)
+    }
+
+    private init(rows: Tensor, gram: Tensor, dampening: Double, nextRow: Int) throws {
+        try checkDampening(dampening)
+        guard (0..<rows.shape[0]).contains(nextRow) else {
+            throw CoppiceError(
+                .usage, field: "next row", "\(nextRow), expected a row of the window, from 0 to \(rows.shape[0] - 1)")
+        }
+        (self.dampening, self.nextRow) = (dampening, nextRow)
+        (gradients, self.gram) = (rows, gram)
+        factor = try Self.factor(gram, dampening)
     }
 
     /// An empty window of m gradients, whose F is λI.

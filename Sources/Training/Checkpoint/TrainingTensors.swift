@@ -10,24 +10,41 @@ package enum TrainingTensors {
             + network.stateTensors.map { NamedTensor($0.name, $0.state.wrappedValue) }
     }
 
-    /// What the optimizer remembers of each parameter.
-    package static func slots(of network: Module, _ optimizer: OptimizerState) -> [NamedTensor] {
-        zip(network.parameters, optimizer.slots).flatMap { own, slots in
+    /// What the optimizer remembers.
+    package static func optimizer(_ state: OptimizerState, of network: Module) -> [NamedTensor] {
+        zip(network.parameters, state.slots).flatMap { own, slots in
             slots.enumerated().map { NamedTensor("optimizer.\($0.offset).\(own.name)", $0.element) }
-        }
+        } + (state.window?.tensors.map { NamedTensor($0.name, $0.tensor) } ?? [])
     }
 
-    /// The slots that ``slots(of:_:)`` gave.
+    /// The state that ``optimizer(_:of:)`` gave.
     ///
+    /// - Parameter step: steps that the optimizer had taken.
     /// - Throws: `.badData` naming the tensor that is missing or does not fit.
-    package static func slots(
-        in tensors: [String: Tensor], of network: Module, _ optimizer: any Optimizer, source: String
-    ) throws -> [[Tensor]] {
-        try network.parameters.map { name, parameter in
+    package static func optimizer(
+        in tensors: [String: Tensor], of network: Module, _ optimizer: any Optimizer, step: Int, source: String
+    ) throws -> OptimizerState {
+        var state = OptimizerState(optimizer, for: network)
+        state.slots = try network.parameters.map { name, parameter in
             try (0..<optimizer.slotCount).map { slot in
                 try tensors.tensor("optimizer.\(slot).\(name)", like: parameter.wrappedValue, source: source)
             }
         }
+        state.window = try window(in: tensors, of: network, optimizer, step: step, source: source)
+        state.step = step
+        return state
+    }
+
+    /// The window of gradients that an optimizer had after a number of steps; nil for one without a window.
+    package static func window(
+        in tensors: [String: Tensor], of network: Module, _ optimizer: any Optimizer, step: Int, source: String
+    ) throws -> GradientWindow? {
+        let parameters = network.parameters.map(\.parameter)
+        let window = try optimizer.window(from: tensors, for: parameters, source: source)
+        if window == nil, step > 0, try optimizer.windowSummary(of: parameters) != nil {
+            throw CoppiceError(.badData, source: source, field: "optimizer.window", "is missing")
+        }
+        return window
     }
 
     /// Puts parameters and running statistics into a network.

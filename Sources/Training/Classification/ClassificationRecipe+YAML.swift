@@ -102,13 +102,24 @@ extension ClassificationRecipe {
 
     /// - Parameter standard: the kind where none is said.
     package static func optimizer(_ node: RecipeNode, standard: Update.Kind = .sgd) throws -> Update {
-        let fields = try node.fields([
-            "kind", "learning_rate", "momentum", "nesterov", "betas", "epsilon", "weight_decay", "decay", "clip_norm",
-        ])
+        let fields = try node.fields(
+            [
+                "kind", "learning_rate", "momentum", "nesterov", "betas", "epsilon", "weight_decay", "decay",
+                "clip_norm",
+            ] + FisherWindowOptions.keys)
         var update = Update()
         update.kind = try fields["kind"]?.word(Update.Kind.self) ?? standard
-        if update.kind == .adamw { (update.learningRate, update.weightDecay) = (1e-3, 0.01) }
-        let others = update.kind == .sgd ? ["betas", "epsilon"] : ["momentum", "nesterov"]
+        let others: [String]
+        switch update.kind {
+        case .sgd: others = ["betas", "epsilon"] + FisherWindowOptions.keys
+        case .adamw:
+            (update.learningRate, update.weightDecay) = (1e-3, 0.01)
+            others = ["momentum", "nesterov"] + FisherWindowOptions.keys
+        case .mfac:
+            (update.learningRate, update.weightDecay) = (1e-3, 3e-3)
+            others = ["nesterov", "betas", "epsilon"]
+            update.fisherWindow = try FisherWindowOptions(fields)
+        }
         if let field = others.compactMap({ fields[$0] }).first {
             throw field.error("has no meaning for \(update.kind.rawValue); leave it out")
         }

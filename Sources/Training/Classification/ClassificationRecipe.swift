@@ -53,28 +53,32 @@ public struct ClassificationRecipe: Sendable, Hashable {
     /// The rule of the updates.
     public struct Update: Sendable, Hashable {
         public enum Kind: String, Sendable, Hashable, CaseIterable {
-            case sgd, adamw
+            case sgd, adamw, mfac
         }
 
         public var kind = Kind.sgd
         public var learningRate = 0.1
-        /// Of SGD.
+        /// Of SGD and M-FAC.
         public var momentum = 0.9
         /// Of SGD: whether it looks ahead.
         public var nesterov = false
         /// Of AdamW.
         public var (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8)
+        /// Of M-FAC.
+        public var fisherWindow = FisherWindowOptions()
         public var weightDecay = 5e-4
         public var decay = SupervisedTraining.Decay.all
         /// Gradients are scaled down to this global norm; nil: not clipped.
         public var clipNorm: Double?
 
-        public static func == (a: Update, b: Update) -> Bool { a.key == b.key }
+        public static func == (a: Update, b: Update) -> Bool {
+            a.kind == b.kind && a.fisherWindow == b.fisherWindow && a.key == b.key
+        }
         public func hash(into hasher: inout Hasher) { hasher.combine(key) }
         private var key: [Double] {
             [
-                kind == .sgd ? 0 : 1, learningRate, momentum, nesterov ? 1 : 0, beta1, beta2, epsilon, weightDecay,
-                decay == .all ? 0 : 1, clipNorm ?? -1,
+                learningRate, momentum, nesterov ? 1 : 0, beta1, beta2, epsilon, weightDecay, decay == .all ? 0 : 1,
+                clipNorm ?? -1,
             ]
         }
 
@@ -82,6 +86,7 @@ public struct ClassificationRecipe: Sendable, Hashable {
             switch kind {
             case .sgd: SGD(momentum: momentum, weightDecay: weightDecay, looksAhead: nesterov)
             case .adamw: AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay)
+            case .mfac: fisherWindow.optimizer(momentum: momentum, weightDecay: weightDecay)
             }
         }
     }

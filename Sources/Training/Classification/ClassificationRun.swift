@@ -41,12 +41,15 @@ public struct ClassificationRun {
         try OutputFolder(at: options.output).discard()
         let (network, sparse) = try recipe.makeStartingPoint(for: data.training, dataFolder: options.dataFolder)
         let gated = try makeGates(network, sparse, data.training)
+        let window = try recipe.optimizer.optimizer.windowSummary(
+            for: gated?.network ?? network, source: recipe.source)
         let folder = try RunFolder(
             output: options.output, recipeText: recipe.text, training: data.training.digest,
             validation: data.validation?.digest, resume: options.resumes
         ) { identity, path in try check(identity, path, data) }
         let trainer = try makeTrainer(network, sparse, gated, data, folder)
         if folder.isResumed { progress.report("resuming at step \(trainer.state.step)") }
+        if let window { progress.report(window) }
         let log = try TrainingLog(path: folder.path + "/log.jsonl", resumingAt: trainer.state.step)
         let history = try options.historyPath.map { try RunHistory(path: $0) }
         try history?.begin(

@@ -59,9 +59,8 @@ final class ClassificationTrainer {
         gates = network as? GatedNetwork
         kept = try KeptSteps(points, totalSteps: self.training.rates.totalSteps, epochSteps: epochSteps)
         if let (state, tensors) = try folder.latest(ClassificationState.self) {
-            try restore(tensors)
+            try restore(tensors, step: state.step)
             self.state = state
-            optimizer.step = state.step
         }
         try kept.check(resumingAt: state.step, isKept: folder.isKept(step:))
     }
@@ -190,15 +189,15 @@ final class ClassificationTrainer {
     private var values: [NamedTensor] { TrainingTensors.values(of: network) }
 
     private func save(_ log: TrainingLog) throws {
-        try folder.saveLatest(state, values + TrainingTensors.slots(of: network, optimizer))
+        try folder.saveLatest(state, values + TrainingTensors.optimizer(optimizer, of: network))
         try log.write(TrainingLog.Line(event: "checkpoint", step: state.step))
     }
 
-    private func restore(_ tensors: [String: Tensor]) throws {
-        let slots = try TrainingTensors.slots(
-            in: tensors, of: network, training.optimizer, source: folder.latestTensors)
+    private func restore(_ tensors: [String: Tensor], step: Int) throws {
+        let restored = try TrainingTensors.optimizer(
+            in: tensors, of: network, training.optimizer, step: step, source: folder.latestTensors)
         try TrainingTensors.load(tensors, into: network, source: folder.latestTensors)
-        optimizer.slots = slots
+        optimizer = restored
     }
 
     /// Puts the values of the best validation into the network; leaves it as it is where there was none.

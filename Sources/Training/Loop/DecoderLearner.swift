@@ -2,10 +2,12 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 
-/// A decoder language model and AdamW, as the training loop drives them.
+/// A decoder language model and its optimizer, as the training loop drives them.
 public final class DecoderLearner: LanguageModelLearner {
     public let network: DecoderNetwork
-    private let optimizer: AdamW
+    private let optimizer: any Optimizer
+    private let slotNames: [String]
+    private let source: String
     private let decay: TrainingRecipe.Optimizer.Decay
     private let dropoutRate: Double
     private let precision: OperandPrecision
@@ -17,9 +19,9 @@ public final class DecoderLearner: LanguageModelLearner {
     public init(_ network: DecoderNetwork, recipe: TrainingRecipe, hooks: [any StoredTrainingHook] = []) {
         self.network = network
         self.hooks = hooks
-        optimizer = AdamW(
-            beta1: recipe.optimizer.beta1, beta2: recipe.optimizer.beta2, epsilon: recipe.optimizer.epsilon,
-            weightDecay: recipe.optimizer.weightDecay)
+        optimizer = recipe.optimizer.rule
+        source = recipe.source
+        slotNames = recipe.optimizer.kind.slotNames
         decay = recipe.optimizer.decay
         dropoutRate = recipe.model.dropout
         precision = recipe.loop.precision
@@ -28,6 +30,8 @@ public final class DecoderLearner: LanguageModelLearner {
 
     public var vocabularySize: Int { network.configuration.vocabularySize }
     public var parameterCount: Int { network.parameterCount }
+
+    public func windowSummary() throws -> String? { try optimizer.windowSummary(for: network, source: source) }
 
     public var keptCounts: [KeptCount] { hooks.flatMap(\.keptCounts) }
 
@@ -59,11 +63,11 @@ public final class DecoderLearner: LanguageModelLearner {
 
     public func update(learningRate: Double, gradientScale: Double, step: Int) throws {
         guard let gradient else { return }
-        for (index, (name, parameter)) in network.parameters.enumerated() {
-            optimizer.update(
-                parameter, gradient: gradient[index], slots: &state.slots[index], learningRate: learningRate,
-                step: step, gradientScale: gradientScale, decays: decays(name, parameter.wrappedValue))
-        }
+        let all = network.parameters
+        state.step = step
+        try optimizer.update(
+            all.map(\.parameter), gradients: gradient, decays: all.map { decays($0.name, $0.parameter.wrappedValue) },
+            state: &state, learningRate: learningRate, gradientScale: gradientScale)
         state.step = step + 1
         self.gradient = nil
         for hook in hooks { try hook.didStep(step, state: &state) }
@@ -91,23 +95,37 @@ public final class DecoderLearner: LanguageModelLearner {
 
     public func optimizerState() -> [NamedTensor] {
         zip(network.parameters, state.slots).flatMap { own, slots in
-            zip(Self.slotNames, slots).map { NamedTensor($0 + own.name, $1.copied()) }
-        } + hooks.flatMap { $0.tensors() }
+            zip(slotNames, slots).map { NamedTensor($0 + own.name, $1.copied()) }
+        } + (state.window?.tensors.map { NamedTensor($0.name, $0.tensor) } ?? []) + hooks.flatMap { $0.tensors() }
     }
 
     public func restore(_ tensors: [String: Tensor], source: String) throws {
         // All are checked before any is taken.
         let restored = try network.parameters.map { name, parameter in
-            try ([""] + Self.slotNames).map {
+            try ([""] + slotNames).map {
                 try tensors.tensor($0 + name, like: parameter.wrappedValue, source: source)
             }
+        }
+        let window = try optimizer.window(
+            from: tensors, for: network.parameters.map(\.parameter), source: source)
+        let isFresh = restored.allSatisfy { $0.dropFirst().allSatisfy { $0.square().sum().scalar == 0 } }
+        if window == nil, !isFresh, try windowSummary() != nil {
+            throw CoppiceError(.badData, source: source, field: "optimizer.window", "is missing")
         }
         for hook in hooks { try hook.restore(tensors, source: source) }
         for ((_, parameter), values) in zip(network.parameters, restored) { parameter.wrappedValue = values[0] }
         state.slots = restored.map { Array($0.dropFirst()) }
+        state.window = window
         gradient = nil
     }
+}
 
-    /// AdamW's slots in checkpoints: what stands before a parameter's name.
-    private static let slotNames = ["optimizer.first_moment.", "optimizer.second_moment."]
+extension TrainingRecipe.Optimizer.Kind {
+    /// Slots in checkpoints: what stands before a parameter's name.
+    fileprivate var slotNames: [String] {
+        switch self {
+        case .adamw: ["optimizer.first_moment.", "optimizer.second_moment."]
+        case .mfac: ["optimizer.velocity."]
+        }
+    }
 }

@@ -47,6 +47,11 @@ public protocol LanguageModelLearner: AnyObject {
     /// - Throws: `.badData` naming the tensor that is missing or has another shape.
     func restore(_ tensors: [String: Tensor], source: String) throws
 
+    /// A line about the memory of an optimizer that keeps gradients; nil for others.
+    ///
+    /// - Throws: `.usage` where it takes more than is allowed.
+    func windowSummary() throws -> String?
+
     /// How many entries of which weights are kept; empty for a model that is not pruned.
     var keptCounts: [KeptCount] { get }
 }
@@ -54,6 +59,7 @@ public protocol LanguageModelLearner: AnyObject {
 extension LanguageModelLearner {
     public func willStep(_ step: Int) throws {}
     public func willUpdate(_ step: Int) throws {}
+    public func windowSummary() throws -> String? { nil }
     public var keptCounts: [KeptCount] { [] }
 }
 

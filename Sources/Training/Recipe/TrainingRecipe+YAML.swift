@@ -103,10 +103,23 @@ extension TrainingRecipe {
     }
 
     private static func optimizer(_ node: RecipeNode) throws -> Optimizer {
-        let fields = try node.fields([
-            "learning_rate", "betas", "epsilon", "weight_decay", "decay", "clip_norm",
-        ])
+        let fields = try node.fields(
+            ["kind", "learning_rate", "momentum", "betas", "epsilon", "weight_decay", "decay", "clip_norm"]
+                + FisherWindowOptions.keys)
         var optimizer = Optimizer()
+        if let kind = try fields["kind"]?.word(Optimizer.Kind.self) { optimizer.kind = kind }
+        let others: [String]
+        switch optimizer.kind {
+        case .adamw: others = ["momentum"] + FisherWindowOptions.keys
+        case .mfac:
+            others = ["betas", "epsilon"]
+            optimizer.weightDecay = 3e-3
+            optimizer.fisherWindow = try FisherWindowOptions(fields)
+        }
+        if let field = others.compactMap({ fields[$0] }).first {
+            throw field.error("has no meaning for \(optimizer.kind.rawValue); leave it out")
+        }
+        if let momentum = try fields["momentum"]?.number(in: 0..<1) { optimizer.momentum = momentum }
         if let rate = try fields["learning_rate"]?.number(in: 1e-12...100) { optimizer.learningRate = rate }
         if let field = fields["betas"] {
             let betas = try field.elements("two numbers").map { try $0.number(in: 0..<1) }

@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 
@@ -58,8 +59,12 @@ public struct TrainingRecipe: Sendable, Hashable {
         public var separator = "<|endoftext|>"
     }
 
-    /// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019).
+    /// The rule of the updates: AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) or M-FAC.
     public struct Optimizer: Sendable, Hashable {
+        public enum Kind: String, Sendable, Hashable, CaseIterable {
+            case adamw, mfac
+        }
+
         /// What weight decay applies to.
         public enum Decay: String, Sendable, Hashable, CaseIterable {
             /// The projections: every matrix but embeddings and output head.
@@ -70,14 +75,27 @@ public struct TrainingRecipe: Sendable, Hashable {
             case all
         }
 
+        public var kind = Kind.adamw
         public var learningRate = 1e-3
+        /// Of AdamW.
         public var beta1 = 0.9
         public var beta2 = 0.95
         public var epsilon = 1e-8
+        /// Of M-FAC.
+        public var momentum = 0.9
+        public var fisherWindow = FisherWindowOptions()
+        /// Decoupled from the gradient with AdamW, added to it with M-FAC.
         public var weightDecay = 0.1
         public var decay = Decay.matrices
         /// Gradients are scaled down to this global norm; nil: not clipped.
         public var clipNorm: Double? = 1
+
+        var rule: any CoppiceNetworks.Optimizer {
+            switch kind {
+            case .adamw: AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay)
+            case .mfac: fisherWindow.optimizer(momentum: momentum, weightDecay: weightDecay)
+            }
+        }
     }
 
     /// The shape of the learning rate over the run.

@@ -100,6 +100,7 @@ public struct TrainingRun {
         let trainStream = try tokens(training, "training", tokenizer, folder, progress)
         let validationStream = try validation.map { try tokens($0, "validation", tokenizer, folder, progress) }
         let learner = try parts.learner(recipe, tokenizer, pruningSchedule(trainStream))
+        if let window = try learner.windowSummary() { progress.report(window) }
         let state = try folder.restoreLatest(learner)
         let startStep = state?.step ?? 0
         if folder.isResumed { progress.report("resuming at step \(startStep)") }

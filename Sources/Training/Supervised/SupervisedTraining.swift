@@ -40,7 +40,7 @@ public struct SupervisedTraining: Sendable {
     /// - Parameters:
     ///   - state: what the optimizer remembers; goes on from it.
     ///   - progress: told the step that was taken and its loss in nats.
-    /// - Throws: `.badData` naming the step where the loss is NaN or infinite; what hooks throw.
+    /// - Throws: `.badData` naming the step where the loss is NaN or infinite; what the optimizer and hooks throw.
     public func run(
         _ network: any SupervisedNetwork, on source: any BatchSource, steps: Range<Int>? = nil,
         state: inout OptimizerState, hooks: [any TrainingHook] = [],
@@ -63,7 +63,7 @@ public struct SupervisedTraining: Sendable {
                         + "learning rate or clipping may help")
             }
             for hook in hooks { try hook.willUpdate(step, gradients: &slopes) }
-            update(parameters, slopes, step, &state)
+            try update(parameters, slopes, step, &state)
             for hook in hooks { try hook.didStep(step, state: &state) }
             try progress(step, value)
         }
@@ -112,14 +112,11 @@ public struct SupervisedTraining: Sendable {
 
     private func update(
         _ parameters: [Parameter], _ slopes: [Tensor], _ step: Int, _ state: inout OptimizerState
-    ) {
-        let scale = gradientScale(slopes)
-        for (index, parameter) in parameters.enumerated() where parameter.isTrainable {
-            optimizer.update(
-                parameter, gradient: slopes[index], slots: &state.slots[index], learningRate: rates.rate(at: step),
-                step: state.step, gradientScale: scale,
-                decays: parameter.decays && (decay == .all || parameter.wrappedValue.rank >= 2))
-        }
+    ) throws {
+        try optimizer.update(
+            parameters, gradients: slopes,
+            decays: parameters.map { $0.decays && (decay == .all || $0.wrappedValue.rank >= 2) }, state: &state,
+            learningRate: rates.rate(at: step), gradientScale: gradientScale(slopes))
         state.step += 1
     }
 }

@@ -147,9 +147,10 @@ import Testing
         let network = SmallMLP()
         let start = Classification(of: network, on: batches).loss
         let rates = LearningRateSchedule(kind: .cosine, peak: 0.02, warmupSteps: 0, minimumRatio: 0, totalSteps: 60)
-        let hook = try FisherPreconditioning(MFAC(window: 16, dampening: 1e-2, momentum: 0.9), for: network)
-        try SupervisedTraining(optimizer: SGD(momentum: 0), rates: rates).run(network, on: source, hooks: [hook])
+        let training = SupervisedTraining(optimizer: MFAC(window: 16, dampening: 1e-2, momentum: 0.9), rates: rates)
+        var state = OptimizerState(training.optimizer, for: network)
+        try training.run(network, on: source, state: &state)
         #expect(Classification(of: network, on: batches).loss < start / 2)
-        #expect(hook.state.inverse.nextRow == 60 % 16)
+        #expect(state.window?.inverse.nextRow == 60 % 16)
     }
 }

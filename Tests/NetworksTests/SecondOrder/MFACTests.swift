@@ -5,87 +5,133 @@ import Testing
 @Suite struct MFACTests {
     let base = InverseFisherTests()
 
-    /// The optimizer as the paper writes it, on one vector.
+    private func step(
+        _ optimizer: MFAC, _ parameters: [Parameter], _ gradients: [Tensor], _ state: inout OptimizerState,
+        rate: Double = 0.1, scale: Double = 1, decays: [Bool]? = nil
+    ) throws {
+        try optimizer.update(
+            parameters, gradients: gradients, decays: decays ?? parameters.map { _ in true }, state: &state,
+            learningRate: rate, gradientScale: scale)
+        state.step += 1
+    }
+
+    /// The optimizer as the paper writes it, on one vector; clipped gradients, and no decay of the second parameter.
     @Test(arguments: [0, 0.9], [0, 0.1]) func stepsEqualTheReference(_ momentum: Double, _ decay: Double) throws {
-        let (m, rate) = (4, 0.01)
-        let optimizer = try MFAC(window: m, dampening: 1e-2, momentum: momentum, weightDecay: decay)
+        let (m, rate, scale) = (4, 0.01, 0.5)
+        let optimizer = MFAC(window: m, dampening: 1e-2, momentum: momentum, weightDecay: decay)
         let parameters = [
             Parameter("a", base.vector(6, seed: 1, .f32).reshaped([2, 3])),
             Parameter("b", base.vector(2, seed: 2, .f32)),
         ]
-        var state = try optimizer.state(for: parameters.map(\.wrappedValue))
+        var state = OptimizerState(optimizer, for: parameters)
         var weights = parameters.flatMap { $0.wrappedValue.doubles() }
         var window = [[Double]](repeating: [Double](repeating: 0, count: 8), count: m)
         var velocity = [Double](repeating: 0, count: 8)
-        for step in 0..<11 {
-            let slope = base.vector(8, seed: UInt64(step) + 20, .f32)
+        for index in 0..<11 {
+            let slope = base.vector(8, seed: UInt64(index) + 20, .f32)
             let parts = [slope.slice(axis: 0, 0..<6).reshaped([2, 3]), slope.slice(axis: 0, 6..<8)]
-            try optimizer.update(parameters, gradients: parts, state: &state, learningRate: rate)
+            try step(optimizer, parameters, parts, &state, rate: rate, scale: scale, decays: [true, false])
 
-            let g = zip(slope.doubles(), weights).map { $0 + decay * $1 }
-            window[step % m] = g
+            let g = slope.doubles().enumerated().map { scale * $1 + ($0 < 6 ? decay * weights[$0] : 0) }
+            window[index % m] = g
             let product = Oracle.staticProduct(window, 1e-2, g)
             velocity = zip(velocity, product).map { momentum * $0 + (1 - momentum) * $1 }
             weights = zip(weights, velocity).map { $0 - rate * $1 }
             #expect(distance(parameters.flatMap { $0.wrappedValue.doubles() }, weights) < 2e-5)
+            #expect(distance(state.slots.flatMap { $0[0].doubles() }, velocity) < 2e-5)
         }
     }
 
-    @Test func stateGoesOnFromWhatACheckpointHolds() throws {
-        let optimizer = try MFAC(window: 3, dampening: 1e-2, momentum: 0.5)
-        func run(_ parameter: Parameter, _ state: inout MFAC.State, _ steps: Range<Int>) throws {
-            for step in steps {
-                try optimizer.update(
-                    [parameter], gradients: [base.vector(5, seed: UInt64(step), .f32)], state: &state,
-                    learningRate: 0.1)
+    @Test(arguments: [false, true]) func stateGoesOnBitForBitFromWhatACheckpointHolds(_ isSparse: Bool) throws {
+        let optimizer = MFAC(window: 3, dampening: 1e-2, momentum: 0.5, isSparse: isSparse)
+        func run(_ parameter: Parameter, _ state: inout OptimizerState, _ steps: Range<Int>) throws {
+            for index in steps {
+                try step(optimizer, [parameter], [base.vector(6, seed: UInt64(index), .f32).reshaped([2, 3])], &state)
             }
         }
-        let parameter = Parameter("a", base.vector(5, .f32))
-        var state = try optimizer.state(for: [parameter.wrappedValue])
+        let parameter = Parameter("a", Tensor([1, 0, 2, 0, 3, 4] as [Float], shape: [2, 3]))
+        var state = OptimizerState(optimizer, for: [parameter])
         try run(parameter, &state, 0..<5)
         let other = Parameter("a", parameter.wrappedValue.detached().copied())
-        var restored = MFAC.State(
-            inverse: try InverseFisher(
-                gradients: state.inverse.gradients, dampening: optimizer.dampening, nextRow: state.inverse.nextRow),
-            velocity: state.velocity, layout: state.layout)
+        var tensors: [String: Tensor] = [:]
+        for (name, tensor) in try #require(state.window).tensors { tensors[name] = tensor.copied() }
+        var restored = OptimizerState(optimizer, for: [other])
+        restored.slots = state.slots.map { $0.map { $0.copied() } }
+        restored.window = try optimizer.window(from: tensors, for: [other], source: "file")
         try run(parameter, &state, 5..<9)
         try run(other, &restored, 5..<9)
-        #expect(distance(other.wrappedValue.doubles(), parameter.wrappedValue.doubles()) < 1e-6)
+        #expect(other.wrappedValue.floats() == parameter.wrappedValue.floats())
+
+        // Nothing there is a state before the first step; a part of it is damage.
+        #expect(try optimizer.window(from: [:], for: [other], source: "file") == nil)
+        #expect(tensors.count == (isSparse ? 4 : 3))
+        for name in tensors.keys {
+            let part = tensors.filter { $0.key != name }
+            #expect { _ = try optimizer.window(from: part, for: [other], source: "file") } throws: {
+                "\($0)".contains("file: \(name): is missing")
+            }
+        }
+        let foreign = Parameter("a", .ones([3, 3]))
+        #expect(throws: CoppiceError.self) { try optimizer.window(from: tensors, for: [foreign], source: "file") }
+        var damaged = tensors
+        damaged["optimizer.window.gram"] = Tensor([Double](repeating: .nan, count: 9), shape: [3, 3])
+        #expect(throws: CoppiceError.self) { try optimizer.window(from: damaged, for: [other], source: "file") }
     }
 
     @Test func sparseWeightsStayZeroAndOutOfTheWindow() throws {
-        let optimizer = try MFAC(window: 3, dampening: 1e-2, momentum: 0.5, weightDecay: 0.1, isSparse: true)
-        let parameter = Parameter("a", Tensor([1, 0, 2, 0, 3] as [Float]))
-        var state = try optimizer.state(for: [parameter.wrappedValue])
-        #expect(state.inverse.count == 3)
-        let dense = Parameter("a", Tensor([1, 2, 3] as [Float]))
-        let reference = try MFAC(window: 3, dampening: 1e-2, momentum: 0.5, weightDecay: 0.1)
-        var own = try reference.state(for: [dense.wrappedValue])
-        for step in 0..<5 {
-            let slope = base.vector(5, seed: UInt64(step), .f32)
-            try optimizer.update([parameter], gradients: [slope], state: &state, learningRate: 0.1)
-            let few = slope.take(Tensor([0, 2, 4]))
-            try reference.update([dense], gradients: [few], state: &own, learningRate: 0.1)
+        let optimizer = MFAC(window: 3, dampening: 1e-2, momentum: 0.5, weightDecay: 0.1, isSparse: true)
+        let matrix = Parameter("a", Tensor([1, 0, 2, 0] as [Float], shape: [2, 2]))
+        let vector = Parameter("b", Tensor([0, 3] as [Float]))
+        var state = OptimizerState(optimizer, for: [matrix, vector])
+        let dense = Parameter("a", Tensor([1, 2, 0, 3] as [Float]))
+        let reference = MFAC(window: 3, dampening: 1e-2, momentum: 0.5, weightDecay: 0.1)
+        var own = OptimizerState(reference, for: [dense])
+        for index in 0..<5 {
+            let slope = base.vector(6, seed: UInt64(index), .f32)
+            let parts = [slope.slice(axis: 0, 0..<4).reshaped([2, 2]), slope.slice(axis: 0, 4..<6)]
+            try step(optimizer, [matrix, vector], parts, &state)
+            try step(reference, [dense], [slope.take(Tensor([0, 2, 4, 5]))], &own)
         }
-        let values = parameter.wrappedValue.floats()
-        #expect(values[1] == 0 && values[3] == 0)
-        #expect([values[0], values[2], values[4]] == dense.wrappedValue.floats())
+        #expect(state.window?.inverse.count == 4)
+        let (a, b) = (matrix.wrappedValue.floats(), vector.wrappedValue.floats())
+        #expect(a[1] == 0 && a[3] == 0)
+        // A bias that starts at zero moves.
+        #expect(b[0] != 0)
+        #expect([a[0], a[2], b[0], b[1]] == dense.wrappedValue.floats())
+    }
+
+    @Test func whatIsNotTrainableStays() throws {
+        let (a, b) = (Parameter("a", .ones([2])), Parameter("b", .ones([2])))
+        a.isTrainable = false
+        let optimizer = MFAC(window: 2, dampening: 1e-2)
+        var state = OptimizerState(optimizer, for: [a, b])
+        try step(optimizer, [a, b], [.ones([2]), .ones([2])], &state)
+        #expect(state.window?.inverse.count == 2)
+        #expect(a.wrappedValue.floats() == [1, 1] && b.wrappedValue.floats()[0] < 1)
     }
 
     @Test func badSettingsAndGradientsAreNamed() throws {
-        #expect(throws: CoppiceError.self) { try MFAC(window: 0) }
-        #expect(throws: CoppiceError.self) { try MFAC(dampening: 0) }
-        #expect(throws: CoppiceError.self) { try MFAC(momentum: 1) }
-        #expect(throws: CoppiceError.self) { try MFAC(weightDecay: .nan) }
-        let optimizer = try MFAC(window: 4)
-        #expect(throws: CoppiceError.self) { try optimizer.state(for: [.zeros([1_000])], limit: 15_999) }
         let parameter = Parameter("a", Tensor([1, 2] as [Float]))
-        var state = try optimizer.state(for: [parameter.wrappedValue], limit: 16_000)
-        #expect(throws: CoppiceError.self) {
-            try optimizer.update([parameter], gradients: [Tensor([Float.nan, 1])], state: &state, learningRate: 1)
+        for (optimizer, field) in [
+            (MFAC(window: 0), "gradients"), (MFAC(dampening: 0), "dampening"), (MFAC(momentum: 1), "momentum"),
+            (MFAC(weightDecay: .nan), "weight decay"),
+        ] {
+            #expect { _ = try optimizer.makeWindow(for: [parameter]) } throws: { "\($0)".contains(field) }
+            #expect(throws: CoppiceError.self) { try optimizer.windowSummary(of: [parameter]) }
         }
+        var optimizer = MFAC(window: 4)
+        optimizer.memoryLimit = 16_000
+        #expect(
+            try optimizer.windowSummary(of: [Parameter("a", .zeros([1_000]))])
+                == "M-FAC keeps 4 gradients of 1000 parameters: 1 MB")
+        #expect { _ = try optimizer.makeWindow(for: [Parameter("a", .zeros([1_001]))]) } throws: {
+            "\($0)".contains("expected at most 3 gradients")
+        }
+        var state = OptimizerState(optimizer, for: [parameter])
+        try step(optimizer, [parameter], [Tensor([0, 0] as [Float])], &state)
+        #expect(throws: CoppiceError.self) { try step(optimizer, [parameter], [Tensor([Float.nan, 1])], &state) }
         #expect(parameter.wrappedValue.floats() == [1, 2])
-        #expect(state.inverse.nextRow == 0)
+        #expect(state.window?.inverse.nextRow == 1)
     }
 
     @Test func rowsOfGradientsKeepWhatIsAskedFor() throws {

@@ -1,3 +1,4 @@
+import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 import Testing
@@ -82,6 +83,39 @@ import Testing
         let message = message(yaml)
         #expect(message.contains(expected), "\(message)")
         #expect(message.hasPrefix("r.yaml") && !message.contains("\n"))
+    }
+
+    @Test func theWindowOfGradientsIsRead() throws {
+        func recipe(_ optimizer: String) -> String {
+            "model: { architecture: resnet20 }\nimages: { directory: a }\noptimizer: { \(optimizer) }"
+        }
+        let standard = try ClassificationRecipe(yaml: recipe("kind: mfac")).optimizer
+        #expect(standard.kind == .mfac && standard.learningRate == 1e-3 && standard.weightDecay == 3e-3)
+        #expect(standard.fisherWindow == FisherWindowOptions())
+        let own = try ClassificationRecipe(
+            yaml: recipe("kind: mfac, gradients: 512, dampening: 1e-6, sparse: true, momentum: 0, decay: matrices"))
+        let optimizer = own.training(images: 100).optimizer as? MFAC
+        #expect(optimizer == MFAC(window: 512, dampening: 1e-6, momentum: 0, weightDecay: 3e-3, isSparse: true))
+        for key in ["gradients: 512", "dampening: 1e-6", "sparse: true"] {
+            let other = try ClassificationRecipe(yaml: recipe("kind: mfac, \(key)"))
+            let plain = try ClassificationRecipe(yaml: recipe("kind: mfac"))
+            #expect(other.optimizer != plain.optimizer)
+            #expect(other.trainingFields.map(\.value) != plain.trainingFields.map(\.value))
+            #expect(message(recipe("kind: sgd, \(key)")).contains("has no meaning for sgd; leave it out"))
+            #expect(message(recipe("kind: adamw, \(key)")).contains("has no meaning for adamw; leave it out"))
+        }
+        for key in ["nesterov: true", "betas: [0.9, 0.9]", "epsilon: 1e-8"] {
+            #expect(message(recipe("kind: mfac, \(key)")).contains("has no meaning for mfac; leave it out"))
+        }
+        #expect(message(recipe("kind: mfac, gradients: 0")).contains("optimizer.gradients: expected a whole number"))
+        #expect(message(recipe("kind: mfac, dampening: 0")).contains("optimizer.dampening: expected a number from"))
+        let text = try TrainingRecipe(
+            yaml: "data: { train: a }\noptimizer: { kind: mfac, gradients: 8, momentum: 0.5 }")
+        #expect(text.optimizer.kind == .mfac && text.optimizer.fisherWindow.gradients == 8)
+        #expect(text.optimizer.momentum == 0.5 && text.optimizer.weightDecay == 3e-3)
+        #expect(
+            failure { _ = try TrainingRecipe(yaml: "data: { train: a }\noptimizer: { gradients: 8 }") }
+                .contains("has no meaning for adamw; leave it out"))
     }
 
     @Test func theKeyImagesTellsTheKind() throws {

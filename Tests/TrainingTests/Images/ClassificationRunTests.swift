@@ -100,6 +100,7 @@ import Testing
         ("lenet-300-100", "kind: sgd, learning_rate: 0.05"),
         ("resnet8, width_multiplier: 0.5", "kind: sgd, nesterov: true, learning_rate: 0.05"),
         ("mobilenet-v2, width_multiplier: 0.25", "kind: adamw, learning_rate: 1e-3"),
+        ("resnet8, width_multiplier: 0.25", "kind: mfac, gradients: 4, dampening: 1e-3"),
     ])
     func resumesBitForBit(architecture: String, optimizer: String) throws {
         let fixture = try Fixture()
@@ -122,6 +123,31 @@ import Testing
         }
         let finished = try fixture.data("whole.run/latest/state.safetensors")
         #expect(try finished == fixture.data("parts.run/latest/state.safetensors"))
+    }
+
+    /// The window of M-FAC is told before the run, refused before there is one, and missed where it is gone.
+    @Test func memoryOfGradientsIsToldAndRefused() throws {
+        let fixture = try Fixture()
+        let mfac: KeyValuePairs = [
+            "kind: sgd, learning_rate: 0.05": "kind: mfac, gradients: 4", "epochs: 4": "epochs: 0.6",
+        ]
+        let interruption = TrainingInterruption()
+        let told = StopAt(step: 3, interruption: interruption)
+        _ = try fixture.run(try fixture.recipe(mfac), "told").execute(progress: told, interruption: interruption)
+        let file = fixture.folder.path + "/told.run/latest/state.safetensors"
+        let tensors = try TensorFile.read(file).tensors
+        #expect(tensors["optimizer.window.next_row"]?.integers() == [3])
+        try TensorFile.write(
+            tensors.filter { !$0.key.hasPrefix("optimizer.window") }.map { NamedTensor($0.key, $0.value.copied()) },
+            to: file)
+        #expect { _ = try fixture.run(try fixture.recipe(mfac), "told", resumes: true).execute() } throws: {
+            "\($0)".contains("state.safetensors: optimizer.window: is missing")
+        }
+        let large = try fixture.recipe(["kind: sgd, learning_rate: 0.05": "kind: mfac, gradients: 65536"])
+        #expect { _ = try fixture.run(large, "large").execute() } throws: {
+            "\($0)".contains("optimizer.gradients: 65536 of ") && "\($0)".contains("expected at most ")
+        }
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder.path + "/large.run"))
     }
 
     /// What a run keeps on its way is bit for bit what it has there, and changes nothing of its end.
