@@ -138,3 +138,14 @@ private func tagsBalance(_ markup: String) -> Bool {
         #expect(MarkupText.tick(-1e13) == "-1e+13" && MarkupText.tick(.nan) == MarkupText.missing)
     }
 }
+
+@Suite struct LossCurveTests {
+    @Test func stretchesAreMeans() {
+        var curve = LossCurve("a", steps: 10, points: 4)
+        for step in 0..<10 { curve.add(step == 3 ? .nan : Double(step), at: step) }
+        // Stretches of two, the step without a loss passed over: 0 1, 2 4, 5 6, 7 8, and 9 alone.
+        #expect(curve.points.map(\.x) == [2, 5, 7, 9, 10])
+        #expect(curve.points.map(\.y) == [0.5, 3, 5.5, 7.5, 9])
+        #expect(LossCurve("b", steps: 0).points.isEmpty)
+    }
+}

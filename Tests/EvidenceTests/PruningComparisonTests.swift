@@ -65,6 +65,12 @@ private final class SmallData {
         let additivity = try #require(report.claims.first { $0.id == "additivity" })
         #expect(additivity.comparisons.count == 6)
         #expect(additivity.comparisons.allSatisfy { $0.value.isFinite })
+        #expect(report.illustrations.map(\.id) == ["curves", "additivity", "accuracy", "allocation", "loss"])
+        let shares = try #require(report.illustrations[3].figure as? BarChart)
+        #expect(shares.categories == ["fc1.weight", "fc2.weight", "fc3.weight"] && shares.series.count == 5)
+        // Equal shares are equal.
+        let even = try #require(shares.series.first { $0.name == "uniform" })
+        #expect(even.values.allSatisfy { abs($0 - 0.1) < 1e-3 })
     }
 
     @Test func withoutDataTheMessageSaysWhatIsNeeded() {

@@ -14,6 +14,8 @@ struct PruningComparison: Sendable {
         var allocation: any Allocation
         /// Whether sparsity rises by a cubic ramp through the first half of the training, instead of at once before it.
         var isGradual = false
+        /// Chooses and lets kept weights make up for removed ones, instead of ``criterion`` and ``allocation``.
+        var surgeon: SurgeonPruning?
     }
 
     /// One network, pruned.
@@ -27,6 +29,8 @@ struct PruningComparison: Sendable {
         var accuracy: Double
         /// Weights kept of each layer.
         var kept: [Int]
+        /// Of the training after (or, of a gradual arm, during) pruning.
+        var losses: LossCurve
 
         /// Layers that lost everything.
         var emptiedCount: Int { kept.count { $0 == 0 } }
@@ -60,20 +64,27 @@ struct PruningComparison: Sendable {
         let training = study.supervision(epochs: epochs, peakRate: peakRate)
         let batches = study.batches(seed: dense.seed &+ 1)
         var accuracyWhenPruned = dense.accuracy
+        var losses = LossCurve(arm.name, steps: training.rates.totalSteps)
         if arm.isGradual {
             let steps = training.rates.totalSteps
             let ramp = CubicRamp(sparsity: sparsity, length: max(1, steps / 2), interval: max(1, steps / 50))
             let pruning = GradualPruning(
                 prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation)
-            try training.run(network, on: batches, hooks: [pruning])
+            try training.run(network, on: batches, hooks: [pruning]) { losses.add($1, at: $0) }
         } else {
-            try prunable.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
+            if let surgeon = arm.surgeon {
+                let sampling = surgeon.criterion.sampling
+                let count = (sampling.count * sampling.batchSize + study.batchSize - 1) / study.batchSize
+                try surgeon.prune(prunable, to: sparsity, batches: (0..<count).map { batches.batch(at: $0) })
+            } else {
+                try prunable.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
+            }
             accuracyWhenPruned = study.accuracy(of: network)
-            try FineTuning(training).recover(prunable, on: batches)
+            try training.run(network, on: batches, hooks: [MaskedTraining(prunable)]) { losses.add($1, at: $0) }
         }
         return Outcome(
             arm: arm.name, sparsity: sparsity, seed: dense.seed, accuracyWhenPruned: accuracyWhenPruned,
-            accuracy: study.accuracy(of: network), kept: prunable.masks.map(\.keptCount))
+            accuracy: study.accuracy(of: network), kept: prunable.masks.map(\.keptCount), losses: losses)
     }
 
     /// Each arm at each sparsity from each network, on as many threads as there are.

@@ -44,6 +44,15 @@ extension RateDistortionMeasurement {
                     }),
                 caption: "Dense: \(SeedStatistics(trials.map(\.dense.accuracy)).percent) %."),
         ]
+            + outcomes.layerIllustration(
+                id: "allocation", title: "LeNet-300-100: what is left of each layer at 90 %", arms: Self.methods,
+                at: 0.9, sizes: trial.curves.map(\.count), layers: trial.curves.map(\.name))
+            + outcomes.lossIllustration("LeNet-300-100", arms: Self.methods, at: 0.95)
+            + residual.layerIllustration(
+                id: "residual-allocation", title: "ResNet-20: what is left of each layer at 95 %",
+                arms: RoundsArm.names,
+                at: 0.95, sizes: residualLayers.map(\.count), layers: residualLayers.map(\.name))
+            + residual.lossIllustration(id: "residual-loss", "ResNet-20", arms: RoundsArm.names, at: 0.95)
     }
 
     var tables: [ExperimentReport.Table] {
@@ -120,6 +129,8 @@ extension RateDistortionMeasurement {
     var json: JSON {
         .object([
             "perceptron": outcomes.json, "residual": residual.json,
+            "losses": outcomes.losses(Self.methods, at: 0.95).json,
+            "residual_losses": residual.losses(RoundsArm.names, at: 0.95).json,
             "trials": .array(
                 trials.map { trial in
                     .object([

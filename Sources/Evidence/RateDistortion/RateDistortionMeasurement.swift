@@ -35,6 +35,8 @@ struct RateDistortionMeasurement: Sendable {
     var outcomes: [Outcome]
     var residualAccuracy: Double?
     var residual: [Outcome] = []
+    /// The residual network's.
+    var residualLayers: [PrunableWeight] = []
 
     /// The arms of a network with its curves.
     static func arms(_ curves: [DistortionCurve]) -> [PruningComparison.Arm] {
@@ -176,11 +178,12 @@ struct RateDistortionMeasurement: Sendable {
         let accuracy = study.accuracy(of: network)
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
+        residualLayers = try PrunableNetwork(network).weights
         let denses = setting.seeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
         let calibration = study.inputs(of: study.training, count: size.residualCalibration)
         let grid = RateGrid(steps: size.residualSteps, refinements: 3)
-        let jobs = denses.flatMap { dense in RoundsArm.all(on: calibration, grid: grid).map { (arm: $0, dense: dense) }
-        }
+        let arms = RoundsArm.all(on: calibration, grid: grid)
+        let jobs = denses.flatMap { dense in arms.map { (arm: $0, dense: dense) } }
         residual = try sideBySide(jobs) { job in
             try job.arm.outcomes(comparison, of: job.dense, progress: progress)
         }.flatMap { $0 }

@@ -41,13 +41,15 @@ struct RoundsArm: Sendable {
         return try Self.sparsities.enumerated().map { round, sparsity in
             try prunable.prune(by: .magnitude, allocation: allocation(prunable), to: sparsity)
             let pruned = study.accuracy(of: network)
-            try FineTuning(training).recover(prunable, on: study.batches(seed: dense.seed &+ UInt64(round) &+ 1))
+            var losses = LossCurve(name, steps: training.rates.totalSteps)
+            let batches = study.batches(seed: dense.seed &+ UInt64(round) &+ 1)
+            try training.run(network, on: batches, hooks: [MaskedTraining(prunable)]) { losses.add($1, at: $0) }
             let accuracy = study.accuracy(of: network)
             progress.report(
                 "\(name) at \(MarkupText.percent(sparsity)), seed \(dense.seed): \(MarkupText.percent(accuracy))")
             return PruningComparison.Outcome(
                 arm: name, sparsity: sparsity, seed: dense.seed, accuracyWhenPruned: pruned, accuracy: accuracy,
-                kept: prunable.masks.map(\.keptCount))
+                kept: prunable.masks.map(\.keptCount), losses: losses)
         }
     }
 }
