@@ -72,7 +72,7 @@ import Testing
         let report = try ConsensusPolarization().run(setting, progress: SilentProgress())
         #expect(report.claims.first { $0.id == "exact-extraction" }?.verdict == .holds)
         #expect(report.facts.contains { $0.value.contains("layer3.2") })
-        #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy"])
+        #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy", "loss"])
         #expect(report.json.serialized().contains("random-blocks"))
     }
 }

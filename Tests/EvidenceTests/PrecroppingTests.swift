@@ -53,6 +53,8 @@ import Testing
         let report = try PrecroppingExperiment().run(setting, progress: SilentProgress())
         #expect(report.claims.first { $0.id == "exact" }?.verdict == .holds)
         #expect(report.tables.count == 2 && report.json.serialized().contains("synexp-crop"))
+        let losses = try #require(report.illustrations.first { $0.id == "loss" }?.figure as? LineChart)
+        #expect(losses.series.map(\.name).prefix(2) == ["dense", "synflow"] && losses.series.count == 7)
         setting.dataFolder = nil
         #expect(throws: CoppiceError.self) { try PrecroppingExperiment().run(setting, progress: SilentProgress()) }
     }

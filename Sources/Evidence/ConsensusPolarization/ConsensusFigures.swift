@@ -56,6 +56,9 @@ extension ConsensusMeasurement {
                     horizontalTitle: "multiplications, of the dense network's", verticalTitle: "test accuracy",
                     series: points), caption: "One point for each seed.")
         ]
+            + runs.filter { $0.seed == seeds.first }.compactMap(\.losses).illustration(
+                title: "Loss while training",
+                caption: "First seed; of gates with what is added for them. Fine-tuning is not shown.")
     }
 
     private func curve(_ arm: Arm, _ words: String) -> ExperimentReport.Illustration? {

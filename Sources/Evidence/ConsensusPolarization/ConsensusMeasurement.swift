@@ -45,6 +45,8 @@ package struct ConsensusMeasurement: Sendable {
         /// Multiplications of the training, for one of the dense network's training.
         package var cost = 1.0
         package var gates: Gates?
+        /// Of its longest training.
+        var losses: LossCurve?
 
         package init(arm: Arm, seed: UInt64, accuracy: Double) {
             self.arm = arm

@@ -40,9 +40,10 @@ struct ConsensusTrial {
     mutating func run(_ arm: Arm) throws -> Run {
         switch arm {
         case .dense:
-            let network = try study.trained(seed: seed)
+            let network = study.makeNetwork(seed: seed)
+            let losses = try train(network, arm)
             trained = network
-            return try run(arm, network, cost: 1)
+            return try run(arm, network, cost: 1, losses)
         case .consensus, .targetOnly, .channels:
             let run = try gated(arm)
             if arm == .consensus { (kept, multiplicationPart) = (run.gates?.kept ?? 0, run.multiplicationPart) }
@@ -58,18 +59,32 @@ struct ConsensusTrial {
                     to: .multiplyAccumulates(1 - multiplicationPart), minimumShare: 0))
         case .slimming:
             let network = study.makeNetwork(seed: seed)
-            try study.supervision().run(
-                network, on: study.batches(seed: seed), hooks: [try ScaleSparsity(of: network, strength: 1e-4)])
-            return try fineTuned(
+            let losses = try train(network, arm, hooks: [ScaleSparsity(of: network, strength: 1e-4)])
+            var run = try fineTuned(
                 arm, network,
                 StructuredPruning(
                     by: NormScale(), granularity: .filters, to: .multiplyAccumulates(1 - multiplicationPart),
                     minimumShare: 0))
+            run.losses = losses
+            return run
         }
     }
 
-    private func run(_ arm: Arm, _ network: any VisionNetwork, cost: Double) throws -> Run {
+    /// Trains as the dense network.
+    private func train(
+        _ network: any SupervisedNetwork, _ arm: Arm, hooks: [any TrainingHook] = []
+    ) throws -> LossCurve {
+        let training = study.supervision()
+        var losses = LossCurve(arm.name, steps: training.rates.totalSteps)
+        try training.run(network, on: study.batches(seed: seed), hooks: hooks) { losses.add($1, at: $0) }
+        return losses
+    }
+
+    private func run(
+        _ arm: Arm, _ network: any VisionNetwork, cost: Double, _ losses: LossCurve? = nil
+    ) throws -> Run {
         var run = Run(arm: arm, seed: seed, accuracy: study.accuracy(of: network))
+        run.losses = losses
         let own = try Self.cost(VisionArchitecture(network.configuration))
         run.multiplicationPart = Double(own.multiplyAccumulates) / Double(dense.multiplyAccumulates)
         run.parameterPart = Double(own.parameters) / Double(dense.parameters)
@@ -82,21 +97,25 @@ struct ConsensusTrial {
     private func gated(_ arm: Arm) throws -> Run {
         let mode: GateMode = arm == .channels ? .channel : .layer
         let network = try GatedNetwork(study.makeNetwork(seed: seed), GateSettings(mode: mode), seed: seed)
-        let curve = try train(network, polarization: arm == .targetOnly ? 0 : 1)
+        let (curve, losses) = try train(network, arm, polarization: arm == .targetOnly ? 0 : 1)
         let report = try network.measuredReport(on: heldOut)
-        return try cut(arm, network, report, by: report, curve)
+        var run = try cut(arm, network, report, by: report, curve)
+        run.losses = losses
+        return run
     }
 
     private func staticGates() throws -> Run {
         let network = try GatedNetwork(study.makeNetwork(seed: seed), mode: .layer) { index, _ in
             HardConcreteGate(mode: .layer, count: 1, seed: seed &+ UInt64(index + 1) &* 0xD1B5_4A32_D192_ED03)
         }
-        let curve = try train(network, polarization: 0)
+        let (curve, losses) = try train(network, .staticGates, polarization: 0)
         let report = try network.measuredReport(on: heldOut)
         let probable = Set(
             report.blocks.indices.sorted { (-report.blocks[$0].mean, $0) < (-report.blocks[$1].mean, $1) }.prefix(kept))
         let decisions = network.report(means: report.blocks.indices.map { [probable.contains($0) ? 1 : 0] })
-        return try cut(.staticGates, network, report, by: decisions, curve) { scaled(network) }
+        var run = try cut(.staticGates, network, report, by: decisions, curve) { scaled(network) }
+        run.losses = losses
+        return run
     }
 
     /// Multiplies branches by what their static gates are in use, so that open gates can go.
@@ -111,18 +130,22 @@ struct ConsensusTrial {
         }
     }
 
-    /// - Returns: the running averages of the gates of each block over the steps.
-    private func train(_ network: GatedNetwork, polarization: Double) throws -> [(step: Int, means: [Double])] {
+    /// - Returns: the running averages of the gates of each block over the steps, and the loss.
+    private func train(
+        _ network: GatedNetwork, _ arm: Arm, polarization: Double
+    ) throws -> (gates: [(step: Int, means: [Double])], losses: LossCurve) {
         let training = study.supervision()
         let steps = training.rates.totalSteps
         let hook = try GateRegularization(
             network, target: ConsensusPolarization.target, polarization: polarization, steps: steps)
         let every = max(1, steps / 50)
         var curve: [(step: Int, means: [Double])] = [(0, network.report.blocks.map(\.mean))]
-        try training.run(network, on: study.batches(seed: seed), hooks: [hook]) { step, _ in
+        var losses = LossCurve(arm.name, steps: steps)
+        try training.run(network, on: study.batches(seed: seed), hooks: [hook]) { step, loss in
+            losses.add(loss, at: step)
             if (step + 1) % every == 0 { curve.append((step + 1, network.report.blocks.map(\.mean))) }
         }
-        return curve
+        return (curve, losses)
     }
 
     private func cut(
@@ -163,11 +186,11 @@ struct ConsensusTrial {
         lottery.removable = .shape
         lottery.seed = seed
         let network = try lottery.removal(from: initial)(initial)
-        try study.supervision().run(network, on: study.batches(seed: seed))
+        let losses = try train(network, .randomBlocks)
         let cost = try Self.cost(VisionArchitecture(network.configuration))
         return try run(
             .randomBlocks, network,
-            cost: Double(cost.multiplyAccumulates) / Double(dense.multiplyAccumulates))
+            cost: Double(cost.multiplyAccumulates) / Double(dense.multiplyAccumulates), losses)
     }
 
     private func fineTuned(_ arm: Arm, _ network: any VisionNetwork, _ pruning: StructuredPruning) throws -> Run {

@@ -145,6 +145,15 @@ extension PrecroppingMeasurement {
                     categories: categories, horizontalTitle: "network", verticalTitle: "test accuracy", series: series),
                 caption: "Means over seeds. The first three keep the network's full width and its dense kernels.")
         ]
+            + losses.illustration(
+                title: "Loss while training, \(share(budgets.min() ?? 1)) of the parameters",
+                caption: "Seed \(seeds.first ?? 0), at the smaller budget.")
+    }
+
+    /// Of the first seed: the dense network, and each arm at the smallest budget.
+    private var losses: [LossCurve] {
+        let own = runs.filter { $0.seed == seeds.first && $0.budget == budgets.min() }
+        return ([denseLosses] + own.map(\.losses)).compactMap { $0 }
     }
 
     var notes: [String] {

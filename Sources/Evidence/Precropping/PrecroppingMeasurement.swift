@@ -28,6 +28,8 @@ package struct PrecroppingMeasurement: Sendable {
         var parameterPart: Double
         /// Multiplications of dense kernels, for one of the dense network's.
         var multiplicationPart: Double
+        /// Of its training.
+        var losses: LossCurve?
 
         package init(
             arm: Arm, budget: Double, seed: UInt64, accuracy: Double, parameterPart: Double, multiplicationPart: Double
@@ -50,6 +52,8 @@ package struct PrecroppingMeasurement: Sendable {
     var widths: [(name: String, full: Int, cropped: [Int])]
     /// The error of the programme's optimality conditions, by budget.
     var residuals: [Double]
+    /// Of the first seed's dense network.
+    var denseLosses: LossCurve?
 
     /// What was measured elsewhere.
     package init(
@@ -85,7 +89,10 @@ package struct PrecroppingMeasurement: Sendable {
                 to: denseAccuracies.count + runs.count, note: "\(name) \(MarkupText.percent(accuracy))")
         }
         for seed in seeds {
-            let accuracy = study.accuracy(of: try study.trained(seed: seed))
+            let network = study.makeNetwork(seed: seed)
+            let losses = try Trial.train(network, named: "dense", study, seed: seed)
+            denseLosses = denseLosses ?? losses
+            let accuracy = study.accuracy(of: network)
             denseAccuracies.append(accuracy)
             advance("dense", accuracy)
             for (part, cropping) in zip(budgets, croppings) {
@@ -131,20 +138,24 @@ private struct Trial {
     }
 
     func run(_ arm: PrecroppingMeasurement.Arm, budget: Double) throws -> PrecroppingMeasurement.Run {
-        func result(_ accuracy: Double, parameters: Double, multiplications: Double) -> PrecroppingMeasurement.Run {
-            .init(
+        func result(
+            _ accuracy: Double, parameters: Double, multiplications: Double, _ losses: LossCurve
+        ) -> PrecroppingMeasurement.Run {
+            var run = PrecroppingMeasurement.Run(
                 arm: arm, budget: budget, seed: seed, accuracy: accuracy, parameterPart: parameters,
                 multiplicationPart: multiplications)
+            run.losses = losses
+            return run
         }
         if arm.isMask {
             let network = try PrunableNetwork(study.makeNetwork(seed: seed))
             try prune(network, arm)
-            try study.supervision().run(
-                network.network, on: study.batches(seed: seed), hooks: [MaskedTraining(network)])
+            let losses = try Self.train(
+                network.network, named: arm.rawValue, study, seed: seed, hooks: [MaskedTraining(network)])
             let total = study.architecture.parameterCount
             return result(
                 study.accuracy(of: network.network), parameters: Double(total - network.removedCount) / Double(total),
-                multiplications: 1)
+                multiplications: 1, losses)
         }
         let plan =
             switch arm {
@@ -153,10 +164,21 @@ private struct Trial {
             default: try cropping.plan(for: structure)
             }
         let network = plan.architecture.makeNetwork(seed: seed)
-        try study.supervision().run(network, on: study.batches(seed: seed))
+        let losses = try Self.train(network, named: arm.rawValue, study, seed: seed)
         return result(
             study.accuracy(of: network), parameters: Double(plan.after.parameters) / Double(plan.before.parameters),
-            multiplications: Double(plan.after.multiplyAccumulates) / Double(plan.before.multiplyAccumulates))
+            multiplications: Double(plan.after.multiplyAccumulates) / Double(plan.before.multiplyAccumulates), losses)
+    }
+
+    /// Trains as all networks of the study.
+    static func train(
+        _ network: any SupervisedNetwork, named name: String, _ study: ImageStudy, seed: UInt64,
+        hooks: [any TrainingHook] = []
+    ) throws -> LossCurve {
+        let training = study.supervision()
+        var losses = LossCurve(name, steps: training.rates.totalSteps)
+        try training.run(network, on: study.batches(seed: seed), hooks: hooks) { losses.add($1, at: $0) }
+        return losses
     }
 
     private func prune(_ network: PrunableNetwork, _ arm: PrecroppingMeasurement.Arm) throws {
