@@ -53,5 +53,9 @@ import Testing
         #expect(report.claims.first { $0.id == "cheaper" }?.verdict == .holds)
         #expect(report.facts.contains { $0.value.contains("layer3.2") })
         #expect(report.json.serialized().contains("after-training"))
+        // Losses of the dense network and of all that is trained at the most blocks.
+        let losses = try #require(report.illustrations.first { $0.id == "loss" }?.figure as? LineChart)
+        let names = ["dense", "grasp", "snip", "random", "filters", "shallower"]
+        #expect(losses.series.map(\.name) == names && losses.series.allSatisfy { !$0.points.isEmpty })
     }
 }

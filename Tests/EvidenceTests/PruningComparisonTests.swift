@@ -51,6 +51,10 @@ private final class SmallData {
         // The structure of collapse needs no training: a layer of weights that are 50 times smaller is emptied.
         #expect(collapse.comparisons[0].holds && collapse.comparisons[1].holds)
         #expect(report.tables.count == 2)
+        // Without the residual network: accuracy, layers, and loss of every way through its training.
+        #expect(report.illustrations.map(\.id) == ["accuracy", "layers", "loss"])
+        let losses = try #require(report.illustrations.last?.figure as? LineChart)
+        #expect(losses.series.count == 7 && losses.series.allSatisfy { !$0.points.isEmpty })
         let again = try GlobalMagnitude().run(data.setting(), progress: SilentProgress())
         #expect(again.json.serialized() == report.json.serialized())
     }

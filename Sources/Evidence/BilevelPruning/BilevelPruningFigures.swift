@@ -18,6 +18,11 @@ extension BilevelPruningMeasurement {
                     horizontalTitle: "weights kept, %", verticalTitle: "test accuracy", series: series + [dense]),
                 caption: "Means over \(self.dense.count) seeds.")
         ]
+            + losses.illustration(
+                title: "Loss while training to 2 % kept",
+                caption:
+                    "First seed. Bi-level pruning trains masks and weights; the others train weights under fixed masks."
+            )
     }
 
     var tables: [ExperimentReport.Table] {
@@ -43,6 +48,7 @@ extension BilevelPruningMeasurement {
             "dense": .array(dense.map { .number($0) }),
             "accuracies": accuracies.json(
                 arms: Arm.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.kept),
+            "losses": losses.json,
             "passes": .array(
                 Arm.allCases.compactMap { arm in
                     passes[arm].map { .object(["arm": .string(arm.rawValue), "batches": .integer($0)]) }

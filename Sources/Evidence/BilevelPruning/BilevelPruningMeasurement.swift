@@ -42,6 +42,8 @@ package struct BilevelPruningMeasurement: Sendable {
     package var passes: [Arm: Int]
     /// Weights that entered the mask over a run at ``middle``, as a part of those kept: the mean over seeds.
     package var swaps: [Arm: Double]
+    /// At ``middle``, of the first seed.
+    var losses: [LossCurve] = []
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, passes: [Arm: Int], swaps: [Arm: Double] = [:]
@@ -89,6 +91,7 @@ package struct BilevelPruningMeasurement: Sendable {
         for outcome in outcomes.joined() {
             accuracies.add(outcome.accuracy, of: outcome.arm, at: outcome.kept)
             guard outcome.kept == Self.middle else { continue }
+            if passes[outcome.arm] == nil, let own = outcome.losses { losses.append(own) }
             passes[outcome.arm] = outcome.passes
             if let own = outcome.swaps { swaps[outcome.arm, default: 0] += own / Double(seeds.count) }
         }
@@ -108,6 +111,8 @@ package struct BilevelPruningMeasurement: Sendable {
         var accuracy: Double
         var passes: Int
         var swaps: Double?
+        /// Of the training that makes it, that of masks of frozen weights left out.
+        var losses: LossCurve?
 
         var description: String {
             "\(arm.name), \(MarkupText.percent(kept, places: 0)) kept: \(MarkupText.percent(accuracy, places: 2))"

@@ -22,22 +22,26 @@ struct PruningJob: Sendable {
             dense.weights.restore(network.network)
             var passes = study.supervision().rates.totalSteps
             var swaps: Double?
+            var losses = LossCurve(arm.name, steps: steps)
             switch arm {
             case .magnitude, .iterative: try network.prune(by: .magnitude, to: 1 - kept)
             case .random: try network.prune(by: .random(seed: dense.seed), to: 1 - kept)
             case .learnedScores:
-                swaps = try learn(network, options(kept: kept, lowerSteps: 0))
+                swaps = try learn(network, options(kept: kept, lowerSteps: 0), &losses)
                 passes += steps
             case .bilevel, .alternating, .sameBatches, .slowMasks:
-                swaps = try learn(network, options(kept: kept, lowerSteps: 1))
+                swaps = try learn(network, options(kept: kept, lowerSteps: 1), &losses)
                 passes += 2 * steps
             }
             if [.magnitude, .random, .learnedScores].contains(arm) {
-                try FineTuning(retraining).recover(network, on: study.batches(seed: dense.seed))
+                try retraining.run(
+                    network.network, on: study.batches(seed: dense.seed), hooks: [MaskedTraining(network)]
+                ) { losses.add($1, at: $0) }
                 passes += steps
             }
             return Outcome(
-                arm: arm, kept: kept, accuracy: study.accuracy(of: network.network), passes: passes, swaps: swaps)
+                arm: arm, kept: kept, accuracy: study.accuracy(of: network.network), passes: passes, swaps: swaps,
+                losses: losses)
         }
     }
 
@@ -60,10 +64,14 @@ struct PruningJob: Sendable {
     }
 
     /// - Returns: weights that entered the mask, over those kept.
-    private func learn(_ network: PrunableNetwork, _ options: BilevelPruning.Options) throws -> Double {
+    private func learn(
+        _ network: PrunableNetwork, _ options: BilevelPruning.Options, _ losses: inout LossCurve
+    ) throws -> Double {
         let pruning = try BilevelPruning(network, options: options)
         let upper = arm == .sameBatches ? dense.seed : dense.seed &+ 1 << 32
-        try pruning.run(lower: study.batches(seed: dense.seed), upper: study.batches(seed: upper))
+        try pruning.run(lower: study.batches(seed: dense.seed), upper: study.batches(seed: upper)) {
+            losses.add($1, at: $0)
+        }
         return Double(pruning.swapCounts.reduce(0, +)) / Double(pruning.keptCount)
     }
 

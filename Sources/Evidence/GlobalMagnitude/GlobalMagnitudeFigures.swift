@@ -15,20 +15,17 @@ extension GlobalMagnitudeMeasurement {
                             name: arm,
                             points: Self.sparsities.map { ($0, outcomes.accuracies(arm, at: $0).mean) })
                     }),
-                caption: "Dense: \(SeedStatistics(denses.map(\.accuracy)).percent) %."),
-            .init(
-                id: "layers",
-                BarChart(
-                    title: "What is left of each layer at 98 %",
-                    summary: "Share of each layer's weights that is kept, by method.",
-                    categories: ["fc1", "fc2", "fc3"], verticalTitle: "share kept",
-                    series: Self.methods.compactMap { arm in
-                        outcomes.first { $0.arm == arm && $0.sparsity == 0.98 }.map { own in
-                            .init(name: arm, values: zip(own.kept, layerSizes).map { Double($0) / Double($1) })
-                        }
-                    }, label: .percent),
-                caption: "Seed \(denses.first?.seed ?? 0). One threshold takes most of where weights are small."),
+                caption: "Dense: \(SeedStatistics(denses.map(\.accuracy)).percent) %.")
         ]
+            + outcomes.layerIllustration(
+                id: "layers", title: "What is left of each layer at 98 %", arms: Self.methods, at: 0.98,
+                sizes: layerSizes, layers: ["fc1", "fc2", "fc3"])
+            + outcomes.lossIllustration("LeNet-300-100", arms: Self.methods + [Self.gradual], at: 0.98)
+            + residual.layerIllustration(
+                id: "residual-layers", title: "ResNet-20: what is left of each layer at 95 %",
+                arms: Self.residualMethods, at: 0.95, sizes: residualWeights.map(\.count),
+                layers: residualWeights.map(\.name))
+            + residual.lossIllustration(id: "residual-loss", "ResNet-20", arms: Self.residualMethods, at: 0.95)
     }
 
     /// Weights of the perceptron's layers.
@@ -47,7 +44,7 @@ extension GlobalMagnitudeMeasurement {
                 sparsities: [Self.collapseSparsity]),
         ]
         guard !residual.isEmpty else { return tables }
-        let arms = Self.methods.filter { $0 != "global + floor" }
+        let arms = Self.residualMethods
         let rows = arms.map { arm in
             [arm]
                 + residualSparsities.flatMap { sparsity in
@@ -70,6 +67,8 @@ extension GlobalMagnitudeMeasurement {
         .object([
             "perceptron": outcomes.json, "collapse": collapse.json, "residual": residual.json,
             "dense": .array(denses.map { .number($0.accuracy) }),
+            "losses": outcomes.losses(Self.methods + [Self.gradual], at: 0.98).json,
+            "residual_losses": residual.losses(Self.residualMethods, at: 0.95).json,
         ])
     }
 }

@@ -15,6 +15,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
     static let collapseSparsity = 0.9
     static let methods = ["global", "global + floor", "uniform", "ERK", "LAMP", "random"]
     static let gradual = "global + floor, gradual"
+    static let residualMethods = ["global", "uniform", "ERK", "LAMP", "random"]
 
     /// The perceptron.
     var comparison: PruningComparison
@@ -30,6 +31,8 @@ struct GlobalMagnitudeMeasurement: Sendable {
     var residual: [Outcome] = []
     /// Share of the residual network's multiplications that are left, by arm and sparsity, of the first seed.
     var residualOperations: [String: [Double: Double]] = [:]
+    /// Its weights.
+    var residualWeights: [PrunableWeight] = []
 
     static func arms(seed: UInt64) -> [Arm] {
         [
@@ -113,6 +116,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
         let arms = Self.arms(seed: setting.seed).filter { $0.name != "global + floor" }
         residual = try comparison.outcomes(arms, at: size.residualSparsities, of: denses, progress: progress)
         let shapes = try PrunableNetwork(network).weights
+        residualWeights = shapes
         for own in residual where own.seed == residualSeeds.first {
             residualOperations[own.arm, default: [:]][own.sparsity] = Self.operationShare(shapes, kept: own.kept)
         }

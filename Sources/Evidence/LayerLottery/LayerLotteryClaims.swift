@@ -158,6 +158,15 @@ extension LayerLotteryMeasurement {
                     horizontalTitle: "blocks less", verticalTitle: "test accuracy", series: series),
                 caption: "Means over seeds. Filters: at the size of GraSP's ticket.")
         ]
+            + losses.illustration(
+                title: "Loss while training, \(blocks(counts.max() ?? 1)) less",
+                caption: "Seed \(seeds.first ?? 0), at the most blocks.")
+    }
+
+    /// Of the first seed: the dense network, and what is trained without the most blocks.
+    private var losses: [LossCurve] {
+        let own = runs.filter { $0.seed == seeds.first && $0.count == counts.max() }
+        return ([denseLosses] + own.map(\.losses)).compactMap { $0 }
     }
 
     var notes: [String] {
@@ -166,7 +175,7 @@ extension LayerLotteryMeasurement {
 
     var json: JSON {
         .object([
-            "dense_accuracy": .array(denseAccuracies.map { .number($0) }),
+            "dense_accuracy": .array(denseAccuracies.map { .number($0) }), "losses": losses.json,
             "runs": .array(
                 runs.map { run in
                     .object([

@@ -29,6 +29,8 @@ package struct LayerLotteryMeasurement: Sendable {
         var parameterPart: Double
         var multiplicationPart: Double
         var removed: [String]
+        /// Of its training; nil where nothing was trained.
+        var losses: LossCurve?
 
         package init(
             arm: Arm, count: Int, seed: UInt64, accuracy: Double, parameterPart: Double, multiplicationPart: Double,
@@ -52,6 +54,8 @@ package struct LayerLotteryMeasurement: Sendable {
     var runs: [Run]
     /// Of each seed, the stages of the blocks that L1 removes from the trained network, at the largest count.
     var normVictims: [[Int]]
+    /// Of the first seed's dense network.
+    var denseLosses: LossCurve?
 
     /// What was measured elsewhere.
     package init(
@@ -78,6 +82,7 @@ package struct LayerLotteryMeasurement: Sendable {
             "layer lottery", total: seeds.count * (1 + self.counts.count * Arm.allCases.count), unit: "networks")
         for seed in seeds {
             let trial = try Trial(study, seed: seed)
+            if denseLosses == nil { denseLosses = trial.denseLosses }
             denseAccuracies.append(trial.denseAccuracy)
             for count in self.counts {
                 for arm in Arm.allCases {
@@ -111,13 +116,18 @@ private struct Trial {
     let seed: UInt64
     let trained: any VisionNetwork
     let denseAccuracy: Double
+    let denseLosses: LossCurve
     private let batch: [LabeledBatch]
     private let dense: NetworkCost
 
     init(_ study: ImageStudy, seed: UInt64) throws {
         self.study = study
         self.seed = seed
-        trained = try study.trained(seed: seed)
+        trained = study.makeNetwork(seed: seed)
+        let training = study.supervision()
+        var losses = LossCurve("dense", steps: training.rates.totalSteps)
+        try training.run(trained, on: study.batches(seed: seed)) { losses.add($1, at: $0) }
+        denseLosses = losses
         denseAccuracy = study.accuracy(of: trained)
         let count = min(study.training.count, 10 * study.training.classCount)
         batch = Array(try study.training.sample(count, seed: seed).batches(of: count))
@@ -162,12 +172,20 @@ private struct Trial {
             removed = removal.removed.map(\.name)
             network = removal(trained)
         }
-        if arm != .afterTraining { try study.supervision().run(network, on: study.batches(seed: seed)) }
+        var losses: LossCurve?
+        if arm != .afterTraining {
+            let training = study.supervision()
+            var curve = LossCurve(arm.rawValue, steps: training.rates.totalSteps)
+            try training.run(network, on: study.batches(seed: seed)) { curve.add($1, at: $0) }
+            losses = curve
+        }
         let cost = try Self.cost(VisionArchitecture(network.configuration))
-        return .init(
+        var run = LayerLotteryMeasurement.Run(
             arm: arm, count: count, seed: seed, accuracy: study.accuracy(of: network),
             parameterPart: Double(cost.parameters) / Double(dense.parameters),
             multiplicationPart: Double(cost.multiplyAccumulates) / Double(dense.multiplyAccumulates), removed: removed)
+        run.losses = losses
+        return run
     }
 
     /// The usual network with equally many blocks less in each stage.

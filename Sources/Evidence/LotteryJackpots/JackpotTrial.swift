@@ -17,6 +17,8 @@ struct JackpotTrial: Sendable {
         var risingEpochs = 0
         var swaps = 0
         var wholeSparsity = 0.0
+        /// Of what was trained: scores, or weights.
+        var losses: LossCurve?
 
         var description: String {
             accuracies.map { "\($0.arm.name) \(MarkupText.percent($0.accuracy, places: 2))" }.joined(separator: ", ")
@@ -44,7 +46,11 @@ struct JackpotTrial: Sendable {
         case .fineTuned:
             outcome.accuracies.append((.magnitude, study.accuracy(of: network.network)))
             let training = study.supervision(epochs: Double(size.searchEpochs))
-            try FineTuning(training).recover(network, on: study.batches(seed: seed))
+            var losses = LossCurve(LotteryJackpotsMeasurement.Arm.fineTuned.name, steps: training.rates.totalSteps)
+            try training.run(network.network, on: study.batches(seed: seed), hooks: [MaskedTraining(network)]) {
+                losses.add($1, at: $0)
+            }
+            outcome.losses = losses
             outcome.accuracies.append((.fineTuned, study.accuracy(of: network.network)))
         case .restricted:
             let early = try search(network, originals, epochs: size.searchEpochs, &outcome)
@@ -83,13 +89,18 @@ struct JackpotTrial: Sendable {
             network, originals: originals, steps: epochs * epoch, initialScores: scores, restriction: restriction)
         var early = Double.nan
         var (sum, before, rising) = (0.0, Double.infinity, 0)
+        let arm: LotteryJackpotsMeasurement.Arm =
+            restriction == .none ? .unrestricted : scores == .masks ? .jackpot : .randomStart
+        var losses = LossCurve(arm.name, steps: epochs * epoch)
         try search.run(on: study.batches(seed: seed)) { step, loss in
+            losses.add(loss, at: step)
             sum += loss
             guard (step + 1) % epoch == 0 else { return }
             if step + 1 == epoch { early = study.accuracy(of: network.network) }
             if sum > before { rising += 1 }
             (before, sum) = (sum, 0)
         }
+        outcome.losses = losses
         outcome.risingEpochs = rising
         outcome.swaps = search.swapCounts.reduce(0, +)
         return early

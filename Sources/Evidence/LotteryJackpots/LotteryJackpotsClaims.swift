@@ -149,6 +149,10 @@ extension LotteryJackpotsMeasurement {
                         .init(name: "dense", points: Size.sparsities.map { ($0, SeedStatistics(dense).mean) })
                     ]), caption: "Means over \(dense.count) seeds.")
         ]
+            + losses.illustration(
+                title: "Loss by step at 95 %",
+                caption:
+                    "First seed. Searches train scores under weights that stay, the last line weights under a mask.")
     }
 
     var tables: [ExperimentReport.Table] {
@@ -171,6 +175,7 @@ extension LotteryJackpotsMeasurement {
                 arms: Arm.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.sparsities),
             "overlaps": overlaps.json(
                 arms: Reference.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.sparsities),
+            "losses": losses.json,
             "rising_epochs": .object([
                 "restricted": .integer(risingEpochs.restricted), "unrestricted": .integer(risingEpochs.unrestricted),
             ]),

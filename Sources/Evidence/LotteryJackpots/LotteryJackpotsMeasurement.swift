@@ -49,6 +49,8 @@ package struct LotteryJackpotsMeasurement: Sendable {
     package var risingEpochs: (restricted: Int, unrestricted: Int)
     /// The sparsities of all weights, the last layer's included.
     package var wholeSparsities: [Double]
+    /// At the highest sparsity, of the first seed.
+    var losses: [LossCurve] = []
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, overlaps: ArmAccuracies<Reference>, changedWeights: Int = 0,
@@ -65,14 +67,7 @@ package struct LotteryJackpotsMeasurement: Sendable {
     init(
         _ study: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64], progress: any ProgressReporter
     ) throws {
-        progress.begin("dense networks", total: seeds.count, unit: "networks")
-        let trained = try sideBySide(seeds) { seed in
-            let network = try study.trained(seed: seed)
-            return JackpotTrial(
-                study: study, size: size, seed: seed, weights: Snapshot(of: network),
-                accuracy: study.accuracy(of: network))
-        }
-        progress.end("done")
+        let trained = try Self.trials(study, size: size, seeds: seeds, progress: progress)
 
         let sparsities = LotteryJackpots.Size.sparsities
         var jobs: [(trial: JackpotTrial, kind: JackpotTrial.Kind, sparsity: Double)] = []
@@ -103,9 +98,25 @@ package struct LotteryJackpotsMeasurement: Sendable {
             changedWeights += outcome.changedWeights
             if job.kind == .restricted { risingEpochs.restricted += outcome.risingEpochs }
             if job.kind == .unrestricted { risingEpochs.unrestricted += outcome.risingEpochs }
+            if job.trial.seed == seeds.first, job.sparsity == LotteryJackpots.Size.highest {
+                losses += [outcome.losses].compactMap { $0 }
+            }
         }
         wholeSparsities = sparsities.map { sparsity in
             zip(jobs, outcomes).first { $0.0.sparsity == sparsity }?.1.wholeSparsity ?? .nan
+        }
+    }
+
+    private static func trials(
+        _ study: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64], progress: any ProgressReporter
+    ) throws -> [JackpotTrial] {
+        progress.begin("dense networks", total: seeds.count, unit: "networks")
+        defer { progress.end("done") }
+        return try sideBySide(seeds) { seed in
+            let network = try study.trained(seed: seed)
+            return JackpotTrial(
+                study: study, size: size, seed: seed, weights: Snapshot(of: network),
+                accuracy: study.accuracy(of: network))
         }
     }
 }
