@@ -46,7 +46,7 @@ public struct SparsitySweep: Sendable {
     ///     for each shard of the evaluation text, at least one, always the same shards.
     /// - Throws: what the closures throw; `.badData` for NaN weights or a pattern that does not fit.
     public func run(
-        _ weights: [PrunableWeight], values: (_ index: Int) throws -> Tensor,
+        _ weights: [PrunableWeight], values: @escaping (_ index: Int) throws -> Tensor,
         evaluate: (_ masks: [WeightMask]?) throws -> [Double], progress: (Progress) -> Void = { _ in }
     ) throws -> SparsityReport {
         precondition(!weights.isEmpty, "nothing to prune")

@@ -7,7 +7,7 @@ public struct SparsityVariant: Sendable {
     /// Makes the masks of some matrices, of which it may ask for the values one by one.
     public typealias Masking =
         @Sendable (
-            _ weights: [PrunableWeight], _ values: (_ index: Int) throws -> Tensor
+            _ weights: [PrunableWeight], _ values: @escaping (_ index: Int) throws -> Tensor
         ) throws -> [WeightMask]
     /// What prunes to each of the sparsities, without the dense model.
     public var steps: [Masking]
