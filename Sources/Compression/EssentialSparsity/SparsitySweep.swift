@@ -46,7 +46,7 @@ public struct SparsitySweep: Sendable {
     ///     for each shard of the evaluation text, at least one, always the same shards.
     /// - Throws: what the closures throw; `.badData` for NaN weights or a pattern that does not fit.
     public func run(
-        _ weights: [PrunableWeight], values: @escaping (_ index: Int) throws -> Tensor,
+        _ weights: [PrunableWeight], values: (_ index: Int) throws -> Tensor,
         evaluate: (_ masks: [WeightMask]?) throws -> [Double], progress: (Progress) -> Void = { _ in }
     ) throws -> SparsityReport {
         precondition(!weights.isEmpty, "nothing to prune")
@@ -67,7 +67,7 @@ public struct SparsitySweep: Sendable {
         func measure(
             _ masking: SparsityVariant.Masking, _ label: String, besides points: [SparsityReport.Point]
         ) throws -> SparsityReport.Point? {
-            let masks = try masking(weights, values)
+            let masks = try withoutActuallyEscaping(values) { try masking(weights, $0) }
             let removed = masks.reduce(0) { $0 + $1.removedCount }
             let sparsity = Double(removed) / Double(weights.reduce(0) { $0 + $1.count })
             if points.contains(where: { $0.sparsity == sparsity }) {
