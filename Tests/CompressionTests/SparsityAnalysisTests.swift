@@ -77,11 +77,13 @@ import Testing
     /// A head goes with its rows of queries, keys and values and the columns that read it; of the rest nothing does.
     @Test func headsGoWhole() throws {
         let network = try Self.trained()
-        for (name, parameter) in network.parameters where name.hasPrefix("model.layers.1.self_attn.v_proj") {
-            // The second of two heads of keys and values, four rows each, is the least of all.
-            var values = parameter.wrappedValue.detached().floats()
-            for place in values.indices where place / 16 >= 4 { values[place] *= 1e-3 }
-            parameter.wrappedValue = Tensor(values, shape: [8, 16])
+        // The second of two heads of keys and values, with two of queries, is the least of all.
+        for (projection, rows) in [("q_proj", 16), ("k_proj", 8)] {
+            for (name, parameter) in network.parameters where name == "model.layers.1.self_attn.\(projection).weight" {
+                var values = parameter.wrappedValue.detached().floats()
+                for place in values.indices where place / 16 >= rows / 2 { values[place] *= 1e-3 }
+                parameter.wrappedValue = Tensor(values, shape: [rows, 16])
+            }
         }
         let before = bits(network)
         var analysis = SparsityAnalysis()
