@@ -71,7 +71,8 @@ import Testing
                 "\($0)".contains("file: \(name): is missing")
             }
         }
-        let foreign = Parameter("a", .ones([3, 3]))
+        // Of a smaller network: places beyond its end, or other columns.
+        let foreign = Parameter("a", .ones([1, 3]))
         #expect(throws: CoppiceError.self) { try optimizer.window(from: tensors, for: [foreign], source: "file") }
         var damaged = tensors
         damaged["optimizer.window.gram"] = Tensor([Double](repeating: .nan, count: 9), shape: [3, 3])
