@@ -166,6 +166,14 @@ public final class PrunableNetwork {
         }
     }
 
+    /// Sets earlier gradients by removed weights to zero, where the optimizer keeps some. O(weights) where masks are those
+    /// of the last call.
+    ///
+    /// - Throws: as ``GradientWindow/hold(_:)``.
+    public func applyMasks(toWindowOf state: inout OptimizerState) throws {
+        try state.window?.hold(zip(places, masks).map { (place: $0, words: $1.words) })
+    }
+
     /// Sets gradients by removed weights to zero, so that neither clipping nor an optimizer sees them. O(N).
     ///
     /// - Parameter gradients: by all parameters of the network, in its order.

@@ -1,4 +1,3 @@
-import CKernels
 import CoppiceTensors
 
 /// The last m gradients of all trainable parameters of a network, and products with the inverse of their dampened Fisher
@@ -8,11 +7,42 @@ public struct GradientWindow: Sendable {
     public private(set) var inverse: InverseFisher
     /// How the parameters lie in a row.
     public let layout: FlatParameters
+    /// The places of the trainable parameters among all.
+    private let places: [Int]
+    /// Bitmaps that hold in the whole window, by the parameter's place.
+    private var held: [Int: [UInt64]] = [:]
 
-    init(inverse: InverseFisher, layout: FlatParameters) {
+    init(inverse: InverseFisher, layout: FlatParameters, of parameters: [Parameter]) {
         precondition(inverse.count == layout.count, "a window of other parameters")
         self.inverse = inverse
         self.layout = layout
+        places = parameters.indices.filter { parameters[$0].isTrainable }
+    }
+
+    /// Sets what masks remove to zero in all gradients, so that the inverse is that of the weights that are kept, and
+    /// products with gradients that are zero there are zero there. O(1) where the masks are those of the last call, else
+    /// O(m d), and O(m² d + m³) where a gradient changes.
+    ///
+    /// - Parameter masks: the parameter's place among all, and a bitmap of the entries that are kept. Gradients that come
+    ///   are zero elsewhere.
+    /// - Throws: `.badData` where sums overflow.
+    public mutating func hold(_ masks: [(place: Int, words: [UInt64])]) throws {
+        var removesMore = false
+        for (place, words) in masks where held[place] != words {
+            // What returns has zeros in the gradients that there are.
+            removesMore = removesMore || held[place].map { zip($0, words).contains { $0 & ~$1 != 0 } } ?? true
+            held[place] = words
+        }
+        guard removesMore else { return }
+        var isRemoved: [Bool] = []
+        for (place, count) in zip(places, layout.counts) {
+            guard let words = held[place] else {
+                isRemoved += [Bool](repeating: false, count: count)
+                continue
+            }
+            isRemoved += (0..<count).map { words[$0 / 64] >> UInt64($0 % 64) & 1 == 0 }
+        }
+        try inverse.clear(layout.kept.map { kept in kept.map { isRemoved[$0] } } ?? isRemoved)
     }
 
     /// Takes a gradient into the window, for the oldest, and multiplies it with the inverse.
@@ -89,7 +119,7 @@ extension GradientWindow {
             self.init(
                 inverse: try InverseFisher(
                     gradients: gradients, gram: gram, dampening: optimizer.dampening, nextRow: nextRow),
-                layout: layout)
+                layout: layout, of: parameters)
         } catch {
             throw CoppiceError(.badData, source: source, field: Name.gradients.rawValue, "is damaged: \(error)")
         }

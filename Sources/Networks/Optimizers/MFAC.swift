@@ -70,7 +70,8 @@ public struct MFAC: Sendable, Hashable {
         let layout = layout(of: parameters)
         try checkMemory(layout)
         return GradientWindow(
-            inverse: try InverseFisher(window: window, count: layout.count, dampening: dampening), layout: layout)
+            inverse: try InverseFisher(window: window, count: layout.count, dampening: dampening), layout: layout,
+            of: parameters)
     }
 
     private func checkMemory(_ layout: FlatParameters) throws {

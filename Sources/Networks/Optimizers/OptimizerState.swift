@@ -1,4 +1,3 @@
-import CKernels
 import CoppiceTensors
 
 /// What an optimizer remembers of a network's parameters.

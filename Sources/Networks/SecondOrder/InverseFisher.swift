@@ -121,6 +121,33 @@ public struct InverseFisher: InverseCurvature {
         nextRow = (row + 1) % m
     }
 
+    /// Sets the entries of some weights to zero in all gradients of the window, as if they had never had any: F is then
+    /// that of the other weights alone, and λ for these. O(m d), and O(m² d + m³) where that changes a gradient.
+    ///
+    /// - Parameter isRemoved: one flag a weight.
+    /// - Throws: `.badData` for another number of flags; the window is as before then.
+    public mutating func clear(_ isRemoved: [Bool]) throws {
+        guard isRemoved.count == count else {
+            throw CoppiceError(.badData, field: "flags", "\(isRemoved.count) of \(count) weights")
+        }
+        let (m, d) = (window, count)
+        func clear<Scalar: TensorElement & BinaryFloatingPoint>(_ type: Scalar.Type) -> Bool {
+            gradients.withMutableElements(type) { rows in
+                var hasChanged = false
+                for row in 0..<m {
+                    for k in 0..<d where isRemoved[k] && rows[row * d + k] != 0 {
+                        rows[row * d + k] = 0
+                        hasChanged = true
+                    }
+                }
+                return hasChanged
+            }
+        }
+        guard gradients.dataType == .f64 ? clear(Double.self) : clear(Float.self) else { return }
+        gram = gradients.gramMatrix()
+        factor = try Self.factor(gram, dampening)
+    }
+
     /// F⁻¹ x. O(m d + m²) for each vector; G is read twice.
     public func product(_ vectors: Tensor) throws -> Tensor {
         let own = try vectors.asVectors(of: count, gradients.dataType)

@@ -65,6 +65,7 @@ public final class DecoderLearner: LanguageModelLearner {
         guard let gradient else { return }
         let all = network.parameters
         state.step = step
+        for hook in hooks { try hook.willMove(step, state: &state) }
         try optimizer.update(
             all.map(\.parameter), gradients: gradient, decays: all.map { decays($0.name, $0.parameter.wrappedValue) },
             state: &state, learningRate: learningRate, gradientScale: gradientScale)

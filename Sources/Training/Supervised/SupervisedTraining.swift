@@ -63,6 +63,7 @@ public struct SupervisedTraining: Sendable {
                         + "learning rate or clipping may help")
             }
             for hook in hooks { try hook.willUpdate(step, gradients: &slopes) }
+            for hook in hooks { try hook.willMove(step, state: &state) }
             try update(parameters, slopes, step, &state)
             for hook in hooks { try hook.didStep(step, state: &state) }
             try progress(step, value)

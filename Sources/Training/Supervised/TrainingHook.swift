@@ -24,6 +24,9 @@ public protocol TrainingHook: AnyObject {
     /// Before the update: gradients by the network's parameters, in its order, may be changed.
     func willUpdate(_ step: Int, gradients: inout [Tensor]) throws
 
+    /// Between the gradients and the update: what the optimizer remembers may be changed.
+    func willMove(_ step: Int, state: inout OptimizerState) throws
+
     /// After the update: parameters and the optimizer's slots may be changed.
     func didStep(_ step: Int, state: inout OptimizerState) throws
 }
@@ -35,6 +38,7 @@ extension TrainingHook {
     public var sparseProducts: SparseProducts? { nil }
     public var readsAllGradients: Bool { false }
     public func willUpdate(_ step: Int, gradients: inout [Tensor]) throws {}
+    public func willMove(_ step: Int, state: inout OptimizerState) throws {}
     public func didStep(_ step: Int, state: inout OptimizerState) throws {}
 }
 

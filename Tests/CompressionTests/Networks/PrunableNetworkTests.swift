@@ -54,6 +54,60 @@ import Testing
         #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).accuracy > 0.9)
     }
 
+    /// Sees removed weights right after each update, before masks are applied.
+    private final class Probe: TrainingHook {
+        let network: PrunableNetwork
+        var largest: Float = 0
+        var removedCounts: [Int] = []
+
+        init(_ network: PrunableNetwork) { self.network = network }
+
+        func didStep(_ step: Int, state: inout OptimizerState) {
+            removedCounts.append(network.removedCount)
+            for (index, mask) in network.masks.enumerated() {
+                let slots = state.slots[network.places[index]]
+                for values in [network.values(index)] + slots {
+                    for (value, kept) in zip(values.floats(), mask.indicator.floats()) where kept == 0 {
+                        largest = max(largest, abs(value))
+                    }
+                }
+            }
+        }
+    }
+
+    /// M-FAC moves removed weights by exactly nothing, from the step on at which they go, and its window forgets them.
+    @Test(arguments: [false, true], [false, true])
+    func secondOrderStepsKeepToMasksThatChange(isSparse: Bool, isDynamic: Bool) throws {
+        let prunable = try PrunableNetwork(SmallMLP())
+        if isSparse { try prunable.prune(by: .magnitude, to: 0.3) }
+        if isDynamic { try prunable.prune(by: .magnitude, to: 0.5) }
+        let start = prunable.removedCount
+        let before = prunable.weights.indices.flatMap { prunable.values($0).floats() }
+        var training = shortTraining(rate: 0.02)
+        training.optimizer = MFAC(window: 8, dampening: 1e-2, weightDecay: 1e-2, isSparse: isSparse)
+        var state = OptimizerState(training.optimizer, for: prunable.network)
+        let hook: any MaskHolding =
+            isDynamic
+            ? DynamicSparseTraining(prunable, growth: .gradient, interval: 10, lastStep: 45)
+            : GradualPruning(prunable, schedule: Ramp())
+        let probe = Probe(prunable)
+        try training.run(prunable.network, on: source, state: &state, hooks: [probe, hook])
+        #expect(probe.largest == 0)
+        #expect(isDynamic ? probe.removedCounts.last == start : Set(probe.removedCounts).count > 3)
+        let window = try #require(state.window)
+        let masks = prunable.network.parameters.indices.map { place in
+            prunable.places.firstIndex(of: place).map { prunable.masks[$0].indicator.reshaped([-1]) }
+                ?? Tensor.ones([prunable.network.parameters[place].parameter.wrappedValue.count])
+        }
+        let kept = window.layout.row(masks).floats()
+        #expect(kept.contains(0))
+        for (index, value) in window.inverse.gradients.floats().enumerated() where kept[index % kept.count] == 0 {
+            #expect(value == 0)
+        }
+        let after = prunable.weights.indices.flatMap { prunable.values($0).floats() }
+        #expect(zip(before, after).contains { $1 != 0 && $0 != $1 })
+    }
+
     @Test func gradualPruningFollowsItsScheduleAndMasksAreNested() throws {
         let prunable = try PrunableNetwork(SmallMLP())
         var seen: [[WeightMask]] = []

@@ -101,6 +101,48 @@ import Testing
         #expect([a[0], a[2], b[0], b[1]] == dense.wrappedValue.floats())
     }
 
+    /// Weights that go while optimization runs leave the window: F is then that of the others.
+    @Test(arguments: [false, true]) func masksReachEarlierGradients(_ isSparse: Bool) throws {
+        let optimizer = MFAC(window: 3, dampening: 1e-2, weightDecay: 0.1, isSparse: isSparse)
+        let (a, b) = (Parameter("a", .ones([2])), Parameter("b", Tensor([1, 2, 0, 4] as [Float], shape: [2, 2])))
+        a.isTrainable = false
+        var state = OptimizerState(optimizer, for: [a, b])
+        func slope(_ index: Int, _ kept: [Float]) -> Tensor {
+            base.vector(4, seed: UInt64(index), .f32).reshaped([2, 2]) * Tensor(kept, shape: [2, 2])
+        }
+        for index in 0..<4 { try step(optimizer, [a, b], [.ones([2]), slope(index, [1, 1, 1, 1])], &state) }
+        // The second weight goes, with its momentum.
+        try state.window?.hold([(place: 1, words: [0b1101])])
+        b.update { $0[1] = 0 }
+        let before = try #require(state.window)
+        #expect(before.inverse.count == (isSparse ? 3 : 4))
+        let column = 1
+        #expect(before.inverse.gradients.slice(axis: 1, column..<(column + 1)).floats() == [0, 0, 0])
+        let fresh = try InverseFisher(gradients: before.inverse.gradients, dampening: 1e-2)
+        let x = base.vector(before.inverse.count, .f32)
+        #expect(distance(try before.inverse.product(x).doubles(), try fresh.product(x).doubles()) < 1e-6)
+        #expect(distance(before.inverse.diagonal().doubles(), fresh.diagonal().doubles()) < 1e-9)
+        #expect(abs(before.inverse.diagonal().doubles()[column] - 100) < 1e-9)
+        // The next step moves it by exactly nothing, and holding the same again changes no bit.
+        try step(optimizer, [a, b], [.ones([2]), slope(9, [1, 0, 1, 1])], &state)
+        #expect(b.wrappedValue.floats()[1] == 0)
+        let gram = try #require(state.window).inverse.gram.doubles()
+        try state.window?.hold([(place: 1, words: [0b1101])])
+        #expect(state.window?.inverse.gram.doubles() == gram)
+        // It returns, and leaves again.
+        try state.window?.hold([(place: 1, words: [0b1111])])
+        #expect(state.window?.inverse.gram.doubles() == gram)
+        try step(optimizer, [a, b], [.ones([2]), slope(10, [1, 1, 1, 1])], &state)
+        #expect(b.wrappedValue.floats()[1] != 0)
+        try state.window?.hold([(place: 1, words: [0b1101])])
+        #expect(
+            state.window?.inverse.gradients.slice(axis: 1, column..<(column + 1)).floats() == [0, 0, 0])
+        #expect(throws: CoppiceError.self) {
+            var window = try #require(state.window).inverse
+            try window.clear([true])
+        }
+    }
+
     @Test func whatIsNotTrainableStays() throws {
         let (a, b) = (Parameter("a", .ones([2])), Parameter("b", .ones([2])))
         a.isTrainable = false
