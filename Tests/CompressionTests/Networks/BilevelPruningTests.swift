@@ -56,6 +56,57 @@ import Testing
         #expect(direct.doubles() == (weights * slope).doubles())
     }
 
+    /// On ℓ(z) = cᵀz + ½ zᵀAz the implicit function theorem has the exact derivative: with B = γI + diag(m) A diag(m),
+    /// θ* = −B⁻¹(m ⊙ c) and dθ*/dm = −B⁻¹(diag(g) + diag(m) A diag(θ*)). What the formula leaves out, A, costs an error
+    /// that shrinks with ‖A‖/γ linearly.
+    @Test func implicitGradientErrsByTheCurvatureOverTheRegularization() throws {
+        var generator = RandomGenerator(seed: 11)
+        let n = 6
+        let slope = Tensor.normal([n, 1], dataType: .f64, using: &generator)
+        let mask = Tensor.uniform([n, 1], low: 0.2, high: 1, dataType: .f64, using: &generator)
+        let root = Tensor.normal([n, n], dataType: .f64, using: &generator)
+        let unit = root.transposed().matmul(root) / Double(n)
+        let gamma = 0.7
+
+        func lower(_ m: Tensor, _ curvature: Tensor) throws -> (factor: Tensor, weights: Tensor) {
+            let matrix = m * curvature * m.transposed() + Tensor.identity(n, dataType: .f64) * gamma
+            let factor = try matrix.choleskyFactor()
+            return (factor, -(try factor.choleskySolve(m * slope)))
+        }
+        func objective(_ m: Tensor, _ curvature: Tensor) throws -> Double {
+            let z = m * (try lower(m, curvature).weights)
+            return (slope * z + z * curvature.matmul(z) / 2).sum().doubles()[0]
+        }
+        var errors: [Double] = []
+        for scale in [1e-2, 1e-3, 1e-4] {
+            let curvature = unit * scale
+            let (factor, weights) = try lower(mask, curvature)
+            let g = slope + curvature.matmul(mask * weights)
+            let mixed = Tensor.identity(n, dataType: .f64) * g + mask * curvature * weights.transposed()
+            let adjoint = try factor.choleskySolve(mask * g)
+            let exact = (weights * g - mixed.transposed().matmul(adjoint)).doubles()
+            for index in 0..<n {
+                var (high, low) = (mask.doubles(), mask.doubles())
+                high[index] += 1e-5
+                low[index] -= 1e-5
+                let (above, below) = (
+                    try objective(Tensor(high, shape: [n, 1]), curvature),
+                    try objective(Tensor(low, shape: [n, 1]), curvature)
+                )
+                let difference: Double = (above - below) / 2e-5
+                #expect(abs(difference - exact[index]) < 1e-6)
+            }
+            let found = BilevelPruning.maskGradient(
+                weights: weights, slope: g, mask: mask, regularization: gamma, .formula
+            ).doubles()
+            let distance = zip(found, exact).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+            errors.append(distance / exact.reduce(0.0) { $0 + $1 * $1 }.squareRoot())
+        }
+        #expect(errors[0] > 1e-4 && errors[0] < 0.1)
+        #expect(errors[0] / errors[1] > 9 && errors[0] / errors[1] < 11)
+        #expect(errors[1] / errors[2] > 9.8 && errors[1] / errors[2] < 10.2)
+    }
+
     /// Without steps of the scores it is one-shot magnitude pruning and masked training, bit for bit.
     @Test func masksThatDoNotMoveAreMaskedTraining() throws {
         var options = BilevelPruning.Options(kept: 0.3, steps: 25)

@@ -76,6 +76,36 @@ import Testing
         }
     }
 
+    /// On ½ θᵀAθ the gradient is Aθ and its product with the Hessian A²θ: w ⊙ (H g) is θ ⊙ A²θ, whose sum is θᵀHg, in
+    /// whichever blocks and order θ comes, and over the mean of several such losses.
+    @Test func gradientFlowIsExactOnQuadratics() throws {
+        var generator = RandomGenerator(seed: 8)
+        let halves = (0..<2).map { _ in Tensor.normal([7, 7], dataType: .f64, using: &generator) }
+        let matrices = halves.map { ($0 + $0.transposed()) / 2 }
+        let theta = Tensor.normal([7, 1], dataType: .f64, using: &generator)
+        func scores(_ ranges: [Range<Int>]) -> [Double] {
+            // Blocks in the order given, put together again as θ lies.
+            let blocks = ranges.map { theta.slice(axis: 0, $0).contiguous().tracked() }
+            let order = ranges.indices.sorted { ranges[$0].lowerBound < ranges[$1].lowerBound }
+            let losses = matrices.map { matrix in
+                {
+                    let whole = Tensor.concatenated(order.map { blocks[$0] }, axis: 0)
+                    return (whole * matrix.matmul(whole)).sum() / 2
+                }
+            }
+            let parts = GradientFlowCriterion.flow(through: blocks, losses: losses)
+            return order.flatMap { parts[$0].doubles() }
+        }
+        let mean = (matrices[0] + matrices[1]) / 2
+        let product = mean.matmul(mean.matmul(theta)).doubles()
+        let expected = zip(theta.doubles(), product).map { $0 * $1 }
+        for ranges in [[0..<7], [0..<3, 3..<7], [3..<7, 0..<3], [5..<7, 0..<1, 1..<5]] {
+            let found = scores(ranges)
+            #expect(zip(found, expected).allSatisfy { abs($0 - $1) < 1e-10 }, "\(ranges)")
+            #expect(abs(found.reduce(0, +) - expected.reduce(0, +)) < 1e-10)
+        }
+    }
+
     /// The mean over many sign vectors against differences of gradients along each coordinate, in f64.
     @Test func theHessiansDiagonalIsEstimatedWithoutBias() throws {
         func network(moving index: Int? = nil, by step: Double = 0) -> SmallMLP {

@@ -25,22 +25,30 @@ public struct GradientFlowCriterion: NetworkCriterion {
     }
 
     private func flow(through network: PrunableNetwork, on batches: [LabeledBatch]) -> [Tensor] {
-        let weights = network.parameters.map(\.wrappedValue)
+        Self.flow(
+            through: network.parameters.map(\.wrappedValue), losses: batches.map { batch in { loss(network, batch) } })
+    }
+
+    /// w ⊙ (H g) of the mean of some losses, in the weights' shapes.
+    ///
+    /// - Parameter losses: functions of the weights, each evaluated twice.
+    /// - Precondition: at least one weight and one loss.
+    package static func flow(through weights: [Tensor], losses: [() -> Tensor]) -> [Tensor] {
         var slope: [Tensor]?
         var product: [Tensor]?
         func add(_ sums: [Tensor]?, _ parts: [Tensor]) -> [Tensor] {
             withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
         }
-        // The gradient of all batches together comes first, then the product of each batch's Hessian with it.
-        for batch in batches { slope = add(slope, gradients(of: loss(network, batch), withRespectTo: weights)) }
+        // The gradient of all losses together comes first, then the product of each one's Hessian with it.
+        for loss in losses { slope = add(slope, gradients(of: loss(), withRespectTo: weights)) }
         let direction = slope ?? []
-        for batch in batches {
-            let slopes = gradients(of: loss(network, batch), withRespectTo: weights, differentiable: true)
+        for loss in losses {
+            let slopes = gradients(of: loss(), withRespectTo: weights, differentiable: true)
             let inner = zip(slopes, direction).map { ($0 * $1.detached()).sum() }
             let total = inner.dropFirst().reduce(inner[0], +)
             product = add(product, gradients(of: total, withRespectTo: weights))
         }
-        let scale = 1 / Double(batches.count * batches.count)
+        let scale = 1 / Double(losses.count * losses.count)
         return withoutRecording { zip(weights, product ?? []).map { $0.detached() * $1 * scale } }
     }
 
