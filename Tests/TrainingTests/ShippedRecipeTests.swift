@@ -1,3 +1,4 @@
+import CoppiceTensors
 import CoppiceTraining
 import Foundation
 import Testing
@@ -22,5 +23,20 @@ import Testing
         #expect(abs(measured.itemsPerSecond - 16 / median) < 1e-6 * measured.itemsPerSecond)
         #expect(measured.json["train_tok_s"]?.doubleValue == measured.itemsPerSecond)
         #expect(measured.json["parameters"]?.intValue == 64)
+    }
+
+    @Test func optimizersOfImagesAreMeasured() throws {
+        for (rule, name) in [
+            (nil, "sgd"), (TrainingBenchmark.Rule.adamw, "adamw"), (.mfac(gradients: 2), "mfac with 2 gradients"),
+        ] {
+            let measured = try TrainingBenchmark.measure(
+                .leNet300, rule: rule, batchSize: 2, steps: 2, warmupSteps: 1)
+            #expect(measured.stepSeconds.count == 2 && measured.parameters == 266_610)
+            #expect(measured.json["optimizer"]?.stringValue == name)
+        }
+        #expect(throws: CoppiceError.self) { try TrainingBenchmark.measure(.llama3M, rule: .sgd) }
+        #expect(throws: CoppiceError.self) {
+            try TrainingBenchmark.measure(.leNet300, rule: .mfac(gradients: 65_536), batchSize: 2)
+        }
     }
 }

@@ -15,11 +15,37 @@ public enum TrainingBenchmark {
         case llama10M = "llama-10m"
         /// ResNet-20 with padded shortcuts on 128 images of 3 × 32 × 32, ten classes; momentum 0.9, decay 10⁻⁴.
         case resNet20 = "resnet-20"
+        /// LeNet-300-100 on 128 images of 1 × 28 × 28, ten classes; updates as of ``resNet20``.
+        case leNet300 = "lenet-300-100"
+    }
+
+    /// The rule of a workload's updates.
+    public enum Rule: Sendable, Hashable, CustomStringConvertible {
+        case sgd, adamw
+        /// With a window of so many gradients. A step takes as long however many of them have come.
+        case mfac(gradients: Int)
+
+        public var description: String {
+            switch self {
+            case .sgd: "sgd"
+            case .adamw: "adamw"
+            case .mfac(let gradients): "mfac with \(gradients) gradients"
+            }
+        }
+
+        fileprivate var optimizer: any Optimizer {
+            switch self {
+            case .sgd: SGD(momentum: 0.9, weightDecay: 1e-4)
+            case .adamw: AdamW(weightDecay: 1e-4)
+            case .mfac(let gradients): MFAC(window: gradients, momentum: 0.9, weightDecay: 1e-4)
+            }
+        }
     }
 
     /// What was measured.
     public struct Measurement: Sendable, Hashable {
         public var workload: Workload?
+        public var rule: Rule?
         public var precision: OperandPrecision
         public var parameters: Int
         /// Windows or images of a step.
@@ -43,7 +69,8 @@ public enum TrainingBenchmark {
         public var json: JSON {
             let rate = sequenceLength == nil ? "train_images_s" : "train_tok_s"
             return .object([
-                "workload": workload.map { .string($0.rawValue) } ?? .null, "precision": .string(precision.rawValue),
+                "workload": workload.map { .string($0.rawValue) } ?? .null,
+                "optimizer": rule.map { .string("\($0)") } ?? .null, "precision": .string(precision.rawValue),
                 "parameters": .integer(parameters), "batch_size": .integer(batchSize),
                 "sequence_length": sequenceLength.map(JSON.integer) ?? .null, rate: .number(itemsPerSecond),
                 "step_seconds": .array(stepSeconds.map(JSON.number)),
@@ -100,14 +127,25 @@ public enum TrainingBenchmark {
 extension TrainingBenchmark {
     /// Measures a workload.
     ///
-    /// - Parameter batchSize: windows or images of a step; nil for the workload's own number.
+    /// - Parameters:
+    ///   - rule: of the updates; nil for the workload's own, AdamW for language models and momentum for images.
+    ///   - batchSize: windows or images of a step; nil for the workload's own number.
+    /// - Throws: `.usage` for language models with momentum, and for more gradients than memory allows.
     public static func measure(
-        _ workload: Workload, precision: OperandPrecision = .f32, batchSize: Int? = nil, steps: Int = 5,
-        warmupSteps: Int = 2
+        _ workload: Workload, rule: Rule? = nil, precision: OperandPrecision = .f32, batchSize: Int? = nil,
+        steps: Int = 5, warmupSteps: Int = 2
     ) throws -> Measurement {
         precondition(batchSize ?? 1 > 0, "a batch of \(batchSize ?? 0)")
         var recipe = TrainingRecipe()
         recipe.loop.precision = precision
+        let isOfImages = workload == .resNet20 || workload == .leNet300
+        let rule = rule ?? (isOfImages ? .sgd : .adamw)
+        if case .mfac(let gradients) = rule {
+            (recipe.optimizer.kind, recipe.optimizer.fisherWindow.gradients) = (.mfac, gradients)
+        }
+        guard isOfImages || rule != .sgd else {
+            throw CoppiceError(.usage, field: "optimizer", "sgd is for images, expected adamw or mfac")
+        }
         var result: Measurement
         switch workload {
         case .llama3M:
@@ -123,10 +161,17 @@ extension TrainingBenchmark {
             result = try measure(
                 recipe, vocabulary: 8192, batchSize: batchSize ?? 8, steps: steps, warmupSteps: warmupSteps)
         case .resNet20:
-            result = measureResNet(
-                precision, images: batchSize ?? 128, steps: steps, warmupSteps: warmupSteps)
+            let network = ResNet(ResNet.Configuration(blocks: 3))
+            result = try measure(
+                network, rule, shape: [3, 32, 32], precision, images: batchSize ?? 128, steps: steps,
+                warmupSteps: warmupSteps)
+        case .leNet300:
+            let network = try VisionArchitecture(named: "lenet-300-100").makeNetwork(seed: 1)
+            result = try measure(
+                network, rule, shape: network.configuration.inputShape, precision, images: batchSize ?? 128,
+                steps: steps, warmupSteps: warmupSteps)
         }
-        result.workload = workload
+        (result.workload, result.rule) = (workload, rule)
         result.precision = precision
         return result
     }
@@ -140,24 +185,27 @@ extension TrainingBenchmark {
             learner, batchSize: batchSize, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
     }
 
-    private static func measureResNet(
-        _ precision: OperandPrecision, images: Int, steps: Int, warmupSteps: Int
-    ) -> Measurement {
-        let network = ResNet(ResNet.Configuration(blocks: 3))
-        let optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
+    private static func measure(
+        _ network: any SupervisedNetwork, _ rule: Rule, shape: [Int], _ precision: OperandPrecision, images: Int,
+        steps: Int, warmupSteps: Int
+    ) throws -> Measurement {
+        network.setTraining(true)
+        let optimizer = rule.optimizer
         let parameters = network.parameters.map(\.parameter)
-        var velocities = parameters.map { Tensor.zeros($0.wrappedValue.shape) }
-        let seconds = time(steps: steps, warmupSteps: warmupSteps) { step in
+        let decays = parameters.map { _ in true }
+        var state = OptimizerState(optimizer, for: network)
+        let seconds = try time(steps: steps, warmupSteps: warmupSteps) { step in
             var generator = RandomGenerator(seed: UInt64(step))
             let classes = (0..<images).map { Int(EpochOrder.mix(UInt64(step) << 40 ^ UInt64($0)) % 10) }
-            return (Tensor.normal([images, 3, 32, 32], using: &generator), Tensor(classes))
+            return LabeledBatch(
+                inputs: Tensor.normal([images] + shape, using: &generator), targets: Tensor(classes))
         } run: { _, batch in
-            let loss = withOperandPrecision(precision) { network.loss(batch.0, classes: batch.1) }
+            let loss = withOperandPrecision(precision) { network.loss(batch) }
             let slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
-            for (index, parameter) in parameters.enumerated() {
-                optimizer.update(
-                    parameter, gradient: slopes[index], velocity: &velocities[index], learningRate: 0.1)
-            }
+            // A rate that leaves the numbers as they are: noise is not learned.
+            try optimizer.update(
+                parameters, gradients: slopes, decays: decays, state: &state, learningRate: 1e-4, gradientScale: 1)
+            state.step += 1
         }
         return Measurement(
             precision: precision, parameters: network.parameterCount, batchSize: images, stepSeconds: seconds)

@@ -22,8 +22,15 @@ struct Bench: ParsableCommand {
     @Flag(name: [.long, .customLong("training")], help: "Measure training steps on noise instead.")
     var train = false
     @Option(
-        help: ArgumentHelp("With --train: llama-3m (like the built-in model), llama-10m or resnet-20.", valueName: "w"))
+        help: ArgumentHelp(
+            "With --train: llama-3m (like the built-in model), llama-10m, resnet-20 or lenet-300-100.",
+            valueName: "w"))
     var workload = TrainingBenchmark.Workload.llama3M
+    @Option(
+        help: ArgumentHelp(
+            "With --train: sgd (images), adamw or mfac (with --gradients). Default: sgd for images, else adamw.",
+            valueName: "o"))
+    var optimizer: TrainingRule?
     @Option(help: ArgumentHelp("With --train: f32, or bf16 for products of bf16 with sums in f32.", valueName: "p"))
     var precision = OperandPrecision.f32
     @Option(help: ArgumentHelp("With --train: steps, of which the median counts.", valueName: "n"))
@@ -32,7 +39,7 @@ struct Bench: ParsableCommand {
     var inverseFisher = false
     @Option(help: ArgumentHelp("With --inverse-fisher: weights.", valueName: "d"))
     var weights = 1_000_000
-    @Option(help: ArgumentHelp("With --inverse-fisher: gradients.", valueName: "m"))
+    @Option(help: ArgumentHelp("With --inverse-fisher, and --optimizer mfac: gradients.", valueName: "m"))
     var gradients = 64
     @Option(
         help: ArgumentHelp(
@@ -88,6 +95,7 @@ struct Bench: ParsableCommand {
         for (name, count) in counts where count <= 0 {
             throw ValidationError("--\(name): expected a positive number, found \(count)")
         }
+        if optimizer != nil, !train { throw ValidationError("--optimizer is of --train: expected both") }
         guard [train, inverseFisher, suite.suite, formats != nil].count(where: { $0 }) <= 1 else {
             throw ValidationError("expected at most one of --train, --inverse-fisher, --formats and --suite")
         }
@@ -149,18 +157,29 @@ struct Bench: ParsableCommand {
     }
 
     private func measureTraining() throws {
-        let result = try TrainingBenchmark.measure(workload, precision: precision, steps: steps)
+        let rule: TrainingBenchmark.Rule? = optimizer.map {
+            switch $0 {
+            case .sgd: .sgd
+            case .adamw: .adamw
+            case .mfac: .mfac(gradients: gradients)
+            }
+        }
+        let result = try TrainingBenchmark.measure(workload, rule: rule, precision: precision, steps: steps)
         if common.json {
             try Output.json(result.json)
         } else {
             let batch = result.sequenceLength.map { "\(result.batchSize) windows of \($0)" }
             try Output.line(
-                "\(workload.rawValue), \(precision.rawValue): training \(Output.number(result.itemsPerSecond, digits: 0)) "
+                "\(workload.rawValue), \(result.rule.map { "\($0), " } ?? "")\(precision.rawValue): training \(Output.number(result.itemsPerSecond, digits: 0)) "
                     + "\(result.sequenceLength == nil ? "images" : "tokens")/s (\(result.parameters) parameters, "
-                    + "\(batch ?? "\(result.batchSize) images") a step)")
+                    + "\(batch ?? "\(result.batchSize) images") a step, "
+                    + "\(Output.number(result.medianStep * 1e3, digits: 1)) ms)")
         }
     }
 }
+
+/// The optimizers that `--optimizer` names.
+enum TrainingRule: String, ExpressibleByArgument, CaseIterable { case sgd, adamw, mfac }
 
 extension TrainingBenchmark.Workload: ExpressibleByArgument {}
 extension OperandPrecision: ExpressibleByArgument {}
