@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test func claimsFollowFromMeans() {
-        let good = measurement([.filters: 0.79, .afterTraining: 0.5])
+        let good = measurement([.filtersByCount: 0.79, .afterTraining: 0.5])
         for id in [
             "tickets-win", "better-than-filters", "no-worse-than-shallower", "retraining-matters",
             "norms-pick-one-stage",
@@ -55,7 +55,13 @@ import Testing
         #expect(report.json.serialized().contains("after-training"))
         // Losses of the dense network and of all that is trained at the most blocks.
         let losses = try #require(report.illustrations.first { $0.id == "loss" }?.figure as? LineChart)
-        let names = ["dense", "grasp", "snip", "random", "filters", "shallower"]
+        let names = ["dense", "grasp", "snip", "random", "filters", "filters-by-count", "shallower"]
         #expect(losses.series.map(\.name) == names && losses.series.allSatisfy { !$0.points.isEmpty })
+        // As many filters as a ticket lacks, each block's last aside.
+        let runs = try #require(report.data["runs"]?.arrayValue)
+        let parts = runs.filter { $0["arm"]?.stringValue == "filters-by-count" }.compactMap {
+            $0["parameters"]?.doubleValue
+        }
+        #expect(parts.count == 3 && parts[0] > parts[1] && parts[1] >= parts[2] && parts[0] < 1)
     }
 }

@@ -30,7 +30,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
 
     private func measurement(
         bilevel: Double = 0.86, iterative: Double = 0.86, learned: Double = 0.85, magnitude: Double = 0.8,
-        alternating: Double = 0.859, passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100]
+        alternating: Double = 0.859, passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100],
+        filters: FilterComparison? = nil
     ) -> Measurement {
         let kept: [Double] = [0.05, 0.02, 0.01]
         let arms: [(Measurement.Arm, Double)] = [
@@ -40,7 +41,22 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         var means = arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: mean) } }
         means.append((arm: .alternating, setting: 0.02, mean: alternating))
         means.append((arm: .sameBatches, setting: 0.02, mean: 0.855))
-        return Measurement(dense: [0.87, 0.872, 0.871], accuracies: spread(means), passes: passes)
+        return Measurement(dense: [0.87, 0.872, 0.871], accuracies: spread(means), passes: passes, filters: filters)
+    }
+
+    private func filters(bilevel: Double = 0.8, left: Double = 0.3, difference: Double = 1e-6) -> FilterComparison {
+        let means = [(arm: FilterComparison.Arm.bilevel, setting: 0.5, mean: bilevel), (.norm, 0.5, 0.79)]
+        return FilterComparison(
+            dense: [0.81], accuracies: spread(means), multiplications: [.bilevel: left, .norm: left],
+            difference: difference)
+    }
+
+    @Test func filtersAreJudgedByAccuracyCostAndEquality() {
+        #expect(verdict("structured", measurement().claims) == .notMeasured)
+        #expect(verdict("structured", measurement(filters: filters()).claims) == .holds)
+        #expect(verdict("structured", measurement(filters: filters(bilevel: 0.78)).claims) == .doesNotHold)
+        #expect(verdict("structured", measurement(filters: filters(left: 0.7)).claims) == .doesNotHold)
+        #expect(verdict("structured", measurement(filters: filters(difference: 0.01)).claims) == .doesNotHold)
     }
 
     @Test func claimsFollowFromTheNumbers() {
@@ -103,6 +119,25 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdict("like-magnitude", measurement(shared: 0.55).claims) == .doesNotHold)
         #expect(verdict("like-magnitude", measurement(snip: 0.81).claims) == .doesNotHold)
         #expect(verdict("weights-stay", measurement(changed: 1).claims) == .doesNotHold)
+    }
+
+    @Test func residualNetworksAreJudgedAlike() {
+        func claim(magnitude: Double = 0.6, jackpot: Double = 0.79) -> Claim? {
+            var own = measurement()
+            own.convolutionalDense = [0.8, 0.8]
+            let arms: [(Measurement.Arm, Double)] = [
+                (.magnitude, magnitude), (.firstEpoch, 0.7), (.jackpot, jackpot), (.fineTuned, 0.8),
+            ]
+            own.convolutional = spread(
+                arms.flatMap { arm, mean in [0.8, 0.9].map { (arm: arm, setting: $0, mean: mean) } })
+            return own.claims.first { $0.id == "with-norms" }
+        }
+        #expect(verdict("with-norms", measurement().claims) == .notMeasured)
+        #expect(claim()?.verdict == .holds && claim()?.comparisons.count == 4)
+        #expect(claim(jackpot: 0.78)?.verdict == .doesNotHold)
+        #expect(claim(magnitude: 0.695)?.verdict == .doesNotHold)
+        // Masks that lose little leave nothing to rescue.
+        #expect(claim(magnitude: 0.75)?.comparisons.count == 2 && claim(magnitude: 0.75)?.verdict == .holds)
     }
 
     @Test func whatIsMissingDoesNotHold() {

@@ -35,6 +35,19 @@ import Testing
         #expect(throws: CoppiceError.self) { try report(experiment, data: nil) }
     }
 
+    /// Experiments whose arms train masks, filters and a residual network beside the perceptron.
+    @Test(arguments: ["bip", "lottery-jackpots"])
+    func tinyRunsHaveCurvesOfLossAndTheResidualNetwork(identifier: String) throws {
+        let images = try DrawnImages()
+        let report = try report(Experiments.named(identifier), data: images.path)
+        #expect(report.claims.allSatisfy { $0.id == "jackpots-exist" || $0.verdict != .notMeasured })
+        #expect(report.claims.allSatisfy { $0.comparisons.allSatisfy(\.value.isFinite) })
+        let losses = report.illustrations.filter { $0.id.hasSuffix("loss") }.compactMap { $0.figure as? LineChart }
+        #expect(losses.count == 2 && losses.allSatisfy { $0.series.count > 1 })
+        #expect(losses.allSatisfy { $0.series.allSatisfy { !$0.points.isEmpty } })
+        #expect(report.tables.contains { $0.title.lowercased().contains("residual network") })
+    }
+
     @Test func densityCurves() {
         var curve = DensityCurve(points: [
             .init(density: 1, accuracy: 0.9, indices: [0.2, 0.4]),

@@ -20,7 +20,9 @@ public struct BilevelPruningExperiment: Experiment {
         var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
         study.peakRate = size.denseRate
         progress.report(study.summary)
-        let measured = try BilevelPruningMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        let filters = try Self.filters(setting, size: size)
+        let measured = try BilevelPruningMeasurement(
+            study, filters: filters, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -31,14 +33,29 @@ public struct BilevelPruningExperiment: Experiment {
                 + "(rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the steps, a hundredth from three "
                 + "quarters), γ = 1, scores start as the weights. Iterative pruning: levels of about a fifth, each "
                 + "trained from the initial weights for as many epochs as the dense network. Cost is counted in "
-                + "batches that went forwards and backwards, the dense network's training included.",
+                + "batches that went forwards and backwards, the dense network's training included. Filters: a residual "
+                + "network keeps half of the channels of every group, by bi-level pruning (scores at a rate of "
+                + "\(MarkupText.number(FilterComparison.maskRate))) or by the L1 norm of filters, and a smaller dense network "
+                + "is cut out.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init("epochs of retraining", "\(size.retrainingEpochs)"),
+                .init("filters", filters.summary),
                 .init("kept", Size.kept.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: measured.notes, data: measured.json)
+    }
+
+    /// The residual network whose filters go.
+    private static func filters(_ setting: ExperimentSetting, size: Size) throws -> ImageStudy {
+        guard setting.isFull else {
+            let count = max(100, Int((4_000 * min(1, setting.scale)).rounded()))
+            return try .smallResidual(imageCount: count, epochs: size.epochs, in: setting)
+        }
+        var study = try ImageStudy(.photographs, epochs: size.epochs, in: setting)
+        (study.augmentation, study.peakRate) = (.standard, size.denseRate)
+        return study
     }
 
     /// How much is trained.

@@ -23,6 +23,9 @@ extension BilevelPruningMeasurement {
                 caption:
                     "First seed. Bi-level pruning trains masks and weights; the others train weights under fixed masks."
             )
+            + (filters?.losses ?? []).illustration(
+                id: "filter-loss", title: "Residual network: loss while half of the filters go",
+                caption: "First seed. BiP chooses until three quarters of its steps, norms before the first.")
     }
 
     var tables: [ExperimentReport.Table] {
@@ -38,7 +41,7 @@ extension BilevelPruningMeasurement {
                 HTMLTable(
                     head: ["", "batches forwards and backwards", "weights that entered the mask / kept"], rows: costs,
                     numericColumns: [1, 2])),
-        ]
+        ] + (filters.map { [$0.table] } ?? [])
     }
 
     var notes: [String] { ["Dense networks: \(SeedStatistics(dense).percent) % of test images right."] }
@@ -48,7 +51,7 @@ extension BilevelPruningMeasurement {
             "dense": .array(dense.map { .number($0) }),
             "accuracies": accuracies.json(
                 arms: Arm.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.kept),
-            "losses": losses.json,
+            "filters": filters?.json ?? .null, "losses": losses.json,
             "passes": .array(
                 Arm.allCases.compactMap { arm in
                     passes[arm].map { .object(["arm": .string(arm.rawValue), "batches": .integer($0)]) }

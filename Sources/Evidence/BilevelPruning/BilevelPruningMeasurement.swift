@@ -42,12 +42,16 @@ package struct BilevelPruningMeasurement: Sendable {
     package var passes: [Arm: Int]
     /// Weights that entered the mask over a run at ``middle``, as a part of those kept: the mean over seeds.
     package var swaps: [Arm: Double]
+    /// Whole filters; nil where they were not measured.
+    package var filters: FilterComparison?
     /// At ``middle``, of the first seed.
     var losses: [LossCurve] = []
 
     package init(
-        dense: [Double], accuracies: ArmAccuracies<Arm>, passes: [Arm: Int], swaps: [Arm: Double] = [:]
+        dense: [Double], accuracies: ArmAccuracies<Arm>, passes: [Arm: Int], swaps: [Arm: Double] = [:],
+        filters: FilterComparison? = nil
     ) {
+        self.filters = filters
         self.dense = dense
         self.accuracies = accuracies
         self.passes = passes
@@ -55,7 +59,8 @@ package struct BilevelPruningMeasurement: Sendable {
     }
 
     init(
-        _ study: ImageStudy, size: BilevelPruningExperiment.Size, seeds: [UInt64], progress: any ProgressReporter
+        _ study: ImageStudy, filters: ImageStudy, size: BilevelPruningExperiment.Size, seeds: [UInt64],
+        progress: any ProgressReporter
     ) throws {
         progress.begin("dense networks", total: seeds.count, unit: "networks")
         let trained = try sideBySide(seeds) { seed in
@@ -95,6 +100,7 @@ package struct BilevelPruningMeasurement: Sendable {
             passes[outcome.arm] = outcome.passes
             if let own = outcome.swaps { swaps[outcome.arm, default: 0] += own / Double(seeds.count) }
         }
+        self.filters = try FilterComparison(filters, size: size, seeds: seeds, progress: progress)
     }
 
     /// A trained network that arms start from.

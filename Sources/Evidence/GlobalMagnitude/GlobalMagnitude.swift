@@ -27,7 +27,9 @@ public struct GlobalMagnitude: Experiment {
                 + "with the masks held, by SGD with momentum 0.9 and a cosine schedule, as long for every method. The floor "
                 + "keeps 0.5 % of each layer's own weights (5 % in the network that collapses). Random masks are global. "
                 + "The gradual arm prunes by a cubic ramp through the first half of the same training. ResNet-20 starts "
-                + "from trained weights.",
+                + "from trained weights; there gradual magnitude pruning (GMP) ramps up under one threshold, and M-FAC "
+                + "removes weights in four steps by the inverse Fisher matrix of 64 gradients of 32 images, with the "
+                + "others making up for them.",
             facts: measured.comparison.study.facts + [
                 .init("epochs after pruning", MarkupText.number(measured.comparison.epochs)),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
@@ -54,16 +56,14 @@ public struct GlobalMagnitude: Experiment {
         var residualImages: Int?
         var residualEpochs: Double
         var residualSparsities: [Double]
-        /// Whether all seeds prune the residual network, or the first one alone.
-        var repeatsResidual: Bool
 
         static let standard = Size(
             images: 20_000, epochs: 5, epochsAfter: 3, collapseImages: 6_000, collapseEpochs: 3, residualImages: 4_000,
-            residualEpochs: 1, residualSparsities: [0.9, 0.95], repeatsResidual: false)
+            residualEpochs: 1, residualSparsities: [0.9, 0.95])
 
         static let full = Size(
             images: nil, epochs: 30, epochsAfter: 30, collapseImages: nil, collapseEpochs: 20, residualImages: nil,
-            residualEpochs: 30, residualSparsities: [0.9, 0.95, 0.98], repeatsResidual: true)
+            residualEpochs: 30, residualSparsities: [0.9, 0.95, 0.98])
 
         /// Images of everything multiplied.
         func scaled(by factor: Double) -> Size {

@@ -15,7 +15,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
     static let collapseSparsity = 0.9
     static let methods = ["global", "global + floor", "uniform", "ERK", "LAMP", "random"]
     static let gradual = "global + floor, gradual"
-    static let residualMethods = ["global", "uniform", "ERK", "LAMP", "random"]
+    static let residualMethods = ["global", "uniform", "ERK", "LAMP", "GMP", "M-FAC", "random"]
 
     /// The perceptron.
     var comparison: PruningComparison
@@ -66,7 +66,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
         let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
         guard FileManager.default.fileExists(atPath: weights) else { return }
         progress.report("residual network")
-        residualSeeds = size.repeatsResidual ? seeds : Array(seeds.prefix(1))
+        residualSeeds = seeds
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 
@@ -113,7 +113,14 @@ struct GlobalMagnitudeMeasurement: Sendable {
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
         let denses = residualSeeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
-        let arms = Self.arms(seed: setting.seed).filter { $0.name != "global + floor" }
+        let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 32))
+        let arms =
+            Self.arms(seed: setting.seed).filter { $0.name != "global + floor" } + [
+                Arm(name: "GMP", allocation: GlobalAllocation(), isGradual: true),
+                Arm(
+                    name: "M-FAC", allocation: GlobalAllocation(),
+                    surgeon: SurgeonPruning(curvature, recomputations: 4)),
+            ]
         residual = try comparison.outcomes(arms, at: size.residualSparsities, of: denses, progress: progress)
         let shapes = try PrunableNetwork(network).weights
         residualWeights = shapes

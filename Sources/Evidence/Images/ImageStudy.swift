@@ -59,6 +59,19 @@ struct ImageStudy: Sendable {
         try training.check(fits: self.architecture)
     }
 
+    /// A small residual network with batch norm on Fashion-MNIST: a ResNet-20 of a quarter of its widths, trained in
+    /// batches of 64.
+    ///
+    /// - Parameter imageCount: training images, of each class alike.
+    static func smallResidual(imageCount: Int, epochs: Int, in setting: ExperimentSetting) throws -> ImageStudy {
+        var study = try ImageStudy(
+            .fashion,
+            architecture: VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: 0.25),
+            imageCount: imageCount, epochs: epochs, in: setting)
+        study.batchSize = min(64, imageCount)
+        return study
+    }
+
     /// The training images in an order of the seed's.
     func batches(seed: UInt64) -> ImageBatches {
         ImageBatches(training, batchSize: batchSize, seed: seed, augmentation: augmentation)

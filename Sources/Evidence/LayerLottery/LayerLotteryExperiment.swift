@@ -26,7 +26,8 @@ public struct LayerLotteryExperiment: Experiment {
                 "Blocks are scored at initialization on one batch (ten images of each class), the lowest go, and what "
                 + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, \(study.ratesText). "
                 + "Removable are all blocks that keep the shape. Filters: single filters inside blocks go by their "
-                + "GraSP scores until as many parameters are left as in GraSP's ticket. After training: GraSP's "
+                + "GraSP scores until as many parameters are left as in GraSP's ticket, or (by count) as many filters, but "
+                + "for one of each block. After training: GraSP's "
                 + "blocks of the trained dense network go without further training. Accuracies are means over seeds.",
             facts: study.facts + [
                 .init("parameters", "\(study.architecture.parameterCount)"),
@@ -46,11 +47,6 @@ public struct LayerLotteryExperiment: Experiment {
             return study
         }
         func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }
-        var study = try ImageStudy(
-            .fashion,
-            architecture: VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: 0.25),
-            imageCount: scaled(4_000), epochs: 5, in: setting)
-        study.batchSize = min(64, scaled(4_000))
-        return study
+        return try .smallResidual(imageCount: scaled(4_000), epochs: 5, in: setting)
     }
 }

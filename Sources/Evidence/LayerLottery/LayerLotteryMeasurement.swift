@@ -13,6 +13,8 @@ package struct LayerLotteryMeasurement: Sendable {
         case grasp, snip, random
         /// Single filters inside blocks, to the size of GraSP's ticket.
         case filters
+        /// As many single filters inside blocks as GraSP's ticket lacks, one of each block left at least.
+        case filtersByCount = "filters-by-count"
         /// No choice: the usual network with so many blocks less, where there is one.
         case shallower
         /// Blocks of the trained network, which is not trained any more.
@@ -164,6 +166,9 @@ private struct Trial {
                 by: SummedWeights(GradientFlowCriterion()), granularity: .filters, to: .parameters(1 - part),
                 minimumShare: 0)
             network = try pruning.prune(initial, on: batch).network
+        case .filtersByCount:
+            let ticket = try lottery(.grasp, count).removal(from: initial, batches: batch)
+            network = try withoutFilters(Self.filterCount(initial) - Self.filterCount(ticket(initial)), initial)
         case .shallower:
             guard let own = try shallower(count) else { return nil }
             network = own.makeNetwork(seed: seed)
@@ -186,6 +191,26 @@ private struct Trial {
             multiplicationPart: Double(cost.multiplyAccumulates) / Double(dense.multiplyAccumulates), removed: removed)
         run.losses = losses
         return run
+    }
+
+    /// Outputs of all convolutions.
+    private static func filterCount(_ network: any VisionNetwork) -> Int {
+        network.parameters.reduce(0) { count, own in
+            let shape = own.parameter.wrappedValue.shape
+            return count + (shape.count == 4 ? shape[0] : 0)
+        }
+    }
+
+    /// The network without so many filters inside blocks, or as many as there are but for one of each block.
+    private func withoutFilters(_ count: Int, _ network: any VisionNetwork) throws -> any VisionNetwork {
+        let inside = network.parameters.filter { $0.name.hasPrefix("layer") && $0.name.hasSuffix(".conv1.weight") }
+        let most = inside.reduce(0) { $0 + $1.parameter.wrappedValue.shape[0] - 1 }
+        let groups = try ChannelGroups(of: network, example: batch[0].inputs.slice(axis: 0, 0..<2).contiguous())
+        let all = KeptChannels(allOf: groups).count
+        let pruning = StructuredPruning(
+            by: SummedWeights(GradientFlowCriterion()), granularity: .filters,
+            to: .channels(Double(min(count, most)) / Double(max(1, all))), minimumShare: 0)
+        return try pruning.prune(network, on: batch).network
     }
 
     /// The usual network with equally many blocks less in each stage.

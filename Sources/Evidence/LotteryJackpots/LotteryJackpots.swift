@@ -19,7 +19,9 @@ public struct LotteryJackpots: Experiment {
         var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
         (study.batchSize, study.peakRate) = (size.batchSize, size.rate)
         progress.report(study.summary)
-        let measured = try LotteryJackpotsMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        let convolutional = try Self.convolutional(setting, size: size)
+        let measured = try LotteryJackpotsMeasurement(
+            study, convolutional: convolutional, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -28,12 +30,13 @@ public struct LotteryJackpots: Experiment {
                 + "start at 1 for kept and 0.99 for removed weights (or at random), and learn by SGD with momentum 0.9 at a "
                 + "rate of 0.1 that falls as a cosine, decay 5 · 10⁻⁴, over \(size.searchEpochs) epochs; of the pairs that "
                 + "would be swapped at a step the part (1 − t/T)⁴ is. Weights and biases stay as they are. Training the "
-                + "weights instead takes the same epochs, at the dense network's rates.",
+                + "weights instead takes the same epochs, at the dense network's rates. The residual network is treated alike.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init("epochs of search", "\(size.searchEpochs), from random scores \(size.randomSearchEpochs)"),
                 .init(
                     "sparsities", Size.sparsities.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
+                .init("residual network", convolutional.summary),
                 .init(
                     "of all weights",
                     measured.wholeSparsities.map { MarkupText.percent($0, places: 2) }.joined(separator: ", ")),
@@ -42,12 +45,27 @@ public struct LotteryJackpots: Experiment {
             notes: measured.notes, data: measured.json)
     }
 
+    /// The network with batch norm.
+    private static func convolutional(_ setting: ExperimentSetting, size: Size) throws -> ImageStudy {
+        guard setting.isFull else {
+            let count = max(100, Int((4_000 * min(1, setting.scale)).rounded()))
+            return try .smallResidual(imageCount: count, epochs: size.epochs, in: setting)
+        }
+        var study = try ImageStudy(
+            .photographs, architecture: VisionArchitecture(named: "resnet32"), epochs: size.epochs, in: setting)
+        study.augmentation = .standard
+        (study.batchSize, study.peakRate) = (size.batchSize, size.rate)
+        return study
+    }
+
     /// How much is trained.
     struct Size: Sendable {
         /// Of all layers but the last.
         static let sparsities = [0.9, 0.95]
         /// The one at which searches from random scores are made.
         static let highest = 0.95
+        /// Of the residual network, whose layers are small.
+        static let convolutionalSparsities = [0.8, 0.9]
 
         /// Training images; nil for all.
         var images: Int?

@@ -49,8 +49,15 @@ package struct LotteryJackpotsMeasurement: Sendable {
     package var risingEpochs: (restricted: Int, unrestricted: Int)
     /// The sparsities of all weights, the last layer's included.
     package var wholeSparsities: [Double]
+    /// The same of a residual network with batch norm: its dense networks' accuracies, and those of
+    /// ``convolutionalArms`` at ``LotteryJackpots/Size/convolutionalSparsities``; empty where it was not measured.
+    package var convolutionalDense: [Double] = []
+    package var convolutional = ArmAccuracies<Arm>()
     /// At the highest sparsity, of the first seed.
     var losses: [LossCurve] = []
+    var convolutionalLosses: [LossCurve] = []
+
+    package static let convolutionalArms: [Arm] = [.magnitude, .firstEpoch, .jackpot, .fineTuned]
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, overlaps: ArmAccuracies<Reference>, changedWeights: Int = 0,
@@ -65,7 +72,8 @@ package struct LotteryJackpotsMeasurement: Sendable {
     }
 
     init(
-        _ study: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64], progress: any ProgressReporter
+        _ study: ImageStudy, convolutional: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64],
+        progress: any ProgressReporter
     ) throws {
         let trained = try Self.trials(study, size: size, seeds: seeds, progress: progress)
 
@@ -105,6 +113,7 @@ package struct LotteryJackpotsMeasurement: Sendable {
         wholeSparsities = sparsities.map { sparsity in
             zip(jobs, outcomes).first { $0.0.sparsity == sparsity }?.1.wholeSparsity ?? .nan
         }
+        try measure(convolutional, size: size, seeds: seeds, progress: progress)
     }
 
     private static func trials(
@@ -117,6 +126,32 @@ package struct LotteryJackpotsMeasurement: Sendable {
             return JackpotTrial(
                 study: study, size: size, seed: seed, weights: Snapshot(of: network),
                 accuracy: study.accuracy(of: network))
+        }
+    }
+
+    /// Searches and trainings of the residual network.
+    private mutating func measure(
+        _ study: ImageStudy, size: LotteryJackpots.Size, seeds: [UInt64], progress: any ProgressReporter
+    ) throws {
+        let trials = try Self.trials(study, size: size, seeds: seeds, progress: progress)
+        convolutionalDense = trials.map(\.accuracy)
+        let jobs = LotteryJackpots.Size.convolutionalSparsities.flatMap { sparsity in
+            [JackpotTrial.Kind.restricted, .fineTuned].flatMap { kind in
+                trials.map { (trial: $0, kind: kind, sparsity: sparsity) }
+            }
+        }
+        let outcomes = try sideBySide(jobs) { job in
+            let found = try job.trial.run(job.kind, sparsity: job.sparsity)
+            progress.report(
+                "residual network, seed \(job.trial.seed), \(MarkupText.percent(job.sparsity, places: 0)): \(found)")
+            return found
+        }
+        for (job, outcome) in zip(jobs, outcomes) {
+            for (arm, accuracy) in outcome.accuracies { convolutional.add(accuracy, of: arm, at: job.sparsity) }
+            changedWeights += outcome.changedWeights
+            if job.trial.seed == seeds.first, job.sparsity == LotteryJackpots.Size.convolutionalSparsities.last {
+                convolutionalLosses += [outcome.losses].compactMap { $0 }
+            }
         }
     }
 }
