@@ -8,10 +8,6 @@ import Testing
 
 /// Recipes on a BERT as it is published (Tools/fixtures/make_encoder_models.py).
 @Suite struct EncoderCompressorTests {
-    private static let published: String = {
-        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        return tests.appendingPathComponent("Fixtures/encoders/bert-published").path
-    }()
     private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("encoder-\(UUID().uuidString)")
         .path
 
@@ -23,16 +19,9 @@ import Testing
         )
     }
 
-    private var calibration: CalibrationTokens {
-        get throws {
-            let text = String(repeating: "The quick brown fox didn't jump and the cafés: a fox! ", count: 30)
-            let tokenizer = try EncoderCheckpoint.open(Self.published).tokenizer()
-            return CalibrationTokens(tokenizer.encode(text, addingSpecialTokens: false), source: "text")
-        }
-    }
-
     private func compress(
-        _ recipe: Recipe, from path: String = published, to name: String = "out", _ text: CalibrationTokens? = nil
+        _ recipe: Recipe, from path: String = PublishedEncoder.path, to name: String = "out",
+        _ text: CalibrationTokens? = nil
     ) throws -> (report: CompressionReport, checkpoint: EncoderCheckpoint) {
         let output = folder + "/" + name
         let report = try EncoderCompressor(.open(path), recipe: recipe).run(output: output, calibration: text)
@@ -47,14 +36,14 @@ import Testing
 
     @Test func magnitudeLeavesAFolderOfTheSameKind() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let original = try EncoderCheckpoint.open(Self.published)
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (report, pruned) = try compress(stage("method: magnitude, scope: global, sparsity: 0.4"))
         #expect(pruned.storedNames.sorted() == original.storedNames.sorted())
         #expect(pruned.configurationJSON == original.configurationJSON)
         for name in ["vocab.txt", "tokenizer_config.json"] {
             #expect(
                 FileManager.default.contents(atPath: folder + "/out/" + name)
-                    == FileManager.default.contents(atPath: Self.published + "/" + name))
+                    == FileManager.default.contents(atPath: PublishedEncoder.path + "/" + name))
         }
         let matrices = layerMatrices(original)
         #expect(matrices.count == 12)
@@ -110,9 +99,9 @@ import Testing
         let options = ["obd", "woodfisher"].contains(method) ? ", gradients: 4, gradient_batch: 2" : ""
         let scope = method == "wanda" ? "layer" : "global"
         let recipe = try stage("method: \(method), scope: \(scope), sparsity: 0.5\(options)")
-        let (_, first) = try compress(recipe, to: "first", calibration)
+        let (_, first) = try compress(recipe, to: "first", PublishedEncoder.calibration)
         let (_, magnitude) = try compress(
-            stage("method: magnitude, scope: global, sparsity: 0.5"), to: "magnitude", calibration)
+            stage("method: magnitude, scope: global, sparsity: 0.5"), to: "magnitude", PublishedEncoder.calibration)
         var (zeros, count, differs) = (0, 0, false)
         for name in layerMatrices(first) {
             let tensor = try first.storedTensor(name)
@@ -122,7 +111,7 @@ import Testing
         }
         #expect(zeros == count / 2 && differs)
         guard method == "taylor" else { return }
-        let (_, again) = try compress(recipe, to: "again", calibration)
+        let (_, again) = try compress(recipe, to: "again", PublishedEncoder.calibration)
         for name in first.storedNames {
             #expect(try bits(first.storedTensor(name)) == bits(again.storedTensor(name)))
         }
@@ -131,13 +120,13 @@ import Testing
     /// |w| · ‖x‖ in each row, of what a layer sees behind the pruned ones before it.
     @Test func wandaComparesWithinRowsByWhatLayersSee() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let text = try calibration
+        let text = try PublishedEncoder.calibration
         // A window that is all of the text, so that there is one place to draw it from.
         let tokens = CalibrationTokens(Array(text.tokens.prefix(14)), source: "text")
         let recipe = try recipe(
             "calibration: { samples: 1, sequence_length: 16 }\nstages:\n  - prune: { method: wanda, sparsity: 0.5 }\n")
         let (_, pruned) = try compress(recipe, to: "wanda", tokens)
-        let network = try EncoderCheckpoint.open(Self.published).maskedLanguageModel()
+        let network = try EncoderCheckpoint.open(PublishedEncoder.path).maskedLanguageModel()
         let inputs = Tensor([2] + tokens.tokens + [3], shape: [1, 16])
         var hidden = network.stack.embedded(inputs)
         for (index, layer) in network.stack.layers.enumerated() {
@@ -179,7 +168,7 @@ import Testing
             stages:
               - prune: { method: magnitude, scope: global, sparsity: 0.5 }
             """
-        let text = try calibration
+        let text = try PublishedEncoder.calibration
         let (_, plain) = try compress(recipe(yaml), to: "plain", text)
         let tuned = try compress(
             recipe(yaml.replacingOccurrences(of: "sparsity: 0.5", with: "sparsity: 0.5, recovery: fine-tune")),
@@ -208,9 +197,9 @@ import Testing
         let half = folder + "/half"
         try FileManager.default.createDirectory(atPath: half, withIntermediateDirectories: true)
         for name in ["config.json", "vocab.txt"] {
-            try FileManager.default.copyItem(atPath: Self.published + "/" + name, toPath: half + "/" + name)
+            try FileManager.default.copyItem(atPath: PublishedEncoder.path + "/" + name, toPath: half + "/" + name)
         }
-        let original = try EncoderCheckpoint.open(Self.published)
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
         try SafetensorsWriter.write(
             original.storedNames.map { .init($0, try original.storedTensor($0).converted(to: .f16)) },
             to: half + "/model.safetensors")
@@ -247,7 +236,7 @@ import Testing
     ])
     func whatDoesNotFitIsSaidBeforehand(_ stages: String, _ expected: String) throws {
         do {
-            _ = try EncoderCompressor(.open(Self.published), recipe: recipe("stages:\n" + stages + "\n"))
+            _ = try EncoderCompressor(.open(PublishedEncoder.path), recipe: recipe("stages:\n" + stages + "\n"))
             Issue.record("accepted")
         } catch let error as CoppiceError {
             #expect(error.kind == .badData && error.description.contains(expected), "\(error)")

@@ -7,16 +7,13 @@ import Testing
 
 /// Encoders whose weights are stored in formats of their own, on a BERT as it is published.
 @Suite struct EncoderStorageTests {
-    private static let published: String = {
-        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        return tests.appendingPathComponent("Fixtures/encoders/bert-published").path
-    }()
     private static let words = "bert.embeddings.word_embeddings.weight"
     private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("storage-\(UUID().uuidString)")
         .path
 
     private func compress(
-        _ stages: String, from path: String = published, to name: String = "out", _ text: CalibrationTokens? = nil
+        _ stages: String, from path: String = PublishedEncoder.path, to name: String = "out",
+        _ text: CalibrationTokens? = nil
     ) throws -> (report: CompressionReport, checkpoint: EncoderCheckpoint) {
         let recipe = try Recipe(
             yaml: "seed: 3\ncalibration: { samples: 8, sequence_length: 16, batch_size: 4 }\n" + stages, source: "r")
@@ -52,7 +49,7 @@ import Testing
     ])
     func weightsAreStoredAndComputedInTheirFormats(_ stages: String, _ format: String, _ tolerance: Double) throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let original = try EncoderCheckpoint.open(Self.published)
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (report, small) = try compress("stages:\n" + stages + "\n")
         #expect(report.totals.bytes < report.totals.bytesBefore)
         #expect(small.storedNames.sorted() == original.storedNames.sorted())
@@ -85,7 +82,7 @@ import Testing
     @Test func tablesOfWordsAreCompressed() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let copy = "cls.predictions.decoder.weight"
-        let original = try EncoderCheckpoint.open(Self.published)
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
         #expect(original.storedShape(copy) != nil)
         let (report, small) = try compress("stages:\n  - quantize: { bits: 8, targets: [word_embeddings] }\n")
         #expect(small.isCompressed(Self.words) && small.storedShape(copy) == nil)
@@ -151,14 +148,12 @@ import Testing
     @Test(arguments: ["method: sparsegpt, sparsity: 0.5", "method: wanda, sparsity: 0.5, recovery: reconstruct"])
     func keptWeightsMakeUpForRemovedOnes(_ options: String) throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let original = try EncoderCheckpoint.open(Self.published)
-        let text = String(repeating: "The quick brown fox didn't jump and the cafés: a fox! ", count: 30)
-        let ids = try original.tokenizer().encode(text, addingSpecialTokens: false)
-        let calibration = CalibrationTokens(ids, source: "text")
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
+        let calibration = try PublishedEncoder.calibration
         let (_, plain) = try compress(
             "stages:\n  - prune: { method: wanda, sparsity: 0.5 }\n", to: "plain", calibration)
         let (_, own) = try compress("stages:\n  - prune: { \(options) }\n", to: "own", calibration)
-        let inputs = Tensor([2] + ids.prefix(14) + [3], shape: [1, 16])
+        let inputs = Tensor([2] + calibration.tokens.prefix(14) + [3], shape: [1, 16])
         func hidden(_ checkpoint: EncoderCheckpoint) throws -> Tensor {
             let network = try checkpoint.maskedLanguageModel()
             return network.inUse { network.stack(inputs) }

@@ -7,29 +7,18 @@ import Testing
 
 /// Whole heads and neurons of encoders, on a BERT as it is published: two layers, three heads of 4, 20 neurons.
 @Suite struct EncoderUnitsTests {
-    private static let published: String = {
-        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        return tests.appendingPathComponent("Fixtures/encoders/bert-published").path
-    }()
     private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("units-\(UUID().uuidString)")
         .path
 
-    private var calibration: CalibrationTokens {
-        get throws {
-            let text = String(repeating: "The quick brown fox didn't jump and the cafés: a fox! ", count: 30)
-            let tokenizer = try EncoderCheckpoint.open(Self.published).tokenizer()
-            return CalibrationTokens(tokenizer.encode(text, addingSpecialTokens: false), source: "text")
-        }
-    }
-
     private func compress(
-        _ stages: String, from path: String = published, to name: String = "out", extra: String = ""
+        _ stages: String, from path: String = PublishedEncoder.path, to name: String = "out", extra: String = ""
     ) throws -> (report: CompressionReport, checkpoint: EncoderCheckpoint) {
         let recipe = try Recipe(
             yaml: "seed: 3\ncalibration: { samples: 8, sequence_length: 16, batch_size: 4 }\n\(extra)\nstages:\n"
                 + stages, source: "r")
         let output = folder + "/" + name
-        let report = try EncoderCompressor(.open(path), recipe: recipe).run(output: output, calibration: calibration)
+        let report = try EncoderCompressor(.open(path), recipe: recipe).run(
+            output: output, calibration: PublishedEncoder.calibration)
         return (report, try .open(output))
     }
 
@@ -63,7 +52,7 @@ import Testing
     private func silenced(
         _ reader: String, _ kept: [[Int]], count: Int, extent: Int
     ) throws -> MaskedLanguageEncoder {
-        let network = try EncoderCheckpoint.open(Self.published).maskedLanguageModel()
+        let network = try EncoderCheckpoint.open(PublishedEncoder.path).maskedLanguageModel()
         for (layer, own) in kept.enumerated() {
             let name = "bert.encoder.layer.\(layer).\(reader)"
             let parameter = try #require(network.parameters.first { $0.name == name }?.parameter)
@@ -75,7 +64,7 @@ import Testing
 
     @Test(arguments: ["magnitude", "wanda", "taylor", "random"]) func headsAreCutOut(_ method: String) throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let whole = try EncoderCheckpoint.open(Self.published)
+        let whole = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (report, small) = try compress(
             "  - prune: { method: \(method), granularity: head, sparsity: 0.34, scope: layer }\n")
         #expect(small.configuration.headCount == 2 && small.configuration.headSize == 4)
@@ -105,7 +94,7 @@ import Testing
 
     @Test(arguments: ["magnitude", "wanda", "taylor", "random"]) func neuronsAreCutOut(_ method: String) throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let whole = try EncoderCheckpoint.open(Self.published)
+        let whole = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (report, small) = try compress(
             "  - prune: { method: \(method), granularity: neuron, sparsity: 0.25, scope: layer }\n")
         #expect(small.configurationJSON["intermediate_size"]?.intValue == 15)
@@ -125,9 +114,9 @@ import Testing
         let quiet = folder + "/quiet"
         try FileManager.default.createDirectory(atPath: quiet, withIntermediateDirectories: true)
         for name in ["config.json", "vocab.txt", "tokenizer_config.json"] {
-            try FileManager.default.copyItem(atPath: Self.published + "/" + name, toPath: quiet + "/" + name)
+            try FileManager.default.copyItem(atPath: PublishedEncoder.path + "/" + name, toPath: quiet + "/" + name)
         }
-        let original = try EncoderCheckpoint.open(Self.published)
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (count, extent) = unit == "head" ? (3, 4) : (20, 1)
         // One unit of each layer that is read with tiny weights.
         let faint = unit == "head" ? [1, 0] : [7, 19]
@@ -160,7 +149,7 @@ import Testing
     /// One threshold for all layers leaves zeros in whole rows and columns, in tensors of the same shapes.
     @Test func oneThresholdLeavesZeros() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let whole = try EncoderCheckpoint.open(Self.published)
+        let whole = try EncoderCheckpoint.open(PublishedEncoder.path)
         let (report, small) = try compress(
             "  - prune: { method: taylor, granularity: neuron, sparsity: 0.5, scope: global }\n")
         #expect(small.configurationJSON == whole.configurationJSON)

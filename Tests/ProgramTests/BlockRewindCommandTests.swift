@@ -23,12 +23,6 @@ import Testing
         }
     }
 
-    private func json(_ arguments: [String]) throws -> JSON {
-        let run = try Program.run(arguments: arguments + ["--json"])
-        #expect(run.status == 0, "\(arguments): \(run.errors)")
-        return try run.json()
-    }
-
     private func recipe() throws -> String {
         try folder.file(
             "train.yaml",
@@ -43,12 +37,12 @@ import Testing
     @Test func blocksGoBackToAnEpochThatARunKept() throws {
         try writeImages([("train", 200), ("t10k", 60)])
         let (recipe, trained) = (try recipe(), folder.path + "/trained")
-        _ = try json(["train", recipe, "--output", trained, "--keep", "0,1ep,25it"])
+        _ = try Program.json(arguments: ["train", recipe, "--output", trained, "--keep", "0,1ep,25it"])
         let kept = try FileManager.default.contentsOfDirectory(atPath: trained + ".run/kept").sorted()
         #expect(kept == ["step-0", "step-10", "step-25"])
         let base = ["prune-blocks", trained, "--data", images, "--criterion", "snip", "--count", "1"]
         let output = folder.path + "/ticket"
-        let report = try json(base + ["--rewind", trained + ".run@1ep", "--output", output])
+        let report = try Program.json(arguments: base + ["--rewind", trained + ".run@1ep", "--output", output])
         #expect(report["rewound_step"]?.intValue == 10)
         let removed = try #require(report["removed"]?[0]?.stringValue)
         // What the run had at step 10, without the block.
@@ -66,11 +60,11 @@ import Testing
             #expect(a.parameter.wrappedValue.floats() == b.parameter.wrappedValue.floats(), "\(a.name)")
         }
         // The accuracy is that of the weights that were judged, with and without the block.
-        let whole = try json(["evaluate", trained, "--images", images])
+        let whole = try Program.json(arguments: ["evaluate", trained, "--images", images])
         #expect(report["accuracy_before"]?.doubleValue == whole["accuracy"]?.doubleValue)
         #expect(report["part"]?.stringValue == "test" && report["images"]?.intValue == 60)
-        _ = try json(base + ["--output", output])
-        let cut = try json(["evaluate", output, "--images", images])
+        _ = try Program.json(arguments: base + ["--output", output])
+        let cut = try Program.json(arguments: ["evaluate", output, "--images", images])
         #expect(report["accuracy_after"]?.doubleValue == cut["accuracy"]?.doubleValue)
         #expect(report["loss_after"]?.doubleValue == cut["loss"]?.doubleValue)
         try Program.expectFailure(
@@ -93,11 +87,11 @@ import Testing
             ).makeNetwork(seed: 1), folder: model)
         let base = ["prune-blocks", model, "--count", "1"]
         for criterion in ["l1", "grasp"] {
-            let report = try json(base + ["--criterion", criterion, "--data", images])
+            let report = try Program.json(arguments: base + ["--criterion", criterion, "--data", images])
             #expect(report["part"]?.stringValue == "held-out" && report["images"]?.intValue == 10)
             #expect(report["accuracy_before"]?.doubleValue != nil && report["accuracy_after"]?.doubleValue != nil)
         }
-        let unmeasured = try json(base + ["--criterion", "l1"])
+        let unmeasured = try Program.json(arguments: base + ["--criterion", "l1"])
         #expect(unmeasured["accuracy_before"]?.isNull == true && unmeasured["accuracy_after"]?.isNull == true)
         try Program.expectFailure(
             64, "--data: is not looked at with --criterion l1 of a new network",

@@ -7,22 +7,9 @@ import Testing
 @Suite(.serialized) struct CurveCommandTests {
     private let folder = TemporaryFolder()
 
-    private func lenet(_ name: String, seed: UInt64 = 1) throws -> String {
-        let path = folder.path + "/" + name
-        try VisionCheckpoint.write(
-            VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.1).makeNetwork(seed: seed), folder: path)
-        return path
-    }
-
-    private func json(_ arguments: String...) throws -> JSON {
-        let run = try Program.run(arguments: arguments + ["--json"])
-        #expect(run.status == 0, "\(arguments): \(run.errors)")
-        return try run.json()
-    }
-
     private func curves(_ network: String) throws -> String {
         let path = folder.path + "/curves.json"
-        let found = try json(
+        let found = try Program.json(
             "analyze", "curves", network, "--calibration", "gaussian", "--grid", "6", "--samples", "8", "--output", path
         )
         #expect(found["layers"]?.intValue == 3 && found["weights"]?.intValue == 23_920)
@@ -31,7 +18,7 @@ import Testing
     }
 
     @Test func curvesAreMeasuredOnceAndAllocateManyTimes() throws {
-        let network = try lenet("dense")
+        let network = try folder.lenet("dense")
         let path = try curves(network)
         let csv = folder.path + "/rates.csv"
         for options in [["--exact"], ["--buckets", "100"], ["--lagrangian"], []] {
@@ -54,9 +41,10 @@ import Testing
             "stages: [{ prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion, curves: \"\(path)\" } }]"
         )
         let output = folder.path + "/small"
-        let swept = try json("compress", network, "--recipe", recipe, "--output", output, "--sparsity", "0.5,0.9")
+        let swept = try Program.json(
+            "compress", network, "--recipe", recipe, "--output", output, "--sparsity", "0.5,0.9")
         #expect(swept["points"]?.arrayValue?.count == 2, "\(swept)")
-        let other = try lenet("other", seed: 2)
+        let other = try folder.lenet("other", seed: 2)
         try Program.expectFailure(
             65, "curves.json: model: the curves are of other weights than those of",
             ["compress", other, "--recipe", recipe, "--output", folder.path + "/none"])
@@ -64,7 +52,7 @@ import Testing
     }
 
     @Test func mistakesAreNamed() throws {
-        let network = try lenet("dense")
+        let network = try folder.lenet("dense")
         let output = folder.path + "/none.json"
         func fails(_ status: Int32, _ text: String, _ arguments: String...) throws {
             try Program.expectFailure(status, text, ["analyze"] + arguments)

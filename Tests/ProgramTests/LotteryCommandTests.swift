@@ -34,16 +34,10 @@ import Testing
         """
     }
 
-    private func json(_ arguments: [String]) throws -> JSON {
-        let run = try Program.run(arguments: arguments + ["--json"])
-        #expect(run.status == 0, "\(arguments): \(run.errors)")
-        return try run.json()
-    }
-
     @Test func ticketsAreFoundAndGoneOnWith() throws {
         let output = folder.path + "/tickets"
         // run is what lottery does without a subcommand.
-        let found = try json([
+        let found = try Program.json(arguments: [
             "lottery", recipe, "--levels", "2", "--prune-fraction", "0.5", "--rewind", "0.5ep", "--branches",
             "shuffle,reinit", "--output", output,
         ])
@@ -56,42 +50,48 @@ import Testing
         }
         // Evaluated, the trained ticket is as good as was said.
         let level = output + "/replicate-1/level-2"
-        let accuracy = try json(["evaluate", level + "/trained", "--images", folder.path + "/images"])["accuracy"]
+        let accuracy = try Program.json(arguments: [
+            "evaluate", level + "/trained", "--images", folder.path + "/images",
+        ])["accuracy"]
         #expect(accuracy?.doubleValue == levels[1]["ticket"]?["accuracies"]?[0]?.doubleValue)
         // The ticket is sparse, stays so when it is trained, and can be compressed further.
         let recipe = try folder.file(
             "train.yaml",
             Self.yaml(folder.path + "/images", epochs: 1).replacingOccurrences(
                 of: "architecture: lenet-300-100", with: "weights: \(level)/ticket"))
-        _ = try json(["train", recipe, "--output", folder.path + "/trained"])
+        _ = try Program.json(arguments: ["train", recipe, "--output", folder.path + "/trained"])
         for path in [level + "/ticket", folder.path + "/trained"] {
-            let tensors = try #require(try json(["inspect", path])["tensors"]?.arrayValue)
+            let tensors = try #require(try Program.json(arguments: ["inspect", path])["tensors"]?.arrayValue)
             let formats = tensors.compactMap { $0["format"]?.stringValue }
             #expect(formats.filter { $0 == "sparse-bitmask-f32" }.count == 3, "\(formats)")
         }
         let mask = folder.path + "/own.safetensors"
-        _ = try json(["mask", "extract", folder.path + "/trained", "--output", mask])
-        let diff = try json(["mask", "diff", level + "/mask.safetensors", mask])
+        _ = try Program.json(arguments: ["mask", "extract", folder.path + "/trained", "--output", mask])
+        let diff = try Program.json(arguments: ["mask", "diff", level + "/mask.safetensors", mask])
         #expect(diff["jaccard"]?.doubleValue == 1)
         let small = try folder.file("small.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.9 } }]\n")
-        let compressed = try json(["compress", level + "/trained", "--recipe", small, "--output", folder.path + "/s"])
+        let compressed = try Program.json(arguments: [
+            "compress", level + "/trained", "--recipe", small, "--output", folder.path + "/s",
+        ])
         #expect(compressed["sparsity"]?.doubleValue.map { $0 > 0.85 } == true)
         // The mask belongs to the weights of step k, and makes the ticket of them.
-        _ = try json([
+        _ = try Program.json(arguments: [
             "mask", "apply", output + "/replicate-1/rewound", level + "/mask.safetensors", "--output",
             folder.path + "/again",
         ])
-        let again = try json(["analyze", "sparsity-index", folder.path + "/again", "--scope", "global"])
-        let ticket = try json(["analyze", "sparsity-index", level + "/ticket", "--scope", "global"])
+        let again = try Program.json(arguments: [
+            "analyze", "sparsity-index", folder.path + "/again", "--scope", "global",
+        ])
+        let ticket = try Program.json(arguments: ["analyze", "sparsity-index", level + "/ticket", "--scope", "global"])
         #expect(again["total"] == ticket["total"] && ticket["total"]?["index"]?.doubleValue != nil)
     }
 
     /// The weights of step k may be those that a training run kept: of the same recipe they give the same search.
     @Test func weightsThatARunKeptAreRewoundTo() throws {
         let trained = folder.path + "/trained"
-        _ = try json(["train", recipe, "--output", trained, "--keep", "5it,1ep"])
+        _ = try Program.json(arguments: ["train", recipe, "--output", trained, "--keep", "5it,1ep"])
         func search(_ k: String, _ name: String) throws -> JSON {
-            try json([
+            try Program.json(arguments: [
                 "lottery", recipe, "--levels", "1", "--prune-fraction", "0.5", "--rewind", k, "--branches", "finetune",
                 "--output", folder.path + "/" + name,
             ])
@@ -107,7 +107,7 @@ import Testing
         }
         #expect(try search(trained + ".run@5it", "earlier")["rewind_step"]?.intValue == 5)
         #expect(try weights("earlier/replicate-1/rewound") != weights("kept/replicate-1/rewound"))
-        let stability = try json([
+        let stability = try Program.json(arguments: [
             "lottery", "stability", recipe, "--levels", "1", "--prune-fraction", "0.5", "--ks",
             "0,\(trained).run@1ep", "--output", folder.path + "/stability",
         ])
@@ -140,7 +140,7 @@ import Testing
         let run = try Program.run(arguments: arguments + [output, "--resume"])
         #expect(run.status == 0 && run.output.contains("level") && run.output.hasSuffix("/report.html\n"), "\(run)")
         let whole = folder.path + "/whole"
-        #expect(try json(arguments + [whole])["complete"] == .bool(true))
+        #expect(try Program.json(arguments: arguments + [whole])["complete"] == .bool(true))
         for file in [
             "replicate-1/level-2/trained/model.safetensors", "replicate-1/level-2/one-shot/model.safetensors",
             "results.csv",
@@ -156,7 +156,7 @@ import Testing
             "lottery", "stability", recipe, "--ks", "0,10%", "--levels", "1", "--prune-fraction", "0.8", "--output",
             output,
         ]
-        let found = try json(arguments)
+        let found = try Program.json(arguments: arguments)
         let ks = try #require(found["ks"]?.arrayValue)
         #expect(ks.compactMap { $0["k"]?.intValue } == [0, 3])
         for mask in ["ticket", "shuffled"] {

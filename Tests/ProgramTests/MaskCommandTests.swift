@@ -7,22 +7,9 @@ import Testing
 @Suite(.serialized) struct MaskCommandTests {
     private let folder = TemporaryFolder()
 
-    private func lenet(_ name: String, seed: UInt64 = 1) throws -> String {
-        let path = folder.path + "/" + name
-        try VisionCheckpoint.write(
-            VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.1).makeNetwork(seed: seed), folder: path)
-        return path
-    }
-
-    private func json(_ arguments: String...) throws -> JSON {
-        let run = try Program.run(arguments: arguments + ["--json"])
-        #expect(run.status == 0, "\(arguments): \(run.errors)")
-        return try run.json()
-    }
-
     @Test func sparsityIndexOfAnyModel() throws {
         let file = folder.path + "/index.csv"
-        let tales = try json("analyze", "sparsity-index", "tales", "--gini", "--csv", file)
+        let tales = try Program.json("analyze", "sparsity-index", "tales", "--gini", "--csv", file)
         #expect(tales["weights"]?.arrayValue?.count == 1 + 6 * 7)
         let total = try #require(tales["total"]?["index"]?.doubleValue)
         // Normal numbers have 0.153; trained weights are sparser, and far from the end of the scale.
@@ -30,18 +17,19 @@ import Testing
         #expect(tales["model"]?.stringValue == "tales" && tales["weights"]?[0]?["gini"]?.doubleValue != nil)
         let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
         #expect(lines.count == 1 + 43 && lines[0] == "weight,neuron,count,zeros,index,least_retained,gini")
-        let network = try lenet("dense")
-        let neurons = try json("analyze", "sparsity-index", network, "--p", "1", "--q", "2", "--scope", "neuron")
+        let network = try folder.lenet("dense")
+        let neurons = try Program.json(
+            "analyze", "sparsity-index", network, "--p", "1", "--q", "2", "--scope", "neuron")
         #expect(neurons["weights"]?[0]?["neurons"]?.arrayValue?.count == 30)
         // Of two orders of the same weights the larger exponent asks for fewer of them.
-        let gentle = try json("analyze", "sparsity-index", network, "--scope", "global")
+        let gentle = try Program.json("analyze", "sparsity-index", network, "--scope", "global")
         let least = { (json: JSON) in json["total"]?["least_retained"]?.doubleValue ?? .nan }
         #expect(gentle["weights"]?.arrayValue?.isEmpty == true && least(neurons) < least(gentle))
         // A file of tensors of no network that is known: equal magnitudes in one, four of eight in the other.
         let path = folder.path + "/plain.safetensors"
         let half = Tensor((0..<8).map { $0 % 2 == 0 ? Float(3) : 0 }, shape: [2, 4])
         try SafetensorsWriter.write([("even", Tensor.ones([3, 3])), ("half", half)], to: path)
-        let plain = try json("analyze", "sparsity-index", path, "--count-zeros")
+        let plain = try Program.json("analyze", "sparsity-index", path, "--count-zeros")
         let values = (plain["weights"]?.arrayValue ?? []).compactMap { $0["index"]?.doubleValue }
         #expect(values.count == 2 && abs(values[0]) < 1e-9 && abs(values[1] - 0.5) < 1e-9)
         let text = try Program.run("analyze", "sparsity-index", path)
@@ -65,27 +53,29 @@ import Testing
     }
 
     @Test func masksAreTakenComparedAndApplied() throws {
-        let (dense, mask, other) = (try lenet("dense"), folder.path + "/a.safetensors", folder.path + "/b.safetensors")
-        let taken = try json("mask", "extract", dense, "--sparsity", "0.9", "--output", mask)
+        let (dense, mask, other) = (
+            try folder.lenet("dense"), folder.path + "/a.safetensors", folder.path + "/b.safetensors"
+        )
+        let taken = try Program.json("mask", "extract", dense, "--sparsity", "0.9", "--output", mask)
         #expect(taken["kept"]?.intValue == taken["weights"]?.intValue.map { $0 - $0 * 9 / 10 })
-        _ = try json("mask", "extract", dense, "--sparsity", "0.5", "--scope", "layer", "--output", other)
-        let diff = try json("mask", "diff", mask, other)
+        _ = try Program.json("mask", "extract", dense, "--sparsity", "0.5", "--scope", "layer", "--output", other)
+        let diff = try Program.json("mask", "diff", mask, other)
         #expect(diff["same_model"] == .bool(true) && diff["matrices"]?.arrayValue?.count == 3)
         // What is left of a tenth is among the larger half of nearly every layer.
         #expect(try #require(diff["overlap"]?.doubleValue) > 0.9)
         #expect(try #require(diff["jaccard"]?.doubleValue) < 0.25)
         let sparse = folder.path + "/sparse"
-        let applied = try json("mask", "apply", dense, mask, "--output", sparse)
+        let applied = try Program.json("mask", "apply", dense, mask, "--output", sparse)
         #expect(try #require(applied["bytes_after"]?.intValue) < (applied["bytes_before"]?.intValue ?? 0) / 4)
         // The sparse model has the mask of the dense one.
         let back = folder.path + "/back.safetensors"
-        _ = try json("mask", "extract", sparse, "--of", dense, "--output", back)
-        let same = try json("mask", "diff", mask, back)
+        _ = try Program.json("mask", "extract", sparse, "--of", dense, "--output", back)
+        let same = try Program.json("mask", "diff", mask, back)
         #expect(same["overlap"]?.doubleValue == 1 && same["jaccard"]?.doubleValue == 1)
         #expect(try Data(contentsOf: URL(fileURLWithPath: back)) == Data(contentsOf: URL(fileURLWithPath: mask)))
         let table = try Program.run("mask", "diff", mask, other)
         #expect(table.output.contains("overlap") && table.output.contains("\nall "), "\(table.output)")
-        let inspected = try json("inspect", sparse)
+        let inspected = try Program.json("inspect", sparse)
         let formats = (inspected["tensors"]?.arrayValue ?? []).compactMap { $0["format"]?.stringValue }
         #expect(formats.filter { $0 == "sparse-bitmask-f32" }.count == 2, "\(formats)")  // fc3 is too small
     }
@@ -97,17 +87,20 @@ import Testing
             "analyze", "sparsity", "tales", "--masks", mask, "--windows", "4", "--length", "32", "--grid",
             "0.3,0.6,0.8,0.9", "--no-refine", "--json")
         #expect(run.status == 0, "\(run.errors)")
-        let applied = try json("mask", "apply", "tales", mask, "--output", output, "--prefer", "size")
+        let applied = try Program.json("mask", "apply", "tales", mask, "--output", output, "--prefer", "size")
         let sparsity = try #require(applied["mask_sparsity"]?.doubleValue)
-        let own = try json("mask", "extract", output, "--of", "tales", "--output", folder.path + "/own.safetensors")
+        let own = try Program.json(
+            "mask", "extract", output, "--of", "tales", "--output", folder.path + "/own.safetensors")
         #expect(abs(try #require(own["sparsity"]?.doubleValue) - sparsity) < 1e-9)
         #expect(own["model_digest"]?.stringValue == (try run.json())["analysis"]?["model_digest"]?.stringValue)
         #expect(try Program.run("evaluate", output, "--context", "64").status == 0)
     }
 
     @Test func masksOfOthersAreRefused() throws {
-        let (dense, other, mask) = (try lenet("dense"), try lenet("other", seed: 2), folder.path + "/a.safetensors")
-        _ = try json("mask", "extract", dense, "--sparsity", "0.5", "--output", mask)
+        let (dense, other, mask) = (
+            try folder.lenet("dense"), try folder.lenet("other", seed: 2), folder.path + "/a.safetensors"
+        )
+        _ = try Program.json("mask", "extract", dense, "--sparsity", "0.5", "--output", mask)
         let output = folder.path + "/out"
         func fails(_ status: Int32, _ text: String, _ arguments: String...) throws {
             try Program.expectFailure(status, text, ["mask"] + arguments)

@@ -59,6 +59,17 @@ struct Program {
             errors: try String(contentsOfFile: folder.path + "/err", encoding: .utf8))
     }
 
+    /// What the program says in JSON; it is expected to succeed.
+    static func json(_ arguments: String..., sourceLocation: SourceLocation = #_sourceLocation) throws -> JSON {
+        try json(arguments: arguments, sourceLocation: sourceLocation)
+    }
+
+    static func json(arguments: [String], sourceLocation: SourceLocation = #_sourceLocation) throws -> JSON {
+        let run = try run(arguments: arguments + ["--json"])
+        #expect(run.status == 0, "\(arguments): \(run.errors)", sourceLocation: sourceLocation)
+        return try run.json()
+    }
+
     /// Runs the program and expects it to fail with a status and one line that contains a text.
     static func expectFailure(
         _ status: Int32, _ text: String, _ arguments: [String], sourceLocation: SourceLocation = #_sourceLocation
@@ -83,6 +94,14 @@ final class TemporaryFolder {
 
     init() { try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
     deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// A small LeNet-300-100 of 23,920 weights that is not trained.
+    func lenet(_ name: String, seed: UInt64 = 1) throws -> String {
+        try VisionCheckpoint.write(
+            VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.1).makeNetwork(seed: seed),
+            folder: path + "/" + name)
+        return path + "/" + name
+    }
 
     /// A file with a text.
     func file(_ name: String, _ text: String) throws -> String {

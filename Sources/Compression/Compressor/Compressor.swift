@@ -210,14 +210,9 @@ public struct Compressor {
     ) throws -> CompressionReport.Weight {
         let original = try checkpoint.weight(name)
         let dense = try model.isCut(name) ? model.values(of: name) : original.dense()
-        try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
-        var kept = value ?? dense
-        decision.mask?.apply(to: &kept)
-        let format = try planner.format(
-            of: name, kept, from: original, by: decision, dataType: checkpoint.denseType(of: name),
-            source: checkpoint.path)
-        try writer.add(name, format.stored())
-        return try CompressionReport.Weight(name, role(name), from: original, dense, to: format)
+        return try planner.store(
+            name, role(name), from: original, dense, now: value, by: decision,
+            dataType: checkpoint.denseType(of: name), source: checkpoint.path, in: writer)
     }
 
     /// Writes a tensor that no stage works on: as it is, what is left of it, or as training left it.

@@ -56,9 +56,7 @@ struct DecoderStages {
             names.formUnion(selected.map(\.name))
         }
         let whole = try PrunableNetwork(network, named: names)
-        for (index, weight) in whole.weights.enumerated() {
-            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
-        }
+        try whole.checkFinite(source: checkpoint.path)
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage, !options.unit.goesFirst else { continue }
@@ -72,10 +70,7 @@ struct DecoderStages {
             }
             try pruning.run()
             pruning.reportRates()
-            let own = Set(names)
-            for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
-                if mask.removedCount > 0 { outcome.run.record(mask, of: weight, options) }
-            }
+            outcome.run.record(masksOf: whole, of: Set(names), options)
             if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
         }
         for (name, parameter, original) in before {

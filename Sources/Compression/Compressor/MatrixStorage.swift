@@ -1,29 +1,38 @@
 import CoppiceFormats
+import CoppiceModels
 import CoppiceTensors
 
 extension FormatPlanner {
-    /// The format of a checkpoint's matrix behind the stages of a recipe: what was stored sparsely stays so.
+    /// Stores a checkpoint's matrix as the stages of a recipe left it: what was stored sparsely stays so.
     ///
     /// - Parameters:
-    ///   - name: the matrix's, for errors.
-    ///   - kept: what it is now, f32 `[rows, columns]`, removed entries zero.
+    ///   - name: the matrix's.
     ///   - original: the matrix as it was.
+    ///   - dense: f32 `[rows, columns]`, what it was; without what was cut out of it.
+    ///   - value: what stages made of `dense`; nil: nothing.
     ///   - dataType: of values that are not quantized.
     ///   - source: the checkpoint, for errors.
-    /// - Throws: as ``format(_:for:dataType:)``, naming the matrix.
-    func format(
-        of name: String, _ kept: Tensor, from original: any WeightFormat, by decision: WeightDecision,
-        dataType: DataType, source: String
-    ) throws -> any WeightFormat {
+    /// - Throws: `.badData` for a matrix that is not finite; as ``format(_:for:dataType:)``, naming the matrix; what
+    ///   writing throws.
+    func store(
+        _ name: String, _ role: CompressionReport.Weight.Role, from original: any WeightFormat, _ dense: Tensor,
+        now value: Tensor?, by decision: WeightDecision, dataType: DataType, source: String, in writer: CheckpointWriter
+    ) throws -> CompressionReport.Weight {
+        try ExactSelection.checkFinite(dense, name: name, source: source)
+        var kept = value ?? dense
+        decision.mask?.apply(to: &kept)
         var decision = decision
         decision.adoptStructure(of: original, values: kept)
+        let format: any WeightFormat
         do {
-            return try format(kept, for: decision, dataType: dataType)
+            format = try self.format(kept, for: decision, dataType: dataType)
         } catch var error as CoppiceError {
             error.source = error.source ?? source
             error.field = error.field.map { "\(name): \($0)" } ?? name
             throw error
         }
+        try writer.add(name, format.stored())
+        return try CompressionReport.Weight(name, role, from: original, dense, to: format)
     }
 }
 

@@ -239,6 +239,13 @@ public struct RecipeRun {
         decisions[name, default: .unchanged].groupLength = length
     }
 
+    /// Takes over what a stage removed of some of a network's matrices.
+    mutating func record(masksOf network: PrunableNetwork, of names: Set<String>, _ options: PruneStage) {
+        for (weight, mask) in zip(network.weights, network.masks) where names.contains(weight.name) {
+            if mask.removedCount > 0 { record(mask, of: weight, options) }
+        }
+    }
+
     /// Decides what is kept of a matrix, in the structure that a stage gave it.
     mutating func record(_ mask: WeightMask, of weight: PrunableWeight, _ options: PruneStage) {
         decisions[weight.name, default: .unchanged].mask = mask

@@ -127,14 +127,9 @@ public struct EncoderCompressor {
     ) throws -> CompressionReport.Weight {
         let original = try checkpoint.weight(name)
         let dense = cut(original.dense())
-        try ExactSelection.checkFinite(dense, name: name, source: checkpoint.path)
-        var kept = value ?? dense
-        decision.mask?.apply(to: &kept)
-        let format = try planner.format(
-            of: name, kept, from: original, by: decision, dataType: checkpoint.denseType(of: name),
-            source: checkpoint.path)
-        try writer.add(name, format.stored())
-        return try CompressionReport.Weight(name, role(name), from: original, dense, to: format)
+        return try planner.store(
+            name, role(name), from: original, dense, now: value, by: decision,
+            dataType: checkpoint.denseType(of: name), source: checkpoint.path, in: writer)
     }
 
     /// Writes a tensor that no stage works on: as it is, or as training left it.

@@ -75,9 +75,7 @@ struct EncoderStages {
             names.formUnion(selected.map(\.name))
         }
         let whole = try PrunableNetwork(network, named: names)
-        for (index, weight) in whole.weights.enumerated() {
-            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
-        }
+        try whole.checkFinite(source: checkpoint.path)
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
             guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
@@ -94,7 +92,7 @@ struct EncoderStages {
                 }
             }
             try pruning.run()
-            outcome.record(whole, Set(own), options)
+            outcome.run.record(masksOf: whole, of: Set(own), options)
             if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
         }
         for (name, parameter) in network.parameters {
@@ -103,15 +101,6 @@ struct EncoderStages {
             outcome.values[name] = now
         }
         return outcome
-    }
-}
-
-extension EncoderStages.Outcome {
-    /// Takes over the masks of a stage's matrices.
-    fileprivate mutating func record(_ whole: PrunableNetwork, _ own: Set<String>, _ options: PruneStage) {
-        for (weight, mask) in zip(whole.weights, whole.masks) where own.contains(weight.name) {
-            if mask.removedCount > 0 { run.record(mask, of: weight, options) }
-        }
     }
 }
 

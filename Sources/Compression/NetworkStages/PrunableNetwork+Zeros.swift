@@ -12,6 +12,14 @@ extension WeightMask {
 }
 
 extension PrunableNetwork {
+    /// - Parameter source: where the weights are from.
+    /// - Throws: `.badData` for a weight that is not finite, naming it.
+    func checkFinite(source: String) throws {
+        for (index, weight) in weights.enumerated() {
+            try ExactSelection.checkFinite(values(index), name: weight.name, source: source)
+        }
+    }
+
     /// Takes the zeros of the weights as what was removed. A weight of nothing but zeros was never trained, and is kept.
     func adoptZeros() {
         setMasks(

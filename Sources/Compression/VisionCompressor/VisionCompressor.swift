@@ -87,9 +87,7 @@ public struct VisionCompressor {
         }
         let network = try checkpoint.network()
         let whole = try PrunableNetwork(network)
-        for (index, weight) in whole.weights.enumerated() {
-            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: checkpoint.path)
-        }
+        try whole.checkFinite(source: checkpoint.path)
         let run = try RecipeRun(recipe, on: NetworkWeights(whole, aliases: checkpoint.aliases))
         try recipe.checkCurves(of: .vision(checkpoint), run.selected)
         let before = before ?? measure(network, images, progress)

@@ -67,7 +67,8 @@ struct PruningComparison: Sendable {
         var losses = LossCurve(arm.name, steps: training.rates.totalSteps)
         if arm.isGradual {
             let steps = training.rates.totalSteps
-            let ramp = CubicRamp(sparsity: sparsity, length: max(1, steps / 2), interval: max(1, steps / 50))
+            let ramp = try RampSchedule(
+                to: sparsity, begin: 0, end: max(1, steps / 2), interval: max(1, steps / 50))
             let pruning = GradualPruning(
                 prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation)
             try training.run(network, on: batches, hooks: [pruning]) { losses.add($1, at: $0) }
@@ -114,20 +115,6 @@ extension ImageStudy {
     /// The first images of a set, normalized, in batches of at most 250.
     func inputs(of images: ImageDataSet, count: Int) -> [Tensor] {
         images.subset(Array(0..<min(count, images.count))).batches(of: 250).map(\.inputs)
-    }
-}
-
-/// The sparsities of Zhu and Gupta, "To prune, or not to prune" (2017): s_f − s_f (1 − t / T)³ every so many steps.
-struct CubicRamp: Schedule {
-    var sparsity: Double
-    /// Steps until the sparsity is reached.
-    var length: Int
-    var interval: Int
-
-    func sparsity(at step: Int) -> Double? {
-        guard step <= length, step % interval == 0 || step == length else { return nil }
-        let left = 1 - Double(step) / Double(length)
-        return sparsity * (1 - left * left * left)
     }
 }
 

@@ -140,9 +140,7 @@ public struct CurveMeasurement: Sendable {
         _ calibration: Recipe.Calibration = Recipe.Calibration()
     ) throws -> NetworkStageRun {
         let whole = try PrunableNetwork(network, named: Set(names))
-        for (index, weight) in whole.weights.enumerated() {
-            try ExactSelection.checkFinite(whole.values(index), name: weight.name, source: weights.path)
-        }
+        try whole.checkFinite(source: weights.path)
         whole.adoptZeros()
         let recipe = Recipe(
             name: nil, seed: seed, calibration: calibration, stages: [.prune(stage)], preference: .speed, text: "",

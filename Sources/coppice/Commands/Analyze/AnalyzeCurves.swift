@@ -47,12 +47,7 @@ struct AnalyzeCurves: ParsableCommand {
     var calibration = RateDistortionOptions.Calibration.data
     @Option(help: ArgumentHelp("Tokens of a window (default: 512, or the model's context).", valueName: "n"))
     var length: Int?
-    @Option(
-        help: ArgumentHelp(
-            "Weights, by name or pattern (default: projections of blocks; of vision networks all).", valueName: "n,n"))
-    var targets: String?
-    @Option(help: ArgumentHelp("Weights that are left out, by name or pattern.", valueName: "n,n"))
-    var ignore: String?
+    @OptionGroup var weights: WeightArguments
     @Option(help: ArgumentHelp("Seeds samples, noise and random scores.", valueName: "n"))
     var seed: UInt64 = 42
     @OptionGroup var common: CommonOptions
@@ -101,8 +96,7 @@ struct AnalyzeCurves: ParsableCommand {
         measurement.options.grid = grid
         measurement.options.samples = samples
         (measurement.options.distortion, measurement.options.calibration) = (distortion, calibration)
-        measurement.selection = WeightSelection(
-            targets: targets.map(NameList.patterns), ignore: ignore.map(NameList.patterns) ?? [])
+        measurement.selection = weights.selection
         func refuse(_ options: [(String, Bool)], _ message: String) throws {
             if let (name, _) = options.first(where: \.1) { throw CoppiceError(.usage, field: name, message) }
         }

@@ -21,12 +21,7 @@ struct MaskExtract: ParsableCommand {
     var sparsity: Double?
     @Option(help: ArgumentHelp("With --sparsity: global (one threshold) or layer.", valueName: "s"))
     var scope: PruningScope?
-    @Option(
-        help: ArgumentHelp(
-            "Weights, by name or pattern (default: projections of blocks; of vision networks all).", valueName: "n,n"))
-    var targets: String?
-    @Option(help: ArgumentHelp("Weights that are left out, by name or pattern.", valueName: "n,n"))
-    var ignore: String?
+    @OptionGroup var weights: WeightArguments
     @OptionGroup var common: CommonOptions
 
     mutating func validate() throws {
@@ -42,17 +37,15 @@ struct MaskExtract: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
-        let weights = try StoredWeights.open(model.path)
-        let selection = WeightSelection(
-            targets: targets.map(NameList.patterns), ignore: ignore.map(NameList.patterns) ?? [])
+        let stored = try StoredWeights.open(model.path)
         let file =
             if let sparsity {
                 try MaskFile(
-                    smallestOf: weights, sparsity: sparsity, allocation: (scope ?? .global).allocation,
-                    selection: selection)
+                    smallestOf: stored, sparsity: sparsity, allocation: (scope ?? .global).allocation,
+                    selection: weights.selection)
             } else {
                 try MaskFile(
-                    zerosOf: weights, selection: selection,
+                    zerosOf: stored, selection: weights.selection,
                     belongingTo: of.map { try StoredWeights.open(ModelArgument.locate($0)) })
             }
         try file.write(to: output)
@@ -72,14 +65,5 @@ struct MaskExtract: ParsableCommand {
         if file.removedCount == 0 {
             try Output.line("warning: \(model.model) has no zeros there; --sparsity removes its smallest weights")
         }
-    }
-}
-
-/// Names separated by commas.
-enum NameList {
-    static func patterns(_ text: String) -> [WeightPattern] { names(text).map { WeightPattern($0) } }
-
-    static func names(_ text: String) -> [String] {
-        text.split(separator: ",").map { $0.trimmingPrefix(while: \.isWhitespace) }.map { String($0) }
     }
 }
