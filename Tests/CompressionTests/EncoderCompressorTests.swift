@@ -213,6 +213,34 @@ import Testing
             })
     }
 
+    /// Zeros in matrices that a recipe does not name are not its work, and nothing is multiplied with them all the same.
+    @Test func zerosOfOtherMatricesAreLeftAlone() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let sparse = folder + "/sparse"
+        try FileManager.default.createDirectory(atPath: sparse, withIntermediateDirectories: true)
+        for name in ["config.json", "vocab.txt", "tokenizer_config.json"] {
+            try FileManager.default.copyItem(atPath: PublishedEncoder.path + "/" + name, toPath: sparse + "/" + name)
+        }
+        let original = try EncoderCheckpoint.open(PublishedEncoder.path)
+        let other = "bert.encoder.layer.0.intermediate.dense.weight"
+        try SafetensorsWriter.write(
+            original.storedNames.map { name in
+                var tensor = try original.storedTensor(name)
+                if name == other {
+                    tensor.withMutableElements(Float.self) { elements in
+                        for index in elements.indices { elements[index] = index % 3 == 0 ? 0 : 0.1 }
+                    }
+                }
+                return .init(name, tensor)
+            }, to: sparse + "/model.safetensors")
+        let (report, _) = try compress(stage("method: magnitude, sparsity: 0.5, targets: [query]"), from: sparse)
+        let left = try #require(report.weights.first { $0.name == other })
+        #expect(left.relativeError == nil && left.sparsity == left.sparsityBefore && left.sparsity > 0.3)
+        #expect(left.multiplications?.after == left.count - (left.count + 2) / 3)
+        let named = report.weights.filter { $0.relativeError != nil }.map(\.name)
+        #expect(named.count == 2 && named.allSatisfy { $0.contains("query") })
+    }
+
     @Test(arguments: [
         (
             "  - prune: { method: wanda, sparsity: 0.5, targets: [transform] }\ncalibration: { sequence_length: 16 }",
