@@ -30,6 +30,7 @@ import Testing
             .trainPruned: [
                 "lenet-300-100/dense_ms", "lenet-300-100/masked-90", "lenet-300-100/masked-90-sparse",
                 "resnet-20/bip-95", "resnet-20/mask-search-90", "resnet-20/gates-layer", "resnet-20/gates-channel",
+                "llama-10m/dense_ms", "llama-10m/masked-80-dense", "llama-10m/masked-90-sparse",
             ],
             .sparseDecoding: ["64x256/2:4-bf16", "64x256/bitmask-90-bf16", "64x256/groups-of-16-50-int4"],
         ]

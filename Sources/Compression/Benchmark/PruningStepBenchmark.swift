@@ -9,12 +9,14 @@ import Foundation
 /// Methods take turns with dense training, so that a machine whose speed drifts is fair to all, and time is the
 /// processor's (of all threads), so that other work on the machine hardly counts.
 public struct PruningStepBenchmark: Sendable {
-    /// A network and its batches: images of ten classes, momentum 0.9, decay 10⁻⁴.
+    /// A network and its batches: images of ten classes with momentum 0.9 and decay 10⁻⁴, or tokens with AdamW.
     public enum Workload: String, Sendable, Hashable, CaseIterable {
         /// 784-300-100-10 rectified neurons.
         case leNet300 = "lenet-300-100"
         /// With padded shortcuts, 3 × 32 × 32.
         case resNet20 = "resnet-20"
+        /// `TrainingBenchmark`'s, whose projections are pruned: what sparse pre-training does.
+        case llama10M = "llama-10m"
     }
 
     /// A method and how much it removes.
@@ -54,7 +56,7 @@ public struct PruningStepBenchmark: Sendable {
     }
 
     public var workload: Workload
-    /// Images of a step.
+    /// Images of a step, or windows of 256 tokens.
     public var batchSize = 128
     /// Turns, and the steps of each side in a turn.
     public var turns: Int
@@ -73,6 +75,9 @@ public struct PruningStepBenchmark: Sendable {
         case .resNet20:
             (turns, steps) = (2, 3)
             methods += GateMode.allCases.map { .gates($0) }
+        case .llama10M:
+            (turns, steps, batchSize) = (2, 2, TrainingBenchmark.LanguageModel.llama10M.windows)
+            methods = [.maskedDense(percent: 80)] + [70, 80, 90, 95].map { .maskedSparse(percent: $0) }
         }
     }
 
@@ -81,7 +86,12 @@ public struct PruningStepBenchmark: Sendable {
     /// - Throws: `.badData` where a loss is not finite.
     public func measure() throws -> Measurement {
         precondition(turns > 0 && steps > 0 && batchSize > 0, "nothing to measure")
-        let source = FixedBatches(images: batchSize, shape: workload == .leNet300 ? [1, 28, 28] : [3, 32, 32])
+        let source =
+            switch workload {
+            case .leNet300: FixedBatches(images: batchSize, shape: [1, 28, 28])
+            case .resNet20: FixedBatches(images: batchSize, shape: [3, 32, 32])
+            case .llama10M: FixedBatches(windows: batchSize, of: .llama10M)
+            }
         var dense: [Double] = []
         var others = [[Double]](repeating: [], count: methods.count)
         for _ in 0..<turns {
@@ -97,7 +107,8 @@ public struct PruningStepBenchmark: Sendable {
 
     private func run(_ method: Method, _ source: FixedBatches, _ finished: () -> Void) throws {
         if case .gates(let mode) = method { return try trainGates(mode, source, finished) }
-        let prunable = try PrunableNetwork(network())
+        let targets = workload == .llama10M ? [WeightPattern("model.layers.*_proj.weight")] : nil
+        let prunable = try PrunableNetwork(network(), targets: targets)
         switch method {
         case .masked(let percent): try mask(prunable, percent, source, finished)
         case .maskedDense(let percent): try mask(prunable, percent, sparseFrom: .infinity, source, finished)
@@ -130,9 +141,11 @@ public struct PruningStepBenchmark: Sendable {
     private func train(
         _ network: any SupervisedNetwork, _ source: FixedBatches, hooks: [any TrainingHook], _ finished: () -> Void
     ) throws {
+        let (optimizer, rate): (any Optimizer, Double) =
+            workload == .llama10M ? (AdamW(weightDecay: 1e-4), 1e-4) : (SGD(momentum: 0.9, weightDecay: 1e-4), 0.05)
         let rates = LearningRateSchedule(
-            kind: .constant, peak: 0.05, warmupSteps: 0, minimumRatio: 1, totalSteps: steps + 1)
-        try SupervisedTraining(optimizer: SGD(momentum: 0.9, weightDecay: 1e-4), rates: rates)
+            kind: .constant, peak: rate, warmupSteps: 0, minimumRatio: 1, totalSteps: steps + 1)
+        try SupervisedTraining(optimizer: optimizer, rates: rates)
             .run(network, on: source, hooks: hooks) { _, _ in finished() }
     }
 
@@ -140,6 +153,7 @@ public struct PruningStepBenchmark: Sendable {
         switch workload {
         case .leNet300: LeNet300()
         case .resNet20: ResNet(ResNet.Configuration(blocks: 3))
+        case .llama10M: TrainingBenchmark.LanguageModel.llama10M.makeNetwork()
         }
     }
 
@@ -163,7 +177,7 @@ public struct PruningStepBenchmark: Sendable {
         return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     }
 
-    /// Some batches in turn, made beforehand: noise around a pattern of each class.
+    /// Some batches in turn, made beforehand: noise around a pattern of each class, or of tokens.
     private struct FixedBatches: BatchSource {
         let all: [LabeledBatch]
         var batchesPerEpoch: Int { all.count }
@@ -176,6 +190,10 @@ public struct PruningStepBenchmark: Sendable {
                 let noise = Tensor.normal([images] + shape, using: &generator)
                 return LabeledBatch(inputs: (patterns.take(classes) + noise).contiguous(), targets: classes)
             }
+        }
+
+        init(windows: Int, of model: TrainingBenchmark.LanguageModel) {
+            all = (0..<4).map { model.batch(at: $0, windows: windows).labeled }
         }
 
         func batch(at step: Int) -> LabeledBatch { all[step % all.count] }

@@ -21,6 +21,8 @@ import CoppiceTraining
 public final class SparsePretraining: StoredTrainingHook, MaskHolding {
     public let network: PrunableNetwork
     public let schedule: ComputePhaseSchedule
+    /// Lower than that of smaller batches: steps of language models have some thousand rows (`docs/performance.md`).
+    public let sparseFrom = 0.75
     private let allocation: any Allocation
 
     /// - Parameter allocation: how the sparsity is shared out; by default one threshold for all weights.

@@ -116,7 +116,7 @@ public enum TrainingBenchmark {
         return seconds
     }
 
-    private static func noise(rows: Int, columns: Int, vocabularySize: Int, step: Int) -> TokenBatch {
+    fileprivate static func noise(rows: Int, columns: Int, vocabularySize: Int, step: Int) -> TokenBatch {
         let tokens = (0..<(rows * (columns + 1))).map { index in
             Int32(EpochOrder.mix(UInt64(step) << 40 ^ UInt64(index)) % UInt64(vocabularySize))
         }
@@ -148,18 +148,8 @@ extension TrainingBenchmark {
         }
         var result: Measurement
         switch workload {
-        case .llama3M:
-            recipe.model.keyValueHeads = 2
-            result = try measure(
-                recipe, vocabulary: 4096, batchSize: batchSize ?? 16, steps: steps, warmupSteps: warmupSteps)
-        case .llama10M:
-            recipe.model.hiddenSize = 256
-            recipe.model.intermediateSize = 688
-            recipe.model.layers = 10
-            recipe.model.heads = 8
-            recipe.model.keyValueHeads = 8
-            result = try measure(
-                recipe, vocabulary: 8192, batchSize: batchSize ?? 8, steps: steps, warmupSteps: warmupSteps)
+        case .llama3M: result = try measure(.llama3M, recipe, batchSize, steps: steps, warmupSteps: warmupSteps)
+        case .llama10M: result = try measure(.llama10M, recipe, batchSize, steps: steps, warmupSteps: warmupSteps)
         case .resNet20:
             let network = ResNet(ResNet.Configuration(blocks: 3))
             result = try measure(
@@ -177,12 +167,12 @@ extension TrainingBenchmark {
     }
 
     private static func measure(
-        _ recipe: TrainingRecipe, vocabulary: Int, batchSize: Int, steps: Int, warmupSteps: Int
+        _ model: LanguageModel, _ recipe: TrainingRecipe, _ batchSize: Int?, steps: Int, warmupSteps: Int
     ) throws -> Measurement {
-        let learner = DecoderLearner(
-            recipe, configuration: recipe.configuration(vocabularySize: vocabulary, beginToken: nil, endToken: 0))
+        let learner = DecoderLearner(model.makeNetwork(), recipe: recipe)
         return try measure(
-            learner, batchSize: batchSize, sequenceLength: 256, steps: steps, warmupSteps: warmupSteps)
+            learner, batchSize: batchSize ?? model.windows, sequenceLength: model.windowLength, steps: steps,
+            warmupSteps: warmupSteps)
     }
 
     private static func measure(
@@ -209,5 +199,50 @@ extension TrainingBenchmark {
         }
         return Measurement(
             precision: precision, parameters: network.parameterCount, batchSize: images, stepSeconds: seconds)
+    }
+}
+
+extension TrainingBenchmark {
+    /// The Llama of a workload, and the tokens of a step.
+    public struct LanguageModel: Sendable, Hashable {
+        public var shape: TrainingRecipe.Model
+        public var vocabularySize: Int
+        /// Of a step.
+        public var windows: Int
+        /// In tokens.
+        public var windowLength = 256
+
+        /// ``Workload/llama3M``'s.
+        public static let llama3M = LanguageModel(
+            shape: shape { $0.keyValueHeads = 2 }, vocabularySize: 4096, windows: 16)
+        /// ``Workload/llama10M``'s.
+        public static let llama10M = LanguageModel(
+            shape: shape {
+                ($0.hiddenSize, $0.intermediateSize, $0.layers) = (256, 688, 10)
+                ($0.heads, $0.keyValueHeads) = (8, 8)
+            }, vocabularySize: 8192, windows: 8)
+
+        private static func shape(_ change: (inout TrainingRecipe.Model) -> Void) -> TrainingRecipe.Model {
+            var shape = TrainingRecipe.Model()
+            change(&shape)
+            return shape
+        }
+
+        /// Random weights.
+        public func makeNetwork() -> DecoderNetwork {
+            var recipe = TrainingRecipe()
+            recipe.model = shape
+            return DecoderNetwork(
+                recipe,
+                configuration: recipe.configuration(vocabularySize: vocabularySize, beginToken: nil, endToken: 0))
+        }
+
+        /// A step's tokens: noise.
+        ///
+        /// - Parameter windows: nil for ``windows``.
+        public func batch(at step: Int, windows: Int? = nil) -> TokenBatch {
+            TrainingBenchmark.noise(
+                rows: windows ?? self.windows, columns: windowLength, vocabularySize: vocabularySize, step: step)
+        }
     }
 }

@@ -81,7 +81,7 @@ public struct TokenWindows: BatchSource {
 
 extension TokenBatch {
     /// The batch as tensors `[rows, columns]`.
-    var labeled: LabeledBatch {
+    public var labeled: LabeledBatch {
         LabeledBatch(
             inputs: Tensor(inputs, shape: [rows, columns]), targets: Tensor(targets, shape: [rows, columns]))
     }
