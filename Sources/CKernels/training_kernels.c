@@ -261,6 +261,18 @@ void coppice_sgd(long count, coppice_sgd_step step, const float *g, float *p, fl
     run_ranges(&w, count);
 }
 
+static void decayed_one(const rows_work *w, long r) {
+    long at = r * grain;
+    ((void (*)(long, const coppice_sgd_step *, const float *, const float *, float *))w->variant)(
+        range(w, r), &w->sgd, w->a + at, w->b ? w->b + at : NULL, w->out + at);
+}
+
+void coppice_decayed_gradient(long count, float scale, float decay, const float *g, const float *p, float *out) {
+    rows_work w = {.sgd = {.scale = scale, .decay = decay}, .a = g, .b = p, .out = out, .row = decayed_one,
+                   .variant = (void *)CHOOSE(decayed_range)};
+    run_ranges(&w, count);
+}
+
 enum { square_parts = 1024 };
 
 typedef struct square_work {

@@ -1,4 +1,5 @@
 #include "wide_sums.h"
+#include "scalar_conversion.h"
 #include "thread_pool.h"
 
 #include <stdlib.h>
@@ -16,10 +17,11 @@ enum { panel_entries = 65536, whole_vectors = 8, most_parts = 16, sum_entries = 
 typedef struct gram_work {
     long rows, columns, padded; // rows, filled up with zeros to whole tiles
     long width, panels, parts;  // columns of a panel
-    const float *x;
+    coppice_data_type type;
+    const void *x;
     double *sums; // padded * padded of each part
     long tile_columns;
-    void (*spread)(long, const float *, long, double *restrict);
+    void (*spread)(coppice_data_type, long, long, const void *, long, double *restrict);
     void (*tile)(long, const double *, const double *, long, double *, long);
 } gram_work;
 
@@ -36,7 +38,8 @@ static void gram_task(void *context, long part) {
     for (long index = part * w->panels / w->parts; index < (part + 1) * w->panels / w->parts; index++) {
         long start = index * w->width, count = w->columns - start < w->width ? w->columns - start : w->width;
         long whole = round_up(count, whole_vectors);
-        for (long r = 0; r < w->rows; r++) w->spread(count, w->x + r * w->columns + start, whole, panel + r * stride);
+        for (long r = 0; r < w->rows; r++)
+            w->spread(w->type, r * w->columns + start, count, w->x, whole, panel + r * stride);
         for (long i = 0; i < padded; i += TILE_ROWS)
             for (long j = 0; j < i + TILE_ROWS; j += w->tile_columns)
                 w->tile(whole, panel + i * stride, panel + j * stride, stride, sums + i * padded + j, padded);
@@ -44,12 +47,12 @@ static void gram_task(void *context, long part) {
     free(panel);
 }
 
-void coppice_wide_gram(long rows, long columns, const float *x, double *gram) {
+void coppice_wide_gram(coppice_data_type type, long rows, long columns, const void *x, double *gram) {
     if (rows <= 0) return;
     long padded = round_up(rows, TILE_ROWS), width = panel_entries / padded / whole_vectors * whole_vectors;
     if (width < 64) width = 64;
     if (width > round_up(columns, whole_vectors)) width = round_up(columns, whole_vectors);
-    gram_work w = {.rows = rows, .columns = columns, .padded = padded, .width = width, .x = x};
+    gram_work w = {.rows = rows, .columns = columns, .padded = padded, .width = width, .type = type, .x = x};
     w.panels = columns > 0 ? (columns + width - 1) / width : 0;
     w.parts = w.panels < most_parts ? w.panels : most_parts;
     if (w.parts > sum_entries / (padded * padded)) w.parts = sum_entries / (padded * padded);

@@ -91,6 +91,8 @@ import Testing
         ),
         ("method: magnitude, sparsity: -0.1", "expected a number from 0.0 to below 1.0, found -0.1"),
         ("method: snip, sparsity: 0.5, gradients: 3", "gradients: is an option of method obd, woodfisher and m-fac"),
+        ("method: woodfisher, sparsity: 0.5, storage: bf16", "storage: is an option of method m-fac; leave it out"),
+        ("method: m-fac, sparsity: 0.5, storage: f64", "storage: unknown value"),
         ("method: obd, sparsity: 0.5, block_size: 3", "block_size: is an option of method woodfisher and sparsegpt"),
         (
             "method: wanda, sparsity: 0.5, dampening: 0.1",

@@ -208,6 +208,44 @@ import Testing
         #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
     }
 
+    /// A Fisher matrix that does not fit is refused with what would, in the recipe's words; with that it runs.
+    @Test func memoryThatIsNotThereIsRefusedWithWhatFits() throws {
+        let d = zeros(try trained().network()).count
+        func outcome(_ stage: String, bytesPerWeight: Int) throws -> String {
+            var recipe = try recipe(stage + ", sparsity: 0.5")
+            guard case .prune(var own) = recipe.stages[0] else { return "no stage" }
+            own.network.sampling.memoryLimit = bytesPerWeight * d
+            recipe.stages[0] = .prune(own)
+            let output = folder.path + "/limited"
+            defer { try? FileManager.default.removeItem(atPath: output) }
+            do {
+                _ = try VisionCompressor(trained(), recipe: recipe).run(output: output, images: images)
+                return "ran"
+            } catch {
+                #expect(!FileManager.default.fileExists(atPath: output))
+                return "\(error)"
+            }
+        }
+        let fisher = "method: m-fac, gradient_batch: 8"
+        let message = try outcome("\(fisher), gradients: 16", bytesPerWeight: 40)
+        #expect(message.contains("stages[0]") && message.contains("16 gradients of \(d) weights take"))
+        #expect(message.hasSuffix("expected at most 10 gradients, or at most 20 with storage: bf16"), "\(message)")
+        #expect(try outcome("\(fisher), gradients: 10", bytesPerWeight: 40) == "ran")
+        #expect(try outcome("\(fisher), gradients: 16, storage: bf16", bytesPerWeight: 40) == "ran")
+
+        let blocks = "method: woodfisher, gradients: 100, gradient_batch: 2"
+        #expect(
+            try outcome("\(fisher), gradients: 16", bytesPerWeight: 60).hasSuffix("at most 30 with storage: bf16"))
+        let advice = try outcome("\(blocks), block_size: 50", bytesPerWeight: 152)
+        #expect(
+            advice.contains("block_size: ")
+                && advice.hasSuffix("expected a block_size of at most 3, or at most 19 gradients"), "\(advice)")
+        #expect(try outcome("\(blocks), block_size: 3", bytesPerWeight: 152) == "ran")
+        #expect(
+            try outcome("method: m-fac, gradients: 100, gradient_batch: 2", bytesPerWeight: 152).hasSuffix(
+                "or method woodfisher with a block_size of at most 3"))
+    }
+
     @Test func structuresHaveFormatsOfTheirOwn() throws {
         let (pairs, checkpoint) = try compress("method: magnitude, pattern: \"2:4\"", blind: true)
         #expect(pairs.accuracy == nil)

@@ -41,6 +41,40 @@ extension SerializedByVariant {
             }
         }
 
+        @Test func rowsOfBF16GiveTheSameSumsAsTheirNumbersInSinglePrecision() {
+            var generator = RandomGenerator(seed: 4)
+            let x = Tensor.normal([9, 8_195], using: &generator).converted(to: .bf16)
+            let factor = Tensor.identity(9, dataType: .f64) * 3
+            underEveryVariant { name in
+                let wide = x.converted(to: .f32)
+                #expect(x.gramMatrix().doubles() == wide.gramMatrix().doubles(), "\(name)")
+                #expect(
+                    factor.squaredNorms(solving: x).doubles() == factor.squaredNorms(solving: wide).doubles(),
+                    "\(name)")
+            }
+        }
+
+        @Test func blocksOfColumnsAddUp() {
+            var generator = RandomGenerator(seed: 6)
+            let x = Tensor.normal([7, 12], dataType: .f64, using: &generator)
+            var sums = Tensor.full([3, 4, 4], 2, dataType: .f64)
+            sums.addGramMatrices(ofColumnBlocks: x)
+            sums.addGramMatrices(ofColumnBlocks: x.slice(axis: 0, 0..<2))
+            for block in 0..<3 {
+                let own = x.slice(axis: 1, (4 * block)..<(4 * block + 4))
+                let first = own.slice(axis: 0, 0..<2)
+                let expected =
+                    own.transposed().matmul(own) + first.transposed().matmul(first)
+                for (i, row) in (0..<4).map({ ($0, sums[block][$0].doubles()) }) {
+                    for (j, value) in row.enumerated() {
+                        // Upper triangles stay.
+                        let wanted = j > i ? 2 : 2 + expected[i][j].doubles()[0]
+                        #expect(abs(value - wanted) < 1e-12)
+                    }
+                }
+            }
+        }
+
         @Test func viewsAndOtherTypes() {
             let x = Tensor([1, 2, 3, 4, 5, 6] as [Float], shape: [2, 3])
             #expect(x.gramMatrix().doubles() == [14, 32, 32, 77])

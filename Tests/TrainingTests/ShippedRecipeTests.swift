@@ -28,6 +28,7 @@ import Testing
     @Test func optimizersOfImagesAreMeasured() throws {
         for (rule, name) in [
             (nil, "sgd"), (TrainingBenchmark.Rule.adamw, "adamw"), (.mfac(gradients: 2), "mfac with 2 gradients"),
+            (.mfac(gradients: 2, storage: .bf16), "mfac with 2 gradients in bf16"),
         ] {
             let measured = try TrainingBenchmark.measure(
                 .leNet300, rule: rule, batchSize: 2, steps: 2, warmupSteps: 1)

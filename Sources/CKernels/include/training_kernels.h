@@ -76,6 +76,9 @@ typedef struct coppice_sgd_step {
 } coppice_sgd_step;
 void coppice_sgd(long count, coppice_sgd_step step, const float *g, float *p, float *m);
 
+/// out = scale g + decay p; scale g where `p` is null.
+void coppice_decayed_gradient(long count, float scale, float decay, const float *g, const float *p, float *out);
+
 /// One AdamW step (Loshchilov and Hutter 2019) in place: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
 /// p = p (1 - rate decay) - rate (m / c1) / (sqrt(v / c2) + epsilon), with the gradient scaled by `scale` first.
 typedef struct coppice_adamw_step {

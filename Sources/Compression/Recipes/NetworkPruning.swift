@@ -181,6 +181,9 @@ extension PruneStage {
         var options: [String] = []
         if method.isOfCurvature {
             options += ["gradients: \(network.sampling.count)", "gradient_batch: \(network.sampling.batchSize)"]
+            if method == .mfac, network.sampling.storage != .f32 {
+                options.append("storage: \(network.sampling.storage.rawValue)")
+            }
             options.append("dampening: \(network.dampening)")
         }
         if reconstructs { options.append("dampening: \(network.compensation.dampening)") }

@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
@@ -51,7 +52,8 @@ extension Recipe {
     /// The keys of a `prune` stage that are read here.
     static let networkKeys =
         [
-            "schedule", "recovery", "gradients", "gradient_batch", "dampening", "block_size", "temperature", "masks",
+            "schedule", "recovery", "gradients", "gradient_batch", "storage", "dampening", "block_size", "temperature",
+            "masks",
         ] + learnedMaskKeys
 
     /// Reads what a `prune` stage says about networks in memory.
@@ -65,11 +67,13 @@ extension Recipe {
             fields, ["gradients", "gradient_batch"], unless: method.isOfCurvature, "obd, woodfisher and m-fac")
         try refuse(
             fields, ["block_size"], unless: [.woodfisher, .sparseGPT].contains(method), "woodfisher and sparsegpt")
+        try refuse(fields, ["storage"], unless: method == .mfac, "m-fac")
         try refuse(fields, ["temperature"], unless: method == .grasp, "grasp")
         try refuse(fields, ["masks"], unless: method == .mask, "mask")
         if let count = try fields["gradients"]?.integer(in: 1...65_536) { options.sampling.count = count }
         if let size = try fields["gradient_batch"]?.integer(in: 1...65_536) { options.sampling.batchSize = size }
-        let size = try fields["block_size"]?.integer(in: 1...8192)
+        if let storage = try fields["storage"]?.word(GradientStorage.self) { options.sampling.storage = storage }
+        let size = try fields["block_size"]?.integer(in: WoodFisherCriterion.blockSizes)
         if let size, method == .woodfisher { options.blockSize = size }
         if let size, method == .sparseGPT { options.compensation.blockSize = size }
         if let value = try fields["temperature"]?.number(in: 1e-3...1e6) { options.temperature = value }

@@ -45,15 +45,13 @@ public struct GradientWindow: Sendable {
         try inverse.clear(layout.kept.map { kept in kept.map { isRemoved[$0] } } ?? isRemoved)
     }
 
-    /// Takes a gradient into the window, for the oldest, and multiplies it with the inverse.
+    /// Takes a gradient into the window, for the oldest, and multiplies it, as it is stored there, with the inverse.
     ///
-    /// - Parameter gradients: of each trainable parameter.
-    /// - Returns: one vector for each, zeros at entries that are not in the window.
-    /// - Throws: `.badData` for gradients that are not finite; the window is as before then.
-    mutating func direction(taking gradients: [Tensor]) throws -> [Tensor] {
-        let row = inverse.nextRow
-        try inverse.push(layout.row(gradients))
-        return layout.parts(of: try inverse.product(ofGradient: row))
+    /// - Parameter gradient: a row of ``layout``.
+    /// - Returns: one vector for each trainable parameter, zeros at entries that are not in the window.
+    /// - Throws: `.badData` for a gradient that is not finite; the window is as before then.
+    mutating func direction(taking gradient: Tensor) throws -> [Tensor] {
+        layout.parts(of: try inverse.step(along: gradient))
     }
 }
 
@@ -61,7 +59,7 @@ public struct GradientWindow: Sendable {
 
 extension GradientWindow {
     private enum Name: String, CaseIterable {
-        /// f32 `[m, d]`.
+        /// f32 or bf16 `[m, d]`.
         case gradients = "optimizer.window"
         /// f64 `[m, m]`: sums that were taken one by one, and would be others in their last bits if taken together.
         case gram = "optimizer.window.gram"
@@ -112,7 +110,7 @@ extension GradientWindow {
         }
         let layout = FlatParameters(counts: counts, kept: kept)
         let m = optimizer.window
-        let gradients = try tensor(.gradients, .f32, [m, layout.count])
+        let gradients = try tensor(.gradients, optimizer.storage.dataType, [m, layout.count])
         let gram = try tensor(.gram, .f64, [m, m])
         let nextRow = try tensor(.nextRow, .i32, [1]).integers()[0]
         do {

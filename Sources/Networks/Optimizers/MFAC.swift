@@ -7,7 +7,7 @@ import CoppiceTensors
 /// v ← μv + (1 − μ) F⁻¹g, and weights move by −rate · v. Unlike ``SGD`` and ``AdamW`` it looks at all parameters
 /// together. Products are about 1 / (λ + ‖g‖²/m) times the gradient: rates are like 1e-3, not 0.1.
 ///
-/// Memory: 4 m d bytes beside the velocity. Time of a step: two readings of the window, and O(m³).
+/// Memory: 4 m d bytes beside the velocity, or half of that. Time of a step: two readings of the window, and O(m³).
 public struct MFAC: Sendable, Hashable {
     /// m.
     public var window: Int
@@ -18,18 +18,22 @@ public struct MFAC: Sendable, Hashable {
     /// Whether entries of matrices (and of weights of more dimensions) that are zero where optimization starts stay zero
     /// and out of the window. Vectors, biases that start at zero among them, are in it whole.
     public var isSparse: Bool
+    /// What the window's gradients are rounded to. The step is F⁻¹ of the gradient as it is stored, with the F of
+    /// gradients as they are stored: see ``InverseFisher/product(ofGradient:)``.
+    public var storage = GradientStorage.f32
     /// Bytes that the window may take.
     public var memoryLimit = FlatParameters.memoryLimit
 
     public init(
         window: Int = 1024, dampening: Double = 1e-5, momentum: Double = 0, weightDecay: Double = 0,
-        isSparse: Bool = false
+        isSparse: Bool = false, storage: GradientStorage = .f32
     ) {
         self.window = window
         self.dampening = dampening
         self.momentum = momentum
         self.weightDecay = weightDecay
         self.isSparse = isSparse
+        self.storage = storage
     }
 
     /// - Throws: `.usage` naming the setting that is out of range.
@@ -68,41 +72,29 @@ public struct MFAC: Sendable, Hashable {
     ///   allowed.
     public func makeWindow(for parameters: [Parameter]) throws -> GradientWindow {
         let layout = layout(of: parameters)
-        try checkMemory(layout)
+        _ = try checkMemory(layout)
         return GradientWindow(
-            inverse: try InverseFisher(window: window, count: layout.count, dampening: dampening), layout: layout,
-            of: parameters)
+            inverse: try InverseFisher(
+                window: window, count: layout.count, dampening: dampening, dataType: storage.dataType),
+            layout: layout, of: parameters)
     }
 
-    private func checkMemory(_ layout: FlatParameters) throws {
+    /// - Returns: the bytes of a window.
+    private func checkMemory(_ layout: FlatParameters) throws -> Int {
         try check()
         guard layout.count > 0 else {
             throw CoppiceError(.usage, "M-FAC has no parameter to move: none is trainable and not zero")
         }
-        let bytes = window * layout.count * 4
+        let bytes = window * layout.count * storage.byteCount
         guard bytes <= memoryLimit else {
+            let narrow = memoryLimit / (layout.count * GradientStorage.bf16.byteCount)
             throw CoppiceError(
                 .usage, field: "gradients",
                 "\(window) of \(layout.count) parameters take \(bytes >> 20) MB, more than the limit of "
-                    + "\(memoryLimit >> 20) MB: expected at most \(memoryLimit / (layout.count * 4)) gradients")
+                    + "\(memoryLimit >> 20) MB: expected at most \(memoryLimit / (layout.count * storage.byteCount)) "
+                    + "gradients" + (storage == .f32 ? ", or \(narrow) with storage: bf16" : ""))
         }
-    }
-
-    /// F⁻¹ of a step's gradients, which are taken into the window first, in the parameters' shapes.
-    ///
-    /// - Parameters:
-    ///   - gradients: of trainable parameters.
-    ///   - values: of these parameters; nil where weight decay does not apply.
-    /// - Throws: `.badData` for gradients that are not finite; the window is as before then.
-    func direction(_ gradients: [Tensor], at values: [Tensor?], window: inout GradientWindow) throws -> [Tensor] {
-        try withoutRecording {
-            let slopes = zip(gradients, values).map { gradient, value in
-                guard let value, weightDecay > 0 else { return gradient }
-                return gradient + value.reshaped(gradient.shape) * weightDecay
-            }
-            let direction = try window.direction(taking: slopes)
-            return zip(direction, gradients).map { $0.contiguous().reshaped($1.shape) }
-        }
+        return bytes
     }
 }
 
@@ -120,11 +112,11 @@ extension MFAC: Optimizer {
         state.window = nil  // the only reference: changed in place, not in a copy
         defer { state.window = window }
         let own = parameters.indices.filter { parameters[$0].isTrainable }
-        let slopes = withoutRecording {
-            own.map { gradientScale == 1 ? gradients[$0].detached() : gradients[$0].detached() * gradientScale }
-        }
-        let moves = try direction(
-            slopes, at: own.map { decays[$0] ? parameters[$0].wrappedValue.detached() : nil }, window: &window)
+        let gradient = window.layout.row(
+            of: own.map { gradients[$0] }, scale: gradientScale,
+            values: own.map { decays[$0] && weightDecay > 0 ? parameters[$0].wrappedValue.detached() : nil },
+            decay: weightDecay)
+        let moves = try window.direction(taking: gradient)
         // v ← μv + (1 − μ)u, then −rate · v: momentum's own step on a part of u.
         let descent = SGD(momentum: momentum)
         for (place, move) in zip(own, moves) {
@@ -136,9 +128,9 @@ extension MFAC: Optimizer {
 
     public func windowSummary(of parameters: [Parameter]) throws -> String? {
         let layout = layout(of: parameters)
-        try checkMemory(layout)
-        let bytes = window * layout.count * 4
-        return "M-FAC keeps \(window) gradients of \(layout.count) parameters: \((bytes + (1 << 20) - 1) >> 20) MB"
+        let bytes = try checkMemory(layout)
+        return "M-FAC keeps \(window) gradients of \(layout.count) parameters"
+            + (storage == .f32 ? "" : " in \(storage.rawValue)") + ": \((bytes + (1 << 20) - 1) >> 20) MB"
     }
 
     public func window(

@@ -6,7 +6,7 @@ import CoppiceTensors
 /// Singh and Alistarh, "WoodFisher: Efficient second-order approximation for neural network compression" (2020);
 /// M-FAC (2021), section 3.1, for blocks beyond what fits as matrices. A block of b weights keeps its inverse where
 /// there are at least b gradients, and the m rows L⁻¹G of ``InverseFisher`` where there are fewer: never more than
-/// min(m, b) numbers a weight.
+/// min(m, b) numbers a weight. ``BlockFisherSums`` takes gradients one after the other instead.
 public struct BlockInverseFisher: InverseCurvature {
     /// λ.
     public let dampening: Double
@@ -18,12 +18,28 @@ public struct BlockInverseFisher: InverseCurvature {
     private let inverseDiagonal: Tensor
 
     /// Blocks of one size that lie one after the other and were computed together.
-    private struct Run: Sendable {
+    struct Run: Sendable {
         var weights: Range<Int>
         var size: Int
         /// The inverses `[blocks, size, size]`, or L⁻¹G, `[blocks, m, size]`.
         var values: Tensor
         var areInverses: Bool
+        /// Of the inverses, f64 `[weights]`.
+        var diagonal: Tensor
+    }
+
+    /// - Parameter run: the runs by their indices, all weights in order, in f64; they are kept in another type.
+    init(
+        count: Int, blockSize: Int, dampening: Double, dataType: DataType, each ranges: some Sequence<Int>,
+        _ run: (Int) throws -> Run
+    ) rethrows {
+        (self.count, self.blockSize, self.dampening, self.dataType) = (count, blockSize, dampening, dataType)
+        runs = try ranges.map {
+            var own = try run($0)
+            own.values = own.values.converted(to: dataType)
+            return own
+        }
+        inverseDiagonal = Tensor.concatenated(runs.map(\.diagonal))
     }
 
     /// O(d · m · min(m, b)) and a factorization of each block, in f64.
@@ -36,61 +52,41 @@ public struct BlockInverseFisher: InverseCurvature {
     ///   are not finite and for a λ too small for the gradients' size.
     public init(gradients: Tensor, dampening: Double, blockSize: Int = 128) throws {
         try checkDampening(dampening)
-        guard blockSize > 0 else {
-            throw CoppiceError(.usage, field: "block size", "\(blockSize), expected at least 1")
-        }
+        try checkBlockSize(blockSize)
         let own = try gradients.asGradients()
-        self.dampening = dampening
-        self.blockSize = blockSize
-        (count, dataType) = (own.shape[1], own.dataType)
-        var (runs, diagonals): ([Run], [Tensor]) = ([], [])
-        let size = min(blockSize, count)
-        // Blocks that are in f64 at once: about 64 MB.
-        let together = max(1, (1 << 23) / (own.shape[0] * size))
-        var start = 0
-        while start < count {
-            let whole = (count - start) / size
-            let (blocks, width) = whole > 0 ? (min(whole, together), size) : (1, count - start)
-            let range = start..<(start + blocks * width)
-            let (values, diagonal) = try Self.invert(
-                own.slice(axis: 1, range), blocks: blocks, size: width, dampening: dampening)
-            runs.append(
-                Run(
-                    weights: range, size: width, values: values.converted(to: own.dataType),
-                    areInverses: own.shape[0] >= width))
-            diagonals.append(diagonal)
-            start = range.upperBound
+        let (m, d) = (own.shape[0], own.shape[1])
+        let size = min(blockSize, d)
+        let ranges = BlockFisherSums.ranges(of: d, size: size, numbers: min(m, size) * size)
+        try self.init(
+            count: d, blockSize: blockSize, dampening: dampening, dataType: own.dataType == .f64 ? .f64 : .f32,
+            each: ranges.indices
+        ) { index in
+            let range = ranges[index]
+            let columns = own.slice(axis: 1, range.weights)
+            guard m >= range.size else {
+                return try Self.rows(of: columns, range.weights, size: range.size, dampening: dampening)
+            }
+            var sums = BlockFisherSums.Run(weights: range.weights, size: range.size)
+            for first in stride(from: 0, to: m, by: BlockFisherSums.together) {
+                sums.add(columns.slice(axis: 0, first..<min(m, first + BlockFisherSums.together)))
+            }
+            return try sums.inverse(gradients: m, dampening: dampening)
         }
-        self.runs = runs
-        inverseDiagonal = Tensor.concatenated(diagonals)
     }
 
-    /// What a run of blocks keeps, and the diagonal of their inverses, in f64.
-    private static func invert(
-        _ gradients: Tensor, blocks: Int, size: Int, dampening: Double
-    ) throws -> (values: Tensor, diagonal: Tensor) {
+    /// L⁻¹G of blocks that are larger than the number of gradients.
+    private static func rows(
+        of gradients: Tensor, _ weights: Range<Int>, size: Int, dampening: Double
+    ) throws -> Run {
         let m = gradients.shape[0]
         // [blocks, m, size]
-        let parts = gradients.converted(to: .f64).contiguous().reshaped([m, blocks, size]).permuted([1, 0, 2])
+        let parts = gradients.converted(to: .f64).contiguous().reshaped([m, -1, size]).permuted([1, 0, 2])
             .contiguous()
-        func factor(_ product: Tensor, _ dampening: Double, _ extent: Int) throws -> Tensor {
-            do {
-                return try (product + Tensor.identity(extent, dataType: .f64) * dampening).choleskyFactor()
-            } catch {
-                throw CoppiceError(
-                    .badData, field: "dampening",
-                    "\(dampening) is too small for gradients of this size, or they overflow")
-            }
-        }
-        if m >= size {
-            let factors = try factor(parts.transposed().matmul(parts) / Double(m), dampening, size)
-            // F⁻¹ = RᵀR with R = L⁻¹: symmetric, and its diagonal is a sum of squares.
-            let roots = try factors.solveTriangular(.identity(size, dataType: .f64))
-            return (roots.transposed().matmul(roots), roots.square().sum(axes: [1]).reshaped([blocks * size]))
-        }
-        let factors = try factor(parts.matmul(parts.transposed()), Double(m) * dampening, m)
-        let rows = try factors.solveTriangular(parts)
-        return (rows, ((1 - rows.square().sum(axes: [1])) / dampening).reshaped([blocks * size]))
+        let products = parts.matmul(parts.transposed()) + Tensor.identity(m, dataType: .f64) * (Double(m) * dampening)
+        let rows = try products.dampenedFactor(dampening).solveTriangular(parts)
+        return Run(
+            weights: weights, size: size, values: rows, areInverses: false,
+            diagonal: ((1 - rows.square().sum(axes: [1])) / dampening).reshaped([weights.count]))
     }
 
     /// F⁻¹ x. O(d · min(m, b)) for each vector.

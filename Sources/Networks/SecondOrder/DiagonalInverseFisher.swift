@@ -14,13 +14,16 @@ public struct DiagonalInverseFisher: InverseCurvature {
     ///   - dampening: λ.
     /// - Throws: `.usage` for a λ that is not positive; `.badData` for another shape or elements that are not finite.
     public init(gradients: Tensor, dampening: Double) throws {
-        try checkDampening(dampening)
-        let own = try gradients.asGradients()
-        let m = own.shape[0]
-        var squares = Tensor.zeros([own.shape[1]], dataType: .f64)
-        for row in 0..<m { squares += own[row].converted(to: .f64).square() }
-        inverse = 1 / (squares / Double(m) + dampening)
-        dataType = own.dataType
+        let own = try gradients.asRowsOfGradients()
+        try own.checkGradients()
+        var sums = DiagonalFisherSums(count: own.shape[1], dataType: own.dataType == .f64 ? .f64 : .f32)
+        for row in 0..<own.shape[0] { try sums.push(own[row]) }
+        self = try sums.inverse(dampening: dampening)
+    }
+
+    fileprivate init(inverse: Tensor, dataType: DataType) {
+        self.inverse = inverse
+        self.dataType = dataType
     }
 
     public var count: Int { inverse.count }
@@ -32,4 +35,38 @@ public struct DiagonalInverseFisher: InverseCurvature {
     }
 
     public func diagonal() -> Tensor { inverse }
+}
+
+/// The sums of squares that ``DiagonalInverseFisher`` is made of, taken up as gradients come: 8 bytes a weight.
+public struct DiagonalFisherSums: Sendable {
+    /// Gradients taken so far.
+    public private(set) var gradientCount = 0
+    private var squares: Tensor
+    private let dataType: DataType
+
+    /// - Parameter dataType: f32 or f64, of the gradients and of products with the inverse.
+    /// - Precondition: at least one weight.
+    public init(count: Int, dataType: DataType = .f32) {
+        precondition(count > 0 && (dataType == .f32 || dataType == .f64), "\(count) weights in \(dataType)")
+        squares = .zeros([count], dataType: .f64)
+        self.dataType = dataType
+    }
+
+    /// - Parameter gradient: `[d]`.
+    /// - Throws: `.badData` for another length or elements that are not finite; nothing has changed then.
+    public mutating func push(_ gradient: Tensor) throws {
+        let own = try gradient.asVectors(of: squares.count, dataType)
+        guard own.shape[0] == 1 else {
+            throw CoppiceError(.badData, field: "gradient", "shape \(gradient.shape), expected [\(squares.count)]")
+        }
+        squares += own[0].converted(to: .f64).square()
+        gradientCount += 1
+    }
+
+    /// - Throws: `.usage` for a λ that is not positive and where no gradient has come.
+    public func inverse(dampening: Double) throws -> DiagonalInverseFisher {
+        try checkDampening(dampening)
+        guard gradientCount > 0 else { throw CoppiceError(.usage, "no gradient has come, expected at least one") }
+        return DiagonalInverseFisher(inverse: 1 / (squares / Double(gradientCount) + dampening), dataType: dataType)
+    }
 }

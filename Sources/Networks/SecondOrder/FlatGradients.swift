@@ -1,3 +1,4 @@
+import CKernels
 import CoppiceTensors
 
 /// Gradients by several parameters as one row of numbers: the parameters one after the other, or only some places.
@@ -30,6 +31,32 @@ public struct FlatParameters: Sendable {
         }
     }
 
+    /// One row of scale · gradient + decay · value: f32 `[count]`, computed in one pass.
+    ///
+    /// - Parameters:
+    ///   - values: of the parameters; nil where nothing is added.
+    /// - Precondition: as many tensors and elements as there are parameters.
+    func row(of gradients: [Tensor], scale: Double, values: [Tensor?], decay: Double) -> Tensor {
+        precondition(gradients.map(\.count) == counts, "gradients of other parameters")
+        return withoutRecording {
+            var flat = Tensor(uninitialized: [counts.reduce(0, +)])
+            flat.withMutableElements(Float.self) { out in
+                var start = 0
+                for (gradient, value) in zip(gradients, values) {
+                    let target = out.baseAddress.map { $0 + start }
+                    gradient.detached().converted(to: .f32).withElements(Float.self) { g in
+                        func add(_ p: UnsafePointer<Float>?) {
+                            coppice_decayed_gradient(g.count, Float(scale), Float(decay), g.baseAddress, p, target)
+                        }
+                        if let value { value.withElements(Float.self) { add($0.baseAddress) } } else { add(nil) }
+                    }
+                    start += gradient.count
+                }
+            }
+            return kept.map { flat.take(Tensor($0)) } ?? flat
+        }
+    }
+
     /// The parts of a row, one vector for each parameter, zeros at places that are not kept.
     ///
     /// - Precondition: a row of ``count`` numbers.
@@ -45,66 +72,32 @@ public struct FlatParameters: Sendable {
         }
     }
 
-    /// The gradients of several losses as rows: f32 `[losses, count]`. No more than one loss's graph is in memory.
+    /// The gradients of several losses as rows: `[losses, count]`. No more than one loss's graph is in memory.
     ///
     /// - Parameters:
     ///   - losses: how many.
+    ///   - storage: what the gradients are rounded to.
     ///   - gradients: the gradients of a loss by the parameters. The mean loss of some examples, not its sum, is what
     ///     a dampening's size refers to.
-    /// - Throws: what `gradients` throws; `.badData` for no loss, and for more than `limit` bytes.
+    /// - Throws: what `gradients` throws; `.badData` for no loss, and `.usage` for more than `limit` bytes.
     public func rows(
-        _ losses: Int, limit: Int = FlatParameters.memoryLimit, gradients: (_ loss: Int) throws -> [Tensor]
+        _ losses: Int, storage: GradientStorage = .f32, limit: Int = FlatParameters.memoryLimit,
+        gradients: (_ loss: Int) throws -> [Tensor]
     ) throws -> Tensor {
-        guard losses > 0, count > 0 else {
-            throw CoppiceError(
-                .badData, field: "gradients", "\(losses) of \(count) weights, expected at least one of each")
-        }
-        let bytes = losses * count * 4
-        guard bytes <= limit else {
-            throw CoppiceError(
-                .usage, field: "gradients",
-                "\(losses) of \(count) weights take \(bytes >> 20) MB, more than the limit of \(limit >> 20) MB: "
-                    + "use fewer gradients")
-        }
-        var result = Tensor(uninitialized: [losses, count])
-        for loss in 0..<losses {
-            let own = row(try gradients(loss))
-            own.withElements(Float.self) { source in
-                result.withMutableElements(Float.self) { rows in
-                    for k in source.indices { rows[loss * source.count + k] = source[k] }
-                }
+        try withoutActuallyEscaping(gradients) {
+            let stream = GradientStream(count: losses, layout: self, gradients: $0)
+            try stream.check()
+            let bytes = losses * count * storage.byteCount
+            guard bytes <= limit else {
+                throw CoppiceError(
+                    .usage, field: "gradients",
+                    "\(losses) of \(count) weights take \(bytes >> 20) MB, more than the limit of \(limit >> 20) MB: "
+                        + "use fewer gradients")
             }
+            return try stream.rows(in: storage)
         }
-        return result
     }
 
     /// Bytes that gradients may take by default: 8 GB.
     public static let memoryLimit = 8 << 30
-}
-
-extension SupervisedNetwork {
-    /// The gradients of the mean losses of batches by parameters, as rows: f32 `[batches, weights]`.
-    ///
-    /// The network is in use (running statistics) meanwhile, and keeps nothing of it.
-    ///
-    /// - Parameters:
-    ///   - batches: one row each; batches of one example give the gradients of examples.
-    ///   - places: the parameters among ``Module/parameters``, increasing.
-    ///   - kept: places among all their elements that the rows have; nil for all.
-    /// - Throws: `.badData` for no batch, `.usage` for more memory than `limit` bytes.
-    public func gradientRows(
-        on batches: [LabeledBatch], parameters places: [Int]? = nil, kept: [Int]? = nil,
-        limit: Int = FlatParameters.memoryLimit
-    ) throws -> Tensor {
-        let all = parameters.map(\.parameter)
-        let own = places.map { $0.map { all[$0].wrappedValue } } ?? all.map(\.wrappedValue)
-        let flat = FlatParameters(counts: own.map(\.count), kept: kept)
-        return try withTraining(false) {
-            try keepingState {
-                try flat.rows(batches.count, limit: limit) {
-                    gradients(of: loss(batches[$0]), withRespectTo: own)
-                }
-            }
-        }
-    }
 }

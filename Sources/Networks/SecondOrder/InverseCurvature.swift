@@ -10,7 +10,7 @@ public protocol InverseCurvature: Sendable {
     /// F⁻¹ x.
     ///
     /// - Parameter vectors: `[d]`, or `[n, d]` for several.
-    /// - Returns: the same shape, in the precision of the gradients that F was made of.
+    /// - Returns: the same shape, f64 where F was made of gradients in f64, else f32.
     /// - Throws: `.badData` for another length or for elements that are not finite.
     func product(_ vectors: Tensor) throws -> Tensor
 
@@ -19,25 +19,27 @@ public protocol InverseCurvature: Sendable {
 }
 
 extension Tensor {
-    /// The gradients of a curvature: contiguous f32 or f64 `[m, d]`, m and d at least 1, all finite.
+    /// The gradients of a curvature: contiguous f32, f64 or bf16 `[m, d]`, m and d at least 1, all finite.
     ///
     /// - Throws: `.badData` naming the gradient and the element.
-    func asGradients() throws -> Tensor {
-        let own = try asRowsOfGradients()
+    func asGradients(in storage: DataType? = nil) throws -> Tensor {
+        let own = try asRowsOfGradients(in: storage)
         try own.checkGradients()
         return own
     }
 
     /// The gradients of a curvature, whose elements are not looked at.
     ///
+    /// - Parameter storage: f32, f64 or bf16; nil for their own of these, else f32.
     /// - Throws: `.badData` for another shape or type.
-    func asRowsOfGradients() throws -> Tensor {
+    func asRowsOfGradients(in storage: DataType? = nil) throws -> Tensor {
         guard rank == 2, shape[0] > 0, shape[1] > 0, dataType.isFloatingPoint else {
             throw CoppiceError(
                 .badData, field: "gradients",
                 "\(dataType) of shape \(shape), expected floating point [gradients, weights], at least one of each")
         }
-        return detached().converted(to: dataType == .f64 ? .f64 : .f32).contiguous()
+        let own: DataType = dataType == .f64 || dataType == .bf16 ? dataType : .f32
+        return detached().converted(to: storage ?? own).contiguous()
     }
 
     /// - Throws: `.badData` naming the first element of rows of gradients that is not finite.
@@ -66,8 +68,9 @@ extension Tensor {
         return own
     }
 
-    /// The flat place of the first infinite or NaN element of contiguous f32 or f64.
+    /// The flat place of the first infinite or NaN element of contiguous f32, f64 or bf16.
     private var firstNotFinite: Int? {
+        if dataType == .bf16 { return withElements(BFloat16.self) { $0.firstIndex { !$0.float.isFinite } } }
         if dataType == .f64 { return withElements(Double.self) { $0.firstIndex { !$0.isFinite } } }
         let place = withElements(Float.self) { elements in
             elements.baseAddress.map { coppice_first_non_finite($0, elements.count) } ?? -1

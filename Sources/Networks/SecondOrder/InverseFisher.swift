@@ -1,4 +1,3 @@
-import CKernels
 import CoppiceTensors
 
 /// The inverse of a dampened empirical Fisher matrix, F = λI + (1/m) Σᵢ gᵢ gᵢᵀ, that never exists as a matrix: products
@@ -18,11 +17,12 @@ import CoppiceTensors
 ///
 /// Both are evaluated in this form: G as it came, everything of size m in f64, and sums over weights in f64, which is
 /// what the cancellation at a small λ asks for. Memory is G's, 4 m d bytes of f32 (8 of f64), plus 16 m² bytes.
+///
+/// Stored in bf16, G takes half of that, and F is that of the rounded gradients exactly.
 public struct InverseFisher: InverseCurvature {
     /// λ.
     public let dampening: Double
-    /// G, the gradients as rows `[m, d]`, f32 or f64; zeros where none came yet. Their order does not matter.
-    public private(set) var gradients: Tensor
+    private var rows: GradientRows
     /// The row that the next gradient replaces.
     public private(set) var nextRow: Int
     /// GGᵀ, f64 `[m, m]`.
@@ -33,14 +33,14 @@ public struct InverseFisher: InverseCurvature {
     /// Takes m gradients as they are. O(m² d + m³).
     ///
     /// - Parameters:
-    ///   - gradients: `[m, d]`; f64 stays f64, other types are kept in f32. Rows of zeros contribute nothing but count
-    ///     in m.
+    ///   - gradients: `[m, d]`. Rows of zeros contribute nothing but count in m.
     ///   - dampening: λ.
     ///   - nextRow: the oldest row, for a window that is restored.
+    ///   - storage: f32, f64 or bf16, which gradients are rounded to; nil for their own, and f32 for other types.
     /// - Throws: `.usage` for a λ that is not positive or a row outside the window; `.badData` for another shape, for
-    ///   elements that are not finite and for a λ too small for the gradients' size.
-    public init(gradients: Tensor, dampening: Double, nextRow: Int = 0) throws {
-        let own = try gradients.asRowsOfGradients()
+    ///   elements that are not finite (as stored) and for a λ too small for the gradients' size.
+    public init(gradients: Tensor, dampening: Double, nextRow: Int = 0, storage: DataType? = nil) throws {
+        let own = try gradients.asRowsOfGradients(in: storage)
         let products = own.gramMatrix()
         // The squared norms are finite only where the elements are: no reading of them all before.
         let diagonal = products.doubles().enumerated().filter { $0.offset % (own.shape[0] + 1) == 0 }
@@ -70,12 +70,13 @@ public struct InverseFisher: InverseCurvature {
                 .usage, field: "next row", "\(nextRow), expected a row of the window, from 0 to \(rows.shape[0] - 1)")
         }
         (self.dampening, self.nextRow) = (dampening, nextRow)
-        (gradients, self.gram) = (rows, gram)
+        (self.rows, self.gram) = (GradientRows(rows), gram)
         factor = try Self.factor(gram, dampening)
     }
 
     /// An empty window of m gradients, whose F is λI.
     ///
+    /// - Parameter dataType: f32, f64 or bf16, which gradients are rounded to.
     /// - Throws: `.usage` for a λ that is not positive, and for a window without gradients or weights.
     public init(window: Int, count: Int, dampening: Double, dataType: DataType = .f32) throws {
         try checkDampening(dampening)
@@ -83,42 +84,78 @@ public struct InverseFisher: InverseCurvature {
             throw CoppiceError(
                 .usage, field: "window", "\(window) gradients of \(count) weights, expected at least one of each")
         }
-        precondition(dataType == .f32 || dataType == .f64, "a window of \(dataType)")
         self.dampening = dampening
-        gradients = .zeros([window, count], dataType: dataType)
+        rows = GradientRows(.zeros([window, count], dataType: dataType))
         nextRow = 0
         gram = .zeros([window, window], dataType: .f64)
         factor = try Self.factor(gram, dampening)
     }
 
+    /// G, the gradients as rows `[m, d]`, as they are stored; zeros where none came yet. Their order does not matter.
+    public var gradients: Tensor { rows.values }
     /// Number of gradients m, those that have not come yet included.
-    public var window: Int { gradients.shape[0] }
-    public var count: Int { gradients.shape[1] }
+    public var window: Int { rows.window }
+    public var count: Int { rows.count }
 
-    /// Replaces the oldest gradient. O(m d + m³).
+    /// Replaces the oldest gradient. O(m d + m³); G is read once.
     ///
     /// - Parameter gradient: `[d]`.
-    /// - Throws: `.badData` for another length or elements that are not finite; the window is as before then.
-    public mutating func push(_ gradient: Tensor) throws {
-        let own = try gradient.asVectors(of: count, gradients.dataType)
-        guard own.shape[0] == 1 else {
+    /// - Throws: `.badData` for another length, for elements that are not finite (as stored), and where λ is too small
+    ///   for the gradient's size; the window is as before then.
+    public mutating func push(_ gradient: Tensor) throws { try push(stored: try stored(gradient), sums: .wide) }
+
+    /// A gradient as the window stores it.
+    private func stored(_ gradient: Tensor) throws -> Tensor {
+        let vector = try gradient.asVectors(of: count, rows.vectorType)
+        guard vector.shape[0] == 1 else {
             throw CoppiceError(.badData, field: "gradient", "shape \(gradient.shape), expected [\(count)]")
         }
-        let (row, d, m) = (nextRow, count, window)
-        func store<Scalar: TensorElement>(_ type: Scalar.Type) {
-            own.withElements(type) { source in
-                gradients.withMutableElements(type) { rows in
-                    for k in 0..<d { rows[row * d + k] = source[k] }
-                }
-            }
+        return rows.rounded(vector).reshaped([count])
+    }
+
+    private mutating func push(stored own: Tensor, sums: GradientRows.Sums) throws {
+        let row = nextRow
+        var products = rows.dots(own, sums)
+        products[row] = squaredNorm(own)
+        let before = gram[row].doubles()
+        setProducts(of: row, to: products)
+        do {
+            factor = try Self.factor(gram, dampening)
+        } catch {
+            setProducts(of: row, to: before)
+            throw error
         }
-        if gradients.dataType == .f64 { store(Double.self) } else { store(Float.self) }
-        let products = dots(own)
+        rows.replace(row, with: own)
+        nextRow = (row + 1) % window
+    }
+
+    private func squaredNorm(_ own: Tensor) -> Double {
+        GradientRows(own.converted(to: gradients.dataType).reshaped([1, count])).dots(own, .wide)[0]
+    }
+
+    /// Takes a gradient, and gives F⁻¹ of it as it is stored, `[d]`: ``push(_:)`` and ``product(ofGradient:)``, with short
+    /// sums in f32 where gradients are in bf16 and that costs less than 1e-3 of the result.
+    ///
+    /// What cancels in the combination of gradients is up to 1 + ‖g‖²/(mλ) times what is left, of the largest gradient g
+    /// of the window.
+    mutating func step(along gradient: Tensor) throws -> Tensor {
+        let own = try stored(gradient)
+        let (row, m) = (nextRow, window)
+        var sums = GradientRows.Sums.wide
+        if gradients.dataType == .bf16 {
+            let norms = gram.withElements(Double.self) { gram in (0..<m).map { gram[$0 * m + $0] } }
+            let largest = max(norms.max() ?? 0, squaredNorm(own))
+            if largest <= 1e4 * Double(m) * dampening { sums = .short }
+        }
+        try push(stored: own, sums: sums)
+        return try product(ofGradient: row, sums: sums)
+    }
+
+    private mutating func setProducts(of row: Int, to products: [Double]) {
+        let m = window
         gram.withMutableElements(Double.self) { gram in
             for other in 0..<m { (gram[row * m + other], gram[other * m + row]) = (products[other], products[other]) }
         }
-        factor = try Self.factor(gram, dampening)
-        nextRow = (row + 1) % m
     }
 
     /// Sets the entries of some weights to zero in all gradients of the window, as if they had never had any: F is then
@@ -130,52 +167,47 @@ public struct InverseFisher: InverseCurvature {
         guard isRemoved.count == count else {
             throw CoppiceError(.badData, field: "flags", "\(isRemoved.count) of \(count) weights")
         }
-        let (m, d) = (window, count)
-        func clear<Scalar: TensorElement & BinaryFloatingPoint>(_ type: Scalar.Type) -> Bool {
-            gradients.withMutableElements(type) { rows in
-                var hasChanged = false
-                for row in 0..<m {
-                    for k in 0..<d where isRemoved[k] && rows[row * d + k] != 0 {
-                        rows[row * d + k] = 0
-                        hasChanged = true
-                    }
-                }
-                return hasChanged
-            }
-        }
-        guard gradients.dataType == .f64 ? clear(Double.self) : clear(Float.self) else { return }
+        guard rows.clear(isRemoved) else { return }
         gram = gradients.gramMatrix()
         factor = try Self.factor(gram, dampening)
     }
 
     /// F⁻¹ x. O(m d + m²) for each vector; G is read twice.
     public func product(_ vectors: Tensor) throws -> Tensor {
-        let own = try vectors.asVectors(of: count, gradients.dataType)
+        let own = try vectors.asVectors(of: count, rows.vectorType)
         let results = try (0..<own.shape[0]).map { index in
             let vector = own[index]
-            return remainder(try solved(dots(vector)), from: vector)
+            return rows.remainder(try solved(rows.dots(vector, .wide)), from: vector, scale: 1 / dampening)
         }
         return Tensor.concatenated(results).reshaped(vectors.shape)
     }
 
-    /// F⁻¹ of a gradient of the window, `[d]`: G is read once, since its products with the gradient are known. O(m d + m²).
+    /// F⁻¹gⱼ of a gradient of the window, as it is stored: `[d]`. O(m d + m²); G is read once.
+    ///
+    /// F⁻¹Gᵀ = m Gᵀ M⁻¹, so this is m Gᵀ M⁻¹eⱼ: nothing cancels, and the result is a combination of the window's
+    /// gradients. Where they are rounded to bf16, the step is along F⁻¹ of the rounded gradient for that reason: what
+    /// rounding took from it lies outside their span, where F⁻¹ is 1/λ, and would outweigh all else at a small λ.
     ///
     /// - Precondition: a row of the window.
-    public func product(ofGradient row: Int) throws -> Tensor {
+    public func product(ofGradient row: Int) throws -> Tensor { try product(ofGradient: row, sums: .wide) }
+
+    private func product(ofGradient row: Int, sums: GradientRows.Sums) throws -> Tensor {
         precondition((0..<window).contains(row), "gradient \(row) of \(window)")
-        return remainder(try solved(gram[row].doubles()), from: gradients[row])
+        var unit = [Double](repeating: 0, count: window)
+        unit[row] = Double(window)
+        return rows.combination(try solved(unit), sums)
     }
 
     /// F x = λx + Gᵀ(Gx)/m. O(m d).
     ///
     /// - Throws: as ``product(_:)``.
     public func forwardProduct(_ vectors: Tensor) throws -> Tensor {
-        let own = try vectors.asVectors(of: count, gradients.dataType)
+        let own = try vectors.asVectors(of: count, rows.vectorType)
         let scale = -1 / (Double(window) * dampening)
         let results = (0..<own.shape[0]).map { index in
             let vector = own[index]
             // λ (x + Gᵀ(Gx) / (mλ)), in the form that the inverse has.
-            return remainder(dots(vector).map { $0 * scale }, from: vector, factor: dampening)
+            return rows.remainder(rows.dots(vector, .wide).map { $0 * scale }, from: vector, scale: dampening)
         }
         return Tensor.concatenated(results).reshaped(vectors.shape)
     }
@@ -186,7 +218,7 @@ public struct InverseFisher: InverseCurvature {
         result.withMutableElements(Double.self) { entries in
             // Where nearly all digits cancel, the bound [F⁻¹]ₖₖ ≥ 1 / Fₖₖ holds still.
             for k in entries.indices where entries[k] * dampening < 1e-10 {
-                let square = column(k).reduce(0) { $0 + $1 * $1 }
+                let square = rows.column(k).reduce(0) { $0 + $1 * $1 }
                 entries[k] = max(entries[k], 1 / (dampening + square / Double(window)))
             }
         }
@@ -197,7 +229,7 @@ public struct InverseFisher: InverseCurvature {
     ///
     /// - Precondition: both below d.
     public func element(_ k: Int, _ l: Int) throws -> Double {
-        let (left, right) = (column(k), try solved(column(l)))
+        let (left, right) = (rows.column(k), try solved(rows.column(l)))
         return ((k == l ? 1 : 0) - zip(left, right).reduce(0) { $0 + $1.0 * $1.1 }) / dampening
     }
 
@@ -205,13 +237,10 @@ public struct InverseFisher: InverseCurvature {
     ///
     /// - Precondition: k below d.
     public func row(_ k: Int) throws -> Tensor {
-        var unit = Tensor.zeros([count], dataType: gradients.dataType)
-        if gradients.dataType == .f64 {
-            unit.withMutableElements(Double.self) { $0[k] = 1 }
-        } else {
-            unit.withMutableElements(Float.self) { $0[k] = 1 }
-        }
-        return remainder(try solved(column(k)), from: unit)
+        precondition((0..<count).contains(k), "weight \(k) of \(count)")
+        let unit = Tensor.concatenated([.zeros([k]), .ones([1]), .zeros([count - k - 1])])
+            .converted(to: rows.vectorType)
+        return rows.remainder(try solved(rows.column(k)), from: unit, scale: 1 / dampening)
     }
 
     // MARK: Parts
@@ -227,45 +256,8 @@ public struct InverseFisher: InverseCurvature {
         }
     }
 
-    /// Column k of G.
-    private func column(_ k: Int) -> [Double] {
-        precondition((0..<count).contains(k), "weight \(k) of \(count)")
-        return gradients.slice(axis: 1, k..<(k + 1)).doubles()
-    }
-
-    /// G x.
-    private func dots(_ vector: Tensor) -> [Double] {
-        guard gradients.dataType == .f32 else { return gradients.matmul(vector.reshaped([count, 1])).doubles() }
-        var result = [Double](repeating: 0, count: window)
-        gradients.withElements(Float.self) { rows in
-            vector.withElements(Float.self) { vector in
-                coppice_wide_dots(window, count, rows.baseAddress, vector.baseAddress, &result)
-            }
-        }
-        return result
-    }
-
     /// M⁻¹ t.
     private func solved(_ products: [Double]) throws -> [Double] {
         try factor.choleskySolve(Tensor(products)).doubles()
-    }
-
-    /// (x − Gᵀz) · factor, 1/λ by default.
-    private func remainder(_ z: [Double], from vector: Tensor, factor: Double? = nil) -> Tensor {
-        let scale = factor ?? 1 / dampening
-        guard gradients.dataType == .f32 else {
-            let combination = Tensor(z, shape: [1, window]).matmul(gradients).reshaped([count])
-            return (vector.reshaped([count]) - combination) * scale
-        }
-        var result = Tensor(uninitialized: [count])
-        gradients.withElements(Float.self) { rows in
-            vector.withElements(Float.self) { vector in
-                result.withMutableElements(Float.self) { out in
-                    coppice_wide_remainder(
-                        window, count, rows.baseAddress, z, vector.baseAddress, scale, out.baseAddress)
-                }
-            }
-        }
-        return result
     }
 }

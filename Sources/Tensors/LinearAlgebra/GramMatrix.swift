@@ -2,10 +2,10 @@ import CKernels
 import CSystemBLAS
 
 extension Tensor {
-    /// The Gram matrix X Xᵀ of the rows of a matrix, in f64: products of f32 are exact, their sums are not rounded to
-    /// f32.
+    /// The Gram matrix X Xᵀ of the rows of a matrix, in f64: products of f32 and bf16 are exact, their sums are not
+    /// rounded to f32.
     ///
-    /// The columns go through in panels, so no f64 copy of an f32 matrix exists. Not recorded for differentiation.
+    /// The columns go through in panels, so no f64 copy of an f32 or bf16 matrix exists. Not recorded for differentiation.
     /// O(m² d), of which symmetry saves half, in parallel; the result does not depend on the number of threads.
     ///
     /// - Returns: f64 `[m, m]`, both triangles.
@@ -19,14 +19,46 @@ extension Tensor {
         if dataType == .f64 {
             addProducts(to: total)
         } else {
-            converted(to: .f32).contiguous().withElements(Float.self) { entries in
-                coppice_wide_gram(m, d, entries.baseAddress, total)
+            let own = asWideOperand
+            withExtendedLifetime(own) {
+                coppice_wide_gram(own.dataType.kernelType, m, d, own.basePointer, total)
             }
         }
         for row in 0..<m {
             for column in 0..<row { total[column * m + row] = total[row * m + column] }
         }
         return result
+    }
+
+    /// Contiguous rows as kernels with sums in f64 take them: f64 and bf16 as they are, others in f32.
+    fileprivate var asWideOperand: Tensor {
+        (dataType == .f64 || dataType == .bf16 ? self : converted(to: .f32)).contiguous()
+    }
+
+    /// Adds Xᵀ X of blocks X of consecutive columns of a matrix to this tensor's matrices: lower triangles alone.
+    ///
+    /// Not recorded for differentiation. O(m d b) by BLAS's `syrk` in f64; blocks run in parallel.
+    ///
+    /// - Parameter rows: `[m, blocks · b]`, floating point.
+    /// - Precondition: this tensor is f64 `[blocks, b, b]`.
+    public mutating func addGramMatrices(ofColumnBlocks rows: Tensor) {
+        precondition(
+            dataType == .f64 && rank == 3 && shape[1] == shape[2] && rows.rank == 2
+                && rows.shape[1] == shape[0] * shape[1], "sums of shape \(shape) for rows of \(rows.shape)")
+        let (blocks, size, m) = (shape[0], shape[1], rows.shape[0])
+        guard count > 0, m > 0 else { return }
+        _ = useOneBLASThread
+        let own = rows.converted(to: .f64).contiguous()
+        withMutableElements(Double.self) { sums in
+            guard let sums = sums.baseAddress else { return }
+            inParallel(blocks) { block in
+                cblas_dsyrk(
+                    CblasRowMajor, CblasLower, CblasTrans, Int32(size), Int32(m), 1,
+                    own.pointer(Double.self, at: block * size), Int32(blocks * size), 1, sums + block * size * size,
+                    Int32(size))
+            }
+        }
+        withExtendedLifetime(own) {}
     }
 
     /// Adds the lower triangle of X Xᵀ of an f64 matrix by BLAS's `syrk`.
@@ -98,7 +130,7 @@ private struct WidePanels {
         precondition(
             matrix.rank == 2 && matrix.dataType.isFloatingPoint,
             "a matrix of shape \(matrix.shape) and type \(matrix.dataType)")
-        self.matrix = matrix.converted(to: matrix.dataType == .f64 ? .f64 : .f32).contiguous()
+        self.matrix = matrix.asWideOperand
         (rows, columns) = (matrix.shape[0], matrix.shape[1])
         // About 512 kB, what a second-level cache holds.
         width = Swift.max(256, (1 << 16) / Swift.max(1, rows))
@@ -124,11 +156,8 @@ private struct WidePanels {
     }
 
     private func spread(_ start: Int, _ count: Int, to out: UnsafeMutablePointer<Double>) {
-        if matrix.dataType == .f64 {
-            out.update(from: matrix.pointer(Double.self, at: start), count: count)
-        } else {
-            let entries = matrix.pointer(Float.self, at: start)
-            for k in 0..<count { out[k] = Double(entries[k]) }
-        }
+        let type = matrix.dataType
+        coppice_convert_serially(
+            type.kernelType, COPPICE_DATA_F64, count, matrix.basePointer + start * type.byteCount, out)
     }
 }

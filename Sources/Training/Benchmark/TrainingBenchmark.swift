@@ -23,13 +23,14 @@ public enum TrainingBenchmark {
     public enum Rule: Sendable, Hashable, CustomStringConvertible {
         case sgd, adamw
         /// With a window of so many gradients. A step takes as long however many of them have come.
-        case mfac(gradients: Int)
+        case mfac(gradients: Int, storage: GradientStorage = .f32)
 
         public var description: String {
             switch self {
             case .sgd: "sgd"
             case .adamw: "adamw"
-            case .mfac(let gradients): "mfac with \(gradients) gradients"
+            case .mfac(let gradients, let storage):
+                "mfac with \(gradients) gradients" + (storage == .f32 ? "" : " in \(storage.rawValue)")
             }
         }
 
@@ -37,7 +38,8 @@ public enum TrainingBenchmark {
             switch self {
             case .sgd: SGD(momentum: 0.9, weightDecay: 1e-4)
             case .adamw: AdamW(weightDecay: 1e-4)
-            case .mfac(let gradients): MFAC(window: gradients, momentum: 0.9, weightDecay: 1e-4)
+            case .mfac(let gradients, let storage):
+                MFAC(window: gradients, momentum: 0.9, weightDecay: 1e-4, storage: storage)
             }
         }
     }
@@ -140,8 +142,9 @@ extension TrainingBenchmark {
         recipe.loop.precision = precision
         let isOfImages = workload == .resNet20 || workload == .leNet300
         let rule = rule ?? (isOfImages ? .sgd : .adamw)
-        if case .mfac(let gradients) = rule {
-            (recipe.optimizer.kind, recipe.optimizer.fisherWindow.gradients) = (.mfac, gradients)
+        if case .mfac(let gradients, let storage) = rule {
+            recipe.optimizer.kind = .mfac
+            (recipe.optimizer.fisherWindow.gradients, recipe.optimizer.fisherWindow.storage) = (gradients, storage)
         }
         guard isOfImages || rule != .sgd else {
             throw CoppiceError(.usage, field: "optimizer", "sgd is for images, expected adamw or mfac")

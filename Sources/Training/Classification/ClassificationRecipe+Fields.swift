@@ -26,6 +26,7 @@ extension ClassificationRecipe {
             ("optimizer.gradients", "\(optimizer.fisherWindow.gradients)"),
             ("optimizer.dampening", "\(optimizer.fisherWindow.dampening)"),
             ("optimizer.sparse", "\(optimizer.fisherWindow.isSparse)"),
+            ("optimizer.storage", optimizer.fisherWindow.storage.rawValue),
             ("optimizer.weight_decay", "\(optimizer.weightDecay)"),
             ("optimizer.decay", "\(optimizer.decay)"), ("optimizer.clip_norm", text(optimizer.clipNorm)),
             ("schedule.kind", schedule.kind.rawValue), ("schedule.warmup_epochs", "\(schedule.warmupEpochs)"),

@@ -11,19 +11,24 @@ public struct FisherWindowOptions: Sendable, Hashable {
     /// Whether weights that are zero at the start stay zero and out of the window.
     public var isSparse = false
 
+    /// What gradients are rounded to in the window.
+    public var storage = GradientStorage.f32
+
     public init() {}
 
-    package static let keys = ["gradients", "dampening", "sparse"]
+    package static let keys = ["gradients", "dampening", "sparse", "storage"]
 
     init(_ fields: [String: RecipeNode]) throws {
         if let count = try fields["gradients"]?.integer(in: 1...65_536) { gradients = count }
         if let dampening = try fields["dampening"]?.number(in: 1e-12...1000) { self.dampening = dampening }
         if let isSparse = try fields["sparse"]?.boolean() { self.isSparse = isSparse }
+        if let storage = try fields["storage"]?.word(GradientStorage.self) { self.storage = storage }
     }
 
     func optimizer(momentum: Double, weightDecay: Double) -> MFAC {
         MFAC(
-            window: gradients, dampening: dampening, momentum: momentum, weightDecay: weightDecay, isSparse: isSparse)
+            window: gradients, dampening: dampening, momentum: momentum, weightDecay: weightDecay, isSparse: isSparse,
+            storage: storage)
     }
 }
 

@@ -3,6 +3,7 @@ import CoppiceEvidence
 import CoppiceFormats
 import CoppiceInference
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 import OrderedCollections
@@ -41,6 +42,8 @@ struct Bench: ParsableCommand {
     var weights = 1_000_000
     @Option(help: ArgumentHelp("With --inverse-fisher, and --optimizer mfac: gradients.", valueName: "m"))
     var gradients = 64
+    @Option(help: ArgumentHelp("With --optimizer mfac: f32 or bf16, what gradients are kept in.", valueName: "s"))
+    var storage: GradientStorage?
     @Option(
         help: ArgumentHelp(
             "Measure products of all weight formats on matrices of these shapes instead.", valueName: "4096x4096,…"))
@@ -96,6 +99,9 @@ struct Bench: ParsableCommand {
             throw ValidationError("--\(name): expected a positive number, found \(count)")
         }
         if optimizer != nil, !train { throw ValidationError("--optimizer is of --train: expected both") }
+        if storage != nil, optimizer != .mfac {
+            throw ValidationError("--storage is of --optimizer mfac: expected both")
+        }
         guard [train, inverseFisher, suite.suite, formats != nil].count(where: { $0 }) <= 1 else {
             throw ValidationError("expected at most one of --train, --inverse-fisher, --formats and --suite")
         }
@@ -161,7 +167,7 @@ struct Bench: ParsableCommand {
             switch $0 {
             case .sgd: .sgd
             case .adamw: .adamw
-            case .mfac: .mfac(gradients: gradients)
+            case .mfac: .mfac(gradients: gradients, storage: storage ?? .f32)
             }
         }
         let result = try TrainingBenchmark.measure(workload, rule: rule, precision: precision, steps: steps)
@@ -183,6 +189,7 @@ enum TrainingRule: String, ExpressibleByArgument, CaseIterable { case sgd, adamw
 
 extension TrainingBenchmark.Workload: ExpressibleByArgument {}
 extension OperandPrecision: ExpressibleByArgument {}
+extension GradientStorage: ExpressibleByArgument {}
 
 /// Shapes of matrices, separated by commas.
 struct ShapeList: ExpressibleByArgument {

@@ -47,6 +47,68 @@ import Testing
         }
     }
 
+    /// Blocks that are summed up as gradients come are those of all gradients; M-FAC in bf16 is that of rounded ones.
+    @Test func gradientsOneAfterTheOtherGiveTheSameCurvature() throws {
+        let network = try PrunableNetwork(try trained())
+        let parts = (0..<24).map { part in
+            let range = (part % 12 * 4)..<(part % 12 * 4 + 4)
+            return LabeledBatch(
+                inputs: batches[part / 12].inputs.slice(axis: 0, range),
+                targets: batches[part / 12].targets.slice(axis: 0, range))
+        }
+        let rows = try network.network.withGradients(of: parts, parameters: network.places) { try $0.rows() }
+        let small = WoodFisherCriterion(sampling: sampling, dampening: 1e-4, blockSize: 4)
+        var narrow = MFACCriterion(sampling: sampling, dampening: 1e-4)
+        narrow.sampling.storage = .bf16
+        let rounded = rows.converted(to: .bf16)
+        for (criterion, own) in [(small, rows), (narrow, rounded)] as [(any CurvatureCriterion, Tensor)] {
+            let found = try criterion.curvature(of: network, on: batches).diagonal().doubles()
+            #expect(try found == criterion.inverse(own).diagonal().doubles())
+        }
+        // 24 gradients: fewer numbers than all of them, and more.
+        let d = network.count
+        #expect(small.byteCount(gradients: 1_000, weights: d) == d * (8 * 4 + 128))
+        #expect(small.byteCount(gradients: 24, weights: d) == 4 * d * (24 + 4))
+        #expect(narrow.byteCount(gradients: 24, weights: d) == 2 * 24 * d)
+    }
+
+    /// What would fit is said in the words of a recipe, and does.
+    @Test func memoryThatIsNotThereIsRefusedWithWhatFits() throws {
+        let network = try PrunableNetwork(try trained())
+        let d = network.count
+        func failure(_ criterion: any CurvatureCriterion) -> String {
+            do {
+                _ = try criterion.curvature(of: network, on: batches)
+                return "nothing thrown"
+            } catch { return "\(error)" }
+        }
+        var limited = sampling
+        limited.memoryLimit = 4 * d * 24
+        #expect(failure(MFACCriterion(sampling: limited)) == "nothing thrown")
+        limited.memoryLimit = 4 * d * 23
+        let message = failure(MFACCriterion(sampling: limited))
+        #expect(message.contains("gradients: 24 gradients of \(d) weights take 0 MB with method m-fac, more than the"))
+        #expect(message.contains("expected at most 23 gradients, or at most 46 with storage: bf16"))
+        limited.storage = .bf16
+        #expect(failure(MFACCriterion(sampling: limited)) == "nothing thrown")
+
+        // Blocks: 8 b + 128 bytes a weight, or 8 for each gradient.
+        var blocks = WoodFisherCriterion(sampling: limited, blockSize: 16)
+        blocks.sampling.memoryLimit = 152 * d
+        let advice = blocks.advice(gradients: 64, weights: d, limit: 152 * d)
+        #expect(advice.field == "block_size" && advice.expected == "a block_size of at most 3, or at most 19 gradients")
+        blocks.blockSize = 3
+        #expect(blocks.byteCount(gradients: 64, weights: d) == 152 * d)
+        blocks.blockSize = 4
+        #expect(blocks.byteCount(gradients: 64, weights: d) > 152 * d)
+        #expect(
+            MFACCriterion().advice(gradients: 64, weights: d, limit: 152 * d).expected
+                == "at most 38 gradients, or at most 76 with storage: bf16, or method woodfisher with a block_size of at "
+                + "most 3")
+        #expect(MFACCriterion().advice(gradients: 64, weights: d, limit: d).expected == "method obd")
+        #expect(FisherDiagonalCriterion().byteCount(gradients: 64, weights: d) == 16 * d)
+    }
+
     @Test func gradientsOfManyExamplesAreTheirMean() throws {
         let network = try PrunableNetwork(try trained())
         let row = try network.network.gradientRows(on: batches, parameters: network.places)

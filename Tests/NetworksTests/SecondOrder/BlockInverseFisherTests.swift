@@ -66,6 +66,67 @@ import Testing
                 try last.product(x.slice(axis: 0, 5_992..<6_001)).doubles()) < 1e-6)
     }
 
+    /// One after the other, gradients give the same bits as all at once: fewer and more than are added up together, in
+    /// runs of blocks and with a block that is left over.
+    @Test(
+        arguments: [(8, 8, 30), (31, 7, 30), (32, 32, 40), (33, 5, 30), (100, 16, 50), (70, 64, 30)],
+        [DataType.f32, .f64])
+    func gradientsOneByOneEqualAllAtOnce(_ sizes: (Int, Int, Int), _ type: DataType) throws {
+        let (m, size, d) = sizes
+        let g = base.gradients(m, d, type)
+        let whole = try BlockInverseFisher(gradients: g, dampening: 1e-4, blockSize: size)
+        var sums = try BlockFisherSums(count: d, blockSize: size, dataType: type)
+        for row in 0..<m { try sums.push(g[row]) }
+        #expect(sums.gradientCount == m)
+        let inverse = try sums.inverse(dampening: 1e-4)
+        let x = base.vector(d, type)
+        #expect(try inverse.product(x).doubles() == whole.product(x).doubles())
+        #expect(inverse.diagonal().doubles() == whole.diagonal().doubles())
+        #expect(inverse.element(0, 1) == whole.element(0, 1))
+        // The sums are as they were: more gradients may come.
+        try sums.push(g[0])
+        let more = try BlockInverseFisher(
+            gradients: Tensor.concatenated([g, g.slice(axis: 0, 0..<1)]), dampening: 1e-4, blockSize: size)
+        #expect(try sums.inverse(dampening: 1e-4).diagonal().doubles() == more.diagonal().doubles())
+    }
+
+    /// With fewer gradients than weights of a block, all at once keeps other numbers of the same matrix.
+    @Test func fewGradientsOneByOneGiveTheSameMatrix() throws {
+        let g = base.gradients(5, 30)
+        let whole = try BlockInverseFisher(gradients: g, dampening: 1e-3, blockSize: 12)
+        var sums = try BlockFisherSums(count: 30, blockSize: 12, dataType: .f64)
+        for row in 0..<5 { try sums.push(g[row]) }
+        let inverse = try sums.inverse(dampening: 1e-3)
+        let x = base.vector(30)
+        #expect(distance(try inverse.product(x).doubles(), try whole.product(x).doubles()) < 1e-9)
+        #expect(distance(inverse.diagonal().doubles(), whole.diagonal().doubles()) < 1e-9)
+    }
+
+    @Test func sumsRefuseWhatIsNoGradient() throws {
+        #expect(throws: CoppiceError.self) { _ = try BlockFisherSums(count: 4, blockSize: 0) }
+        #expect(throws: CoppiceError.self) { _ = try BlockFisherSums(count: 0) }
+        var sums = try BlockFisherSums(count: 4, blockSize: 2)
+        #expect(throws: CoppiceError.self) { _ = try sums.inverse(dampening: 1) }
+        for bad in [Tensor.zeros([3]), .zeros([2, 4]), Tensor([0, Float.nan, 0, 0])] {
+            #expect(throws: CoppiceError.self) { try sums.push(bad) }
+        }
+        #expect(sums.gradientCount == 0)
+        try sums.push(Tensor([1, 2, 3, 4] as [Float]))
+        #expect(throws: CoppiceError.self) { _ = try sums.inverse(dampening: 0) }
+        #expect(try sums.inverse(dampening: 1).diagonal().count == 4)
+        #expect(BlockFisherSums.byteCount(weights: 1_000, blockSize: 64) == 1_000 * (8 * 64 + 128))
+    }
+
+    @Test func diagonalsOneByOneEqualAllAtOnce() throws {
+        let g = base.gradients(9, 20, .f32)
+        var sums = DiagonalFisherSums(count: 20)
+        #expect(throws: CoppiceError.self) { _ = try sums.inverse(dampening: 1) }
+        #expect(throws: CoppiceError.self) { try sums.push(.zeros([19])) }
+        for row in 0..<9 { try sums.push(g[row]) }
+        let expected = Oracle.fisher(rows(g), 1e-3).enumerated().map { 1 / $1[$0] }
+        #expect(distance(try sums.inverse(dampening: 1e-3).diagonal().doubles(), expected) < 1e-12)
+    }
+
     @Test func diagonalFisherIsBlocksOfOneWeight() throws {
         let g = base.gradients(6, 20)
         let diagonal = try DiagonalInverseFisher(gradients: g, dampening: 1e-3)

@@ -154,13 +154,78 @@ import Testing
         #expect(distance(gram.doubles(), expected.doubles()) < 1e-13)
     }
 
-    @Test(arguments: [DataType.f32, .f64]) func productsOfGradientsOfTheWindowNeedNoDots(_ type: DataType) throws {
+    @Test(arguments: [(DataType.f32, 1e-6), (.f64, 1e-9), (.bf16, 1e-6)])
+    func productsOfGradientsOfTheWindowNeedNoDots(_ type: DataType, _ bound: Double) throws {
         var inverse = try InverseFisher(gradients: gradients(5, 3_000, type), dampening: 1e-3)
         try inverse.push(vector(3_000, type))
         for row in 0..<5 {
             let expected = try inverse.product(inverse.gradients[row]).doubles()
-            #expect(distance(try inverse.product(ofGradient: row).doubles(), expected) < (type == .f32 ? 1e-6 : 1e-11))
+            #expect(distance(try inverse.product(ofGradient: row).doubles(), expected) < bound)
         }
+    }
+
+    /// F is that of the rounded gradients exactly, whether they came at once or one after the other.
+    @Test(arguments: [(5, 40), (32, 200), (20, 12)], [1e-2, 1e-5])
+    func gradientsInBF16HaveTheInverseOfWhatIsStored(_ size: (Int, Int), _ dampening: Double) throws {
+        let (m, d) = size
+        let g = gradients(m, d, .f32)
+        let stored = g.converted(to: .bf16)
+        let inverse = try InverseFisher(gradients: g, dampening: dampening, storage: .bf16)
+        #expect(inverse.gradients.dataType == .bf16 && inverse.gradients.byteCount == 2 * m * d)
+        #expect(rows(inverse.gradients) == rows(stored))
+        var window = try InverseFisher(window: m, count: d, dampening: dampening, dataType: .bf16)
+        for row in 0..<m { try window.push(g[row]) }
+        #expect(rows(window.gradients) == rows(stored))
+
+        let dense = Oracle.inverse(Oracle.fisher(rows(stored), dampening))
+        let x = vector(d, .f32)
+        let expected = dense.map { Oracle.dot($0, x.doubles()) }
+        let scale = dense.map { $0.map(abs).max()! }.max()!
+        for own in [inverse, window] {
+            let product = try own.product(x)
+            #expect(product.dataType == .f32)
+            #expect(distance(product.doubles(), expected) < 1e-5)
+            #expect(distance(own.diagonal().doubles(), dense.indices.map { dense[$0][$0] }) < 1e-5)
+            #expect(abs(try own.element(1, d - 1) - dense[1][d - 1]) < 1e-5 * scale)
+            #expect(distance(try own.row(1).doubles(), dense[1]) < 1e-5)
+            let back = try own.forwardProduct(product).doubles()
+            // What rounding F⁻¹x to f32 leaves, times F: the largest eigenvalues are 10⁴ λ.
+            #expect(distance(back, x.doubles()) < 1e-3)
+            // A step: F⁻¹ of the gradient as it is stored.
+            let step = dense.map { Oracle.dot($0, stored[2].doubles()) }
+            #expect(distance(try own.product(ofGradient: 2).doubles(), step) < 1e-4)
+        }
+    }
+
+    /// What rounding takes from a gradient is not in the span of the window, where the inverse is 1/λ.
+    @Test func theGradientItselfWouldBeDrownedByWhatRoundingTakes() throws {
+        let g = gradients(16, 2_000, .f32)
+        let inverse = try InverseFisher(gradients: g, dampening: 1e-5, storage: .bf16)
+        let exact = try InverseFisher(gradients: g, dampening: 1e-5)
+        let wanted = try exact.product(ofGradient: 3).doubles()
+        #expect(distance(try inverse.product(ofGradient: 3).doubles(), wanted) < 0.02)
+        #expect(distance(try inverse.product(g[3]).doubles(), wanted) > 1)
+    }
+
+    /// A gradient that the window cannot take leaves it as it was.
+    @Test func refusedGradientsChangeNothing() throws {
+        let x = vector(6, .f32)
+        var narrow = try InverseFisher(gradients: gradients(3, 6), dampening: 1e-2, storage: .bf16)
+        let before = try narrow.product(x).doubles()
+        // Beyond the largest number of bf16.
+        #expect(throws: CoppiceError.self) { try narrow.push(Tensor([3.4e38, 0, 0, 0, 0, 0] as [Float])) }
+        #expect(throws: CoppiceError.self) {
+            _ = try InverseFisher(
+                gradients: Tensor([3.4e38, 1] as [Float], shape: [1, 2]), dampening: 1, storage: .bf16)
+        }
+        #expect(try narrow.product(x).doubles() == before && narrow.nextRow == 0)
+        // Its square overflows.
+        var wide = try InverseFisher(gradients: gradients(3, 6), dampening: 1e-2)
+        let product = try wide.product(x.converted(to: .f64)).doubles()
+        #expect(throws: CoppiceError.self) { try wide.push(Tensor([1e200, 0, 0, 0, 0, 0])) }
+        #expect(try wide.product(x.converted(to: .f64)).doubles() == product && wide.nextRow == 0)
+        try wide.push(vector(6, seed: 9))
+        #expect(try wide.product(x.converted(to: .f64)).doubles() != product && wide.nextRow == 1)
     }
 
     @Test func badInputIsNamed() throws {

@@ -42,8 +42,31 @@ import Testing
         }
     }
 
-    @Test(arguments: [false, true]) func stateGoesOnBitForBitFromWhatACheckpointHolds(_ isSparse: Bool) throws {
-        let optimizer = MFAC(window: 3, dampening: 1e-2, momentum: 0.5, isSparse: isSparse)
+    /// The same with a window in bf16: steps along F⁻¹ of rounded gradients, with the F of rounded gradients.
+    /// A small λ with gradients that come twice takes sums in f64: what cancels in them is 10⁹ times what is left.
+    @Test(arguments: [1e-1, 1e-4, 1e-9]) func stepsInBF16EqualTheReferenceOnRoundedGradients(
+        _ dampening: Double
+    ) throws {
+        let (m, rate) = (4, 0.01)
+        let optimizer = MFAC(window: m, dampening: dampening, storage: .bf16)
+        let parameter = Parameter("a", base.vector(40, seed: 1, .f32).reshaped([5, 8]))
+        var state = OptimizerState(optimizer, for: [parameter])
+        var weights = parameter.wrappedValue.doubles()
+        var window = [[Double]](repeating: [Double](repeating: 0, count: 40), count: m)
+        for index in 0..<11 {
+            let slope = base.vector(40, seed: UInt64(index / 2) + 20, .f32)
+            try step(optimizer, [parameter], [slope.reshaped([5, 8])], &state, rate: rate)
+            let g = slope.converted(to: .bf16).doubles()
+            window[index % m] = g
+            weights = zip(weights, Oracle.staticProduct(window, dampening, g)).map { $0 - rate * $1 }
+            #expect(distance(parameter.wrappedValue.doubles(), weights) < 1e-5)
+        }
+        #expect(state.window?.inverse.gradients.dataType == .bf16)
+    }
+
+    @Test(arguments: [false, true], GradientStorage.allCases)
+    func stateGoesOnBitForBitFromWhatACheckpointHolds(_ isSparse: Bool, _ storage: GradientStorage) throws {
+        let optimizer = MFAC(window: 3, dampening: 1e-2, momentum: 0.5, isSparse: isSparse, storage: storage)
         func run(_ parameter: Parameter, _ state: inout OptimizerState, _ steps: Range<Int>) throws {
             for index in steps {
                 try step(optimizer, [parameter], [base.vector(6, seed: UInt64(index), .f32).reshaped([2, 3])], &state)
@@ -70,6 +93,12 @@ import Testing
             #expect { _ = try optimizer.window(from: part, for: [other], source: "file") } throws: {
                 "\($0)".contains("file: \(name): is missing")
             }
+        }
+        // Of a window in another precision.
+        var otherStorage = optimizer
+        otherStorage.storage = storage == .f32 ? .bf16 : .f32
+        #expect { _ = try otherStorage.window(from: tensors, for: [other], source: "file") } throws: {
+            "\($0)".contains("file: optimizer.window: is \(storage) ")
         }
         // Of a smaller network: places beyond its end, or other columns.
         let foreign = Parameter("a", .ones([1, 3]))
@@ -168,8 +197,16 @@ import Testing
             try optimizer.windowSummary(of: [Parameter("a", .zeros([1_000]))])
                 == "M-FAC keeps 4 gradients of 1000 parameters: 1 MB")
         #expect { _ = try optimizer.makeWindow(for: [Parameter("a", .zeros([1_001]))]) } throws: {
-            "\($0)".contains("expected at most 3 gradients")
+            "\($0)".contains("expected at most 3 gradients, or 7 with storage: bf16")
         }
+        optimizer.storage = .bf16
+        #expect(
+            try optimizer.windowSummary(of: [Parameter("a", .zeros([2_000]))])
+                == "M-FAC keeps 4 gradients of 2000 parameters in bf16: 1 MB")
+        #expect { _ = try optimizer.makeWindow(for: [Parameter("a", .zeros([2_001]))]) } throws: {
+            "\($0)".hasSuffix("expected at most 3 gradients")
+        }
+        optimizer.storage = .f32
         var state = OptimizerState(optimizer, for: [parameter])
         try step(optimizer, [parameter], [Tensor([0, 0] as [Float])], &state)
         #expect(throws: CoppiceError.self) { try step(optimizer, [parameter], [Tensor([Float.nan, 1])], &state) }
@@ -184,6 +221,8 @@ import Testing
         }
         #expect(rows.shape == [2, 3])
         #expect(rows.floats() == [1, 4, 5, 11, 14, 15])
+        let narrow = try flat.rows(1, storage: .bf16, limit: 6) { _ in [Tensor([1.01, 2]), Tensor([3, 4, 5])] }
+        #expect(narrow.dataType == .bf16 && narrow.floats() == [1.0078125, 4, 5])
         #expect(flat.parts(of: rows[0]).map { $0.floats() } == [[1, 0], [0, 4, 5]])
         #expect(throws: CoppiceError.self) { try flat.rows(0) { _ in [] } }
         #expect(throws: CoppiceError.self) { try flat.rows(2, limit: 23) { _ in [] } }

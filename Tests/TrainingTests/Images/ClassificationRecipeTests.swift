@@ -93,10 +93,13 @@ import Testing
         #expect(standard.kind == .mfac && standard.learningRate == 1e-3 && standard.weightDecay == 3e-3)
         #expect(standard.fisherWindow == FisherWindowOptions())
         let own = try ClassificationRecipe(
-            yaml: recipe("kind: mfac, gradients: 512, dampening: 1e-6, sparse: true, momentum: 0, decay: matrices"))
+            yaml: recipe("kind: mfac, gradients: 512, dampening: 1e-6, sparse: true, storage: bf16, momentum: 0"))
         let optimizer = own.training(images: 100).optimizer as? MFAC
-        #expect(optimizer == MFAC(window: 512, dampening: 1e-6, momentum: 0, weightDecay: 3e-3, isSparse: true))
-        for key in ["gradients: 512", "dampening: 1e-6", "sparse: true"] {
+        #expect(
+            optimizer
+                == MFAC(
+                    window: 512, dampening: 1e-6, momentum: 0, weightDecay: 3e-3, isSparse: true, storage: .bf16))
+        for key in ["gradients: 512", "dampening: 1e-6", "sparse: true", "storage: bf16"] {
             let other = try ClassificationRecipe(yaml: recipe("kind: mfac, \(key)"))
             let plain = try ClassificationRecipe(yaml: recipe("kind: mfac"))
             #expect(other.optimizer != plain.optimizer)
@@ -109,6 +112,7 @@ import Testing
         }
         #expect(message(recipe("kind: mfac, gradients: 0")).contains("optimizer.gradients: expected a whole number"))
         #expect(message(recipe("kind: mfac, dampening: 0")).contains("optimizer.dampening: expected a number from"))
+        #expect(message(recipe("kind: mfac, storage: f16")).contains("storage: unknown value"))
         let text = try TrainingRecipe(
             yaml: "data: { train: a }\noptimizer: { kind: mfac, gradients: 8, momentum: 0.5 }")
         #expect(text.optimizer.kind == .mfac && text.optimizer.fisherWindow.gradients == 8)

@@ -101,6 +101,7 @@ import Testing
         ("resnet8, width_multiplier: 0.5", "kind: sgd, nesterov: true, learning_rate: 0.05"),
         ("mobilenet-v2, width_multiplier: 0.25", "kind: adamw, learning_rate: 1e-3"),
         ("resnet8, width_multiplier: 0.25", "kind: mfac, gradients: 4, dampening: 1e-3"),
+        ("lenet-300-100", "kind: mfac, gradients: 4, dampening: 1e-3, storage: bf16"),
     ])
     func resumesBitForBit(architecture: String, optimizer: String) throws {
         let fixture = try Fixture()

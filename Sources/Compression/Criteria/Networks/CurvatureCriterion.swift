@@ -12,6 +12,15 @@ public protocol CurvatureCriterion: NetworkCriterion {
 
     /// F⁻¹ of gradients `[m, d]`.
     func inverse(_ gradients: Tensor) throws -> any InverseCurvature
+
+    /// F⁻¹ of gradients that come one after the other.
+    func inverse(of gradients: GradientStream) throws -> any InverseCurvature
+
+    /// Bytes that F⁻¹ of m gradients of d weights takes while it is made.
+    func byteCount(gradients m: Int, weights d: Int) -> Int
+
+    /// The option of a recipe that decides the memory, and what would fit in the words of a recipe.
+    func advice(gradients m: Int, weights d: Int, limit: Int) -> (field: String, expected: String)
 }
 
 /// How the gradients of a Fisher matrix are taken from labelled batches.
@@ -20,13 +29,16 @@ public struct GradientSampling: Sendable, Hashable {
     public var count: Int
     /// Examples whose mean loss gives one gradient.
     public var batchSize: Int
-    /// Bytes that the gradients may take.
+    /// What gradients are rounded to where all are kept (``MFACCriterion``).
+    public var storage = GradientStorage.f32
+    /// Bytes that the Fisher matrix may take.
     public var memoryLimit = FlatParameters.memoryLimit
 
-    public init(count: Int = 64, batchSize: Int = 32) {
+    public init(count: Int = 64, batchSize: Int = 32, storage: GradientStorage = .f32) {
         precondition(count > 0 && batchSize > 0, "\(count) gradients of \(batchSize) examples")
         self.count = count
         self.batchSize = batchSize
+        self.storage = storage
     }
 
     /// The examples of each gradient, in order; the last may have fewer.
@@ -55,12 +67,22 @@ extension CurvatureCriterion {
 
     /// F⁻¹ of the weights that a network keeps.
     ///
-    /// - Throws: `.badData` for gradients that are not finite, naming the first; `.usage` for more memory than allowed.
+    /// - Throws: `.badData` for gradients that are not finite; `.usage` for more memory than allowed, which says what
+    ///   would fit.
     public func curvature(of network: PrunableNetwork, on batches: [LabeledBatch]) throws -> any InverseCurvature {
-        let gradients = try network.network.gradientRows(
-            on: sampling.parts(of: batches), parameters: network.places, kept: KeptWeights(of: network).layout.kept,
-            limit: sampling.memoryLimit)
-        return try inverse(gradients)
+        let parts = sampling.parts(of: batches)
+        let layout = KeptWeights(of: network).layout
+        let (bytes, limit) = (byteCount(gradients: parts.count, weights: layout.count), sampling.memoryLimit)
+        guard bytes <= limit else {
+            let advice = advice(gradients: parts.count, weights: layout.count, limit: limit)
+            throw CoppiceError(
+                .usage, field: advice.field,
+                "\(parts.count) gradients of \(layout.count) weights take \(bytes >> 20) MB with method "
+                    + "\(Self.name), more than the limit of \(limit >> 20) MB: expected \(advice.expected)")
+        }
+        return try network.network.withGradients(of: parts, parameters: network.places, kept: layout.kept) {
+            try inverse(of: $0)
+        }
     }
 }
 
@@ -108,6 +130,20 @@ public struct FisherDiagonalCriterion: CurvatureCriterion {
     public func inverse(_ gradients: Tensor) throws -> any InverseCurvature {
         try DiagonalInverseFisher(gradients: gradients, dampening: dampening)
     }
+
+    public func inverse(of gradients: GradientStream) throws -> any InverseCurvature {
+        try gradients.check()
+        var sums = DiagonalFisherSums(count: gradients.layout.count)
+        try gradients.forEach { try sums.push($0) }
+        return try sums.inverse(dampening: dampening)
+    }
+
+    /// The sums of squares and what is made of them.
+    public func byteCount(gradients m: Int, weights d: Int) -> Int { 16 * d }
+
+    public func advice(gradients m: Int, weights d: Int, limit: Int) -> (field: String, expected: String) {
+        ("method", "fewer weights, by targets or skip")
+    }
 }
 
 /// The Fisher matrix in blocks of consecutive weights (Singh and Alistarh, "WoodFisher", 2020).
@@ -127,6 +163,44 @@ public struct WoodFisherCriterion: CurvatureCriterion {
     public func inverse(_ gradients: Tensor) throws -> any InverseCurvature {
         try BlockInverseFisher(gradients: gradients, dampening: dampening, blockSize: blockSize)
     }
+
+    /// Blocks are summed up as gradients come, where that takes less than all gradients do.
+    public func inverse(of gradients: GradientStream) throws -> any InverseCurvature {
+        try gradients.check()
+        let d = gradients.layout.count
+        guard sumsTakeLess(gradients: gradients.count, weights: d) else { return try inverse(try gradients.rows()) }
+        var sums = try BlockFisherSums(count: d, blockSize: blockSize)
+        try gradients.forEach { try sums.push($0) }
+        return try sums.inverse(dampening: dampening)
+    }
+
+    public func byteCount(gradients m: Int, weights d: Int) -> Int {
+        min(BlockFisherSums.byteCount(weights: d, blockSize: blockSize), rowBytes(gradients: m, weights: d))
+    }
+
+    /// All gradients, and what the inverse keeps.
+    private func rowBytes(gradients m: Int, weights d: Int) -> Int { 4 * d * (m + min(m, blockSize, d)) }
+
+    private func sumsTakeLess(gradients m: Int, weights d: Int) -> Bool {
+        BlockFisherSums.byteCount(weights: d, blockSize: blockSize) < rowBytes(gradients: m, weights: d)
+    }
+
+    public func advice(gradients m: Int, weights d: Int, limit: Int) -> (field: String, expected: String) {
+        let gradients = limit / (8 * d)
+        let fits =
+            (Self.largestBlock(weights: d, limit: limit).map { ["a block_size of at most \($0)"] } ?? [])
+            + (gradients > 0 ? ["at most \(gradients) gradients"] : [])
+        return ("block_size", fits.isEmpty ? "method obd" : fits.joined(separator: ", or "))
+    }
+
+    /// The most weights of a block whose sums fit, as recipes allow them; nil where not even single weights do.
+    static func largestBlock(weights d: Int, limit: Int) -> Int? {
+        let size = (limit / d - BlockFisherSums.byteCount(weights: 1, blockSize: 1) + 8) / 8
+        return size > 0 ? min(size, blockSizes.upperBound) : nil
+    }
+
+    /// Sizes of blocks that a recipe may ask for.
+    static let blockSizes = 1...8192
 }
 
 /// The Fisher matrix whole, over all weights of the network (Frantar, Kurtic and Alistarh, "M-FAC", 2021).
@@ -141,6 +215,24 @@ public struct MFACCriterion: CurvatureCriterion {
     }
 
     public func inverse(_ gradients: Tensor) throws -> any InverseCurvature {
-        try InverseFisher(gradients: gradients, dampening: dampening)
+        try InverseFisher(
+            gradients: gradients, dampening: dampening, storage: sampling.storage == .bf16 ? .bf16 : nil)
+    }
+
+    public func inverse(of gradients: GradientStream) throws -> any InverseCurvature {
+        try inverse(try gradients.rows(in: sampling.storage))
+    }
+
+    public func byteCount(gradients m: Int, weights d: Int) -> Int { m * d * sampling.storage.byteCount }
+
+    public func advice(gradients m: Int, weights d: Int, limit: Int) -> (field: String, expected: String) {
+        func fitting(_ storage: GradientStorage) -> Int { limit / (d * storage.byteCount) }
+        let own = fitting(sampling.storage)
+        var fits = own > 0 ? ["at most \(own) gradients"] : []
+        if sampling.storage == .f32, fitting(.bf16) > 0 { fits.append("at most \(fitting(.bf16)) with storage: bf16") }
+        if let size = WoodFisherCriterion.largestBlock(weights: d, limit: limit) {
+            fits.append("method woodfisher with a block_size of at most \(size)")
+        }
+        return ("gradients", fits.isEmpty ? "method obd" : fits.joined(separator: ", or "))
     }
 }
