@@ -152,7 +152,7 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
 
     private func measurement(
         magnitude: Double = 0.6, whole: Double = 0.85, blocks: Double = 0.84, few: Double = 0.83,
-        mfac: Double = 0.4, exactness: InverseExactness = InverseExactness()
+        mfac: Double = 0.4, residual: Double = 1.9, exactness: InverseExactness = InverseExactness()
     ) -> Measurement {
         let arms: [(Measurement.Arm, Double)] = [
             (.magnitude, magnitude), (.diagonal, 0.8), (.blocks, blocks), (.whole, whole), (.fewGradients, few),
@@ -165,10 +165,15 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
             losses.add(.nan, of: descent, at: descent.rates[2])
             losses.add(loss + 0.1, of: descent, at: descent.rates[3])
         }
+        var residualLosses = ArmAccuracies<Measurement.Descent>()
+        for (descent, loss) in [(Measurement.Descent.sgd, 2.0), (.mfac, residual)] {
+            residualLosses.add(loss + 0.1, of: descent, at: descent.residualRates[0])
+            residualLosses.add(loss, of: descent, at: descent.residualRates[1])
+        }
         return Measurement(
             dense: [0.87],
             accuracies: spread(arms.flatMap { arm, mean in sparsities.map { (arm: arm, setting: $0, mean: mean) } }),
-            losses: losses, exactness: exactness)
+            losses: losses, residualLosses: residualLosses, exactness: exactness)
     }
 
     @Test func claimsFollowFromTheNumbers() {
@@ -179,6 +184,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdict("more-gradients", measurement(few: 0.851).claims) == .doesNotHold)
         #expect(verdict("optimizer", measurement(mfac: 0.46).claims) == .doesNotHold)
         #expect(verdict("optimizer-adaptive", measurement(mfac: 0.445).claims) == .doesNotHold)
+        #expect(verdict("optimizer-residual", measurement(residual: 2.01).claims) == .doesNotHold)
+        #expect(measurement().residualBest(.mfac)?.rate == 0.01 && measurement().residualBest(.adamW) == nil)
         var far = InverseExactness()
         far.recursion = 1e-6
         #expect(verdict("exact", measurement(exactness: far).claims) == .doesNotHold)
@@ -189,8 +196,10 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         let best = try #require(measurement().best(.sgd))
         #expect(best.rate == Measurement.Descent.sgd.rates[1] && best.loss == 0.45)
         let none = Measurement(
-            dense: [], accuracies: ArmAccuracies(), losses: ArmAccuracies(), exactness: InverseExactness())
+            dense: [], accuracies: ArmAccuracies(), losses: ArmAccuracies(), residualLosses: ArmAccuracies(),
+            exactness: InverseExactness())
         #expect(none.best(.sgd) == nil && verdict("optimizer", none.claims) == .doesNotHold)
+        #expect(verdict("optimizer-residual", none.claims) == .doesNotHold)
     }
 
     @Test func inversesAreExact() throws {

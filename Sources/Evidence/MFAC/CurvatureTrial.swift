@@ -4,7 +4,7 @@ import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// A trained network of one seed, pruned in one way; and the training of another from the same initial weights.
+/// A trained network of one seed, pruned in one way.
 struct CurvatureTrial: Sendable {
     var study: ImageStudy
     var size: MFACExperiment.Size
@@ -45,31 +45,5 @@ struct CurvatureTrial: Sendable {
             try network.prune(by: .magnitude, to: sparsity)
         }
         return study.accuracy(of: network.network)
-    }
-
-    /// Trains one epoch from the seed's initial weights at a constant rate.
-    ///
-    /// - Returns: the mean loss of the last tenth of its steps in nats; NaN where training diverged.
-    func train(_ descent: MFACMeasurement.Descent, rate: Double) throws -> Double {
-        let network = study.makeNetwork(seed: seed)
-        let steps = study.stepsPerEpoch
-        let optimizer: any Optimizer =
-            switch descent {
-            case .sgd: SGD(momentum: 0.9)
-            case .adamW: AdamW(weightDecay: 0)
-            case .mfac: MFAC(window: size.window, momentum: 0.9)
-            }
-        let training = SupervisedTraining(
-            optimizer: optimizer,
-            rates: LearningRateSchedule(
-                kind: .constant, peak: rate, warmupSteps: 0, minimumRatio: 1, totalSteps: steps))
-        var losses: [Double] = []
-        do {
-            try training.run(network, on: study.batches(seed: seed)) { losses.append($1) }
-        } catch let error as CoppiceError where error.kind == .badData {
-            return .nan
-        }
-        let last = losses.suffix(max(1, steps / 10))
-        return last.reduce(0, +) / Double(last.count)
     }
 }

@@ -9,7 +9,7 @@ extension MFACMeasurement {
     package var claims: [Claim] {
         [
             exact, saliencyIsExact, aboveMagnitude, aboveDiagonal, likeBlocks, updateMatters, recomputationMatters,
-            moreGradients, optimizer, optimizerAdaptive,
+            moreGradients, optimizer, optimizerAdaptive, optimizerResidual,
         ]
     }
 
@@ -129,6 +129,18 @@ extension MFACMeasurement {
             criterion: "The mean loss at the end of one epoch, at the best of four rates each, is at most AdamW's.",
             comparisons: descent(.adamW))
     }
+
+    private var optimizerResidual: Claim {
+        Claim(
+            id: "optimizer-residual", statement: "And as SGD with momentum on a residual network with batch norm.",
+            paper: "Section 4: ResNet-20 and ResNet-32 on CIFAR-10.",
+            criterion: "The mean loss at the end of training, at the best of three rates each, is at most SGD's.",
+            comparisons: [
+                Comparison(
+                    "loss of M-FAC / SGD, residual network",
+                    (residualBest(.mfac)?.loss ?? .nan) / (residualBest(.sgd)?.loss ?? .nan), .atMost, 1)
+            ])
+    }
 }
 
 extension MFACMeasurement {
@@ -145,25 +157,40 @@ extension MFACMeasurement {
                         .init(name: arm.name, points: Size.sparsities.map { ($0, accuracies.mean(arm, at: $0)) })
                     }), caption: "Means over \(dense.count) seeds.")
         ]
+            + curves.illustration(
+                title: "Loss of one epoch",
+                caption: "Each optimizer at its best rate, means over \(dense.count) seeds and some steps.")
+            + residualCurves.illustration(
+                id: "residual-loss", title: "Loss of the residual network",
+                caption: "Each optimizer at its best rate, means over \(dense.count) seeds and some steps.")
+    }
+
+    private func lossTable(
+        _ title: String, _ losses: ArmAccuracies<Descent>, _ rates: (Descent) -> [Double]
+    ) -> ExperimentReport.Table {
+        let own = Descent.allCases.filter { !rates($0).isEmpty }
+        let rows = own.map { descent in
+            [descent.rawValue]
+                + rates(descent).map {
+                    "\(MarkupText.number(losses.statistics(descent, at: $0).mean)) at \(MarkupText.number($0))"
+                }
+        }
+        let columns = own.map { rates($0).count }.max() ?? 0
+        return .init(
+            title: title,
+            HTMLTable(
+                head: [""] + ["first rate", "second", "third", "fourth"].prefix(columns), rows: rows,
+                numericColumns: Set(1...max(1, columns))))
     }
 
     var tables: [ExperimentReport.Table] {
-        let rows = Descent.allCases.map { descent in
-            [descent.rawValue]
-                + descent.rates.map {
-                    let found = losses.statistics(descent, at: $0)
-                    return "\(MarkupText.number(found.mean)) at \(MarkupText.number($0))"
-                }
-        }
         return [
             accuracies.table(
                 "Test accuracy in percent after pruning once", arms: arms,
                 settings: Size.sparsities.map { (value: $0, name: percent($0)) }),
-            .init(
-                title: "Loss at the end of one epoch, in nats, by rate",
-                HTMLTable(
-                    head: ["", "first rate", "second", "third", "fourth"], rows: rows, numericColumns: [1, 2, 3, 4])),
-        ]
+            lossTable("Loss at the end of one epoch, in nats, by rate", losses, \.rates),
+            lossTable("The same of the residual network", residualLosses, \.residualRates),
+        ] + stepTimes.tables
     }
 
     var notes: [String] {
@@ -172,8 +199,17 @@ extension MFACMeasurement {
             "Best rates: "
                 + Descent.allCases.map { descent in
                     "\(descent.rawValue) \(best(descent).map { MarkupText.number($0.rate) } ?? "none")"
+                }.joined(separator: ", ") + "; of the residual network "
+                + Descent.allCases.filter { !$0.residualRates.isEmpty }.map { descent in
+                    "\(descent.rawValue) \(residualBest(descent).map { MarkupText.number($0.rate) } ?? "none")"
                 }.joined(separator: ", ") + ".",
         ]
+            + stepTimes.filter { $0.workload == .leNet300 && $0.rule != .sgd }.compactMap { own in
+                stepTimes.ratio(own).map {
+                    "A step of \(own.workload.rawValue) with \(own.rule) took \(MarkupText.number($0)) times as long as "
+                        + "with SGD: medians of turns, on a machine that may have had other work."
+                }
+            }
     }
 
     var json: JSON {
@@ -181,19 +217,22 @@ extension MFACMeasurement {
             "dense": .array(dense.map { .number($0) }),
             "accuracies": accuracies.json(
                 arms: Arm.allCases.map { (arm: $0, name: $0.rawValue) }, settings: Size.sparsities),
-            "losses": .array(
-                Descent.allCases.map { descent in
-                    .object([
-                        "optimizer": .string(descent.rawValue),
-                        "rates": .array(descent.rates.map { .number($0) }),
-                        "losses": .array(descent.rates.map { .number(losses.mean(descent, at: $0)) }),
-                    ])
-                }),
+            "losses": lossJSON(losses, \.rates), "residual_losses": lossJSON(residualLosses, \.residualRates),
+            "curves": curves.json, "residual_curves": residualCurves.json, "step_times": stepTimes.json,
             "relative_errors": .object([
                 "static": .number(exactness.product), "window": .number(exactness.window),
                 "block": .number(exactness.block), "recursion": .number(exactness.recursion),
                 "f32": .number(exactness.single), "saliency": .number(exactness.saliency),
             ]),
         ])
+    }
+    private func lossJSON(_ losses: ArmAccuracies<Descent>, _ rates: (Descent) -> [Double]) -> JSON {
+        .array(
+            Descent.allCases.filter { !rates($0).isEmpty }.map { descent in
+                .object([
+                    "optimizer": .string(descent.rawValue), "rates": .array(rates(descent).map { .number($0) }),
+                    "losses": .array(rates(descent).map { .number(losses.mean(descent, at: $0)) }),
+                ])
+            })
     }
 }

@@ -12,8 +12,8 @@ public struct MFACExperiment: Experiment {
         + "2021), arXiv:2107.03356"
     public let summary =
         "A trained network is pruned once, without training, by magnitude and by inverse Fisher matrices that are "
-        + "diagonal, in blocks and whole; one epoch is trained with M-FAC, SGD and AdamW; products are held against "
-        + "explicit inverses."
+        + "diagonal, in blocks and whole; one epoch is trained with M-FAC, SGD and AdamW, and one of a residual network; "
+        + "products are held against explicit inverses."
 
     public init() {}
 
@@ -21,16 +21,23 @@ public struct MFACExperiment: Experiment {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         var study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
         if setting.isFull { (study.rateKind, study.peakRate) = (.step, 0.1) }
+        var residual = try ImageStudy(
+            .photographs, imageCount: size.residualImages, epochs: size.residualEpochs, in: setting)
+        residual.rateKind = setting.isFull ? .step : .constant
+        if setting.isFull { residual.augmentation = .standard }
         progress.report(study.summary)
-        let measured = try MFACMeasurement(study, size: size, seeds: setting.seeds, progress: progress)
+        progress.report(residual.summary)
+        let measured = try MFACMeasurement(
+            study, residual: residual, size: size, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "Pruning: one threshold of saliency over all weights of a trained network, λ = 10⁻⁵, \(size.gradients) "
                 + "gradients of the mean loss of \(size.gradientBatch) training images each, \(size.recomputations) recomputations in steps of "
-                + "equal ratio; nothing is trained afterwards. Optimizers: one epoch from the initial weights; the loss is "
-                + "the mean of the last tenth of its steps, at the best of four rates for each optimizer (by the mean over "
-                + "seeds). Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
+                + "equal ratio; nothing is trained afterwards. Optimizers: one epoch of the same network, and "
+                + "\(size.residualEpochs) of \(residual.architecture) on \(residual.training.count) images of "
+                + "\(residual.training.name), from the initial weights, without decay; the loss is the mean of the last tenth of "
+                + "the steps, at the best of four rates (three) for each optimizer (by the mean over seeds). Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init(
@@ -59,10 +66,16 @@ public struct MFACExperiment: Experiment {
         var recomputations = 8
         /// m of the optimizer.
         var window = 64
+        /// Training images of the residual network; nil for all.
+        var residualImages: Int?
+        var residualEpochs = 1
+        /// Steps of the perceptron that are timed in a turn.
+        var timedSteps = 40
 
-        static let small = Size(images: 10_000, epochs: 6)
+        static let small = Size(images: 10_000, epochs: 6, residualImages: 7_000)
         /// All images, and the paper's epochs, batches of gradients, recomputations and window.
-        static let paper = Size(images: nil, epochs: 164, gradientBatch: 32, recomputations: 16, window: 512)
+        static let paper = Size(
+            images: nil, epochs: 164, gradientBatch: 32, recomputations: 16, window: 512, residualEpochs: 164)
 
         /// Epochs, gradients and images multiplied where that makes them fewer.
         func scaled(by factor: Double) -> Size {
@@ -70,6 +83,9 @@ public struct MFACExperiment: Experiment {
             func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
             var size = self
             size.images = images.map { times($0, 1_000) }
+            size.residualImages = residualImages.map { times($0, 500) }
+            size.residualEpochs = times(residualEpochs, 1)
+            size.timedSteps = times(timedSteps, 2)
             size.epochs = times(epochs, 1)
             size.gradients = times(gradients, 8)
             size.fewGradients = times(fewGradients, 4)

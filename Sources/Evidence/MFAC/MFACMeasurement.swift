@@ -26,16 +26,25 @@ package struct MFACMeasurement: Sendable {
         }
     }
 
-    /// What one epoch is trained with.
+    /// What networks are trained with.
     package enum Descent: String, Sendable, Hashable, CaseIterable {
         case sgd = "SGD", adamW = "AdamW", mfac = "M-FAC"
 
-        /// Rates that are tried.
+        /// Rates that are tried on a perceptron.
         package var rates: [Double] {
             switch self {
             case .sgd: [0.01, 0.03, 0.1, 0.3]
             case .adamW: [3e-4, 1e-3, 3e-3, 1e-2]
-            case .mfac: [1e-4, 3e-4, 1e-3, 3e-3]
+            case .mfac: [1e-3, 3e-3, 1e-2, 3e-2]
+            }
+        }
+
+        /// Rates that are tried on a residual network with batch norm; none of AdamW.
+        package var residualRates: [Double] {
+            switch self {
+            case .sgd: [0.01, 0.03, 0.1]
+            case .adamW: []
+            case .mfac: [3e-3, 1e-2, 3e-2]
             }
         }
     }
@@ -44,26 +53,48 @@ package struct MFACMeasurement: Sendable {
     package var dense: [Double]
     /// By sparsity.
     package var accuracies: ArmAccuracies<Arm>
-    /// Losses in nats over the last tenth of an epoch, by rate; NaN where training diverged.
+    /// Losses in nats over the last tenth of the steps, by rate; NaN where training diverged.
     package var losses: ArmAccuracies<Descent>
+    /// The same of the residual network.
+    package var residualLosses: ArmAccuracies<Descent>
+    /// By step at the best rates, means over seeds.
+    var curves: [LossCurve] = []
+    var residualCurves: [LossCurve] = []
+    var stepTimes: [OptimizerStepTime] = []
     package var exactness: InverseExactness
 
     package init(
-        dense: [Double], accuracies: ArmAccuracies<Arm>, losses: ArmAccuracies<Descent>, exactness: InverseExactness
+        dense: [Double], accuracies: ArmAccuracies<Arm>, losses: ArmAccuracies<Descent>,
+        residualLosses: ArmAccuracies<Descent>, exactness: InverseExactness
     ) {
         self.dense = dense
         self.accuracies = accuracies
         self.losses = losses
+        self.residualLosses = residualLosses
         self.exactness = exactness
     }
 
     /// The rate with the least mean loss, and that loss; nil where no run kept a finite one.
     package func best(_ descent: Descent) -> (rate: Double, loss: Double)? {
-        descent.rates.map { (rate: $0, loss: losses.mean(descent, at: $0)) }.filter(\.loss.isFinite)
+        Self.best(losses, descent, among: descent.rates)
+    }
+
+    /// The same of the residual network.
+    package func residualBest(_ descent: Descent) -> (rate: Double, loss: Double)? {
+        Self.best(residualLosses, descent, among: descent.residualRates)
+    }
+
+    private static func best(
+        _ losses: ArmAccuracies<Descent>, _ descent: Descent, among rates: [Double]
+    ) -> (rate: Double, loss: Double)? {
+        rates.map { (rate: $0, loss: losses.mean(descent, at: $0)) }.filter(\.loss.isFinite)
             .min { $0.loss < $1.loss }
     }
 
-    init(_ study: ImageStudy, size: MFACExperiment.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
+    init(
+        _ study: ImageStudy, residual: ImageStudy, size: MFACExperiment.Size, seeds: [UInt64],
+        progress: any ProgressReporter
+    ) throws {
         exactness = try InverseExactness(seed: seeds[0], dampening: 1e-5)
         progress.begin("dense networks", total: seeds.count, unit: "networks")
         let trained = try sideBySide(seeds) { seed in
@@ -78,20 +109,34 @@ package struct MFACMeasurement: Sendable {
         let arms: [Arm] = [.whole, .blocks, .withoutUpdate, .diagonal, .fewGradients, .once, .magnitude]
         let pruning = arms.flatMap { arm in
             MFACExperiment.Size.sparsities.flatMap { sparsity in
-                trained.map { Job(trial: $0, work: .prune(arm, sparsity)) }
+                trained.map { Job(seed: $0.seed, work: .prune($0, arm, sparsity)) }
             }
         }
-        let training = [Descent.mfac, .adamW, .sgd].flatMap { descent in
-            descent.rates.flatMap { rate in trained.map { Job(trial: $0, work: .train(descent, rate)) } }
+        var epoch = study
+        (epoch.epochs, epoch.rateKind) = (1, .constant)
+        func training(_ study: ImageStudy, isResidual: Bool, _ rates: (Descent) -> [Double]) -> [Job] {
+            [Descent.mfac, .adamW, .sgd].flatMap { descent in
+                rates(descent).flatMap { rate in
+                    seeds.map { seed in
+                        Job(
+                            seed: seed,
+                            work: .train(
+                                DescentTrial(study: study, window: size.window, seed: seed), descent, rate,
+                                isResidual: isResidual))
+                    }
+                }
+            }
         }
-        let jobs = pruning + training
+        let jobs =
+            training(residual, isResidual: true, \.residualRates) + pruning
+            + training(epoch, isResidual: false, \.rates)
         progress.begin("runs", total: jobs.count, unit: "runs")
         let finished = Mutex(0)
         let results = try sideBySide(jobs) { job in
             let result = try job.run()
             finished.withLock { count in
                 count += 1
-                progress.report("seed \(job.trial.seed), \(job.name): \(MarkupText.number(result))")
+                progress.report("seed \(job.seed), \(job.name): \(MarkupText.number(result.value))")
                 progress.advance(to: count, note: job.name)
             }
             return result
@@ -99,35 +144,72 @@ package struct MFACMeasurement: Sendable {
         progress.end("done")
 
         dense = trained.map(\.accuracy)
-        (accuracies, losses) = (ArmAccuracies(), ArmAccuracies())
+        (accuracies, losses, residualLosses) = (ArmAccuracies(), ArmAccuracies(), ArmAccuracies())
         for (job, result) in zip(jobs, results) {
             switch job.work {
-            case .prune(let arm, let sparsity): accuracies.add(result, of: arm, at: sparsity)
-            case .train(let descent, let rate): losses.add(result, of: descent, at: rate)
+            case .prune(_, let arm, let sparsity): accuracies.add(result.value, of: arm, at: sparsity)
+            case .train(_, let descent, let rate, isResidual: false): losses.add(result.value, of: descent, at: rate)
+            case .train(_, let descent, let rate, isResidual: true):
+                residualLosses.add(result.value, of: descent, at: rate)
             }
         }
+        curves = Descent.allCases.compactMap { descent in
+            best(descent).map { Self.curve(descent, at: $0.rate, of: zip(jobs, results), isResidual: false) }
+        }
+        residualCurves = Descent.allCases.compactMap { descent in
+            residualBest(descent).map { Self.curve(descent, at: $0.rate, of: zip(jobs, results), isResidual: true) }
+        }
+        progress.report("times of steps")
+        stepTimes =
+            try OptimizerStepTime.measure(.leNet300, window: size.window, steps: size.timedSteps)
+            + OptimizerStepTime.measure(.resNet20, window: size.window, steps: 2)
+    }
+
+    /// The losses of an optimizer's runs at a rate, averaged over seeds.
+    private static func curve(
+        _ descent: Descent, at rate: Double, of runs: some Sequence<(Job, Result)>, isResidual: Bool
+    ) -> LossCurve {
+        let losses = runs.compactMap { job, result -> [Double]? in
+            guard case .train(_, descent, rate, isResidual: isResidual) = job.work else { return nil }
+            return result.losses
+        }
+        let steps = losses.map(\.count).min() ?? 0
+        var curve = LossCurve("\(descent.rawValue) at \(MarkupText.number(rate))", steps: steps)
+        for step in 0..<steps {
+            curve.add(losses.reduce(0) { $0 + $1[step] } / Double(losses.count), at: step)
+        }
+        return curve
+    }
+
+    /// An accuracy, or the loss at the end of a training and those of all its steps.
+    private struct Result: Sendable {
+        var value: Double
+        var losses: [Double] = []
     }
 
     private struct Job: Sendable {
         enum Work: Sendable {
-            case prune(Arm, Double)
-            case train(Descent, Double)
+            case prune(CurvatureTrial, Arm, Double)
+            case train(DescentTrial, Descent, Double, isResidual: Bool)
         }
 
-        var trial: CurvatureTrial
+        var seed: UInt64
         var work: Work
 
-        func run() throws -> Double {
+        func run() throws -> Result {
             switch work {
-            case .prune(let arm, let sparsity): try trial.prune(arm, to: sparsity)
-            case .train(let descent, let rate): try trial.train(descent, rate: rate)
+            case .prune(let trial, let arm, let sparsity): return Result(value: try trial.prune(arm, to: sparsity))
+            case .train(let trial, let descent, let rate, _):
+                let losses = try trial.train(descent, rate: rate)
+                return Result(value: DescentTrial.endLoss(losses), losses: losses)
             }
         }
 
         var name: String {
             switch work {
-            case .prune(let arm, let sparsity): "\(arm.name), \(MarkupText.percent(sparsity, places: 0))"
-            case .train(let descent, let rate): "\(descent.rawValue) at \(MarkupText.number(rate))"
+            case .prune(_, let arm, let sparsity): "\(arm.name), \(MarkupText.percent(sparsity, places: 0))"
+            case .train(let trial, let descent, let rate, _):
+                "\(trial.study.architecture.description), \(descent.rawValue) at \(MarkupText.number(rate))"
             }
         }
     }
