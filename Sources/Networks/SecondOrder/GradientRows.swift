@@ -1,6 +1,26 @@
 import CKernels
 import CoppiceTensors
 
+/// A gradient as the rows of a window store it.
+struct StoredGradient {
+    /// `[1, d]`, in the type of the rows.
+    let row: Tensor
+    /// The same numbers, `[d]`, in the type of vectors beside rows.
+    let vector: Tensor
+    let squaredNorm: Double
+
+    /// - Throws: `.badData` for another shape and for elements that are not finite.
+    init(_ gradient: Tensor, in rows: GradientRows) throws {
+        let own = try gradient.asVectors(of: rows.count, rows.vectorType)
+        guard own.shape[0] == 1 else {
+            throw CoppiceError(.badData, field: "gradient", "shape \(gradient.shape), expected [\(rows.count)]")
+        }
+        row = own.converted(to: rows.values.dataType)
+        vector = row.converted(to: rows.vectorType).reshaped([rows.count])
+        squaredNorm = GradientRows(row).dots(vector, .wide)[0]
+    }
+}
+
 /// Gradients as the rows of a matrix G, in the precision that they are stored in, and the products that an inverse Fisher
 /// matrix is made of. G is read once for each.
 struct GradientRows: Sendable {
@@ -18,9 +38,6 @@ struct GradientRows: Sendable {
 
     /// What vectors beside the rows are in: f64 with f64, else f32.
     var vectorType: DataType { values.dataType == .f64 ? .f64 : .f32 }
-
-    /// A vector as a row would hold it, in ``vectorType``.
-    func rounded(_ vector: Tensor) -> Tensor { vector.converted(to: values.dataType).converted(to: vectorType) }
 
     /// Replaces a row. O(d), and a copy of all where others refer to the tensor.
     mutating func replace(_ row: Int, with vector: Tensor) {

@@ -102,21 +102,12 @@ public struct InverseFisher: InverseCurvature {
     /// - Parameter gradient: `[d]`.
     /// - Throws: `.badData` for another length, for elements that are not finite (as stored), and where λ is too small
     ///   for the gradient's size; the window is as before then.
-    public mutating func push(_ gradient: Tensor) throws { try push(stored: try stored(gradient), sums: .wide) }
+    public mutating func push(_ gradient: Tensor) throws { try push(StoredGradient(gradient, in: rows), sums: .wide) }
 
-    /// A gradient as the window stores it.
-    private func stored(_ gradient: Tensor) throws -> Tensor {
-        let vector = try gradient.asVectors(of: count, rows.vectorType)
-        guard vector.shape[0] == 1 else {
-            throw CoppiceError(.badData, field: "gradient", "shape \(gradient.shape), expected [\(count)]")
-        }
-        return rows.rounded(vector).reshaped([count])
-    }
-
-    private mutating func push(stored own: Tensor, sums: GradientRows.Sums) throws {
+    private mutating func push(_ own: StoredGradient, sums: GradientRows.Sums) throws {
         let row = nextRow
-        var products = rows.dots(own, sums)
-        products[row] = squaredNorm(own)
+        var products = rows.dots(own.vector, sums)
+        products[row] = own.squaredNorm
         let before = gram[row].doubles()
         setProducts(of: row, to: products)
         do {
@@ -125,12 +116,8 @@ public struct InverseFisher: InverseCurvature {
             setProducts(of: row, to: before)
             throw error
         }
-        rows.replace(row, with: own)
+        rows.replace(row, with: own.row)
         nextRow = (row + 1) % window
-    }
-
-    private func squaredNorm(_ own: Tensor) -> Double {
-        GradientRows(own.converted(to: gradients.dataType).reshaped([1, count])).dots(own, .wide)[0]
     }
 
     /// Takes a gradient, and gives F⁻¹ of it as it is stored, `[d]`: ``push(_:)`` and ``product(ofGradient:)``, with short
@@ -139,15 +126,15 @@ public struct InverseFisher: InverseCurvature {
     /// What cancels in the combination of gradients is up to 1 + ‖g‖²/(mλ) times what is left, of the largest gradient g
     /// of the window.
     mutating func step(along gradient: Tensor) throws -> Tensor {
-        let own = try stored(gradient)
+        let own = try StoredGradient(gradient, in: rows)
         let (row, m) = (nextRow, window)
         var sums = GradientRows.Sums.wide
         if gradients.dataType == .bf16 {
             let norms = gram.withElements(Double.self) { gram in (0..<m).map { gram[$0 * m + $0] } }
-            let largest = max(norms.max() ?? 0, squaredNorm(own))
+            let largest = max(norms.max() ?? 0, own.squaredNorm)
             if largest <= 1e4 * Double(m) * dampening { sums = .short }
         }
-        try push(stored: own, sums: sums)
+        try push(own, sums: sums)
         return try product(ofGradient: row, sums: sums)
     }
 
