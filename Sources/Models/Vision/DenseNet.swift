@@ -112,16 +112,22 @@ public final class DenseNet: Module, VisionNetwork {
     /// `[images, channels, rows, columns]` → `[images, classes]`.
     ///
     /// - Precondition: the configuration's channels; ``VisionConfiguration/smallestImage`` rows and columns.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        var x = convolution(checked(images))
-        if let firstNorm {
-            x = firstNorm.wrappedValue(x, rectifies: true).maxPooled(Windows(kernel: 3, stride: 2, padding: 1))
+    public var steps: [ForwardStep] {
+        var steps = [ForwardStep(convolution) { [self] in convolution(checked($0)) }]
+        if let norm = firstNorm?.wrappedValue {
+            steps.append(
+                ForwardStep(norm) { norm($0, rectifies: true).maxPooled(Windows(kernel: 3, stride: 2, padding: 1)) })
         }
         for (index, block) in blocks.enumerated() {
-            if index > 0 { x = transitions[index - 1].wrappedValue(x) }
-            for layer in block { x = layer.wrappedValue(x) }
+            if index > 0 {
+                let transition = transitions[index - 1].wrappedValue
+                steps.append(ForwardStep(transition) { transition($0) })
+            }
+            steps += block.map(\.wrappedValue).map { layer in ForwardStep(layer) { layer($0) } }
         }
-        return classifier(norm(x, rectifies: true).mean(axes: [-2, -1]))
+        return steps + [
+            ForwardStep(norm, classifier) { [self] in classifier(norm($0, rectifies: true).mean(axes: [-2, -1])) }
+        ]
     }
 }
 

@@ -53,11 +53,17 @@ public final class FastGRNN: Module, VisionNetwork {
     /// `[sequences, time, features]` → `[sequences, classes]`, from the state after the last step.
     ///
     /// - Precondition: the configuration's features; at least one step.
-    public func callAsFunction(_ sequences: Tensor) -> Tensor {
-        precondition(
-            sequences.rank == 3 && sequences.shape[1] > 0 && sequences.shape[2] == configuration.inputChannels,
-            "sequences of shape \(sequences.shape), [sequences, time, \(configuration.inputChannels)] expected")
-        return classifier(cell(sequences))
+    public var steps: [ForwardStep] {
+        [
+            ForwardStep(cell) { [self] sequences in
+                precondition(
+                    sequences.rank == 3 && sequences.shape[1] > 0 && sequences.shape[2] == configuration.inputChannels,
+                    "sequences of shape \(sequences.shape), [sequences, time, \(configuration.inputChannels)] expected"
+                )
+                return cell(sequences)
+            },
+            ForwardStep(classifier) { [self] in classifier($0) },
+        ]
     }
 }
 

@@ -34,11 +34,18 @@ public final class LeNet300: Module, VisionNetwork {
     }
 
     /// `[images, channels, rows, columns]`, or pixels in a row `[images, pixels]`, → `[images, classes]`.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        let pixels = images.reshaped([images.shape[0], -1])
-        precondition(
-            pixels.shape[1] == first.inputCount, "images of shape \(images.shape) for \(first.inputCount) pixels")
-        return classifier(second(first(pixels).relu()).relu())
+    public var steps: [ForwardStep] {
+        [
+            ForwardStep(first) { [self] images in
+                let pixels = images.reshaped([images.shape[0], -1])
+                precondition(
+                    pixels.shape[1] == first.inputCount,
+                    "images of shape \(images.shape) for \(first.inputCount) pixels")
+                return first(pixels).relu()
+            },
+            ForwardStep(second) { [self] in second($0).relu() },
+            ForwardStep(classifier) { [self] in classifier($0) },
+        ]
     }
 }
 

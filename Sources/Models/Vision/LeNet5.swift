@@ -50,14 +50,19 @@ public final class LeNet5: Module, VisionNetwork {
     /// `[images, channels, rows, columns]` → `[images, classes]`.
     ///
     /// - Precondition: the configuration's channels, rows and columns.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        precondition(
-            images.rank == 4 && Array(images.shape[1...]) == configuration.inputShape,
-            "images of shape \(images.shape), [images] + \(configuration.inputShape) expected")
+    public var steps: [ForwardStep] {
         let halves = Windows(kernel: 2, stride: 2)
-        var x = firstConvolution(images).relu().maxPooled(halves)
-        x = secondConvolution(x).relu().maxPooled(halves)
-        return classifier(hidden(x.reshaped([images.shape[0], -1])).relu())
+        return [
+            ForwardStep(firstConvolution) { [self] images in
+                precondition(
+                    images.rank == 4 && Array(images.shape[1...]) == configuration.inputShape,
+                    "images of shape \(images.shape), [images] + \(configuration.inputShape) expected")
+                return firstConvolution(images).relu().maxPooled(halves)
+            },
+            ForwardStep(secondConvolution) { [self] in secondConvolution($0).relu().maxPooled(halves) },
+            ForwardStep(hidden) { [self] in hidden($0.reshaped([$0.shape[0], -1])).relu() },
+            ForwardStep(classifier) { [self] in classifier($0) },
+        ]
     }
 }
 

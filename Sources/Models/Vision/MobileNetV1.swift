@@ -60,9 +60,10 @@ public final class MobileNetV1: Module, VisionNetwork {
     }
 
     /// `[images, channels, rows, columns]` → `[images, classes]`.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        let x = units.reduce(stem(checked(images))) { $1.wrappedValue($0) }
-        return classifier(x.mean(axes: [-2, -1]))
+    public var steps: [ForwardStep] {
+        [ForwardStep(stem) { [self] in stem(checked($0)) }]
+            + units.map(\.wrappedValue).map { unit in ForwardStep(unit) { unit($0) } }
+            + [ForwardStep(classifier) { [self] in classifier($0.mean(axes: [-2, -1])) }]
     }
 }
 

@@ -82,9 +82,13 @@ public final class MobileNetV2: Module, VisionNetwork {
     }
 
     /// `[images, channels, rows, columns]` → `[images, classes]`.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        let x = head(blocks.reduce(stem(checked(images))) { $1.wrappedValue($0) })
-        return classifier(dropout(x.mean(axes: [-2, -1])))
+    public var steps: [ForwardStep] {
+        [ForwardStep(stem) { [self] in stem(checked($0)) }]
+            + blocks.map(\.wrappedValue).map { block in ForwardStep(block) { block($0) } }
+            + [
+                ForwardStep(head) { [self] in head($0) },
+                ForwardStep(classifier) { [self] in classifier(dropout($0.mean(axes: [-2, -1]))) },
+            ]
     }
 }
 

@@ -164,16 +164,17 @@ public final class ResNet: Module, VisionNetwork {
         _classifier = Submodule("fc", layers.linear(channels, configuration.classes))
     }
 
-    /// Scores of classes: `[images, channels, rows, columns]` → `[images, classes]`.
+    /// `[images, channels, rows, columns]` → `[images, classes]`.
     ///
     /// - Precondition: the configuration's input channels; at least one row and column.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        var x = stem(checked(images))
-        if configuration.scale == .large {
-            x = x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast()
+    public var steps: [ForwardStep] {
+        let first = ForwardStep(stem) { [self] images in
+            let x = stem(checked(images))
+            return configuration.scale == .large
+                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast() : x
         }
-        for stage in stages { for block in stage.wrappedValue { x = block(x) } }
-        return classifier(x.mean(axes: [-2, -1]))
+        let blocks = stages.flatMap(\.wrappedValue).map { block in ForwardStep(block) { block($0) } }
+        return [first] + blocks + [ForwardStep(classifier) { [self] in classifier($0.mean(axes: [-2, -1])) }]
     }
 }
 

@@ -79,13 +79,17 @@ public final class ShuffleNetV2: Module, VisionNetwork {
     }
 
     /// `[images, channels, rows, columns]` → `[images, classes]`.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        var x = stem(checked(images))
-        if configuration.scale == .large {
-            x = x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast()
+    public var steps: [ForwardStep] {
+        let first = ForwardStep(stem) { [self] images in
+            let x = stem(checked(images))
+            return configuration.scale == .large
+                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast() : x
         }
-        for stage in stages { for unit in stage.wrappedValue { x = unit(x) } }
-        return classifier(head(x).mean(axes: [-2, -1]))
+        let units = stages.flatMap(\.wrappedValue).map { unit in ForwardStep(unit) { unit($0) } }
+        return [first] + units + [
+            ForwardStep(head) { [self] in head($0) },
+            ForwardStep(classifier) { [self] in classifier($0.mean(axes: [-2, -1])) },
+        ]
     }
 }
 

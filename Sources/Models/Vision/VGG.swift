@@ -87,16 +87,19 @@ public final class VGG: Module, VisionNetwork {
     /// `[images, channels, rows, columns]` → `[images, classes]`.
     ///
     /// - Precondition: the configuration's channels; at least 32 rows and columns.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        var x = checked(images)
+    public var steps: [ForwardStep] {
+        var steps = [ForwardStep { [self] in checked($0) }]
         for stage in stages {
-            for unit in stage { x = unit.wrappedValue(x) }
-            x = x.maxPooled(Windows(kernel: 2, stride: 2)).channelsLast()
+            steps += stage.map(\.wrappedValue).map { unit in ForwardStep(unit) { unit($0) } }
+            steps.append(ForwardStep { $0.maxPooled(Windows(kernel: 2, stride: 2)).channelsLast() })
         }
-        if configuration.scale == .small { return classifier[0].wrappedValue(x.mean(axes: [-2, -1])) }
-        x = x.adaptiveAveragePooled(to: 7).reshaped([images.shape[0], -1])
-        for hidden in classifier.dropLast() { x = dropout(hidden.wrappedValue(x).relu()) }
-        return classifier[2].wrappedValue(x)
+        let last = classifier[classifier.count - 1].wrappedValue
+        if configuration.scale == .small { return steps + [ForwardStep(last) { last($0.mean(axes: [-2, -1])) }] }
+        steps.append(ForwardStep { $0.adaptiveAveragePooled(to: 7).reshaped([$0.shape[0], -1]) })
+        steps += classifier.dropLast().map(\.wrappedValue).map { hidden in
+            ForwardStep(hidden) { [self] in dropout(hidden($0).relu()) }
+        }
+        return steps + [ForwardStep(last) { last($0) }]
     }
 }
 

@@ -81,10 +81,14 @@ public final class WideResNet: Module, VisionNetwork {
     }
 
     /// `[images, channels, rows, columns]` → `[images, classes]`.
-    public func callAsFunction(_ images: Tensor) -> Tensor {
-        var x = convolution(checked(images))
-        for stage in stages { for block in stage.wrappedValue { x = block(x) } }
-        return classifier(norm(x, rectifies: true).mean(axes: [-2, -1]))
+    public var steps: [ForwardStep] {
+        [ForwardStep(convolution) { [self] in convolution(checked($0)) }]
+            + stages.flatMap(\.wrappedValue).map { block in ForwardStep(block) { block($0) } }
+            + [
+                ForwardStep(norm, classifier) { [self] in
+                    classifier(norm($0, rectifies: true).mean(axes: [-2, -1]))
+                }
+            ]
     }
 }
 

@@ -17,7 +17,8 @@ extension PrunableNetwork {
     ///   - batches: what criteria that need data see.
     ///   - progress: told the layers done and their number.
     /// - Throws: `.usage` without inputs; `.badData` for outputs that are not finite, naming the layer; what scores throw.
-    /// - Complexity: a forward pass over all inputs for each layer and rate, O(N) memory for the scores.
+    /// - Complexity: for each layer and rate, the steps of a ``SteppedNetwork`` over all inputs from the layer's on, of other
+    ///   networks the whole forward pass; O(N) memory for the scores, and what reaches one step for all inputs.
     public func distortionCurves(
         on inputs: [Tensor], grid: RateGrid = RateGrid(), distortion: OutputDistortion = .worst,
         criterion: any NetworkCriterion = .magnitude, batches: [LabeledBatch] = [],
@@ -29,30 +30,64 @@ extension PrunableNetwork {
         let scores = try scores(by: criterion, batches: batches)
         return try network.inUse {
             let references = inputs.map { network.outputs($0) }
-            return try weights.indices.map { index in
-                let own = parameters[index], original = own.wrappedValue
-                defer { own.wrappedValue = original }
-                var remaining = scores[index]
-                masks[index].fillRemoved(of: &remaining, with: -.infinity)
-                let points = try grid.keptCounts(of: weights[index].count, left: masks[index].keptCount).map { kept in
-                    own.wrappedValue = original.detached().copied()
-                    let mask = ExactSelection.mask(remaining, removing: weights[index].count - kept)
-                    own.update { mask.apply(to: $0) }
-                    let errors = zip(inputs, references).flatMap { input, reference in
-                        OutputDistortion.squaredErrors(network.outputs(input), to: reference)
+            let steps =
+                (network as? any SteppedNetwork)?.steps ?? [ForwardStep(network) { [network] in network.outputs($0) }]
+            let places = places(in: steps)
+            var curves = [DistortionCurve?](repeating: nil, count: weights.count)
+            var reached = inputs
+            for (step, own) in steps.enumerated() {
+                for index in weights.indices where places[index] == step {
+                    curves[index] = try curve(of: index, scores[index], grid, distortion) {
+                        zip(reached, references).flatMap { x, reference in
+                            let outputs = steps[step...].reduce(x) { $1($0) }
+                            return OutputDistortion.squaredErrors(outputs, to: reference)
+                        }
                     }
-                    let value = distortion.value(of: errors)
-                    guard value.isFinite else {
-                        throw CoppiceError(
-                            .badData, field: weights[index].name,
-                            "outputs are not finite when it keeps \(kept) weights, expected finite numbers")
-                    }
-                    return DistortionCurve.Point(kept: kept, distortion: value)
+                    progress(curves.count { $0 != nil }, weights.count)
                 }
-                progress(index + 1, weights.count)
-                return DistortionCurve(name: weights[index].name, count: weights[index].count, points: points)
+                if step < places.max() ?? 0 { reached = reached.map { own($0) } }
+            }
+            return curves.compactMap { $0 }
+        }
+    }
+
+    /// The step of each weight: the first that uses it, and the first of all for a weight that none names.
+    private func places(in steps: [ForwardStep]) -> [Int] {
+        var first: [ObjectIdentifier: Int] = [:]
+        for (step, own) in steps.enumerated() {
+            for (_, parameter) in own.modules.flatMap(\.parameters) where first[ObjectIdentifier(parameter)] == nil {
+                first[ObjectIdentifier(parameter)] = step
             }
         }
+        return parameters.map { first[ObjectIdentifier($0)] ?? 0 }
+    }
+
+    /// The curve of one weight. Leaves the weight as it was.
+    ///
+    /// - Parameters:
+    ///   - scores: of its entries.
+    ///   - errors: those of the outputs with the weight as it is in the network.
+    private func curve(
+        of index: Int, _ scores: Tensor, _ grid: RateGrid, _ distortion: OutputDistortion, errors: () -> [Double]
+    ) throws -> DistortionCurve {
+        let (weight, parameter) = (weights[index], parameters[index])
+        let original = parameter.wrappedValue
+        defer { parameter.wrappedValue = original }
+        var remaining = scores
+        masks[index].fillRemoved(of: &remaining, with: -.infinity)
+        let points = try grid.keptCounts(of: weight.count, left: masks[index].keptCount).map { kept in
+            parameter.wrappedValue = original.detached().copied()
+            let mask = ExactSelection.mask(remaining, removing: weight.count - kept)
+            parameter.update { mask.apply(to: $0) }
+            let value = distortion.value(of: errors())
+            guard value.isFinite else {
+                throw CoppiceError(
+                    .badData, field: weight.name,
+                    "outputs are not finite when it keeps \(kept) weights, expected finite numbers")
+            }
+            return DistortionCurve.Point(kept: kept, distortion: value)
+        }
+        return DistortionCurve(name: weight.name, count: weight.count, points: points)
     }
 
     /// The error of the outputs against those that the network gave before, on the same inputs.

@@ -2,16 +2,16 @@ import CoppiceNetworks
 import CoppiceTensors
 
 /// A network that classifies images `[images, channels, rows, columns]` or sequences `[sequences, time, features]`.
-public protocol VisionNetwork: SupervisedNetwork {
+///
+/// Its ``SteppedNetwork/steps`` are its forward pass: a batch of inputs → scores of classes `[inputs, classes]`.
+public protocol VisionNetwork: SteppedNetwork {
     associatedtype Configuration: VisionConfiguration
     var configuration: Configuration { get }
-
-    /// Scores of classes: a batch of inputs → `[inputs, classes]`.
-    func callAsFunction(_ inputs: Tensor) -> Tensor
 }
 
 extension VisionNetwork {
-    public func outputs(_ inputs: Tensor) -> Tensor { self(inputs) }
+    /// Scores of classes: a batch of inputs → `[inputs, classes]`.
+    public func callAsFunction(_ inputs: Tensor) -> Tensor { outputs(inputs) }
 
     /// The mean cross-entropy in nats of classes `[images]`.
     public func loss(_ images: Tensor, classes: Tensor) -> Tensor {
