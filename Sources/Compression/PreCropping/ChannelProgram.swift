@@ -1,4 +1,4 @@
-import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 
@@ -9,7 +9,7 @@ import Foundation
 /// several widths side by side, log Σ_g c_g exp(y_g) is replaced by its tangent at the full widths, which never exceeds
 /// it.
 public struct ChannelProgram: Sendable {
-    public let structure: ChannelStructure
+    public let structure: any WidthStructure
     /// The fewest and the most channels of each width.
     public let least: [Int]
     public let most: [Int]
@@ -19,7 +19,7 @@ public struct ChannelProgram: Sendable {
     /// - Parameters:
     ///   - rounding: widths are multiples of it, or the largest there may be.
     ///   - growth: the largest width for one of the architecture's, at least 1.
-    public init(_ structure: ChannelStructure, rounding: Int = 1, growth: Double = 1) {
+    public init(_ structure: any WidthStructure, rounding: Int = 1, growth: Double = 1) {
         precondition(rounding >= 1 && growth >= 1, "widths rounded to \(rounding), up to \(growth) times as large")
         self.structure = structure
         most = structure.widths.map { max($0, Int((Double($0) * growth).rounded(.down))) }
@@ -47,7 +47,7 @@ public struct ChannelProgram: Sendable {
     }
 
     /// The widths that a layer's density is a product of powers of, with their exponents.
-    private func forEachTerm(of entry: ChannelStructure.Entry, _ body: (_ width: Int, _ exponent: Double) -> Void) {
+    private func forEachTerm(of entry: StructuredEntry, _ body: (_ width: Int, _ exponent: Double) -> Void) {
         for axis in entry.axes where !axis.terms.isEmpty {
             let extent = Double(axis(structure.widths))
             for term in axis.terms {
@@ -62,7 +62,7 @@ public struct ChannelProgram: Sendable {
     /// Multiplications for one input as a posynomial.
     public var multiplications: [GeometricProgram.Monomial] { monomials { $0.uses } }
 
-    private func monomials(_ factor: (ChannelStructure.Entry) -> Int) -> [GeometricProgram.Monomial] {
+    private func monomials(_ factor: (StructuredEntry) -> Int) -> [GeometricProgram.Monomial] {
         var sums: [[Int]: Double] = [:]
         for entry in structure.entries {
             let scale = Double(factor(entry))

@@ -4,7 +4,7 @@ import Foundation
 import OrderedCollections
 
 /// The widths that were chosen for a network, and what they cost.
-public struct CropPlan: Sendable {
+public struct CropPlan<Structure: WidthStructure>: Sendable {
     /// The weight of a convolution or a linear layer.
     public struct Layer: Sendable, Hashable {
         public var name: String
@@ -22,20 +22,20 @@ public struct CropPlan: Sendable {
         public var newMultiplications: Int
     }
 
-    public let structure: ChannelStructure
+    public let structure: Structure
     /// The chosen widths, in the structure's order.
     public let widths: [Int]
     /// Before rounding.
     public let exactWidths: [Double]
     /// The error of the programme's optimality conditions; nil where no programme was solved.
     public let residual: Double?
-    /// The network with the chosen widths.
-    public let architecture: VisionArchitecture
+    /// The network with the chosen widths, or what makes it.
+    private let resized: Structure.Resized
     /// What stands for the signal where Σ log p does not.
     private let signal: ResidualSignal?
 
     init(
-        structure: ChannelStructure, widths: [Int], exactWidths: [Double], residual: Double?,
+        structure: Structure, widths: [Int], exactWidths: [Double], residual: Double?,
         signal: ResidualSignal? = nil
     ) throws {
         self.structure = structure
@@ -43,7 +43,7 @@ public struct CropPlan: Sendable {
         self.widths = widths
         self.exactWidths = exactWidths
         self.residual = residual
-        architecture = try structure.architecture(widths)
+        resized = try structure.resized(widths)
     }
 
     public var before: NetworkCost { structure.cost(structure.widths) }
@@ -72,6 +72,48 @@ public struct CropPlan: Sendable {
                 oldMultiplications: old * entry.uses, newMultiplications: new * entry.uses)
         }
     }
+
+    /// A table for people.
+    public var text: String {
+        let layers = layers
+        let nameWidth = max(5, layers.map(\.name.count).max() ?? 5)
+        func row(_ cells: [String]) -> String {
+            zip(cells, [nameWidth, 12, 12, 8, 11, 11, 13, 13]).enumerated().map { place, cell in
+                let gap = String(repeating: " ", count: max(0, cell.1 - cell.0.count))
+                return place == 0 ? cell.0 + gap : gap + cell.0
+            }.joined(separator: " ")
+        }
+        var lines = [
+            row(["layer", "old", "new", "density", "weights", "new", "MACs", "new"])
+        ]
+        for layer in layers {
+            lines.append(
+                row([
+                    layer.name, "\(layer.oldInputs) → \(layer.oldOutputs)", "\(layer.newInputs) → \(layer.newOutputs)",
+                    String(format: "%.3f", layer.density), "\(layer.oldParameters)", "\(layer.newParameters)",
+                    "\(layer.oldMultiplications)", "\(layer.newMultiplications)",
+                ]))
+        }
+        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
+        let (before, after) = (before, after)
+        lines.append(
+            "\(structure): \(before.parameters) parameters → \(after.parameters) "
+                + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
+                + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        if let logSignal { lines.append(String(format: "log E[R] %.3f, Σ log p %.3f", logSignal, logDensity)) }
+        if let note { lines.append("note: \(note)") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension CropPlan where Structure == TracedStructure {
+    /// The channels that stay: the first of each width.
+    public var kept: KeptChannels { resized }
+}
+
+extension CropPlan where Structure == ChannelStructure {
+    /// The network with the chosen widths.
+    public var architecture: VisionArchitecture { resized }
 
     /// For other programs: `architecture`, `new_architecture` (fields of a configuration file), `parameters_before`,
     /// `parameters_after`, `multiplications_before`,
@@ -105,37 +147,5 @@ public struct CropPlan: Sendable {
             "residual": residual.map { .number($0) } ?? .null,
             "note": note.map { .string($0) } ?? .null, "widths": .array(widths), "layers": .array(layers),
         ])
-    }
-
-    /// A table for people.
-    public var text: String {
-        let layers = layers
-        let nameWidth = max(5, layers.map(\.name.count).max() ?? 5)
-        func row(_ cells: [String]) -> String {
-            zip(cells, [nameWidth, 12, 12, 8, 11, 11, 13, 13]).enumerated().map { place, cell in
-                let gap = String(repeating: " ", count: max(0, cell.1 - cell.0.count))
-                return place == 0 ? cell.0 + gap : gap + cell.0
-            }.joined(separator: " ")
-        }
-        var lines = [
-            row(["layer", "old", "new", "density", "weights", "new", "MACs", "new"])
-        ]
-        for layer in layers {
-            lines.append(
-                row([
-                    layer.name, "\(layer.oldInputs) → \(layer.oldOutputs)", "\(layer.newInputs) → \(layer.newOutputs)",
-                    String(format: "%.3f", layer.density), "\(layer.oldParameters)", "\(layer.newParameters)",
-                    "\(layer.oldMultiplications)", "\(layer.newMultiplications)",
-                ]))
-        }
-        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
-        let (before, after) = (before, after)
-        lines.append(
-            "\(structure.architecture): \(before.parameters) parameters → \(after.parameters) "
-                + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
-                + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
-        if let logSignal { lines.append(String(format: "log E[R] %.3f, Σ log p %.3f", logSignal, logDensity)) }
-        if let note { lines.append("note: \(note)") }
-        return lines.joined(separator: "\n")
     }
 }

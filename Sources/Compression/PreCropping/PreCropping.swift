@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 
@@ -9,6 +10,14 @@ import Foundation
 /// let cropping = PreCropping(parameters: 80_000, rounding: 8)
 /// let plan = try cropping.plan(for: VisionArchitecture(named: "resnet20"))
 /// let network = plan.architecture.makeNetwork(seed: 1)
+/// ```
+///
+/// Of any other network the channels that its forward pass couples are known, and can be cut:
+///
+/// ```swift
+/// let groups = try ChannelGroups(of: network, example: images)
+/// let plan = try cropping.plan(for: TracedStructure(groups))
+/// let tensors = try groups.sliced(network, keeping: plan.kept)
 /// ```
 ///
 /// "Structured pruning is all you need for pruning CNNs at initialization" (PreCropping): the product of the layers'
@@ -61,14 +70,17 @@ public struct PreCropping: Sendable, Hashable {
     ///
     /// - Throws: `.badData` for a budget below what the least widths take, naming this number, and for an architecture
     ///   that has no widths, or no residual blocks where these are asked for.
-    public func plan(for architecture: VisionArchitecture) throws -> CropPlan {
+    public func plan(for architecture: VisionArchitecture) throws -> CropPlan<ChannelStructure> {
         try plan(for: ChannelStructure(architecture))
     }
 
-    public func plan(for structure: ChannelStructure) throws -> CropPlan {
+    /// The same for any structure. One whose network cannot become wider, as a traced one, knows no ``Mode/config``.
+    ///
+    /// - Throws: as for an architecture; `.usage` for ``Proxy/residual`` of a network that is none.
+    public func plan<Structure: WidthStructure>(for structure: Structure) throws -> CropPlan<Structure> {
         var program = program(structure)
         try check(program)
-        let signal = proxy == .residual ? try ResidualSignal(structure) : nil
+        let signal = try signal(structure)
         var solution = try solved(program)
         for _ in 0..<Self.largestRounds {
             guard let signal else { break }
@@ -78,7 +90,16 @@ public struct PreCropping: Sendable, Hashable {
             solution = next
             if change < 1e-6 { break }
         }
-        return try plan(program, solution.point, solution: solution, signal: signal)
+        return try plan(structure, program, solution.point, solution: solution, signal: signal)
+    }
+
+    private func signal(_ structure: some WidthStructure) throws -> ResidualSignal? {
+        guard proxy == .residual else { return nil }
+        guard let structure = structure as? ChannelStructure else {
+            throw CoppiceError(
+                .usage, field: "proxy", "residual needs an architecture whose blocks are known, expected log-sum")
+        }
+        return try ResidualSignal(structure)
     }
 
     /// Tangents of log E[R] at most; five or so do.
@@ -94,19 +115,21 @@ public struct PreCropping: Sendable, Hashable {
     ///
     /// - Parameter densities: of layers, by the name of their weight; nil for one factor for all widths.
     /// - Throws: as ``plan(for:)-(VisionArchitecture)`` does.
-    public func plan(for structure: ChannelStructure, densities: [String: Double]?) throws -> CropPlan {
+    public func plan<Structure: WidthStructure>(
+        for structure: Structure, densities: [String: Double]?
+    ) throws -> CropPlan<Structure> {
         let program = program(structure)
         try check(program)
         let fitted =
             densities.map { DensityFit(program: program, densities: $0).point() }
             ?? structure.widths.map { _ in 0 }
-        return try plan(program, filled(fitted, program), solution: nil)
+        return try plan(structure, program, filled(fitted, program), solution: nil)
     }
 
     /// The densities of ``WaterFilling``: of layers on their own.
     ///
     /// - Returns: by the name of a layer's weight.
-    public func layerDensities(_ structure: ChannelStructure) -> [String: Double] {
+    public func layerDensities(_ structure: some WidthStructure) -> [String: Double] {
         let layers = structure.entries.filter(\.isWeight)
         let sizes = layers.map { Double($0.count(structure.widths)) }
         var budgets: [WaterFilling.Budget] = []
@@ -120,7 +143,7 @@ public struct PreCropping: Sendable, Hashable {
     }
 
     /// The fraction of weights that a mask of the budget's size keeps.
-    public func keptFraction(_ structure: ChannelStructure) -> Double {
+    public func keptFraction(_ structure: some WidthStructure) -> Double {
         let parts = [
             parameters.map { Double($0) / Double(structure.parameterCount(structure.widths)) },
             multiplications.map { Double($0) / Double(structure.multiplications(structure.widths)) },
@@ -128,7 +151,7 @@ public struct PreCropping: Sendable, Hashable {
         return min(1, parts.compactMap { $0 }.min() ?? 1)
     }
 
-    private func program(_ structure: ChannelStructure) -> ChannelProgram {
+    private func program(_ structure: some WidthStructure) -> ChannelProgram {
         ChannelProgram(structure, rounding: rounding, growth: mode == .crop ? 1 : growth)
     }
 
@@ -139,7 +162,7 @@ public struct PreCropping: Sendable, Hashable {
             guard budget >= least else {
                 throw CoppiceError(
                     .badData, field: field,
-                    "\(budget), expected at least \(least): what \(structure.architecture.name) takes with "
+                    "\(budget), expected at least \(least): what \(structure) takes with "
                         + (rounding == 1 ? "one channel" : "\(rounding) channels") + " of each width")
             }
         }
@@ -169,16 +192,16 @@ public struct PreCropping: Sendable, Hashable {
         return ordered(moved(low), program)
     }
 
-    private func plan(
-        _ program: ChannelProgram, _ point: [Double], solution: GeometricProgram.Solution?,
+    private func plan<Structure: WidthStructure>(
+        _ structure: Structure, _ program: ChannelProgram, _ point: [Double], solution: GeometricProgram.Solution?,
         signal: ResidualSignal? = nil
-    ) throws -> CropPlan {
+    ) throws -> CropPlan<Structure> {
         let exact = program.widths(ordered(point, program))
         let rounded = WidthRounding(
             program, rounding: rounding, parameters: parameters, multiplications: multiplications)(exact)
         guard let widths = rounded else { throw GeometricProgram.infeasible }
         return try CropPlan(
-            structure: program.structure, widths: widths, exactWidths: exact, residual: solution?.residual,
+            structure: structure, widths: widths, exactWidths: exact, residual: solution?.residual,
             signal: signal)
     }
 

@@ -1,4 +1,4 @@
-import CoppiceModels
+import CoppiceNetworks
 import Foundation
 
 /// Whole widths near real ones, within budgets: rounded down, then, step by step, the width grows whose logarithm gains
@@ -10,9 +10,9 @@ struct WidthRounding {
     private let multiplications: Int?
     private let weights: [Double]
     /// The entries whose size depends on a width.
-    private let dependents: [[ChannelStructure.Entry]]
+    private let dependents: [[StructuredEntry]]
 
-    private var structure: ChannelStructure { program.structure }
+    private var structure: any WidthStructure { program.structure }
 
     init(_ program: ChannelProgram, rounding: Int, parameters: Int?, multiplications: Int?) {
         self.program = program
@@ -20,7 +20,7 @@ struct WidthRounding {
         self.parameters = parameters
         self.multiplications = multiplications
         weights = program.weights
-        var dependents = [[ChannelStructure.Entry]](repeating: [], count: weights.count)
+        var dependents = [[StructuredEntry]](repeating: [], count: weights.count)
         for entry in program.structure.entries where entry.isTrainable {
             for width in Set(entry.axes.flatMap { $0.terms.map(\.width) }) { dependents[width].append(entry) }
         }

@@ -3,7 +3,7 @@
 public struct ChannelExtent: Sendable, Hashable {
     /// Channels of one width on an axis.
     public struct Term: Sendable, Hashable {
-        /// The place of the width among ``ChannelStructure/widths``.
+        /// The place of the width among ``WidthStructure/widths``.
         public var width: Int
         /// Neighbouring elements of each channel: pixels where an image was flattened, else 1.
         public var multiple: Int
@@ -33,7 +33,7 @@ public struct ChannelExtent: Sendable, Hashable {
     ///   - old: widths of the wider network.
     ///   - kept: of each width, the channels that stay.
     /// - Precondition: ranges within the old widths; no fixed part beside terms.
-    func places(in old: [Int], keeping kept: [Range<Int>]) -> [Int] {
+    package func places(in old: [Int], keeping kept: [Range<Int>]) -> [Int] {
         guard !terms.isEmpty else { return Array(0..<fixed) }
         precondition(fixed == 0, "an axis of channels with others beside them")
         var base = 0

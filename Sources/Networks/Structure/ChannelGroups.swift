@@ -29,6 +29,9 @@ public struct ChannelGroups: Sendable {
         var name: String
         var shape: [Int]
         var isParameter: Bool
+        var isTrainable: Bool
+        /// How often each element is multiplied with data for one example; 0 where it is in no product.
+        var uses: Int
     }
 
     /// - Parameters:
@@ -71,10 +74,18 @@ public struct ChannelGroups: Sendable {
         for (own, input) in zip(parameters, inputs) { own.parameter.substitute(input) }
         for (own, input) in zip(state, inputs.dropFirst(parameters.count)) { own.state.wrappedValue = input }
         coupling = AxisCoupling(from: inputs, data: data) { module.withTraining(false, forward) }
+        let exampleCount = max(1, examples)
+        let products = coupling.products(ofInputs: inputs.count)
         tensors =
-            zip(parameters, before.0).map { .init(name: $0.name, shape: $1.shape, isParameter: true) }
-            + zip(state, before.1).map { .init(name: $0.name, shape: $1.shape, isParameter: false) }
-        exampleCount = max(1, examples)
+            zip(zip(parameters, before.0), products).map { own, products in
+                .init(
+                    name: own.0.name, shape: own.1.shape, isParameter: true, isTrainable: own.0.parameter.isTrainable,
+                    uses: own.1.rank < 2 ? 0 : products / exampleCount / max(1, own.1.count))
+            }
+            + zip(state, before.1).map {
+                .init(name: $0.name, shape: $1.shape, isParameter: false, isTrainable: false, uses: 0)
+            }
+        self.exampleCount = exampleCount
         let names = tensors.map(\.name)
         var reasons: [(layer: String, reason: String)] = []
         for found in coupling.unsupported {

@@ -48,6 +48,16 @@ public struct AxisCoupling: Sendable {
         (classes, unsupported, products) = tracer.results()
     }
 
+    /// The multiplications of the data with each of the inputs itself, not with what was computed from it.
+    public func products(ofInputs count: Int) -> [Int] {
+        var counts = [Int](repeating: 0, count: count)
+        for product in products {
+            guard let input = product.input else { continue }
+            counts[input] += product.axes.reduce(product.multiplier) { $0 * $1.count }
+        }
+        return counts
+    }
+
     /// The multiplications of all products and convolutions of the data with something, where only some classes are
     /// kept.
     ///
@@ -65,6 +75,8 @@ public struct AxisCoupling: Sendable {
 
 /// The size of a product: a constant times the extents of axes.
 struct ProductSize: Sendable {
+    /// The input that data are multiplied with, as it is or with its elements in another order or shape.
+    var input: Int?
     var multiplier: Int
     /// The class of each position; nil for one that stays.
     var axes: [[Int?]]

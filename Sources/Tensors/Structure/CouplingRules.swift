@@ -144,7 +144,10 @@ extension StructureTracer {
             }
         }
         axes += [a.axes[a.axes.count - 2], b.axes[b.axes.count - 1]]
-        if a.isData || b.isData { products.append(Product(multiplier: 1, axes: axes + [sums])) }
+        if a.isData || b.isData {
+            let input = number(ofInputBehind: a.isData ? second : first)
+            products.append(Product(input: input, multiplier: 1, axes: axes + [sums]))
+        }
         return Value(axes: axes, isData: a.isData || b.isData)
     }
 
@@ -168,7 +171,9 @@ extension StructureTracer {
         for axis in images.axes[2...] { refuse(axis, "a convolution over these channels") }
         let plane = problem.outputPlane * problem.kernelPlane
         products.append(
-            Product(multiplier: problem.images * plane, axes: [weight.axes[0], weight.axes[1]]))
+            Product(
+                input: number(ofInputBehind: inputs[operation == .forward ? 1 : 0]), multiplier: problem.images * plane,
+                axes: [weight.axes[0], weight.axes[1]]))
         let channels: AxisMarks
         switch (operation, problem.groups) {
         case (.forward, 1):

@@ -9,6 +9,7 @@ struct StructureTracer {
 
     /// A product whose axes are not resolved to classes yet.
     struct Product {
+        var input: Int?
         var multiplier: Int
         var axes: [AxisMarks]
     }
@@ -37,6 +38,8 @@ struct StructureTracer {
     private var kept: [Node] = []
     private var used: Set<ObjectIdentifier> = []
     private var inputNodes: [(node: ObjectIdentifier, elements: [Int])] = []
+    /// The number of the input that a node is, or stands for.
+    private var inputNumbers: [ObjectIdentifier: Int] = [:]
 
     mutating func addInput(_ tensor: Tensor, index: Int) {
         precondition(tensor.node?.primitive == nil && tensor.isTracked, "an input that is not tracked")
@@ -50,7 +53,9 @@ struct StructureTracer {
             return AxisMarks([own.map { .element($0) }])
         }
         set(tensor, Value(axes: axes, isData: false))
-        if let node = tensor.node { inputNodes.append((ObjectIdentifier(node), elements)) }
+        guard let node = tensor.node else { return }
+        inputNodes.append((ObjectIdentifier(node), elements))
+        inputNumbers[ObjectIdentifier(node)] = index
     }
 
     mutating func addData(_ tensor: Tensor) {
@@ -89,12 +94,26 @@ struct StructureTracer {
     /// What is known of an operand.
     func value(_ tensor: Tensor) -> Value? { tensor.node.flatMap { values[ObjectIdentifier($0)] } }
 
+    /// The input whose elements a tensor holds, in whatever order and shape.
+    func number(ofInputBehind tensor: Tensor) -> Int? {
+        var next = tensor.node
+        while let node = next {
+            if let index = inputNumbers[ObjectIdentifier(node)] { return index }
+            switch node.primitive {
+            case .permute, .reshape, .broadcast, .convert: next = node.inputs[0].node
+            default: return nil
+            }
+        }
+        return nil
+    }
+
     /// The value of a function of known values, by running it on them.
-    mutating func value(of function: ([Tensor]) -> Tensor, _ inputs: [Tensor]) -> Value {
-        let aliases = inputs.map { input in
+    mutating func value(of function: ([Tensor]) -> Tensor, _ operands: [Tensor]) -> Value {
+        let aliases = operands.map { input in
             guard let own = value(input) else { return input }
             let alias = input.tracked()
             set(alias, own)
+            if let node = alias.node { inputNumbers[ObjectIdentifier(node)] = number(ofInputBehind: input) }
             return alias
         }
         let output = Recording.$isEnabled.withValue(true) { function(aliases) }
@@ -159,7 +178,7 @@ struct StructureTracer {
         }
         var sizes: [ProductSize] = []
         for product in products {
-            var size = ProductSize(multiplier: product.multiplier, axes: [])
+            var size = ProductSize(input: product.input, multiplier: product.multiplier, axes: [])
             for axis in product.axes {
                 guard axis.hasElements, let marks = axis.positions else {
                     size.multiplier *= axis.extent

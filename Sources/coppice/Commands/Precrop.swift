@@ -90,7 +90,9 @@ struct Precrop: ParsableCommand {
         }
     }
 
-    private func plan(_ architecture: VisionArchitecture, _ checkpoint: VisionCheckpoint?) throws -> CropPlan {
+    private func plan(_ architecture: VisionArchitecture, _ checkpoint: VisionCheckpoint?) throws -> CropPlan<
+        ChannelStructure
+    > {
         let structure = try ChannelStructure(architecture)
         var cropping = PreCropping(parameters: Int.max, mode: mode, rounding: round)
         cropping.proxy = proxy
@@ -114,7 +116,9 @@ struct Precrop: ParsableCommand {
         }
     }
 
-    private func network(_ plan: CropPlan, _ checkpoint: VisionCheckpoint?) throws -> any VisionNetwork {
+    private func network(_ plan: CropPlan<ChannelStructure>, _ checkpoint: VisionCheckpoint?) throws
+        -> any VisionNetwork
+    {
         guard materialize, let checkpoint else { return plan.architecture.makeNetwork(seed: seed) }
         return try ChannelCropping(plan.structure, to: plan.widths)(checkpoint.network())
     }

@@ -36,7 +36,9 @@ import Testing
         // Parameters alone leave early layers wide, multiplications alone late ones.
         let small = try PreCropping(parameters: 60_000).plan(for: structure)
         let fast = try PreCropping(multiplications: 9_000_000).plan(for: structure)
-        func ratio(_ plan: CropPlan) -> Double { Double(plan.widths[0]) / Double(plan.widths[plan.widths.count - 1]) }
+        func ratio(_ plan: CropPlan<ChannelStructure>) -> Double {
+            Double(plan.widths[0]) / Double(plan.widths[plan.widths.count - 1])
+        }
         #expect(ratio(small) > ratio(fast))
     }
 

@@ -22,7 +22,7 @@ import Testing
         let structure = try ChannelStructure(VisionArchitecture(named: name))
         #expect(structure.parameterCount(structure.widths) == structure.architecture.parameterCount)
         let widths = cut(structure, seed: 3)
-        let other = try structure.architecture(widths)
+        let other = try structure.resized(widths)
         #expect(Array(other.widths.values) == widths)
         #expect(structure.parameterCount(widths) == other.parameterCount)
         #expect(structure.multiplications(widths) == (try ChannelStructure(other).multiplications(widths)))

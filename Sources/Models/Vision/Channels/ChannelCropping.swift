@@ -34,7 +34,7 @@ public struct ChannelCropping: Sendable {
             return start..<start + width
         }
         self.structure = structure
-        architecture = try structure.architecture(widths)
+        architecture = try structure.resized(widths)
     }
 
     /// The narrower network with the kept weights and statistics.
@@ -55,7 +55,7 @@ public struct ChannelCropping: Sendable {
         return result
     }
 
-    private func crop(_ tensor: Tensor, _ entry: ChannelStructure.Entry) -> Tensor {
+    private func crop(_ tensor: Tensor, _ entry: StructuredEntry) -> Tensor {
         var tensor = tensor
         for (axis, extent) in entry.axes.enumerated() where !extent.terms.isEmpty {
             let places = extent.places(in: structure.widths, keeping: kept)

@@ -10,33 +10,16 @@ import OrderedCollections
 /// structure.multiplications(structure.widths)       // 40,551,040 for one image
 /// ```
 ///
-/// A width (``VisionArchitecture/widths``) stands for all layers that are tied to it: what a shortcut adds, what
-/// filters channels one by one, what normalizes or reads them.
-public struct ChannelStructure: Sendable {
-    /// A parameter or a state tensor.
-    public struct Entry: Sendable, Hashable {
-        public var name: String
-        public var axes: [ChannelExtent]
-        /// Whether it is trained.
-        public var isTrainable: Bool
-        /// How often each element is multiplied for one input: output pixels of a convolution, 1 in a linear layer, 0
-        /// in what is neither.
-        public var uses: Int
-
-        /// Whether it is the weight of a convolution or a linear layer.
-        public var isWeight: Bool { uses > 0 }
-
-        /// Elements in a network of some widths.
-        public func count(_ widths: [Int]) -> Int { axes.reduce(1) { $0 * $1(widths) } }
-    }
-
+/// Widths are ``VisionArchitecture/widths``. No network is run to find what they change, and each can be chosen on its own,
+/// so that a network can also be made wider; ``TracedStructure`` has the channels that a given network can lose.
+public struct ChannelStructure: WidthStructure {
     public let architecture: VisionArchitecture
     /// Names of the widths, in the order of the network.
     public let names: [String]
     /// The architecture's own widths.
     public let widths: [Int]
     /// Parameters, then state, in the network's order.
-    public let entries: [Entry]
+    public let entries: [StructuredEntry]
     /// Pairs of widths of which the second must be at least the first.
     public let ascents: [(lower: Int, upper: Int)]
 
@@ -58,31 +41,17 @@ public struct ChannelStructure: Sendable {
         let probe = WidthProbe(architecture, names: names)
         let uses = architecture.weightUses
         entries = try probe.extents(widths).map { own in
-            Entry(name: own.name, axes: own.axes, isTrainable: own.isTrainable, uses: uses[own.name] ?? 0)
+            StructuredEntry(name: own.name, axes: own.axes, isTrainable: own.isTrainable, uses: uses[own.name] ?? 0)
         }
     }
 
-    /// Numbers that are trained, in a network of some widths. O(parameters).
-    public func parameterCount(_ widths: [Int]) -> Int {
-        entries.reduce(0) { $0 + ($1.isTrainable ? $1.count(widths) : 0) }
-    }
-
-    /// Multiplications with weights of convolutions and linear layers for one input (MACs), in a network of some
-    /// widths.
-    public func multiplications(_ widths: [Int]) -> Int {
-        entries.reduce(0) { $0 + $1.uses * $1.count(widths) }
-    }
-
-    /// What a network of some widths takes to store and to run.
-    public func cost(_ widths: [Int]) -> NetworkCost {
-        NetworkCost(parameters: parameterCount(widths), multiplyAccumulates: multiplications(widths))
-    }
+    public var description: String { architecture.description }
 
     /// The architecture with other widths.
     ///
     /// - Precondition: as many as there are.
     /// - Throws: `.badData` for widths that are impossible.
-    public func architecture(_ widths: [Int]) throws -> VisionArchitecture {
+    public func resized(_ widths: [Int]) throws -> VisionArchitecture {
         precondition(widths.count == names.count, "\(widths.count) widths for \(names.count)")
         var configuration = architecture.configuration
         configuration.options.widths = [:]
