@@ -48,6 +48,24 @@ import Testing
         #expect(report.tables.contains { $0.title.lowercased().contains("residual network") })
     }
 
+    /// Every search draws its losses and what is left of each layer.
+    @Test(arguments: [("pqi-sap", [""]), ("lth-rewinding", ["", "residual-"])])
+    func searchesDrawLossesAndLayers(identifier: String, networks: [String]) throws {
+        let images = try DrawnImages()
+        let report = try report(Experiments.named(identifier), data: images.path)
+        for network in networks {
+            let losses = report.illustrations.first { $0.id == network + "loss" }?.figure as? LineChart
+            // At this size the residual network has one level that is trained, the dense one.
+            #expect(try #require(losses).series.count > (network.isEmpty ? 1 : 0))
+            #expect(losses?.series.allSatisfy { !$0.points.isEmpty && $0.points.allSatisfy(\.y.isFinite) } == true)
+            let layers = try #require(report.illustrations.first { $0.id == network + "layers" }?.figure)
+            let shares =
+                (layers as? BarChart)?.series.map(\.values) ?? (layers as? LineChart)?.series.map { $0.points.map(\.y) }
+            #expect(try #require(shares).allSatisfy { $0.count > 1 && $0.allSatisfy { (0...1).contains($0) } })
+            #expect(shares?.contains { $0.contains { $0 < 1 } } == true)
+        }
+    }
+
     @Test func densityCurves() {
         var curve = DensityCurve(points: [
             .init(density: 1, accuracy: 0.9, indices: [0.2, 0.4]),

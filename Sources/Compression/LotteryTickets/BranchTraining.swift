@@ -59,10 +59,13 @@ extension IterativePruning {
 
     /// Trains a ticket's network by a branch; the network has its masks and weights afterwards.
     ///
-    /// - Parameter network: that of the search, with whatever masks.
+    /// - Parameters:
+    ///   - network: that of the search, with whatever masks.
+    ///   - progress: told the step that was taken under the masks and its loss in nats.
     /// - Throws: what training throws.
     public func train(
-        _ branch: TicketBranch, of ticket: LotteryTicket, in network: PrunableNetwork, on source: any BatchSource
+        _ branch: TicketBranch, of ticket: LotteryTicket, in network: PrunableNetwork, on source: any BatchSource,
+        progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
     ) throws {
         let plan = try training(of: branch, ticket, in: network)
         network.setMasks(network.unpruned)
@@ -74,6 +77,7 @@ extension IterativePruning {
         network.setMasks(plan.masks)
         var state = OptimizerState(plan.training.optimizer, for: network.network)
         try plan.training.run(
-            network.network, on: source, steps: plan.steps, state: &state, hooks: [MaskedTraining(network)])
+            network.network, on: source, steps: plan.steps, state: &state, hooks: [MaskedTraining(network)],
+            progress: progress)
     }
 }

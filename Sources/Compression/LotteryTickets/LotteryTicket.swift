@@ -65,18 +65,21 @@ extension IterativePruning {
     ///   - network: without masks.
     ///   - levels: tickets to find, at least 1.
     ///   - rewound: W_k; see ``trainToRewindStep(_:on:)``.
-    ///   - dense: told the trained dense network, level 0.
+    ///   - progress: told a level, a step that was taken in its training, and its loss in nats.
+    ///   - body: sees the trained network of a level, 0 the dense one.
     /// - Returns: a ticket for each level from 1, and the trained weights of the dense network.
     /// - Complexity: `levels` trainings from step k on; the last ticket is found, not trained.
     public func tickets(
         _ network: PrunableNetwork, levels: Int, removing: (any LevelPruning)? = nil, rewound: Snapshot,
-        on source: any BatchSource, level body: (_ level: Int) throws -> Void = { _ in }
+        on source: any BatchSource,
+        progress: (_ level: Int, _ step: Int, _ loss: Double) throws -> Void = { _, _, _ in },
+        level body: (_ level: Int) throws -> Void = { _ in }
     ) throws -> (tickets: [LotteryTicket], dense: Snapshot) {
         let removing = try removing ?? ConstantFraction(pruneFraction)
         var tickets: [LotteryTicket] = []
         var dense: Snapshot?
         for level in 0..<levels {
-            try trainFromRewindStep(network, rewound: rewound, on: source)
+            try trainFromRewindStep(network, rewound: rewound, on: source) { try progress(level, $0, $1) }
             let trained = Snapshot(of: network.network)
             if dense == nil { dense = trained }
             try body(level)

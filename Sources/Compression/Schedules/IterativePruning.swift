@@ -43,15 +43,18 @@ public struct IterativePruning: Sendable {
     }
 
     /// Trains a network from the rewound weights under its masks to the end.
+    ///
+    /// - Parameter progress: told the step that was taken and its loss in nats.
     public func trainFromRewindStep(
-        _ network: PrunableNetwork, rewound: Snapshot, on source: any BatchSource
+        _ network: PrunableNetwork, rewound: Snapshot, on source: any BatchSource,
+        progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
     ) throws {
         rewound.restore(network.network)
         network.applyMasks()
         var state = OptimizerState(training.optimizer, for: network.network)
         try training.run(
             network.network, on: source, steps: rewindStep..<training.rates.totalSteps, state: &state,
-            hooks: [MaskedTraining(network)])
+            hooks: [MaskedTraining(network)], progress: progress)
     }
 
     /// Runs levels until `body` has seen the given number of them; level 0 is dense. Each level removes ⌈p · count⌉ of

@@ -5,7 +5,18 @@ import OrderedCollections
 extension SparsityPerspectiveMeasurement {
     var illustrations: [ExperimentReport.Illustration] {
         guard let trial = trials.first else { return [] }
-        return [accuracies(trial), indices(trial), phases(trial)]
+        return [accuracies(trial), indices(trial), phases(trial), allocations(trial)]
+            + trial.drawn.map(\.losses).illustration(
+                title: "Loss while training", caption: "Seed \(trial.seed), levels as in the figure of layers.")
+    }
+
+    private func allocations(_ trial: Trial) -> ExperimentReport.Illustration {
+        .layers(
+            id: "layers", title: "What is left of each layer near a density of 10 %", layers: layers,
+            shares: trial.drawn.dropFirst().map { ($0.name, $0.layers) },
+            caption: "Seed \(trial.seed), of each method the level nearest to it: "
+                + trial.drawn.dropFirst().map { "\($0.name) \(MarkupText.percent($0.density))" }
+                .joined(separator: "; ") + ".")
     }
 
     private func series(_ trial: Trial, _ value: (DensityCurve.Point) -> Double) -> [LineChart.Series] {
@@ -128,6 +139,14 @@ extension SparsityPerspectiveMeasurement {
                     "seed": .integer(Int(clamping: trial.seed)), "gini": .number(trial.gini),
                     "curves": .object(OrderedDictionary(curves) { $1 }),
                     "one_shot": .array(trial.oneShot.points.map(data)),
+                    "losses": trial.drawn.map(\.losses).json,
+                    "layers": .array(
+                        trial.drawn.map { own in
+                            .object([
+                                "name": .string(own.name), "density": .number(own.density),
+                                "kept": .array(own.layers.map { .number($0) }),
+                            ])
+                        }),
                 ])
             })
     }

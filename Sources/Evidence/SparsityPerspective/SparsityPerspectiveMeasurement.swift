@@ -3,6 +3,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import Foundation
 import Synchronization
 
 /// What was trained for the experiment.
@@ -43,11 +44,25 @@ struct SparsityPerspectiveMeasurement: Sendable {
         var curves: [Method: DensityCurve]
         /// Networks pruned once, to densities of the lottery ticket's.
         var oneShot: DensityCurve
+        /// The dense network, and of each method the level whose density is nearest to ``drawnDensity``.
+        var drawn: [Drawn] = []
         /// The axioms of sparsity, on the trained dense weights.
         var axioms: [Axiom]
         /// The Gini coefficient of the trained dense weights.
         var gini: Double
     }
+
+    /// A level whose training and whose layers are drawn.
+    struct Drawn: Sendable {
+        var name: String
+        var density: Double
+        var losses: LossCurve
+        /// The share of each layer that is kept.
+        var layers: [Double]
+    }
+
+    /// Where methods are drawn side by side.
+    static let drawnDensity = 0.1
 
     /// A property that a measure of sparsity should have.
     struct Axiom: Sendable {
@@ -58,13 +73,16 @@ struct SparsityPerspectiveMeasurement: Sendable {
     var size: SparsityPerspective.Size
     var trials: [Trial]
     var weightCount: Int
+    var layers: [String]
 
     init(
         study: ImageStudy, size: SparsityPerspective.Size, seeds: [UInt64], progress: any ProgressReporter
     ) throws {
         self.size = size
         let search = try Search(study: study, size: size)
-        weightCount = try PrunableNetwork(study.makeNetwork(seed: 0)).count
+        let example = try PrunableNetwork(study.makeNetwork(seed: 0))
+        weightCount = example.count
+        layers = example.weights.map(\.name)
         progress.begin("dense networks", total: seeds.count, unit: "runs")
         let starts = try sideBySide(seeds) { try search.dense(seed: $0) }
         progress.end("done")
@@ -74,23 +92,24 @@ struct SparsityPerspectiveMeasurement: Sendable {
         }
         progress.begin("levels", total: jobs.count, unit: "runs")
         let finished = Mutex(0)
-        let curves = try sideBySide(jobs) { job in
-            let curve = try search.curve(job.method, from: starts[job.seed], seed: seeds[job.seed])
+        let found = try sideBySide(jobs) { job in
+            let found = try search.levels(job.method, from: starts[job.seed], seed: seeds[job.seed])
             finished.withLock { done in
                 done += 1
                 progress.advance(to: done, note: job.method?.name ?? "one-shot")
             }
-            return curve
+            return found
         }
         progress.end("done")
         trials = try seeds.indices.map { place in
-            let own = zip(jobs, curves).filter { $0.0.seed == place }
-            let named = own.compactMap { job, curve in job.method.map { ($0, curve) } }
+            let own = zip(jobs, found).filter { $0.0.seed == place }
+            let named = own.compactMap { job, found in job.method.map { ($0, found.curve) } }
             let trained = search.weights(starts[place].trained)
             return Trial(
                 seed: seeds[place], curves: Dictionary(uniqueKeysWithValues: named),
-                oneShot: own.first { $0.0.method == nil }?.1 ?? DensityCurve(points: []),
-                axioms: try Self.axioms(of: trained), gini: try GiniIndex.value(of: trained))
+                oneShot: own.first { $0.0.method == nil }?.1.curve ?? DensityCurve(points: []),
+                drawn: [starts[place].drawn] + own.compactMap(\.1.drawn), axioms: try Self.axioms(of: trained),
+                gini: try GiniIndex.value(of: trained))
         }
     }
 
@@ -113,12 +132,42 @@ struct SparsityPerspectiveMeasurement: Sendable {
             pruning = try IterativePruning(training: training, rewindStep: 0)
         }
 
-        /// Initial and trained weights.
-        func dense(seed: UInt64) throws -> (initial: Snapshot, trained: Snapshot) {
+        /// A trained dense network.
+        struct Start: Sendable {
+            var initial: Snapshot
+            var trained: Snapshot
+            var drawn: Drawn
+        }
+
+        func dense(seed: UInt64) throws -> Start {
             let network = study.makeNetwork(seed: seed)
             let initial = Snapshot(of: network)
-            try pruning.training.run(network, on: study.batches(seed: seed))
-            return (initial, Snapshot(of: network))
+            var losses = losses("dense")
+            try pruning.training.run(network, on: study.batches(seed: seed)) { losses.add($1, at: $0) }
+            let layers = try PrunableNetwork(network).keptShares()
+            return Start(
+                initial: initial, trained: Snapshot(of: network),
+                drawn: Drawn(name: "dense", density: 1, losses: losses, layers: layers))
+        }
+
+        private func losses(_ name: String) -> LossCurve {
+            LossCurve(name, steps: pruning.training.rates.totalSteps)
+        }
+
+        /// Trains the next level.
+        private func train(
+            _ prunable: PrunableNetwork, as name: String, from start: Start, _ seed: UInt64
+        ) throws -> Drawn {
+            var losses = losses(name)
+            try pruning.trainFromRewindStep(prunable, rewound: start.initial, on: study.batches(seed: seed)) {
+                losses.add($1, at: $0)
+            }
+            return Drawn(
+                name: name, density: 1 - prunable.sparsity, losses: losses, layers: prunable.keptShares())
+        }
+
+        private func nearest(_ levels: [Drawn]) -> Drawn? {
+            levels.min { abs(log($0.density / drawnDensity)) < abs(log($1.density / drawnDensity)) }
         }
 
         /// All prunable weights of a snapshot as one row.
@@ -126,20 +175,21 @@ struct SparsityPerspectiveMeasurement: Sendable {
             Tensor.concatenated(snapshot.parameters.filter { $0.rank >= 2 }.map { $0.reshaped([-1]) })
         }
 
-        func curve(
-            _ method: Method?, from start: (initial: Snapshot, trained: Snapshot), seed: UInt64
-        ) throws -> DensityCurve {
+        func levels(
+            _ method: Method?, from start: Start, seed: UInt64
+        ) throws -> (curve: DensityCurve, drawn: Drawn?) {
             let network = study.makeNetwork(seed: seed)
             let prunable = try PrunableNetwork(network)
             guard let method else { return try oneShot(prunable, start, seed) }
             let removing = try method.pruning()
             var points: [DensityCurve.Point] = []
+            var drawn: [Drawn] = []
             for round in 0...size.rounds {
                 // The dense level is the same for all methods.
                 if round == 0 {
                     start.trained.restore(network)
                 } else {
-                    try pruning.trainFromRewindStep(prunable, rewound: start.initial, on: study.batches(seed: seed))
+                    drawn.append(try train(prunable, as: method.name, from: start, seed))
                 }
                 var point = try measure(prunable)
                 let before = prunable.count - prunable.removedCount
@@ -152,12 +202,13 @@ struct SparsityPerspectiveMeasurement: Sendable {
                 points.append(point)
                 if removed == 0 { break }
             }
-            return DensityCurve(points: points)
+            return (DensityCurve(points: points), nearest(drawn))
         }
 
         private func oneShot(
-            _ prunable: PrunableNetwork, _ start: (initial: Snapshot, trained: Snapshot), _ seed: UInt64
-        ) throws -> DensityCurve {
+            _ prunable: PrunableNetwork, _ start: Start, _ seed: UInt64
+        ) throws -> (curve: DensityCurve, drawn: Drawn?) {
+            var drawn: [Drawn] = []
             let constant = try ConstantFraction(0.2)
             var kept = [prunable.count]
             for _ in 0..<size.rounds { kept.append(constant.keptCount(after: kept[kept.count - 1])) }
@@ -169,11 +220,11 @@ struct SparsityPerspectiveMeasurement: Sendable {
                     // Masks of one network are nested.
                     try prunable.prune(
                         by: .magnitude, to: Double(prunable.count - kept[level]) / Double(prunable.count))
-                    try pruning.trainFromRewindStep(prunable, rewound: start.initial, on: study.batches(seed: seed))
+                    drawn.append(try train(prunable, as: "one-shot", from: start, seed))
                 }
                 return try measure(prunable)
             }
-            return DensityCurve(points: points)
+            return (DensityCurve(points: points), nearest(drawn))
         }
 
         private func measure(_ prunable: PrunableNetwork) throws -> DensityCurve.Point {

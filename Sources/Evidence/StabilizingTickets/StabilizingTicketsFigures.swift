@@ -3,7 +3,40 @@ import CoppiceModels
 import OrderedCollections
 
 extension StabilizingTicketsMeasurement {
-    var illustrations: [ExperimentReport.Illustration] { [accuracies, distances] }
+    var illustrations: [ExperimentReport.Illustration] { [accuracies, distances] + losses + allocations }
+
+    /// Losses of the first seed: A's last level, and B's levels from the last k on.
+    private var losses: [ExperimentReport.Illustration] {
+        guard let search = searches.first, let last = search.levels.last else { return [] }
+        let density = MarkupText.percent(last.density)
+        let found = search.losses.illustration(
+            title: "LeNet: loss while training at a density of \(density)",
+            caption: "Seed \(search.seed): the dense network, the ticket and its controls.")
+        guard let rewinding = rewindings.filter({ $0.seed == search.seed }).max(by: { $0.step < $1.step }) else {
+            return found
+        }
+        return found
+            + rewinding.losses.illustration(
+                id: "residual-loss", title: "Residual network: loss while training, by level",
+                caption: "Seed \(rewinding.seed), from step k = \(rewinding.step) on; level 0 is dense.")
+    }
+
+    private var allocations: [ExperimentReport.Illustration] {
+        guard let search = searches.first else { return [] }
+        let own = ExperimentReport.Illustration.layers(
+            id: "layers", title: "LeNet: what is left of each layer", layers: perceptron.layers, shares: search.layers,
+            caption: "Seed \(search.seed): tickets by density, and controls of the last one that choose by themselves.")
+        let rewound = rewindings.filter { $0.seed == search.seed }
+        guard let density = rewound.first?.levels.last?.density else { return [own] }
+        return [
+            own,
+            .layers(
+                id: "residual-layers",
+                title: "Residual network: what is left of each layer at a density of \(MarkupText.percent(density))",
+                layers: residual.layers, shares: rewound.map { ("k = \($0.step)", $0.layers) },
+                caption: "Seed \(search.seed), by the step rewound to."),
+        ]
+    }
 
     private var accuracies: ExperimentReport.Illustration {
         .init(
@@ -139,7 +172,13 @@ extension StabilizingTicketsMeasurement {
                 searches.map { search in
                     .object([
                         "seed": .integer(Int(clamping: search.seed)), "dense": .number(search.dense),
-                        "levels": .array(search.levels.map(data)),
+                        "levels": .array(search.levels.map(data)), "losses": search.losses.json,
+                        "layers": .array(
+                            search.layers.map { own in
+                                .object([
+                                    "name": .string(own.name), "kept": .array(own.values.map { .number($0) }),
+                                ])
+                            }),
                     ])
                 }),
             "residual": .array(
@@ -147,7 +186,8 @@ extension StabilizingTicketsMeasurement {
                     .object([
                         "seed": .integer(Int(clamping: own.seed)), "k": .integer(own.step),
                         "dense": .number(own.dense), "levels": .array(own.levels.map(data)),
-                        "ticket": data(own.ticket), "shuffled": data(own.shuffled),
+                        "ticket": data(own.ticket), "shuffled": data(own.shuffled), "losses": own.losses.json,
+                        "layers": .array(own.layers.map { .number($0) }),
                     ])
                 }),
         ])

@@ -12,6 +12,8 @@ struct StabilizingTicketsMeasurement: Sendable {
         var architecture: String
         var description: String
         var steps: Int
+        /// The layers that are pruned.
+        var layers: [String]
     }
 
     /// Accuracies of a level's ticket and of its controls.
@@ -29,6 +31,10 @@ struct StabilizingTicketsMeasurement: Sendable {
         var seed: UInt64
         var dense: Double
         var levels: [Level]
+        /// Of the dense network, of the last level's ticket and of its controls.
+        var losses: [LossCurve] = []
+        /// The share of each layer that each level keeps, and that controls of the last do which choose otherwise.
+        var layers: [(name: String, values: [Double])] = []
     }
 
     /// B: one seed, one rewinding step.
@@ -41,6 +47,10 @@ struct StabilizingTicketsMeasurement: Sendable {
         /// Of the last level's mask, and of one of equal size in each layer at random places.
         var ticket: TicketStability
         var shuffled: TicketStability
+        /// Of the dense network and the last ticket but one, from step k on.
+        var losses: [LossCurve] = []
+        /// The share of each layer that the last level keeps.
+        var layers: [Double] = []
     }
 
     var size: StabilizingTickets.Size
@@ -55,8 +65,8 @@ struct StabilizingTicketsMeasurement: Sendable {
         progress: any ProgressReporter
     ) throws {
         self.size = size
-        self.perceptron = Self.network(perceptron)
-        self.residual = Self.network(residual)
+        self.perceptron = try Self.network(perceptron, ignore: Self.ignored)
+        self.residual = try Self.network(residual)
         let steps = size.rewindParts.map { Int((Double(residual.supervision().rates.totalSteps) * $0).rounded()) }
         // The residual networks take longest: first.
         let jobs =
@@ -90,12 +100,16 @@ struct StabilizingTicketsMeasurement: Sendable {
         var rewindStep: Int?
     }
 
-    private static func network(_ study: ImageStudy) -> Network {
+    /// What stays dense in A.
+    private static let ignored = [WeightPattern("fc3.weight")]
+
+    private static func network(_ study: ImageStudy, ignore: [WeightPattern] = []) throws -> Network {
         let steps = study.supervision().rates.totalSteps
         return Network(
             architecture: study.architecture.description,
             description: "\(study.architecture), \(study.training.name), \(study.training.count) images for training, "
-                + "\(study.test.count) for testing, \(steps) steps of \(study.batchSize)", steps: steps)
+                + "\(study.test.count) for testing, \(steps) steps of \(study.batchSize)", steps: steps,
+            layers: try PrunableNetwork(study.makeNetwork(seed: 0), ignore: ignore).weights.map(\.name))
     }
 
     // MARK: A
@@ -108,20 +122,27 @@ struct StabilizingTicketsMeasurement: Sendable {
 
     private static func search(_ study: ImageStudy, size: StabilizingTickets.Size, seed: UInt64) throws -> Search {
         let network = study.makeNetwork(seed: seed)
-        let prunable = try PrunableNetwork(network, ignore: [WeightPattern("fc3.weight")])
+        let prunable = try PrunableNetwork(network, ignore: ignored)
         let method = try IterativePruning(
             training: study.supervision(), rewindStep: 0, pruneFraction: size.perceptronFraction)
         let batches = study.batches(seed: seed)
         let initial = Snapshot(of: network)
+        let steps = method.training.rates.totalSteps
         var accuracies: [Double] = []
+        var losses = [LossCurve("dense", steps: steps)]
         let (tickets, dense) = try method.tickets(
-            prunable, levels: size.perceptronLevels, rewound: initial, on: batches
+            prunable, levels: size.perceptronLevels, rewound: initial, on: batches,
+            progress: { if $0 == 0 { losses[0].add($2, at: $1) } }
         ) { _ in accuracies.append(study.accuracy(of: network)) }
-        func accuracy(_ branch: TicketBranch, _ ticket: LotteryTicket) throws -> Double {
-            try method.train(branch, of: ticket, in: prunable, on: batches)
+        func accuracy(_ branch: TicketBranch, _ ticket: LotteryTicket, draws name: String? = nil) throws -> Double {
+            var curve = LossCurve(name ?? "", steps: steps)
+            // Fine-tuning goes on where the schedule ends; curves begin where training does.
+            try method.train(branch, of: ticket, in: prunable, on: batches) { curve.add($1, at: $0 % steps) }
+            if name != nil { losses.append(curve) }
             return study.accuracy(of: network)
         }
-        if let last = tickets.last { accuracies.append(try accuracy(.rewound, last)) }
+        if let last = tickets.last { accuracies.append(try accuracy(.rewound, last, draws: "ticket")) }
+        var layers = tickets.map { (name: MarkupText.percent($0.density), values: prunable.keptShares(of: $0.masks)) }
         var levels = tickets.enumerated().map {
             Level(number: $0.offset + 1, density: $0.element.density, ticket: accuracies[$0.offset + 1])
         }
@@ -131,7 +152,11 @@ struct StabilizingTicketsMeasurement: Sendable {
             let branches: [TicketBranch] = [
                 .reinitialized(other), .shuffled(seed: seed), .oneShot(dense: dense), .fineTuned, .learningRateRewound,
             ]
-            for branch in branches { levels[place].controls[branch.name] = try accuracy(branch, ticket) }
+            let isLast = place == tickets.count - 1
+            for branch in branches {
+                levels[place].controls[branch.name] = try accuracy(branch, ticket, draws: isLast ? branch.name : nil)
+                if isLast, case .oneShot = branch { layers.append((branch.name, prunable.keptShares())) }
+            }
             let images = try study.training.sample(min(512, study.training.count), seed: seed)
             let criteria: [(String, any NetworkCriterion, Int)] = [
                 ("SNIP", GradientWeightCriterion(), 1),
@@ -149,10 +174,13 @@ struct StabilizingTicketsMeasurement: Sendable {
                         batches: Array(images.batches(of: 128)))
                 }
                 levels[place].controls[name] = try accuracy(
-                    .rewound, LotteryTicket(masks: prunable.masks, rewound: initial, source: initial))
+                    .rewound, LotteryTicket(masks: prunable.masks, rewound: initial, source: initial),
+                    draws: isLast ? name : nil)
+                if isLast { layers.append((name, prunable.keptShares())) }
             }
         }
-        return Search(seed: seed, dense: accuracies.first ?? .nan, levels: levels)
+        return Search(
+            seed: seed, dense: accuracies.first ?? .nan, levels: levels, losses: losses, layers: layers)
     }
 
     // MARK: B
@@ -167,8 +195,13 @@ struct StabilizingTicketsMeasurement: Sendable {
         let (batches, others) = (study.batches(seed: seed), study.batches(seed: seed &+ 500))
         let rewound = try method.trainToRewindStep(network, on: batches)
         var accuracies: [Double] = []
+        let steps = method.training.rates.totalSteps
+        var losses = (0..<size.residualLevels).map { level in
+            LossCurve("level \(level)", steps: steps - step)
+        }
         let (tickets, dense) = try method.tickets(
-            prunable, levels: size.residualLevels, rewound: rewound, on: batches
+            prunable, levels: size.residualLevels, rewound: rewound, on: batches,
+            progress: { losses[$0].add($2, at: $1) }
         ) { _ in accuracies.append(study.accuracy(of: network)) }
         let levels = tickets.enumerated().map { place, ticket in
             Level(
@@ -193,7 +226,6 @@ struct StabilizingTicketsMeasurement: Sendable {
         last.controls["reinitialized"] = study.accuracy(of: network)
         return Rewinding(
             seed: seed, step: step, dense: accuracies.first ?? .nan, levels: Array(levels.dropLast()) + [last],
-            ticket: own,
-            shuffled: shuffled)
+            ticket: own, shuffled: shuffled, losses: losses, layers: prunable.keptShares(of: ticket.masks))
     }
 }
