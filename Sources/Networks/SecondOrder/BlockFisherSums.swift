@@ -46,6 +46,9 @@ public struct BlockFisherSums: Sendable {
     /// Bytes of the sums of d weights in blocks of b.
     public static func byteCount(weights d: Int, blockSize b: Int) -> Int { d * (8 * min(b, d) + 4 * together) }
 
+    /// The most weights of a block whose sums of d weights fit into bytes; below 1 where none do.
+    public static func largestBlockSize(weights d: Int, bytes: Int) -> Int { (bytes / d - 4 * together) / 8 }
+
     /// Takes a gradient. O(d b).
     ///
     /// - Parameter gradient: `[d]`.

@@ -115,6 +115,9 @@ import Testing
         #expect(throws: CoppiceError.self) { _ = try sums.inverse(dampening: 0) }
         #expect(try sums.inverse(dampening: 1).diagonal().count == 4)
         #expect(BlockFisherSums.byteCount(weights: 1_000, blockSize: 64) == 1_000 * (8 * 64 + 128))
+        #expect(BlockFisherSums.largestBlockSize(weights: 1_000, bytes: 1_000 * (8 * 64 + 128)) == 64)
+        #expect(BlockFisherSums.largestBlockSize(weights: 1_000, bytes: 1_000 * (8 * 64 + 128) - 1) == 63)
+        #expect(BlockFisherSums.largestBlockSize(weights: 1_000, bytes: 100_000) < 1)
     }
 
     @Test func diagonalsOneByOneEqualAllAtOnce() throws {

@@ -142,7 +142,7 @@ public struct FisherDiagonalCriterion: CurvatureCriterion {
     public func byteCount(gradients m: Int, weights d: Int) -> Int { 16 * d }
 
     public func advice(gradients m: Int, weights d: Int, limit: Int) -> (field: String, expected: String) {
-        ("method", "fewer weights, by targets or skip")
+        ("method", "fewer weights, by targets or ignore")
     }
 }
 
@@ -195,7 +195,7 @@ public struct WoodFisherCriterion: CurvatureCriterion {
 
     /// The most weights of a block whose sums fit, as recipes allow them; nil where not even single weights do.
     static func largestBlock(weights d: Int, limit: Int) -> Int? {
-        let size = (limit / d - BlockFisherSums.byteCount(weights: 1, blockSize: 1) + 8) / 8
+        let size = BlockFisherSums.largestBlockSize(weights: d, bytes: limit)
         return size > 0 ? min(size, blockSizes.upperBound) : nil
     }
 
