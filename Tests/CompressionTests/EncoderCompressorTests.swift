@@ -247,13 +247,13 @@ import Testing
             "wanda prunes the matrices of blocks, and cls.predictions.transform.dense.weight is none"
         ),
         (
-            "  - prune: { method: kl, granularity: layer, count: 1 }",
-            "stages[0].prune.granularity: layer is not for encoders, expected weight, head or neuron"
+            "  - prune: { method: kl, granularity: layer, count: 2 }",
+            "stages[0].prune.count: 2 removes 2, expected at most 1 of the blocks that may be removed"
         ),
         ("  - prune: { method: synflow, sparsity: 0.5 }", "stages[0].prune.method: synflow is for vision networks"),
         (
-            "  - prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion }",
-            "stages[0].prune.allocation: rate-distortion is not for encoders"
+            "  - prune: { method: magnitude, sparsity: 0.5, allocation: rate-distortion, calibration: gaussian }",
+            "stages[0].prune.calibration: gaussian is for vision networks"
         ),
         (
             "  - prune: { method: magnitude, sparsity: 0, recovery: reconstruct }",

@@ -197,8 +197,9 @@ public struct Compressor {
         for (name, parameter) in network.parameters {
             if let values = run.values[name] { parameter.wrappedValue = values }
         }
-        return try DecoderDistortion(network, weights: weights).curves(
-            on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
+        let texts = windows.windows.prefix(options.rateDistortion.samples ?? RateDistortionOptions.windows)
+        return try LayerwiseDistortion(network, weights: weights).curves(
+            on: Array(texts), for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
     }
 
     /// Writes a matrix that some stage works on.

@@ -65,8 +65,13 @@ struct DecoderStages {
                 options, number: index, of: recipe, on: names, in: whole, network: network, data: text,
                 progress: progress, checkpoint: .languageModel(checkpoint))
             pruning.teacher = teacher
+            if options.method.prunesMatrices, options.allocation == .rateDistortion {
+                pruning.matrixCurves = { [unowned pruning] in try pruning.layerwiseCurves(of: network) }
+            }
             if options.needsActivations {
-                pruning.matrixMasks = { [run = outcome.run] in try calibratedMasks(pruning, network, run) }
+                pruning.matrixMasks = { [unowned pruning, run = outcome.run] in
+                    try calibratedMasks(pruning, network, run)
+                }
             }
             try pruning.run()
             pruning.reportRates()
@@ -87,14 +92,7 @@ struct DecoderStages {
     ) throws -> [WeightMask] {
         guard let text else { return stage.part.masks }
         let windows = try text.windows(recipe.calibration.samples, seed: recipe.seed)
-        let options = stage.stage
-        if options.allocation == .rateDistortion {
-            stage.curves =
-                try options.storedCurves(of: stage.part.weights)
-                ?? DecoderDistortion(network, weights: stage.part.weights).curves(
-                    on: windows, for: options, seed: recipe.seed, earlier: { run.decisions[$0]?.mask }, progress)
-        }
-        let allocation = RateDistortionAllocation(interpolating: stage.curves, for: options)
+        let allocation = try stage.matrixAllocation()
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let embedding = network.model.embedding.weight
         let blocks = DecoderBlocks(

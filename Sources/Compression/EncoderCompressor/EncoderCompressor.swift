@@ -26,6 +26,8 @@ public struct EncoderCompressor {
     /// How often an entry of each tensor is multiplied for a token.
     private let uses: [String: Int]
     private let stages: EncoderStages
+    /// What stages of whole layers removed already; the checkpoint is what they left.
+    private let removed: RemovedLayers?
 
     /// Matches the recipe with the encoder. O(weights).
     ///
@@ -33,6 +35,12 @@ public struct EncoderCompressor {
     ///   pattern that matches nothing, windows that are longer than the encoder's context; a checkpoint whose head does
     ///   not fill gaps.
     public init(_ checkpoint: EncoderCheckpoint, recipe: Recipe) throws {
+        try self.init(checkpoint, recipe, behind: nil)
+    }
+
+    private init(_ checkpoint: EncoderCheckpoint, _ recipe: Recipe, behind removed: RemovedLayers?) throws {
+        self.removed = removed
+        if removed == nil { try LayerStages(recipe)?.check(checkpoint.configuration) }
         self.checkpoint = checkpoint
         uses = checkpoint.weightUses
         planner = FormatPlanner(preference: recipe.preference)
@@ -65,11 +73,20 @@ public struct EncoderCompressor {
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
         try recipe.check(calibration)
+        if recipe.readsCurves { try recipe.checkCurves(of: .encoder(checkpoint), stages.selected) }
+        if removed == nil, let layers = LayerStages(recipe) {
+            let folder = try OutputFolder(at: output)
+            defer { folder.discard() }
+            let (shallow, removed) = try layers.run(checkpoint, calibration, in: folder, progress)
+            var rest = try EncoderCompressor(shallow, recipe, behind: removed)
+            rest.planner = planner
+            return try rest.run(output: output, calibration: calibration, progress: progress)
+        }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(
             path: output, basedOn: checkpoint, configuration: stages.configuration)
         let used = recipe.needsCalibration ? calibration : nil
-        let outcome = try stages.run(used, progress)
+        let outcome = try stages.run(used, teacher: removed?.teacher, progress)
         let entries = try write(outcome, to: writer, progress)
         var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count)
         report.stageReports = outcome.reports.isEmpty ? nil : outcome.reports
@@ -78,6 +95,7 @@ public struct EncoderCompressor {
                 "transformers has no encoder of fewer heads of the same size: it loads what coppice convert makes of this "
                     + "folder, which fills up with heads of zeros")
         }
+        removed?.complete(&report)
         try writer.addFile("recipe.yaml", recipe.text)
         try writer.addFile("report.json", report.json())
         try writer.finish()
@@ -160,17 +178,11 @@ extension Recipe {
             func refusal(_ key: String, _ message: String) -> CoppiceError {
                 CoppiceError(.badData, source: source, field: "stages[\(index)].prune.\(key)", message)
             }
-            if options.unit == .layer {
-                throw refusal("granularity", "layer is not for encoders, expected weight, head or neuron")
-            }
             if options.network.recovery == .reconstruct, options.sparsity == 0 {
                 throw refusal(
                     "recovery",
                     "what earlier stages removed of an encoder is lost; let the stage that removes reconstruct, with a "
                         + "sparsity above 0")
-            }
-            if options.allocation == .rateDistortion {
-                throw refusal("allocation", "rate-distortion is not for encoders, expected another allocation")
             }
         }
         try checkPrunesLanguageModels()

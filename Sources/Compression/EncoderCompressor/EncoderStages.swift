@@ -22,6 +22,8 @@ struct EncoderStages {
     private let unitStages: [UnitPruning]
     /// The encoder's after them.
     let configuration: EncoderConfiguration
+    /// The matrices that each stage of the recipe works on.
+    private(set) var selected: [[PrunableWeight]] = []
 
     /// Matches the recipe with the encoder.
     ///
@@ -38,7 +40,7 @@ struct EncoderStages {
         configuration = unitStages.reduce(whole) { configuration, stage in
             stage.narrows ? stage.units.configuration(configuration, keeping: stage.firstUnits[0].count) : configuration
         }
-        _ = try start(MaskedLanguageEncoder(unloaded: configuration))
+        selected = try start(MaskedLanguageEncoder(unloaded: configuration)).selected
     }
 
     private func start(_ network: MaskedLanguageEncoder) throws -> RecipeRun {
@@ -48,16 +50,16 @@ struct EncoderStages {
             zeroed: Dictionary(uniqueKeysWithValues: unitStages.map { ($0.stage, $0.zeroed(matrices.matrices)) }))
     }
 
-    /// Runs all prune stages.
+    /// Runs all prune stages but those of whole layers.
     ///
-    /// - Parameter calibration: nil for recipes that need none.
+    /// - Parameters:
+    ///   - calibration: nil for recipes that need none.
+    ///   - teacher: of distillation; nil for the checkpoint.
     /// - Throws: `.badData` for a text that is too short; what reading weights throws; as ``NetworkStageRun/run()``.
-    func run(_ calibration: CalibrationTokens?, _ progress: any ProgressReporter) throws -> Outcome {
-        let data = try calibration.map { text in
-            try MaskedText(
-                text, options: recipe.calibration, frame: checkpoint.textFrame(checkpoint.tokenizer()),
-                vocabularySize: checkpoint.configuration.vocabularySize)
-        }
+    func run(
+        _ calibration: CalibrationTokens?, teacher: AnyCheckpoint?, _ progress: any ProgressReporter
+    ) throws -> Outcome {
+        let data = try calibration.map { try MaskedText($0, options: recipe.calibration, for: checkpoint) }
         let original = try checkpoint.maskedLanguageModel()
         // Shared with the network until it changes them.
         let before = Dictionary(
@@ -78,20 +80,26 @@ struct EncoderStages {
         try whole.checkFinite(source: checkpoint.path)
         whole.adoptZeros()
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(let options) = stage, options.unit.transformerUnits == nil else { continue }
+            guard case .prune(let options) = stage, !options.unit.goesFirst else { continue }
             let own = outcome.run.selected[index].map(\.name)
             let pruning = try NetworkStageRun(
                 options, number: index, of: recipe, on: own, in: whole, network: network, data: data,
                 progress: progress, checkpoint: .encoder(checkpoint))
+            pruning.teacher = teacher
+            if options.method.prunesMatrices, options.allocation == .rateDistortion {
+                pruning.matrixCurves = { [unowned pruning] in try pruning.layerwiseCurves(of: network) }
+            }
             if options.needsActivations, let data {
                 // On the text as it is, with nothing hidden.
-                pruning.matrixMasks = { [run = outcome.run, recipe] in
+                pruning.matrixMasks = { [unowned pruning, run = outcome.run, recipe] in
                     try pruning.calibratedMasks(
                         run, on: data.windows(recipe.calibration.samples, seed: recipe.seed),
-                        through: EncoderBlocks(network, frame: data.frame), unit: "layers")
+                        through: EncoderBlocks(network, frame: data.frame), sharedBy: pruning.matrixAllocation(),
+                        unit: "layers")
                 }
             }
             try pruning.run()
+            pruning.reportRates()
             outcome.run.record(masksOf: whole, of: Set(own), options)
             if !pruning.report.isEmpty { outcome.reports.append(pruning.report) }
         }

@@ -23,6 +23,15 @@ struct MaskedText: StageData {
         _ = try windows(1, seed: 0)
     }
 
+    /// The text in the tokens of an encoder.
+    ///
+    /// - Throws: `.badData` for a text that holds no window; what reading the tokenizer throws.
+    init(_ calibration: CalibrationTokens, options: Recipe.Calibration, for checkpoint: EncoderCheckpoint) throws {
+        try self.init(
+            calibration, options: options, frame: checkpoint.textFrame(checkpoint.tokenizer()),
+            vocabularySize: checkpoint.configuration.vocabularySize)
+    }
+
     /// Windows as they are in the text, without the tokens that begin and end one.
     ///
     /// - Throws: `.badData` for a text that holds no window.
@@ -43,12 +52,9 @@ struct MaskedText: StageData {
     }
 
     func samples(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
-        let windows = try windows(count, seed: seed).windows
-        let source = batches(of: size, seed: seed)
-        var generator = RandomGenerator(seed: seed)
-        return stride(from: 0, to: count, by: size).map { first in
-            source.batch(of: Array(windows[first..<min(first + size, count)]), using: &generator)
-        }
+        MaskedWindows.samples(
+            of: try windows(count, seed: seed).windows, batchSize: size, frame: frame, vocabularySize: vocabularySize,
+            seed: seed)
     }
 
     func loop(

@@ -182,20 +182,39 @@ struct LayerStages {
         return (try .open(path), removed)
     }
 
-    // MARK: - Language models
+    // MARK: - Language models and encoders
 
     /// - Throws: `.badData` for stages that do not fit a model.
     func check(_ configuration: DecoderConfiguration) throws {
+        try check(configuration, DecoderBlockRemoval.self, blocks)
+    }
+
+    /// - Throws: `.badData` for stages that do not fit an encoder.
+    func check(_ configuration: EncoderConfiguration) throws {
+        for (index, options) in stages where ![nil, .layer].contains(options.layers.kind) {
+            throw error(
+                index, "blocks",
+                "\(options.layers.kind?.rawValue ?? "") is for language models, expected layer: an encoder normalizes "
+                    + "behind each part of a layer, so that layers go as a whole")
+        }
+        try check(configuration, EncoderLayerRemoval.self) { _, rest in EncoderLayerPlace.all(of: rest) }
+    }
+
+    private func blocks(_ options: PruneStage, of configuration: DecoderConfiguration) -> [DecoderBlockPlace] {
+        DecoderBlockPlace.all(options.layers.kind ?? .layer, of: configuration)
+    }
+
+    private func check<Removal: TextBlockRemoval>(
+        _ configuration: Removal.Configuration, _ type: Removal.Type,
+        _ blocks: (_ options: PruneStage, _ of: Removal.Configuration) -> [Removal.Place]
+    ) throws {
         var rest = configuration
         for (index, options) in stages {
             if options.layers.removable != nil {
                 throw error(index, "removable", "is for vision networks; leave it out")
             }
-            let all = DecoderBlockPlace.all(options.layers.kind ?? .layer, of: rest)
-            let (own, count) = try choice(index, options, among: all, leaving: 1)
-            if count > 0 {
-                rest = try DecoderBlockRemoval(of: own.prefix(count).map(\.name), from: rest).configuration
-            }
+            let (own, count) = try choice(index, options, among: blocks(options, rest), leaving: 1)
+            if count > 0 { rest = try Removal(of: own.prefix(count).map(\.name), from: rest).configuration }
         }
     }
 
@@ -210,25 +229,13 @@ struct LayerStages {
             reports: [], inventory: try ModelInventory(checkpoint),
             isPrunable: { WeightSelection.isBlockProjection($0.name) }, teacher: .languageModel(checkpoint))
         for (index, options) in stages {
-            let criterion = try criterion(options)
-            var batches: [LabeledBatch] = []
-            if criterion.needsData, let calibration {
-                batches = try CompressionText(
-                    calibration, options: recipe.calibration, vocabularySize: rest.configuration.vocabularySize
-                ).samples(for: recipe)
+            let data = try calibration.map {
+                try CompressionText(
+                    $0, options: recipe.calibration, vocabularySize: rest.configuration.vocabularySize)
             }
-            let network = try NarrowedCheckpoint(rest).network { _ in nil }
-            var hasBegun = false
-            let scores = try BlockScores(
-                of: network, blocks: options.layers.kind ?? .layer, by: criterion,
-                aggregate: options.layers.aggregate, batches: batches, seed: recipe.seed
-            ) { done, total in
-                if !hasBegun { progress.begin("score", total: total, unit: criterion == .cka ? "blocks" : "windows") }
-                hasBegun = true
-                progress.advance(to: done, note: "")
-            }
-            if hasBegun { progress.end("\(scores.blocks.count) blocks") }
-            let (names, report) = try chosen(index, options, by: scores, leaving: 1)
+            let (names, report) = try chosen(
+                index, options, among: blocks(options, of: rest.configuration),
+                of: NarrowedCheckpoint(rest).network { _ in nil }, data, progress)
             removed.reports.append(report)
             if names.isEmpty { continue }
             let path = folder.path(for: "shallow-\(index)")
@@ -236,5 +243,48 @@ struct LayerStages {
             rest = try Checkpoint.open(path)
         }
         return (rest, removed)
+    }
+
+    /// The same of an encoder.
+    func run(
+        _ checkpoint: EncoderCheckpoint, _ calibration: CalibrationTokens?, in folder: OutputFolder,
+        _ progress: any ProgressReporter
+    ) throws -> (EncoderCheckpoint, RemovedLayers) {
+        var rest = checkpoint
+        var removed = RemovedLayers(
+            reports: [], inventory: try ModelInventory(checkpoint),
+            isPrunable: { EncoderCheckpoint.isLayerMatrix($0.name) }, teacher: .encoder(checkpoint))
+        for (index, options) in stages {
+            let data = try calibration.map { try MaskedText($0, options: recipe.calibration, for: rest) }
+            let (names, report) = try chosen(
+                index, options, among: EncoderLayerPlace.all(of: rest.configuration), of: rest.maskedLanguageModel(),
+                data, progress)
+            removed.reports.append(report)
+            if names.isEmpty { continue }
+            let path = folder.path(for: "shallow-\(index)")
+            try EncoderLayerRemoval(of: names, from: rest.configuration).write(rest, to: path)
+            rest = try EncoderCheckpoint.open(path)
+        }
+        return (rest, removed)
+    }
+
+    /// Scores the blocks of a network of texts and says which go.
+    private func chosen<Network: LayeredTextNetwork>(
+        _ index: Int, _ options: PruneStage, among blocks: [Network.Block], of network: Network,
+        _ data: (any StageData)?, _ progress: any ProgressReporter
+    ) throws -> (names: [String], report: StageReport) {
+        let criterion = try criterion(options)
+        let batches = try criterion.needsData ? data?.samples(for: recipe) ?? [] : []
+        var hasBegun = false
+        let scores = try BlockScores(
+            of: network, blocks: blocks, by: criterion, aggregate: options.layers.aggregate, batches: batches,
+            seed: recipe.seed
+        ) { done, total in
+            if !hasBegun { progress.begin("score", total: total, unit: criterion == .cka ? "blocks" : "windows") }
+            hasBegun = true
+            progress.advance(to: done, note: "")
+        }
+        if hasBegun { progress.end("\(scores.blocks.count) blocks") }
+        return try chosen(index, options, by: scores, leaving: 1)
     }
 }

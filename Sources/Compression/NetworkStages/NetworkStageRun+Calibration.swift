@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceTensors
 
 /// Wanda, SparseGPT and what is reconstructed in a network in memory.
@@ -28,5 +29,23 @@ extension NetworkStageRun {
             }
         }
         return zip(part.weights, part.masks).map { own.decisions[$0.name]?.mask ?? $1 }
+    }
+
+    /// The sharing of a walk through the blocks by what pruning each matrix does to the outputs; nil where the stage
+    /// shares in another way.
+    func matrixAllocation() throws -> RateDistortionAllocation? {
+        guard stage.allocation == .rateDistortion, let matrixCurves else { return nil }
+        curves = try stage.storedCurves(of: part.weights) ?? matrixCurves()
+        return RateDistortionAllocation(interpolating: curves, for: stage)
+    }
+
+    /// Curves of matrices whose scores are their own, through the layers of the network as it is.
+    func layerwiseCurves(of network: some LayeredTextNetwork) throws -> [DistortionCurve] {
+        guard let data else { return [] }
+        let count = stage.rateDistortion.samples ?? RateDistortionOptions.windows
+        let texts = try data.samples(count, of: 1, seed: recipe.seed).map { $0.inputs.integers() }
+        let masks = Dictionary(uniqueKeysWithValues: zip(part.weights.map(\.name), part.masks))
+        return try LayerwiseDistortion(network, weights: part.weights).curves(
+            on: texts, for: stage, seed: recipe.seed, earlier: { masks[$0] }, progress)
     }
 }

@@ -57,6 +57,7 @@ extension NetworkStageRun {
 
     /// Curves of the network as it is.
     func distortionCurves(_ criterion: any NetworkCriterion, _ samples: [LabeledBatch]) throws -> [DistortionCurve] {
+        if let matrixCurves { return try matrixCurves() }
         let options = stage.rateDistortion
         let isVision = network is any VisionNetwork
         let count = options.samples ?? (isVision ? RateDistortionOptions.images : RateDistortionOptions.windows)

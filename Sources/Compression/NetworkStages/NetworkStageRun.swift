@@ -29,6 +29,8 @@ final class NetworkStageRun {
     var hasToldWindow = false
     /// The masks of a method that scores matrices with more than a network's own criteria look at.
     var matrixMasks: (() throws -> [WeightMask])?
+    /// What measures curves of the stage's weights where that takes no pass of the whole network for each rate.
+    var matrixCurves: (() throws -> [DistortionCurve])?
 
     /// - Parameter names: of the weights that the stage works on.
     init(
@@ -128,7 +130,7 @@ final class NetworkStageRun {
     func measuredCurves() throws -> [DistortionCurve] {
         part.adoptMasks(of: whole)
         network.setTraining(false)
-        return try distortionCurves(criterion(), batches())
+        return try matrixCurves?() ?? distortionCurves(criterion(), batches())
     }
 
     // MARK: - Schedules

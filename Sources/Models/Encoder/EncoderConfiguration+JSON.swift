@@ -48,9 +48,10 @@ extension EncoderConfiguration {
         if try fields.flag("is_decoder", default: false) { throw fields.mismatch("is_decoder", "false") }
     }
 
-    /// A `config.json` of an encoder of other heads or another feed-forward size, with all else that it says.
+    /// A `config.json` of an encoder of other heads, another feed-forward size or fewer layers, with all else that it says.
     func json(changing json: JSON) -> JSON {
         var members = json.objectValue ?? [:]
+        members["num_hidden_layers"] = .integer(layerCount)
         members["num_attention_heads"] = .integer(headCount)
         members["attention_head_size"] = attentionSize == hiddenSize ? nil : .integer(headSize)
         members["intermediate_size"] = .integer(intermediateSize)

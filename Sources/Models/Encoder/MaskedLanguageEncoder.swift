@@ -61,7 +61,7 @@ public final class MaskedLanguageEncoder: Module, SupervisedNetwork {
     }
 
     /// `[..., hidden]` → `[..., vocabulary]`.
-    private func scores(_ hidden: Tensor) -> Tensor {
+    func scores(_ hidden: Tensor) -> Tensor {
         stack.embeddings.words.scores(norm(dense(hidden).gelu())) + bias
     }
 }

@@ -58,6 +58,22 @@ public struct MaskedWindows: BatchSource {
         masking = TokenMasking(mask: frame.mask, ordinary: 0..<vocabularySize)
     }
 
+    /// Given windows of one length, without what begins and ends them, in batches with hidden tokens.
+    ///
+    /// - Parameter seed: of what is hidden; the size of batches changes nothing of it.
+    public static func samples(
+        of windows: [[Int]], batchSize: Int, frame: EncoderCheckpoint.TextFrame, vocabularySize: Int, seed: UInt64
+    ) -> [LabeledBatch] {
+        guard let first = windows.first else { return [] }
+        let source = MaskedWindows(
+            first, length: first.count + 2, batchSize: batchSize, frame: frame, vocabularySize: vocabularySize,
+            seed: seed)
+        var generator = RandomGenerator(seed: seed)
+        return stride(from: 0, to: windows.count, by: batchSize).map { start in
+            source.batch(of: Array(windows[start..<min(start + batchSize, windows.count)]), using: &generator)
+        }
+    }
+
     public var batchesPerEpoch: Int { max(1, tokens.count / (batchSize * (length - 2))) }
 
     public func batch(at step: Int) -> LabeledBatch {

@@ -29,13 +29,23 @@ extension Evaluate {
     static func measure(
         _ checkpoint: EncoderCheckpoint, text: String?, context: Int? = nil, progress: any ProgressReporter
     ) throws -> (result: MaskedEvaluation.Result, file: String) {
+        try measure(
+            checkpoint.maskedLanguageModel(expanding: false), of: checkpoint, text: text, context: context,
+            progress: progress)
+    }
+
+    /// Evaluates a network with the tokenizer of a checkpoint.
+    static func measure(
+        _ network: @autoclosure () throws -> MaskedLanguageEncoder, of checkpoint: EncoderCheckpoint, text: String?,
+        context: Int? = nil, progress: any ProgressReporter
+    ) throws -> (result: MaskedEvaluation.Result, file: String) {
         let longest = checkpoint.configuration.longestText
         let length = context ?? min(longest, 256)
         guard (3...max(3, longest)).contains(length), longest >= 3 else {
             throw CoppiceError(
                 .usage, field: "--context", "\(length), expected 3 to \(longest) tokens, the encoder's context")
         }
-        let network = try checkpoint.maskedLanguageModel(expanding: false)
+        let network = try network()
         let tokenizer = try checkpoint.tokenizer()
         let file = try text ?? BuiltInModel.sampleText
         let tokens = try tokenizer.encode(TextFile.read(file), addingSpecialTokens: false)

@@ -64,47 +64,65 @@ public struct CurveMeasurement: Sendable {
             curves.map { .init($0, multiplications: uses[$0.name]) }, of: weights, samples: images?.training?.count)
     }
 
-    /// Curves of a language model, by its logits.
+    /// Curves of a language model, by its logits at all positions of windows of a text. Weights that are zero count as
+    /// removed.
     ///
     /// - Throws: `.usage` for a method of vision networks and for calibration without a text; `.badData` for a pattern that
     ///   matches nothing, a text that is too short, and for weights or logits that are not finite.
-    /// - Complexity: for each window, matrix and rate a pass from the matrix's block on; all of the model is in memory as
+    /// - Complexity: for each window, matrix and rate a pass from the matrix's layer on; all of the model is in memory as
     ///   f32.
     public func run(
         _ checkpoint: Checkpoint, text: CalibrationTokens, progress: any ProgressReporter = SilentProgress()
     ) throws -> CurveFile {
+        let calibration = try calibration(context: checkpoint.configuration.maximumPositions, least: 1)
+        let own = try CompressionText(
+            text, options: calibration, vocabularySize: checkpoint.configuration.vocabularySize)
+        return try measure(
+            NarrowedCheckpoint(checkpoint).network { _ in nil }, on: own, .languageModel(checkpoint), calibration,
+            progress)
+    }
+
+    /// Curves of an encoder, by the scores of its head at all positions of windows of a text with hidden tokens.
+    ///
+    /// - Throws: as that of a language model.
+    /// - Complexity: as of a language model.
+    public func run(
+        _ checkpoint: EncoderCheckpoint, text: CalibrationTokens, progress: any ProgressReporter = SilentProgress()
+    ) throws -> CurveFile {
+        let calibration = try calibration(context: checkpoint.configuration.longestText, least: 3)
+        let own = try MaskedText(text, options: calibration, for: checkpoint)
+        return try measure(checkpoint.maskedLanguageModel(), on: own, .encoder(checkpoint), calibration, progress)
+    }
+
+    private func measure(
+        _ network: some LayeredTextNetwork, on data: any StageData, _ checkpoint: AnyCheckpoint,
+        _ calibration: Recipe.Calibration, _ progress: any ProgressReporter
+    ) throws -> CurveFile {
+        let weights = try StoredWeights(checkpoint)
+        let run = try networkRun(network, stage, names(weights), weights, data, checkpoint, progress, calibration)
+        if method.prunesMatrices { run.matrixCurves = { [unowned run] in try run.layerwiseCurves(of: network) } }
+        return try file(run.measuredCurves().map { .init($0) }, of: weights, samples: nil)
+    }
+
+    /// How a text is cut.
+    ///
+    /// - Parameter least: tokens of the shortest window.
+    private func calibration(context: Int, least: Int) throws -> Recipe.Calibration {
         try checkMethod()
         guard method.prunesLanguageModels else { throw refusal("method", "is for vision networks") }
         guard options.calibration == .data else {
             throw CoppiceError(.usage, field: "calibration", "gaussian is for vision networks, expected data")
         }
-        let context = checkpoint.configuration.maximumPositions
-        if let windowLength, windowLength > context {
-            throw CoppiceError(
-                .usage, field: "length", "\(windowLength) is longer than the model's context of \(context)")
+        let length = windowLength ?? min(512, context)
+        guard length <= context else {
+            throw CoppiceError(.usage, field: "length", "\(length) is longer than the model's context of \(context)")
+        }
+        guard length >= least else {
+            throw CoppiceError(.usage, field: "length", "\(length), expected at least \(least) tokens")
         }
         var calibration = Recipe.Calibration()
-        calibration.sequenceLength = windowLength ?? min(512, context)
-        let own = try CompressionText(
-            text, options: calibration, vocabularySize: checkpoint.configuration.vocabularySize)
-        let weights = try StoredWeights(.languageModel(checkpoint))
-        let names = try names(weights)
-        let network = try NarrowedCheckpoint(checkpoint).network { _ in nil }
-        let stage = stage
-        let curves: [DistortionCurve]
-        if method.prunesMatrices {
-            let chosen = Set(names)
-            let matrices = weights.matrices.filter { chosen.contains($0.name) }
-            for name in names { _ = try weights.finiteValues(of: name) }
-            curves = try DecoderDistortion(network, weights: matrices).curves(
-                on: own.windows(options.samples ?? RateDistortionOptions.windows, seed: seed), for: stage, seed: seed,
-                earlier: { _ in nil }, progress)
-        } else {
-            let run = try networkRun(
-                network, stage, names, weights, own, .languageModel(checkpoint), progress, calibration)
-            curves = try run.measuredCurves()
-        }
-        return try file(curves.map { .init($0) }, of: weights, samples: nil)
+        calibration.sequenceLength = length
+        return calibration
     }
 
     // MARK: Parts

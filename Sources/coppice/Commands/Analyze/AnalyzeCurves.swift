@@ -20,7 +20,7 @@ struct AnalyzeCurves: ParsableCommand {
             (before any softmax, without labels) is its curve. The file belongs to the model's weights: analyze allocate \
             shares sparsities out by it in moments, and so does a recipe (allocation: rate-distortion, curves: FILE), \
             which refuses curves of another model. Vision networks need images (--data) or --calibration gaussian, \
-            language models a text (default: the sample tales).
+            language models and encoders a text (default: the sample tales).
             """)
 
     @OptionGroup var model: ModelArgument
@@ -28,13 +28,14 @@ struct AnalyzeCurves: ParsableCommand {
     var output: String
     @Option(help: ArgumentHelp("Images of a vision network, of which training images are taken.", valueName: "folder"))
     var data: String?
-    @Option(help: ArgumentHelp("Text for a language model (default: the sample tales).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Text for a language model or an encoder (default: the sample tales).", valueName: "file"))
     var text: String?
     @Option(help: ArgumentHelp("What matters inside a layer.", valueName: "m"))
     var method = PruneStage.Method.magnitude
     @Option(
         help: ArgumentHelp(
-            "Even steps of rates from 0 to 1 (default: 20; of language models 8); five more near 1 halve what is left.",
+            "Even steps of rates from 0 to 1 (default: 20; of texts 8); five more near 1 halve what is left.",
             valueName: "k"))
     var grid: Int?
     @Option(
@@ -113,14 +114,15 @@ struct AnalyzeCurves: ParsableCommand {
             return try measurement.run(checkpoint, images: images, progress: common.progress)
         case .languageModel(let checkpoint):
             try refuse([("--data", data != nil)], "is for vision networks, this is none; --text names a text")
-            let path = try text ?? BuiltInModel.sampleText
-            let tokens = try checkpoint.tokenizer().encode(TextFile.read(path), addingSpecialTokens: false)
-            return try measurement.run(
-                checkpoint, text: CalibrationTokens(tokens, source: path), progress: common.progress)
-        case .encoder:
-            throw CoppiceError(
-                .usage, source: try model.path,
-                "is an encoder: curves are measured of vision networks and language models")
+            return try measurement.run(checkpoint, text: tokens(checkpoint.tokenizer()), progress: common.progress)
+        case .encoder(let checkpoint):
+            try refuse([("--data", data != nil)], "is for vision networks, this is none; --text names a text")
+            return try measurement.run(checkpoint, text: tokens(checkpoint.tokenizer()), progress: common.progress)
         }
+    }
+
+    private func tokens(_ tokenizer: any Tokenizer) throws -> CalibrationTokens {
+        let path = try text ?? BuiltInModel.sampleText
+        return CalibrationTokens(tokenizer.encode(try TextFile.read(path), addingSpecialTokens: false), source: path)
     }
 }

@@ -9,13 +9,13 @@ import CoppiceTraining
 extension PruneBlocks {
     /// Gradient flow says much about networks before training, and stored language models are trained.
     private var decoderCriterion: BlockCriterion { criterion ?? .kl }
-    private static let standardWindows = 64
+    static let standardWindows = 64
     private static let standardLength = 128
     /// Windows whose gradients are taken together.
-    private static let batchSize = 8
+    static let batchSize = 8
 
-    /// The network is in memory as f32 with its gradients.
-    func run(_ checkpoint: Checkpoint) throws {
+    /// - Throws: `.usage` for options of images, and of texts that the criterion does not look at.
+    func refuseForTexts(_ criterion: BlockCriterion) throws {
         let isSized = model.classes != nil || model.inputChannels != nil || model.imageSize != nil
         try refuse(
             [
@@ -23,30 +23,41 @@ extension PruneBlocks {
                 ("--removable", removable != nil), ("--classes, --input-channels, --image-size", isSized),
                 ("--width-multiplier", model.widthMultiplier != nil),
             ], "is for vision networks, this is none; --calibration names a text")
-        if !decoderCriterion.needsData {
-            try refuse(
-                [("--calibration", calibration != nil), ("--windows", windows != nil)],
-                "is not looked at with --criterion \(decoderCriterion.rawValue)")
+        guard !criterion.needsData else { return }
+        try refuse(
+            [("--calibration", calibration != nil), ("--windows", windows != nil)],
+            "is not looked at with --criterion \(criterion.rawValue)")
+    }
+
+    /// Scores blocks and shows how far that is.
+    func scored<Scores>(
+        _ criterion: BlockCriterion, _ score: ((_ done: Int, _ of: Int) -> Void) throws -> Scores
+    ) rethrows -> Scores {
+        let progress = common.progress
+        var hasBegun = false
+        let scores = try score { done, total in
+            if !hasBegun { progress.begin("score", total: total, unit: criterion == .cka ? "blocks" : "windows") }
+            hasBegun = true
+            progress.advance(to: done, note: "")
         }
-        let window = try windowLength(checkpoint)
+        if hasBegun { progress.end("") }
+        return scores
+    }
+
+    /// The network is in memory as f32 with its gradients.
+    func run(_ checkpoint: Checkpoint) throws {
+        try refuseForTexts(decoderCriterion)
+        let window = try windowLength(most: checkpoint.configuration.maximumPositions, source: checkpoint.path)
         try checkpoint.checkFinite()
         let early = try early(checkpoint)
         let batches = try decoderCriterion.needsData ? batches(checkpoint, length: window) : []
         let network = DecoderNetwork(checkpoint.configuration)
         try network.load(source: checkpoint.path) { try checkpoint.tensor($0) }
-        let progress = common.progress
-        var hasBegun = false
-        let scores = try BlockScores(
-            of: network, blocks: blocks ?? .layer, by: decoderCriterion, aggregate: aggregate, batches: batches,
-            seed: seed
-        ) { done, total in
-            if !hasBegun {
-                progress.begin("score", total: total, unit: decoderCriterion == .cka ? "blocks" : "windows")
-            }
-            hasBegun = true
-            progress.advance(to: done, note: "")
+        let scores = try scored(decoderCriterion) { progress in
+            try BlockScores(
+                of: network, blocks: blocks ?? .layer, by: decoderCriterion, aggregate: aggregate, batches: batches,
+                seed: seed, progress: progress)
         }
-        if hasBegun { progress.end("") }
         let plan = try plan(scores, checkpoint, prompt: window)
         if let output { try plan.removal.write(checkpoint, to: output, early: early?.tensor) }
         let perplexity = skipEvaluation ? nil : try perplexity(checkpoint, plan.removal)
@@ -75,12 +86,12 @@ extension PruneBlocks {
         }
     }
 
-    private func windowLength(_ checkpoint: Checkpoint) throws -> Int {
-        let most = checkpoint.configuration.maximumPositions
+    /// - Parameter most: tokens of the model's context.
+    func windowLength(most: Int, source: String) throws -> Int {
         guard let length else { return min(Self.standardLength, most) }
         guard length <= most else {
             throw CoppiceError(
-                .usage, source: checkpoint.path, field: "--length",
+                .usage, source: source, field: "--length",
                 "\(length) is longer than the model's context of \(most)")
         }
         return length

@@ -9,17 +9,18 @@ extension BlockCriterion.Aggregate: ExpressibleByArgument {}
 extension RemovableBlocks: ExpressibleByArgument {}
 extension DecoderBlockKind: ExpressibleByArgument {}
 
-/// `coppice prune-blocks`: a shallower residual network or language model.
+/// `coppice prune-blocks`: a shallower residual network, language model or encoder.
 struct PruneBlocks: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune-blocks",
         abstract:
-            "Remove the residual blocks of a vision network, or the layers of a language model, that matter least.",
+            "Remove the residual blocks of a vision network, or the layers of a language model or encoder, that matter "
+            + "least.",
         discussion: """
             Of an architecture's name, a new network is judged before any training; of a stored network, its weights. \
             What is left keeps its weights, or has those of --rewind, and is to be trained. Of a language model (or \
-            "tales", the built-in one) whole layers go, or attention or feed-forward sub-layers of them. Without \
-            --output only the table is printed.
+            "tales", the built-in one) whole layers go, or attention or feed-forward sub-layers of them, of an encoder \
+            (BERT, RoBERTa) whole layers. Without --output only the table is printed.
             """)
 
     @OptionGroup var model: VisionArgument
@@ -28,8 +29,8 @@ struct PruneBlocks: ParsableCommand {
     var blocks: DecoderBlockKind?
     @Option(
         help: """
-            What makes a block worth keeping (default: grasp of vision networks, kl of language models); all but random \
-            and l1 need --data, or a language model's text.
+            What makes a block worth keeping (default: grasp of vision networks, kl of others); all but random and l1 \
+            need --data, or a text.
             """)
     var criterion: BlockCriterion?
     @Option(help: ArgumentHelp("Blocks to remove.", valueName: "n"))
@@ -65,7 +66,7 @@ struct PruneBlocks: ParsableCommand {
     var imagesPerClass: Int?
     @Option(
         help: ArgumentHelp(
-            "Text that a language model is judged on (default: the sample tales that come with the program).",
+            "Text that a language model or an encoder is judged on (default: the sample tales that come with the program).",
             valueName: "file"))
     var calibration: String?
     @Option(help: ArgumentHelp("Windows of that text (default: 64).", valueName: "n"))
@@ -74,7 +75,7 @@ struct PruneBlocks: ParsableCommand {
     var length: Int?
     @Option(
         help: ArgumentHelp(
-            "Text to measure a language model's perplexity on, before and after (default: the sample tales).",
+            "Text to measure perplexity on, before and after (default: the sample tales).",
             valueName: "file"))
     var evaluate: String?
     @Flag(help: "Do not measure perplexity.")
@@ -110,17 +111,13 @@ struct PruneBlocks: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
-        if let checkpoint = try languageModel() { return try run(checkpoint) }
-        try runVision()
-    }
-
-    /// The language model of this name; nil for a vision network.
-    private func languageModel() throws -> Checkpoint? {
         let path = try ModelArgument.locate(model.network)
-        guard FileManager.default.fileExists(atPath: path),
-            case .languageModel(let checkpoint) = try AnyCheckpoint.open(path)
-        else { return nil }
-        return checkpoint
+        guard FileManager.default.fileExists(atPath: path) else { return try runVision() }
+        switch try AnyCheckpoint.open(path) {
+        case .languageModel(let checkpoint): try run(checkpoint)
+        case .encoder(let checkpoint): try run(checkpoint)
+        case .vision: try runVision()
+        }
     }
 
     /// - Throws: `.usage` for an option that is given and is for another kind of model.

@@ -3,10 +3,20 @@ import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 
-/// The blocks that were chosen to be removed from a language model, and what that saves.
-public struct DecoderBlockPlan: Sendable {
-    public let scores: BlockScores<DecoderBlockPlace>
-    public let removal: DecoderBlockRemoval
+/// A configuration whose cost is known.
+public protocol CostedConfiguration: Sendable {
+    var layerCount: Int { get }
+    /// Parameters, and multiplications with weights for one token.
+    var cost: NetworkCost { get }
+}
+
+public typealias DecoderBlockPlan = TextBlockPlan<DecoderBlockRemoval>
+public typealias EncoderLayerPlan = TextBlockPlan<EncoderLayerRemoval>
+
+/// The blocks that were chosen to be removed from a language model or an encoder, and what that saves.
+public struct TextBlockPlan<Removal: TextBlockRemoval>: Sendable where Removal.Configuration: CostedConfiguration {
+    public let scores: BlockScores<Removal.Place>
+    public let removal: Removal
     /// Multiplications are those with weights for one token.
     public var before: NetworkCost { removal.original.cost }
     public var after: NetworkCost { removal.configuration.cost }
@@ -15,17 +25,17 @@ public struct DecoderBlockPlan: Sendable {
     ///
     /// - Throws: as ``BlockScores/lowest(_:leaving:)`` does.
     public init(
-        _ scores: BlockScores<DecoderBlockPlace>, removing count: Int, from configuration: DecoderConfiguration
+        _ scores: BlockScores<Removal.Place>, removing count: Int, from configuration: Removal.Configuration
     ) throws {
         self.scores = scores
-        removal = try DecoderBlockRemoval(of: scores.lowest(count, leaving: 1), from: configuration)
+        removal = try Removal(of: scores.lowest(count, leaving: 1), from: configuration)
     }
 
     /// Removes the fewest blocks with the lowest scores that bring the multiplications for one token down to a budget.
     ///
     /// - Throws: `.badData` for a budget that not even all blocks but one reach.
     public init(
-        _ scores: BlockScores<DecoderBlockPlace>, multiplications budget: Int, from configuration: DecoderConfiguration
+        _ scores: BlockScores<Removal.Place>, multiplications budget: Int, from configuration: Removal.Configuration
     ) throws {
         var least = Int.max
         self.scores = scores
@@ -36,7 +46,7 @@ public struct DecoderBlockPlan: Sendable {
             CoppiceError(
                 .badData, field: "flops",
                 "\(budget), expected at least \(least): what is left for a token without all "
-                    + "\(scores.blocks.first?.kind.rawValue ?? "") blocks but one")
+                    + "\(scores.blocks.count) blocks but one")
         }
     }
 
@@ -48,8 +58,8 @@ public struct DecoderBlockPlan: Sendable {
     /// - Throws: `.badData` for a limit that not even all blocks but one reach, naming what was measured; what `time`
     ///   throws.
     public init(
-        _ scores: BlockScores<DecoderBlockPlace>, seconds limit: Double, from configuration: DecoderConfiguration,
-        measuring time: (DecoderBlockRemoval) throws -> Double
+        _ scores: BlockScores<Removal.Place>, seconds limit: Double, from configuration: Removal.Configuration,
+        measuring time: (Removal) throws -> Double
     ) throws {
         var least = Double.infinity
         self.scores = scores
@@ -61,17 +71,17 @@ public struct DecoderBlockPlan: Sendable {
             CoppiceError(
                 .badData, field: "latency",
                 String(format: "%.3g ms, expected at least %.3g ms: ", limit * 1e3, least * 1e3)
-                    + "what was measured without all \(scores.blocks.first?.kind.rawValue ?? "") blocks but one")
+                    + "what was measured without all \(scores.blocks.count) blocks but one")
         }
     }
 
     private static func fewest(
-        _ scores: BlockScores<DecoderBlockPlace>, atLeast first: Int, from configuration: DecoderConfiguration,
-        fits: (DecoderBlockRemoval) throws -> Bool, orThrow error: () -> CoppiceError
-    ) throws -> DecoderBlockRemoval {
+        _ scores: BlockScores<Removal.Place>, atLeast first: Int, from configuration: Removal.Configuration,
+        fits: (Removal) throws -> Bool, orThrow error: () -> CoppiceError
+    ) throws -> Removal {
         for count in stride(from: first, through: max(first, scores.blocks.count - 1), by: 1) {
             let names = count == 0 ? [] : try scores.lowest(count, leaving: 1)
-            let removal = try DecoderBlockRemoval(of: names, from: configuration)
+            let removal = try Removal(of: names, from: configuration)
             if try fits(removal) { return removal }
         }
         throw error()
@@ -104,7 +114,7 @@ public struct DecoderBlockPlan: Sendable {
     }
 }
 
-extension DecoderConfiguration {
+extension DecoderConfiguration: CostedConfiguration {
     /// Parameters, and multiplications with weights for one token; those of queries with keys, which grow with the
     /// text, are not among them.
     public var cost: NetworkCost {
@@ -114,6 +124,20 @@ extension DecoderConfiguration {
             let count = shape.reduce(1, *)
             cost.parameters += count
             cost.multiplyAccumulates += count * (uses[name] ?? 0)
+        }
+        return cost
+    }
+}
+
+extension EncoderConfiguration: CostedConfiguration {
+    /// Parameters of embeddings and layers, and multiplications with the layers' matrices for one token: of all but the
+    /// head, in which encoders differ.
+    public var cost: NetworkCost {
+        var cost = NetworkCost(parameters: 0, multiplyAccumulates: 0)
+        let network = MaskedLanguageEncoder(unloaded: self)
+        for (_, parameter) in network.stack.parameters { cost.parameters += parameter.wrappedValue.count }
+        for (_, parameter) in network.stack.layers.flatMap(\.parameters) where parameter.wrappedValue.rank == 2 {
+            cost.multiplyAccumulates += parameter.wrappedValue.count
         }
         return cost
     }

@@ -4,7 +4,7 @@ import CoppiceNetworks
 import CoppiceTensors
 import Testing
 
-@Suite struct DecoderDistortionTests {
+@Suite struct LayerwiseDistortionTests {
     private func network() -> DecoderNetwork {
         DecoderNetwork(
             DecoderConfiguration(
@@ -26,7 +26,7 @@ import Testing
             sparsity: 0.5)
         let before = prunable.weights.indices.map { prunable.values($0).floats() }
         for kind in OutputDistortion.allCases {
-            let found = try DecoderDistortion(network, weights: names).curves(
+            let found = try LayerwiseDistortion(network, weights: names).curves(
                 on: windows, grid: grid, distortion: kind, method: method)
             let inputs = windows.map { Tensor($0, shape: [1, $0.count]) }
             let expected = try prunable.distortionCurves(on: inputs, grid: grid, distortion: kind)
@@ -50,7 +50,7 @@ import Testing
         let method = PruningMethod(
             criterion: RandomCriterion(seed: 1), granularity: UnstructuredGranularity(),
             allocation: UniformAllocation(), sparsity: 0.5)
-        let curves = try DecoderDistortion(network, weights: prunable.weights).curves(
+        let curves = try LayerwiseDistortion(network, weights: prunable.weights).curves(
             on: windows, grid: RateGrid(steps: 4), distortion: .mean, method: method, earlier: { masks[$0] })
         for (curve, mask) in zip(curves, prunable.masks) {
             #expect(curve.points[0].kept == mask.keptCount && curve.points[0].distortion == 0, "\(curve.name)")
@@ -64,8 +64,8 @@ import Testing
             $0.name.contains("embed")
         }
         #expect {
-            _ = try DecoderDistortion(network, weights: weights)
-        } throws: { "\($0)".contains("model.embed_tokens.weight: rate-distortion measures matrices of blocks") }
+            _ = try LayerwiseDistortion(network, weights: weights)
+        } throws: { "\($0)".contains("model.embed_tokens.weight: rate-distortion measures matrices of layers") }
     }
 
     @Test func betweenPointsDistortionIsOnALine() {
