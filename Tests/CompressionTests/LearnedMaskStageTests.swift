@@ -120,6 +120,15 @@ import Testing
         #expect(try #require(report.accuracy).lossAfter < #require(plain.accuracy).lossAfter)
     }
 
+    @Test func bilevelComparesScoresOverTheirLayersScaleWhereAsked() throws {
+        let (_, _, raw) = try compress("method: bip, sparsity: 0.9")
+        let (_, _, scaled) = try compress("method: bip, sparsity: 0.9, score_scale: layer")
+        let (first, second) = (sparsity(raw), sparsity(scaled))
+        #expect(second.zeros == ExactSelection.removedCount(second.count, sparsity: 0.9) && first.zeros == second.zeros)
+        let pairs = zip(raw.parameters, scaled.parameters)
+        #expect(pairs.contains { $0.parameter.wrappedValue.zeroCount != $1.parameter.wrappedValue.zeroCount })
+    }
+
     /// The recipe's training is that of the weights, or of the scores: other rates, smoothed labels, clipped gradients and
     /// rounded products each give another network.
     @Test(arguments: ["method: bip, sparsity: 0.8", "method: searched, sparsity: 0.8, mask_learning_rate: 20"])

@@ -46,6 +46,10 @@ import Testing
         let bip = try stage("method: bip, sparsity: 0.9").network.bilevel
         #expect(
             bip.maskRate == 0.1 && bip.regularization == 1 && bip.lowerSteps == 1 && bip.implicitGradient == .formula)
+        #expect(bip.scoreScale == .raw)
+        let scaled = try stage("method: bip, sparsity: 0.9, score_scale: layer")
+        #expect(scaled.network.bilevel.scoreScale == .layer)
+        #expect("\(Recipe.Stage.prune(scaled))".contains("score_scale: layer"))
         let movement = try stage("method: movement, sparsity: 0.9")
         #expect(movement.network.schedule == .gradual(begin: 0, end: 3, every: 20) && movement.scope == .global)
         let dynamic = try stage("method: random, sparsity: 0.9, schedule: dynamic").network.schedule
@@ -152,6 +156,12 @@ import Testing
         ("method: magnitude, sparsity: 0.5, gamma: 2", "gamma: is an option of method bip"),
         ("method: snip, sparsity: 0.5, mask_learning_rate: 2", "is an option of method searched and bip"),
         ("method: bip, sparsity: 0.5, gamma: 0", "gamma: expected a number from"),
+        ("method: bip, sparsity: 0.5, score_scale: global", "score_scale: unknown value \"global\""),
+        (
+            "method: bip, sparsity: 0.5, granularity: filter, score_scale: layer",
+            "score_scale: layer is of single weights: each filter is compared with those of its group alone"
+        ),
+        ("method: searched, sparsity: 0.5, score_scale: layer", "score_scale: is an option of method bip"),
         ("method: bip, sparsity: 0.5, implicit: exact", "implicit: unknown value \"exact\""),
         ("method: bip, sparsity: 0.5, allocation: erk", "allocation: does not go with method bip, which learns"),
         ("method: bip, sparsity: 0.5, granularity: filter, of: parameters", "of: does not go with method bip"),

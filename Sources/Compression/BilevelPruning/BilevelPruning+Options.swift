@@ -13,6 +13,14 @@ extension BilevelPruning {
         case none
     }
 
+    /// What scores of different layers are compared by.
+    public enum ScoreScale: String, Sendable, Hashable, CaseIterable {
+        /// |s|, as the code released with the paper does: layers of small weights, where scores start, keep less.
+        case raw
+        /// |s| over the root mean square of its layer's s: a factor of a whole layer does not matter.
+        case layer
+    }
+
     /// The options of a run.
     public struct Options: Sendable {
         /// The part of the prunable weights that is kept, in (0, 1].
@@ -34,6 +42,8 @@ extension BilevelPruning {
         /// γ.
         public var regularization = 1.0
         public var implicitGradient = ImplicitGradient.formula
+        /// Of single weights: units of convolutions are compared within their layer or group alone.
+        public var scoreScale = ScoreScale.raw
         /// What is removed at once. ``kept`` is the part of all weights, or of each convolution's units (one at least):
         /// leave convolutions that must stay whole, such as those whose channels are an image's, out of the network's
         /// prunable weights.
@@ -68,6 +78,10 @@ extension BilevelPruning {
             }
             guard regularization > 0, regularization.isFinite else {
                 throw CoppiceError(.usage, field: "gamma", "\(regularization), expected a number above 0")
+            }
+            guard scoreScale == .raw || unit == .weight else {
+                throw CoppiceError(
+                    .usage, field: "score_scale", "layer is of single weights, expected raw for \(unit.rawValue)s")
             }
             guard steps > 0, lowerSteps >= 0 else {
                 throw CoppiceError(

@@ -169,16 +169,23 @@ public final class BilevelPruning {
         }
     }
 
-    /// One threshold over all |s|, or the best units of each layer.
+    /// One threshold over all |s|, as they are or over their layer's scale, or the best units of each layer.
     private func choose() -> [WeightMask] {
         if let units {
             let (masks, channels) = units.masks(learned.values)
             keptChannels = channels
             return masks
         }
-        let threshold = selection.threshold(removing: network.count - keptCount, of: learned.values, bySize: true)
+        let scores = options.scoreScale == .raw ? learned.values : learned.values.map(Self.overScale)
+        let threshold = selection.threshold(removing: network.count - keptCount, of: scores, bySize: true)
         var ties = threshold.ties
-        return learned.values.map { ExactSelection.mask($0, threshold: threshold, ties: &ties, bySize: true) }
+        return scores.map { ExactSelection.mask($0, threshold: threshold, ties: &ties, bySize: true) }
+    }
+
+    /// Scores of a layer over their root mean square; zeros where all are zero.
+    package static func overScale(_ scores: Tensor) -> Tensor {
+        let square = scores.converted(to: .f64).square().mean().doubles()[0]
+        return (scores * (1 / max(square.squareRoot(), Double(Float.leastNormalMagnitude)))).contiguous()
     }
 
     /// Removes all that belongs to the channels that are not kept, for good.

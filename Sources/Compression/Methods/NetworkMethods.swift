@@ -81,7 +81,8 @@ extension Methods {
             name: "bip", kind: .criterion,
             summary: "Bi-level pruning: learns masks of weights, filters or channels while the weights retrain.",
             recipeKey: "prune.method: bip, prune.granularity: weight | filter | channel, prune.mask_learning_rate, "
-                + "prune.gamma, prune.lower_steps, prune.implicit: formula | code | none",
+                + "prune.gamma, prune.lower_steps, prune.implicit: formula | code | none, "
+                + "prune.score_scale: raw | layer",
             example: "training: {epochs: 10}\nstages: [{prune: {method: bip, sparsity: 0.95, mask_learning_rate: 1}}]",
             paper: "Zhang et al. 2022, arXiv:2210.04092", evidence: "bip"),
         MethodDescription(

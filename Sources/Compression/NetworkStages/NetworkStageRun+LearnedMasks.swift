@@ -74,6 +74,7 @@ extension NetworkStageRun {
         options.regularization = own.regularization
         options.lowerSteps = own.lowerSteps
         options.implicitGradient = own.implicitGradient
+        options.scoreScale = own.scoreScale
         var groups: ChannelGroups?
         switch stage.unit {
         case .weight: options.unit = .weight

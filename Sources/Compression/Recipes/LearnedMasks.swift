@@ -58,6 +58,8 @@ public struct BilevelOptions: Sendable, Hashable {
     /// Steps of the weights before each of the masks.
     public var lowerSteps = 1
     public var implicitGradient = BilevelPruning.ImplicitGradient.formula
+    /// What scores of different layers are compared by; of single weights.
+    public var scoreScale = BilevelPruning.ScoreScale.raw
 
     public init() {}
 
@@ -66,7 +68,7 @@ public struct BilevelOptions: Sendable, Hashable {
         [
             "mask_learning_rate: \(maskRate)", "gamma: \(regularization)", "lower_steps: \(lowerSteps)",
             "implicit: \(implicitGradient)",
-        ]
+        ] + (scoreScale == .raw ? [] : ["score_scale: \(scoreScale)"])
     }
 }
 

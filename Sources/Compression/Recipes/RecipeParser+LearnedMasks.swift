@@ -5,6 +5,7 @@ import CoppiceTensors
 extension Recipe {
     static let learnedMaskKeys = [
         "init", "rates", "restrict", "epochs", "then_train", "mask_learning_rate", "gamma", "lower_steps", "implicit",
+        "score_scale",
     ]
 
     /// Reads them.
@@ -14,7 +15,7 @@ extension Recipe {
     ) throws {
         try refuse(
             fields, ["init", "rates", "restrict", "epochs", "then_train"], unless: method == .searched, "searched")
-        try refuse(fields, ["gamma", "lower_steps", "implicit"], unless: method == .bip, "bip")
+        try refuse(fields, ["gamma", "lower_steps", "implicit", "score_scale"], unless: method == .bip, "bip")
         try refuse(
             fields, ["mask_learning_rate"], unless: method == .searched || method == .bip, "searched and bip")
         switch method {
@@ -72,6 +73,15 @@ extension Recipe {
         if let steps = try fields["lower_steps"]?.integer(in: 0...1000) { options.lowerSteps = steps }
         if let word = try fields["implicit"]?.word(BilevelPruning.ImplicitGradient.self) {
             options.implicitGradient = word
+        }
+        if let field = fields["score_scale"] {
+            options.scoreScale = try field.word(BilevelPruning.ScoreScale.self)
+            let unit = try fields["granularity"]?.word(PruneStage.Unit.self) ?? .weight
+            if options.scoreScale == .layer, unit != .weight {
+                throw field.error(
+                    "layer is of single weights: each \(unit.rawValue) is compared with those of its group alone; "
+                        + "leave it out")
+            }
         }
         return options
     }

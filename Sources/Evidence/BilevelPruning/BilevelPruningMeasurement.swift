@@ -10,9 +10,9 @@ package struct BilevelPruningMeasurement: Sendable {
     /// A way to a pruned network.
     package enum Arm: String, Sendable, Hashable, CaseIterable {
         case bilevel, learnedScores, magnitude, iterative, random
-        /// Bi-level pruning without its implicit term, with one batch for both levels, and with scores that move at a
-        /// tenth of the rate: at one part kept.
-        case alternating, sameBatches, slowMasks
+        /// Bi-level pruning without its implicit term, with one batch for both levels, with scores that move at a tenth
+        /// of the rate, and with scores that are compared over their layer's scale: at one part kept.
+        case alternating, sameBatches, slowMasks, layerScale
 
         var name: String {
             switch self {
@@ -24,11 +24,12 @@ package struct BilevelPruningMeasurement: Sendable {
             case .alternating: "BiP without the implicit term"
             case .sameBatches: "BiP, one batch for both levels"
             case .slowMasks: "BiP, a tenth of the scores' rate"
+            case .layerScale: "BiP, scores over their layer's scale"
             }
         }
 
         static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude, .iterative, .random]
-        static let ablations: [Arm] = [.alternating, .sameBatches, .slowMasks]
+        static let ablations: [Arm] = [.alternating, .sameBatches, .slowMasks, .layerScale]
     }
 
     /// The part kept at which ablations and costs are measured.

@@ -29,7 +29,7 @@ struct PruningJob: Sendable {
             case .learnedScores:
                 swaps = try learn(network, options(kept: kept, lowerSteps: 0), &losses)
                 passes += steps
-            case .bilevel, .alternating, .sameBatches, .slowMasks:
+            case .bilevel, .alternating, .sameBatches, .slowMasks, .layerScale:
                 swaps = try learn(network, options(kept: kept, lowerSteps: 1), &losses)
                 passes += 2 * steps
             }
@@ -60,6 +60,7 @@ struct PruningJob: Sendable {
         options.learningRate = size.rate
         options.maskRate = arm == .slowMasks ? size.maskRate / 10 : size.maskRate
         options.implicitGradient = arm == .alternating || lowerSteps == 0 ? .none : .formula
+        if arm == .layerScale { options.scoreScale = .layer }
         return options
     }
 

@@ -290,6 +290,54 @@ import Testing
         for (own, other) in zip(found, expected) { #expect(zip(own, other).allSatisfy { abs($0 - $1) < 1e-3 }) }
     }
 
+    /// Scores begin as the weights, so a layer whose weights are larger keeps more of them; over its scale it does not.
+    @Test func aLayersScaleDoesNotMatterWhereScoresAreTakenOverIt() throws {
+        let snapshot = Snapshot(of: try trained().network)
+        func masks(_ scale: BilevelPruning.ScoreScale, _ factor: Float, of layer: Int = 0) throws -> [WeightMask] {
+            let network = try trained()
+            snapshot.restore(network.network)
+            let name = network.weights[layer].name
+            let parameter = try #require(network.network.parameters.first { $0.name == name }?.parameter)
+            parameter.wrappedValue = parameter.wrappedValue.detached() * Double(factor)
+            var options = BilevelPruning.Options(kept: 0.3, steps: 3)
+            options.scoreScale = scale
+            let pruning = try BilevelPruning(network, options: options)
+            #expect(network.count - network.removedCount == pruning.keptCount)
+            return network.masks
+        }
+        let plain = try masks(.layer, 1)
+        // Powers of two change no bit of what is compared.
+        for (factor, layer) in [(Float(0.125), 0), (16, 0), (8, 1)] {
+            #expect(try masks(.layer, factor, of: layer) == plain)
+            #expect(try masks(.raw, factor, of: layer) != masks(.raw, 1))
+        }
+        // What is compared is |s| over the root mean square of the layer.
+        let network = try trained()
+        snapshot.restore(network.network)
+        let scores = network.weights.indices.map { index -> [Double] in
+            let values = network.values(index).doubles()
+            let square = values.reduce(0) { $0 + $1 * $1 } / Double(values.count)
+            return values.map { abs($0) / square.squareRoot() }
+        }
+        let threshold = scores.joined().sorted()[network.count - plain.reduce(0) { $0 + $1.keptCount }]
+        for (own, mask) in zip(scores, plain) {
+            for (index, score) in own.enumerated() where abs(score - threshold) > 1e-5 {
+                #expect(mask[index / mask.columns, index % mask.columns] == (score > threshold))
+            }
+        }
+        // A run keeps the count at every step, and masks move.
+        var options = BilevelPruning.Options(kept: 0.2, steps: 40)
+        (options.scoreScale, options.maskRate) = (.layer, 1)
+        let pruning = try run(trained(), options)
+        #expect(pruning.swapCounts.reduce(0, +) > 0)
+        // Layers of nothing but zeros are no division by zero.
+        #expect(BilevelPruning.overScale(.zeros([2, 3])).floats() == [0, 0, 0, 0, 0, 0])
+        options.unit = .filter
+        #expect { try BilevelPruning(network, options: options) } throws: {
+            "\($0)".contains("score_scale: layer is of single weights")
+        }
+    }
+
     @Test func unitsNeedConvolutions() throws {
         var options = BilevelPruning.Options(kept: 0.5, steps: 3)
         options.unit = .filter
