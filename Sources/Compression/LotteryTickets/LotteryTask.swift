@@ -22,6 +22,8 @@ struct LotteryTask {
     let images: ClassificationImages
     let dataFolder: String?
     let training: SupervisedTraining
+    /// What the file that training starts from calls weights, where these are not the network's names.
+    private let aliases: [String: String]
 
     /// - Throws: `.usage` for settings out of range; `.noInput` and `.badData` for images and networks; `.badData` for a
     ///   recipe that a search has no use for.
@@ -47,6 +49,7 @@ struct LotteryTask {
                 "is 0 and there are no test images, so that no accuracy can be measured")
         }
         training = recipe.training(images: images.training.count)
+        aliases = try recipe.startingCheckpoint(dataFolder: dataFolder)?.aliases ?? [:]
         let search = try self.search()
         try checkKept(settings.rewind)
         try checkLevels(try prunable(makeNetwork(seed: recipe.seed)), search)
@@ -96,7 +99,7 @@ struct LotteryTask {
 
     /// - Throws: `.badData` for patterns that match nothing and for a network that is sparse already.
     func prunable(_ network: any VisionNetwork) throws -> PrunableNetwork {
-        let prunable = try PrunableNetwork(network, ignore: settings.ignore.map { WeightPattern($0) })
+        let prunable = try PrunableNetwork(network, ignore: settings.ignore.flatMap { resolved($0, in: network) })
         guard recipe.model.weights != nil else { return prunable }
         for (place, weight) in prunable.weights.enumerated() where prunable.values(place).zeroCount > 0 {
             throw CoppiceError(
@@ -104,6 +107,18 @@ struct LotteryTask {
                 "\(weight.name) has zeros, expected a dense network to find tickets in")
         }
         return prunable
+    }
+
+    /// The weights that a pattern means: by the network's names, by those of the file that training starts from, or by
+    /// other names that files of the architecture have for them (`linear` for `fc`).
+    private func resolved(_ text: String, in network: any VisionNetwork) -> [WeightPattern] {
+        let names = network.parameters.map(\.name)
+        let found = WeightPattern(text).resolved(among: names, aliases: aliases)
+        guard !names.contains(where: { name in found.contains { $0.matches(name) } }) else { return found }
+        // Read beside all others, so that blocks keep their numbers.
+        let ending = ".weight"
+        let own = type(of: network.configuration).canonicalNames(names + [text + ending]).last ?? text + ending
+        return [WeightPattern(own.hasSuffix(ending) ? String(own.dropLast(ending.count)) : own)]
     }
 
     /// Training images in an order of the seed's.

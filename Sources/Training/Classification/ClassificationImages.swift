@@ -68,11 +68,16 @@ extension ClassificationRecipe {
         for images: ImageDataSet, dataFolder: String?, seed: UInt64? = nil
     ) throws -> (network: any VisionNetwork, sparse: SparseWeights?) {
         let network = try makeRandomNetwork(for: images, dataFolder: dataFolder, seed: seed ?? self.seed)
-        guard let weights = model.weights else { return (network, nil) }
-        let checkpoint = try VisionCheckpoint.open(
-            DataPath.locate(weights, folder: dataFolder, expected: "a trained network"))
+        guard let checkpoint = try startingCheckpoint(dataFolder: dataFolder) else { return (network, nil) }
         try network.load(checkpoint.tensors)
         return (network, try SparseWeights(checkpoint))
+    }
+
+    /// The stored network that training starts from; nil for a new one.
+    package func startingCheckpoint(dataFolder: String?) throws -> VisionCheckpoint? {
+        try model.weights.map {
+            try VisionCheckpoint.open(DataPath.locate($0, folder: dataFolder, expected: "a trained network"))
+        }
     }
 
     private func architecture(for images: ImageDataSet, dataFolder: String?) throws -> VisionArchitecture {

@@ -225,6 +225,35 @@ import Testing
         #expect(file.entries.map(\.name) == results.layers)
     }
 
+    /// `fc` of a ResNet is `linear` in some files: of a new network, and of one that is read from such a file.
+    @Test func otherNamesOfWeightsAreKnown() throws {
+        let path = folder.path + "/linear"
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 3, inputChannels: 1, imageSize: [28, 28], widthMultiplier: 0.25
+        ).makeNetwork(seed: 2)
+        try VisionCheckpoint.write(network, folder: path)
+        let tensors =
+            network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }
+            + network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
+        try SafetensorsWriter.write(
+            tensors.map { .init($0.0.replacingOccurrences(of: "fc.", with: "linear."), $0.1) },
+            to: path + "/model.safetensors")
+        var own = settings
+        (own.levels, own.branches, own.rewind) = (1, [], .step(0))
+        func layers(_ name: String, _ model: String, _ ignore: [String]) throws -> [String] {
+            own.ignore = ignore
+            return try run(name, own, recipe(model: model)).layers
+        }
+        let new = "architecture: resnet8, width_multiplier: 0.25"
+        let all = try layers("all", new, [])
+        #expect(all.count == 8 && all.last == "fc.weight")
+        #expect(
+            try layers("new", new, ["linear", "layer2.0"]) == all.filter { $0 != "fc.weight" && !$0.contains("layer2") }
+        )
+        #expect(try layers("read", "weights: \(path)", ["linear"]) == Array(all.dropLast()))
+        #expect(failure { try layers("bad", new, ["linera"]) }.contains("\"linera\" matches no prunable weight"))
+    }
+
     @Test func accuracyIsOfTheBestImagesThereAre() throws {
         var own = settings
         (own.levels, own.branches) = (1, [])
