@@ -76,9 +76,11 @@ import Testing
             ).run(output: folder.path + "/out", calibration: text)
         }
         let needsText = method == .wanda || method == .taylor
+        let measured = try compress("grid: 4, samples: 3", text).stageReports?[0].rates
         let read = try compress("curves: \"\(path)\"", needsText ? text : nil).stageReports?[0].rates
-        let measured = try compress("grid: 4, samples: 3", text)
-        #expect(read?.count == 12 && read == measured.stageReports?[0].rates)
+        #expect(read?.count == 12 && measured?.count == 12)
+        // Taylor's scores are of as many windows as a recipe says, the file's of 128.
+        if method != .taylor { #expect(read == measured) }
         let plan = try file.allocation().plan(sparsity: 0.9)
         #expect(plan.layers.map(\.rate) == read?.map(\.rate))
         // Exactly as many go, and they go where it says.
