@@ -19,6 +19,7 @@ import Testing
         let learner = BigramLearner(vocabularySize: 8)
         let measured = try TrainingBenchmark.measure(learner, batchSize: 2, sequenceLength: 8, steps: 3, warmupSteps: 1)
         #expect(measured.stepSeconds.count == 3 && learner.seeds.count == 4)
+        #expect(measured.processorSeconds.count == 3 && measured.processorSeconds.allSatisfy { $0 > 0 })
         let median = measured.stepSeconds.sorted()[1]
         #expect(abs(measured.itemsPerSecond - 16 / median) < 1e-6 * measured.itemsPerSecond)
         #expect(measured.json["train_tok_s"]?.doubleValue == measured.itemsPerSecond)

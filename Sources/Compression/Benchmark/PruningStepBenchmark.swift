@@ -2,7 +2,6 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
-import Foundation
 
 /// What a training step costs under methods that prune while a network trains, in dense steps of the same network.
 ///
@@ -163,11 +162,7 @@ public struct PruningStepBenchmark: Sendable {
     /// count.
     private func times(_ body: (_ finished: () -> Void) throws -> Void) rethrows -> [Double] {
         var ends: [Double] = []
-        try body {
-            var time = timespec()
-            clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-            ends.append(Double(time.tv_sec) + Double(time.tv_nsec) / 1e9)
-        }
+        try body { ends.append(ProcessorTime.seconds) }
         return zip(ends.dropFirst(), ends).map { $0 - $1 }
     }
 

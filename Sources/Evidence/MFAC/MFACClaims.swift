@@ -206,8 +206,8 @@ extension MFACMeasurement {
         ]
             + stepTimes.filter { $0.workload == .leNet300 && $0.rule != .sgd }.compactMap { own in
                 stepTimes.ratio(own).map {
-                    "A step of \(own.workload.rawValue) with \(own.rule) took \(MarkupText.number($0)) times as long as "
-                        + "with SGD: medians of turns, on a machine that may have had other work."
+                    "A step of \(own.workload.rawValue) with \(own.rule) took \(MarkupText.number($0)) times the processor "
+                        + "time of one with SGD: medians over five turns each, on a machine that may have had other work."
                 }
             }
     }

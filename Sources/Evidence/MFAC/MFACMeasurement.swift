@@ -160,9 +160,11 @@ package struct MFACMeasurement: Sendable {
             residualBest(descent).map { Self.curve(descent, at: $0.rate, of: zip(jobs, results), isResidual: true) }
         }
         progress.report("times of steps")
-        stepTimes =
+        // One job: on one thread, like each of the runs.
+        stepTimes = try sideBySide([size]) { size in
             try OptimizerStepTime.measure(.leNet300, window: size.window, steps: size.timedSteps)
-            + OptimizerStepTime.measure(.resNet20, window: size.window, steps: 2)
+                + OptimizerStepTime.measure(.resNet20, window: size.window, steps: 2)
+        }.flatMap { $0 }
     }
 
     /// The losses of an optimizer's runs at a rate, averaged over seeds.

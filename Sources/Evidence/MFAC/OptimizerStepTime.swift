@@ -2,7 +2,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTraining
 
-/// How long a training step takes with an optimizer, on this machine while it was measured.
+/// What a training step takes with an optimizer, of the processors' time while it was measured.
 package struct OptimizerStepTime: Sendable {
     package var workload: TrainingBenchmark.Workload
     package var rule: TrainingBenchmark.Rule
@@ -27,7 +27,7 @@ package struct OptimizerStepTime: Sendable {
         var seconds = [[Double]](repeating: [], count: rules.count)
         for _ in 0..<turns {
             for (index, rule) in rules.enumerated() {
-                seconds[index] += try TrainingBenchmark.measure(workload, rule: rule, steps: steps).stepSeconds
+                seconds[index] += try TrainingBenchmark.measure(workload, rule: rule, steps: steps).processorSeconds
             }
         }
         return zip(rules, seconds).map { rule, times in
@@ -53,7 +53,7 @@ extension [OptimizerStepTime] {
         }
         return [
             .init(
-                title: "Milliseconds of a median step of 128 images",
+                title: "Milliseconds of processor time of a median step of 128 images",
                 HTMLTable(head: ["network", "optimizer", "ms", "times SGD"], rows: rows, numericColumns: [2, 3]))
         ]
     }

@@ -56,6 +56,8 @@ public enum TrainingBenchmark {
         public var sequenceLength: Int?
         /// Seconds of each step, the warm-up left out.
         public var stepSeconds: [Double]
+        /// The same of the processors' time, all threads together.
+        public var processorSeconds: [Double]
 
         /// Seconds of the median step.
         public var medianStep: Double {
@@ -76,6 +78,7 @@ public enum TrainingBenchmark {
                 "parameters": .integer(parameters), "batch_size": .integer(batchSize),
                 "sequence_length": sequenceLength.map(JSON.integer) ?? .null, rate: .number(itemsPerSecond),
                 "step_seconds": .array(stepSeconds.map(JSON.number)),
+                "step_processor_seconds": .array(processorSeconds.map(JSON.number)),
             ])
         }
     }
@@ -90,7 +93,7 @@ public enum TrainingBenchmark {
         warmupSteps: Int = 2
     ) throws -> Measurement {
         precondition(batchSize > 0 && sequenceLength > 0, "nothing to measure")
-        let seconds = try time(steps: steps, warmupSteps: warmupSteps) { step in
+        let times = try time(steps: steps, warmupSteps: warmupSteps) { step in
             noise(rows: batchSize, columns: sequenceLength, vocabularySize: learner.vocabularySize, step: step)
         } run: { step, batch in
             _ = try learner.accumulate(batch, weight: 1, randomSeed: UInt64(step))
@@ -99,23 +102,25 @@ public enum TrainingBenchmark {
         }
         return Measurement(
             precision: .f32, parameters: learner.parameterCount, batchSize: batchSize, sequenceLength: sequenceLength,
-            stepSeconds: seconds)
+            stepSeconds: times.clock, processorSeconds: times.processor)
     }
 
-    /// Seconds of each step after the warm-up. Making the step's batch does not count.
+    /// Seconds of each step after the warm-up, by the clock and of the processors. Making the step's batch does not count.
     private static func time<Batch>(
         steps: Int, warmupSteps: Int, batch: (Int) -> Batch, run: (Int, Batch) throws -> Void
-    ) rethrows -> [Double] {
+    ) rethrows -> (clock: [Double], processor: [Double]) {
         precondition(steps > 0 && warmupSteps >= 0, "nothing to measure")
-        var seconds: [Double] = []
+        var (clock, processor): ([Double], [Double]) = ([], [])
         for step in 0..<(warmupSteps + steps) {
             let own = batch(step)
-            let start = DispatchTime.now().uptimeNanoseconds
+            let (start, began) = (DispatchTime.now().uptimeNanoseconds, ProcessorTime.seconds)
             try run(step, own)
-            let end = DispatchTime.now().uptimeNanoseconds
-            if step >= warmupSteps { seconds.append(Double(end - start) / 1e9) }
+            let (end, ended) = (DispatchTime.now().uptimeNanoseconds, ProcessorTime.seconds)
+            guard step >= warmupSteps else { continue }
+            clock.append(Double(end - start) / 1e9)
+            processor.append(ended - began)
         }
-        return seconds
+        return (clock, processor)
     }
 
     fileprivate static func noise(rows: Int, columns: Int, vocabularySize: Int, step: Int) -> TokenBatch {
@@ -187,7 +192,7 @@ extension TrainingBenchmark {
         let parameters = network.parameters.map(\.parameter)
         let decays = parameters.map { _ in true }
         var state = OptimizerState(optimizer, for: network)
-        let seconds = try time(steps: steps, warmupSteps: warmupSteps) { step in
+        let times = try time(steps: steps, warmupSteps: warmupSteps) { step in
             var generator = RandomGenerator(seed: UInt64(step))
             let classes = (0..<images).map { Int(EpochOrder.mix(UInt64(step) << 40 ^ UInt64($0)) % 10) }
             return LabeledBatch(
@@ -201,7 +206,8 @@ extension TrainingBenchmark {
             state.step += 1
         }
         return Measurement(
-            precision: precision, parameters: network.parameterCount, batchSize: images, stepSeconds: seconds)
+            precision: precision, parameters: network.parameterCount, batchSize: images,
+            stepSeconds: times.clock, processorSeconds: times.processor)
     }
 }
 
