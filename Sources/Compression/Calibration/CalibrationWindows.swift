@@ -3,8 +3,11 @@ import CoppiceTensors
 
 /// Windows of consecutive tokens that a calibration runs through the model.
 public struct CalibrationWindows: Sendable, Hashable {
-    /// Token ids, all windows of one length.
+    /// Token ids; all windows of a running text are of one length.
     public let windows: [[Int]]
+
+    /// Texts as they are.
+    init(_ windows: [[Int]]) { self.windows = windows }
 
     /// Draws windows from a text's tokens, each start equally likely, with replacement.
     ///

@@ -91,7 +91,7 @@ public struct Compressor {
     public func run(
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
-        try recipe.check(calibration)
+        try recipe.check(hasText: calibration != nil)
         if recipe.readsCurves {
             try recipe.checkCurves(
                 of: .languageModel(checkpoint), Self.start(recipe, unitStages, on: narrowed).selected)

@@ -4,27 +4,22 @@ import CoppiceTensors
 
 /// The layers of an encoder in memory, run one by one. What is done to a layer's matrices is done to the network.
 struct EncoderBlocks: BlockwiseModel {
-    private let stack: EncoderStack
-    private let prefix: String
-    private let frame: EncoderCheckpoint.TextFrame
+    private let network: any EncoderNetwork
 
-    init(_ network: MaskedLanguageEncoder, frame: EncoderCheckpoint.TextFrame) {
-        stack = network.stack
-        prefix = network.configuration.family.rawValue + ".encoder.layer."
-        self.frame = frame
-    }
+    init(_ network: any EncoderNetwork) { self.network = network }
 
-    var blockCount: Int { stack.layers.count }
+    var blockCount: Int { network.stack.layers.count }
 
-    /// - Parameter tokens: of the text, which are read between the tokens that begin and end one.
-    /// - Returns: `[1, tokens + 2, hidden]`.
+    /// - Parameter tokens: of a text with what surrounds it, none of them padding.
+    /// - Returns: `[1, tokens, hidden]`.
     func embed(_ tokens: [Int]) -> Tensor {
-        let text = [frame.begin] + tokens + [frame.end]
-        return withoutRecording { stack.embedded(Tensor(text, shape: [1, text.count])) }
+        let text = Tensor(tokens, shape: [1, tokens.count])
+        return withoutRecording { network.embedded(text, network.context(of: text)) }
     }
 
     func block(_ index: Int) -> any ModelBlock {
-        EncoderBlock(stack.layers[index], prefix: prefix + "\(index).")
+        let place = EncoderLayerPlace(network.configuration.family, layer: index)
+        return EncoderBlock(network.stack.layers[index], prefix: place.name + ".")
     }
 }
 

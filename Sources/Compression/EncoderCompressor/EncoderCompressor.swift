@@ -4,15 +4,17 @@ import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// Compresses an encoder that fills gaps in texts (BERT, RoBERTa) by a recipe into a folder that Coppice inspects, measures
-/// and compresses again. Where every tensor stays dense, it is one that `transformers` loads; else
-/// ``EncoderCheckpoint/convert(to:dataType:shardSize:progress:)`` makes one of it.
+/// Compresses an encoder (BERT, RoBERTa) that fills gaps in texts or classifies them, by a recipe, into a folder that
+/// Coppice inspects, measures and compresses again. Where every tensor stays dense, it is one that `transformers` loads;
+/// else ``EncoderCheckpoint/convert(to:dataType:shardSize:progress:)`` makes one of it.
 ///
 /// ```swift
 /// let checkpoint = try EncoderCheckpoint.open("bert-base-uncased")
 /// let recipe = try Recipe.load("Recipes/wanda-2of4-int8.yaml")
 /// let report = try EncoderCompressor(checkpoint, recipe: recipe).run(output: "bert-small", calibration: text)
 /// ```
+///
+/// A classifier's data are labelled texts: ``run(output:labelled:progress:)``.
 ///
 /// The network is in memory as a whole, as f32. Without targets a stage works on the matrices of the layers; embeddings
 /// and the head are chosen by name. Tensors that the head does not use (a pooler, other heads) are copied; a second copy
@@ -50,13 +52,14 @@ public struct EncoderCompressor {
         recipe.training = recipe.languageTraining
         self.recipe = recipe
         let (length, longest) = (recipe.calibration.sequenceLength, checkpoint.configuration.longestText)
-        if recipe.needsCalibration, !(3...max(3, longest)).contains(length) {
+        // Labelled texts that are too long are cut.
+        if recipe.needsCalibration, checkpoint.head == .fillsGaps, !(3...max(3, longest)).contains(length) {
             throw CoppiceError(
                 .badData, source: recipe.source, field: "calibration.sequence_length",
                 "\(length), expected 3 (a token between those that begin and end a text) to \(longest), the encoder's "
                     + "context")
         }
-        _ = try checkpoint.maskedLanguageModel()
+        _ = try checkpoint.network()
         stages = try EncoderStages(checkpoint, recipe: recipe)
     }
 
@@ -72,23 +75,54 @@ public struct EncoderCompressor {
     public func run(
         output: String, calibration: CalibrationTokens? = nil, progress: any ProgressReporter = SilentProgress()
     ) throws -> CompressionReport {
-        try recipe.check(calibration)
+        try recipe.check(hasText: calibration != nil)
+        let text = recipe.needsCalibration ? calibration : nil
+        if text != nil, checkpoint.head == .classifies {
+            throw CoppiceError(
+                .usage, source: checkpoint.path,
+                "classifies texts, expected texts with labels instead of a running text")
+        }
+        return try run(output, text.map { try MaskedText($0, options: recipe.calibration, for: checkpoint) }, progress)
+    }
+
+    /// Compresses a classifier into a new folder.
+    ///
+    /// - Parameters:
+    ///   - labelled: texts, for recipes with ``Recipe/needsCalibration``: those that methods look at are cut to the
+    ///     recipe's `calibration.sequence_length`.
+    /// - Throws: as ``run(output:calibration:progress:)``; `.usage` for an encoder that fills gaps.
+    public func run(
+        output: String, labelled: LabelledTexts?, progress: any ProgressReporter = SilentProgress()
+    ) throws -> CompressionReport {
+        guard checkpoint.head == .classifies else {
+            throw CoppiceError(
+                .usage, source: checkpoint.path, "fills gaps, expected a running text instead of texts with labels")
+        }
+        try recipe.check(hasText: labelled != nil)
+        guard recipe.needsCalibration, let labelled else { return try run(output, nil, progress) }
+        let texts = try EncodedTexts(labelled, for: checkpoint, length: recipe.calibration.sequenceLength)
+        if let note = texts.note { progress.report("note: " + note) }
+        return try run(output, LabelledData(texts, options: recipe.calibration), progress)
+    }
+
+    private func run(
+        _ output: String, _ data: (any EncoderData)?, _ progress: any ProgressReporter
+    ) throws -> CompressionReport {
         if recipe.readsCurves { try recipe.checkCurves(of: .encoder(checkpoint), stages.selected) }
         if removed == nil, let layers = LayerStages(recipe) {
             let folder = try OutputFolder(at: output)
             defer { folder.discard() }
-            let (shallow, removed) = try layers.run(checkpoint, calibration, in: folder, progress)
+            let (shallow, removed) = try layers.run(checkpoint, data, in: folder, progress)
             var rest = try EncoderCompressor(shallow, recipe, behind: removed)
             rest.planner = planner
-            return try rest.run(output: output, calibration: calibration, progress: progress)
+            return try rest.run(output, data, progress)
         }
         // Now, since a folder that cannot be written should not be found out about after the work.
         let writer = try CheckpointWriter(
             path: output, basedOn: checkpoint, configuration: stages.configuration)
-        let used = recipe.needsCalibration ? calibration : nil
-        let outcome = try stages.run(used, teacher: removed?.teacher, progress)
+        let outcome = try stages.run(data, teacher: removed?.teacher, progress)
         let entries = try write(outcome, to: writer, progress)
-        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: used?.tokens.count)
+        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: data?.tokenCount)
         report.stageReports = outcome.reports.isEmpty ? nil : outcome.reports
         if stages.configuration.headCount < checkpoint.configuration.headCount {
             report.warnings.append(

@@ -32,7 +32,7 @@ struct EncoderStages {
         self.checkpoint = checkpoint
         self.recipe = recipe
         let whole = checkpoint.configuration
-        let matrices = try EncoderMatrices(MaskedLanguageEncoder(unloaded: whole)).matrices
+        let matrices = try EncoderMatrices(checkpoint.unloadedNetwork()).matrices
         unitStages = try UnitPruning.stages(
             of: recipe, matrices: matrices.map(\.name), isStandard: EncoderCheckpoint.isLayerMatrix
         ) { TransformerUnits($0, of: whole) }
@@ -40,10 +40,10 @@ struct EncoderStages {
         configuration = unitStages.reduce(whole) { configuration, stage in
             stage.narrows ? stage.units.configuration(configuration, keeping: stage.firstUnits[0].count) : configuration
         }
-        selected = try start(MaskedLanguageEncoder(unloaded: configuration)).selected
+        selected = try start(checkpoint.unloadedNetwork().unloaded(configuration)).selected
     }
 
-    private func start(_ network: MaskedLanguageEncoder) throws -> RecipeRun {
+    private func start(_ network: any EncoderNetwork) throws -> RecipeRun {
         let matrices = try EncoderMatrices(network)
         return try RecipeRun(
             recipe, on: matrices,
@@ -53,14 +53,13 @@ struct EncoderStages {
     /// Runs all prune stages but those of whole layers.
     ///
     /// - Parameters:
-    ///   - calibration: nil for recipes that need none.
+    ///   - data: nil for recipes that need none.
     ///   - teacher: of distillation; nil for the checkpoint.
     /// - Throws: `.badData` for a text that is too short; what reading weights throws; as ``NetworkStageRun/run()``.
     func run(
-        _ calibration: CalibrationTokens?, teacher: AnyCheckpoint?, _ progress: any ProgressReporter
+        _ data: (any EncoderData)?, teacher: AnyCheckpoint?, _ progress: any ProgressReporter
     ) throws -> Outcome {
-        let data = try calibration.map { try MaskedText($0, options: recipe.calibration, for: checkpoint) }
-        let original = try checkpoint.maskedLanguageModel()
+        let original = try checkpoint.network()
         // Shared with the network until it changes them.
         let before = Dictionary(
             uniqueKeysWithValues: original.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) })
@@ -90,11 +89,10 @@ struct EncoderStages {
                 pruning.matrixCurves = { [unowned pruning] in try pruning.layerwiseCurves(of: network) }
             }
             if options.needsActivations, let data {
-                // On the text as it is, with nothing hidden.
                 pruning.matrixMasks = { [unowned pruning, run = outcome.run, recipe] in
                     try pruning.calibratedMasks(
                         run, on: data.windows(recipe.calibration.samples, seed: recipe.seed),
-                        through: EncoderBlocks(network, frame: data.frame), sharedBy: pruning.matrixAllocation(),
+                        through: EncoderBlocks(network), sharedBy: pruning.matrixAllocation(),
                         unit: "layers")
                 }
             }
@@ -117,7 +115,7 @@ struct EncoderMatrices: WeightSource {
     let matrices: [PrunableWeight]
     private let network: NetworkWeights
 
-    init(_ network: MaskedLanguageEncoder) throws {
+    init(_ network: any EncoderNetwork) throws {
         let whole = try PrunableNetwork(network, includesEmbeddings: true)
         self.network = NetworkWeights(whole)
         matrices = whole.weights

@@ -5,14 +5,14 @@ import CoppiceTensors
 /// An encoder in memory that loses whole heads and neurons.
 struct NarrowedEncoder {
     /// What is left.
-    private(set) var network: MaskedLanguageEncoder
+    private(set) var network: any EncoderNetwork
     /// What is left of tensors that were cut.
     private(set) var cuts: [String: (axis: Int, positions: [Int])] = [:]
-    private let data: MaskedText?
+    private let data: (any EncoderData)?
     private let seed: UInt64
 
     /// - Parameter data: the text that scores are measured on; nil where none are.
-    init(_ network: MaskedLanguageEncoder, data: MaskedText?, seed: UInt64) {
+    init(_ network: any EncoderNetwork, data: (any EncoderData)?, seed: UInt64) {
         self.network = network
         self.data = data
         self.seed = seed
@@ -50,11 +50,10 @@ extension NarrowedEncoder: UnitModel {
     func shape(of name: String) -> [Int]? { parameter(name)?.wrappedValue.shape }
 
     func blocks() throws -> any BlockwiseModel {
-        guard let data else { throw CoppiceError(.internal, field: "wanda", "has no calibration text") }
-        return EncoderBlocks(network, frame: data.frame)
+        EncoderBlocks(network)
     }
 
-    /// On as many windows as there are of the text, with hidden tokens.
+    /// On as many windows as there are of the text, with hidden tokens, or on as many labelled texts.
     func taylorScores(
         _ units: TransformerUnits, zeros: (_ name: String) -> WeightMask?, on windows: CalibrationWindows,
         progress: (_ done: Int) -> Void
@@ -76,8 +75,7 @@ extension NarrowedEncoder: UnitModel {
             }
         }
         let own = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
-        let narrow = MaskedLanguageEncoder(
-            unloaded: units.configuration(network.configuration, keeping: count))
+        let narrow = network.unloaded(units.configuration(network.configuration, keeping: count))
         let touched = Set((0..<units.blockCount).flatMap { block in units.parts.map { units.name($0, block: block) } })
         for (name, parameter) in narrow.parameters {
             guard let whole = own[name]?.wrappedValue.detached() else { continue }

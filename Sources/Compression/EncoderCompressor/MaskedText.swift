@@ -5,10 +5,10 @@ import CoppiceTraining
 
 /// The text that an encoder in memory is compressed with: windows with hidden tokens, that criteria look at and training
 /// draws from.
-struct MaskedText: StageData {
+struct MaskedText: EncoderData {
     private let calibration: CalibrationTokens
     private let options: Recipe.Calibration
-    let frame: EncoderCheckpoint.TextFrame
+    private let frame: EncoderCheckpoint.TextFrame
     private let vocabularySize: Int
 
     /// - Throws: `.badData` for a text that holds no window.
@@ -20,8 +20,10 @@ struct MaskedText: StageData {
         self.options = options
         self.frame = frame
         self.vocabularySize = vocabularySize
-        _ = try windows(1, seed: 0)
+        _ = try unframed(1, seed: 0)
     }
+
+    var tokenCount: Int { calibration.tokens.count }
 
     /// The text in the tokens of an encoder.
     ///
@@ -32,13 +34,19 @@ struct MaskedText: StageData {
             vocabularySize: checkpoint.configuration.vocabularySize)
     }
 
-    /// Windows as they are in the text, without the tokens that begin and end one.
+    /// Windows as they are in the text, with nothing hidden.
     ///
     /// - Throws: `.badData` for a text that holds no window.
     func windows(_ count: Int, seed: UInt64) throws -> CalibrationWindows {
+        CalibrationWindows(try unframed(count, seed: seed).map { [frame.begin] + $0 + [frame.end] })
+    }
+
+    /// The same without the tokens that begin and end one.
+    private func unframed(_ count: Int, seed: UInt64) throws -> [[Int]] {
         try CalibrationWindows(
             tokens: calibration.tokens, count: count, length: options.sequenceLength - 2, seed: seed,
-            source: calibration.source)
+            source: calibration.source
+        ).windows
     }
 
     private func batches(of size: Int, seed: UInt64) -> MaskedWindows {
@@ -53,7 +61,7 @@ struct MaskedText: StageData {
 
     func samples(_ count: Int, of size: Int, seed: UInt64) throws -> [LabeledBatch] {
         MaskedWindows.samples(
-            of: try windows(count, seed: seed).windows, batchSize: size, frame: frame, vocabularySize: vocabularySize,
+            of: try unframed(count, seed: seed), batchSize: size, frame: frame, vocabularySize: vocabularySize,
             seed: seed)
     }
 

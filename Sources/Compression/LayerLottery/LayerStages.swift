@@ -247,7 +247,7 @@ struct LayerStages {
 
     /// The same of an encoder.
     func run(
-        _ checkpoint: EncoderCheckpoint, _ calibration: CalibrationTokens?, in folder: OutputFolder,
+        _ checkpoint: EncoderCheckpoint, _ data: (any EncoderData)?, in folder: OutputFolder,
         _ progress: any ProgressReporter
     ) throws -> (EncoderCheckpoint, RemovedLayers) {
         var rest = checkpoint
@@ -255,10 +255,7 @@ struct LayerStages {
             reports: [], inventory: try ModelInventory(checkpoint),
             isPrunable: { EncoderCheckpoint.isLayerMatrix($0.name) }, teacher: .encoder(checkpoint))
         for (index, options) in stages {
-            let data = try calibration.map { try MaskedText($0, options: recipe.calibration, for: rest) }
-            let (names, report) = try chosen(
-                index, options, among: EncoderLayerPlace.all(of: rest.configuration), of: rest.maskedLanguageModel(),
-                data, progress)
+            let (names, report) = try chosen(index, options, ofLayersOf: rest.network(), data, progress)
             removed.reports.append(report)
             if names.isEmpty { continue }
             let path = folder.path(for: "shallow-\(index)")
@@ -266,6 +263,14 @@ struct LayerStages {
             rest = try EncoderCheckpoint.open(path)
         }
         return (rest, removed)
+    }
+
+    private func chosen(
+        _ index: Int, _ options: PruneStage, ofLayersOf network: some EncoderNetwork, _ data: (any StageData)?,
+        _ progress: any ProgressReporter
+    ) throws -> (names: [String], report: StageReport) {
+        try chosen(
+            index, options, among: EncoderLayerPlace.all(of: network.configuration), of: network, data, progress)
     }
 
     /// Scores the blocks of a network of texts and says which go.

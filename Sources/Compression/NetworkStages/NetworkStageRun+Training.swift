@@ -92,7 +92,7 @@ extension NetworkStageRun {
         switch teacher ?? checkpoint {
         case .vision(let checkpoint): try checkpoint.network()
         case .languageModel(let checkpoint): try NarrowedCheckpoint(checkpoint).network { _ in nil }
-        case .encoder(let checkpoint): try checkpoint.maskedLanguageModel()
+        case .encoder(let checkpoint): try checkpoint.network()
         }
     }
 }

@@ -113,8 +113,8 @@ public struct Recipe: Sendable, Hashable {
     public var needsCalibration: Bool { needOfText != nil }
 
     /// - Throws: `.usage` naming the stage that needs a text where there is none.
-    func check(_ calibration: CalibrationTokens?) throws {
-        guard calibration == nil, let (index, need) = needOfText else { return }
+    func check(hasText: Bool) throws {
+        guard !hasText, let (index, need) = needOfText else { return }
         throw CoppiceError(
             .usage, source: source, field: "stages[\(index)].prune",
             "\(need), and needs a calibration text; there is none")

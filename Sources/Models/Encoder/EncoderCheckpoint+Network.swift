@@ -31,7 +31,7 @@ extension EncoderCheckpoint {
     /// Lets layers compute with compressed matrices.
     ///
     /// - Returns: the parameters in whose place they are.
-    private func useStoredMatrices(in network: MaskedLanguageEncoder) throws -> Set<String> {
+    func useStoredMatrices(in network: some EncoderNetwork) throws -> Set<String> {
         var names: Set<String> = []
         let words = network.stack.embeddings.words
         for (module, layer) in network.modules where layer is Linear || layer === words {

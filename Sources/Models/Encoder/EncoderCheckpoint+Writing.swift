@@ -15,7 +15,8 @@ extension CheckpointWriter {
         var shapes: [String: [Int]] = [:]
         if let configuration, configuration != checkpoint.configuration {
             json = configuration.json(changing: json)
-            for (name, parameter) in MaskedLanguageEncoder(unloaded: configuration).parameters {
+            for (name, parameter) in MaskedLanguageEncoder(unloaded: configuration).stack.parameters {
+                let name = configuration.family.rawValue + "." + name
                 if let stored = checkpoint.storedName(of: name) { shapes[stored] = parameter.wrappedValue.shape }
             }
         }

@@ -13,13 +13,14 @@ extension ModelInventory {
                 zeroCount: tensor.dataType.isFloatingPoint ? tensor.zeroCount : 0,
                 isParameter: tensor.dataType.isFloatingPoint)
         }
+        let labels = checkpoint.head == .classifies ? try? checkpoint.labels() : nil
         self.init(
             path: checkpoint.path, configuration: checkpoint.configurationJSON, kind: model.family.rawValue,
             details: [
                 "\(model.layerCount) layers of \(model.hiddenSize)", "\(model.headCount) heads of \(model.headSize)",
                 "feed-forward \(model.intermediateSize)", "vocabulary \(model.vocabularySize)",
                 "\(model.positionCount) positions",
-            ], entries: entries)
+            ] + (labels.map { ["\($0.count) labels"] } ?? []), entries: entries)
         take(checkpoint.weightUses, for: "a token")
     }
 }

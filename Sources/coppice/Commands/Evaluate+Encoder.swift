@@ -5,6 +5,10 @@ import CoppiceTraining
 extension Evaluate {
     /// Measures an encoder by the gaps that it fills.
     func fillGaps(_ checkpoint: EncoderCheckpoint) throws {
+        guard checkpoint.head == .fillsGaps else {
+            throw CoppiceError(
+                .usage, source: checkpoint.path, "classifies texts, expected --labelled with texts and labels")
+        }
         let foreign = [("--stride", stride != nil), ("--window", visible.window != nil)]
         if let (name, _) = foreign.first(where: \.1) {
             throw CoppiceError(.usage, field: name, "is for language models that read from left to right")

@@ -6,11 +6,15 @@ import CoppiceTensors
 import CoppiceTraining
 import Foundation
 
-/// `coppice evaluate`: perplexity on a text, or accuracy on images.
+/// `coppice evaluate`: perplexity on a text, or accuracy on images or labelled texts.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure how well a model predicts a text (perplexity) or classifies images (accuracy).",
-        discussion: "Encoders (BERT, RoBERTa) are measured by 15 % of the text's tokens that are hidden from them.")
+        abstract: "Measure how well a model predicts a text (perplexity) or classifies images or texts (accuracy).",
+        discussion: """
+            Encoders (BERT, RoBERTa) are measured by 15 % of the text's tokens that are hidden from them; those that \
+            classify texts by --labelled, a file of tab- or comma-separated values with a line of names, or of JSON \
+            objects, one a line.
+            """)
 
     @OptionGroup var model: ModelArgument
     @Option(help: ArgumentHelp("The text (default: the sample tales that come with the program).", valueName: "file"))
@@ -25,6 +29,10 @@ struct Evaluate: ParsableCommand {
     var images: String?
     @Option(help: ArgumentHelp("The part of the images: train or test (default: test).", valueName: "part"))
     var split: ImageDataSet.Split?
+    @Option(
+        help: ArgumentHelp("Classify the texts of this file instead: TSV, CSV or JSON lines.", valueName: "file"))
+    var labelled: String?
+    @OptionGroup var labels: LabelledArguments
     @OptionGroup var cache: CacheArguments
     @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
@@ -35,11 +43,19 @@ struct Evaluate: ParsableCommand {
         if images != nil, let (name, _) = ofTexts.first(where: \.1) {
             throw ValidationError("\(name): does not go with --images")
         }
+        let others = [("--images", images != nil), ("--text", text != nil), ("--stride", stride != nil)]
+        if labelled != nil, let (name, _) = others.first(where: \.1) {
+            throw ValidationError("\(name): does not go with --labelled")
+        }
+        if labelled == nil, let (name, _) = labels.given.first(where: \.isGiven) {
+            throw ValidationError("\(name): expected --labelled beside it")
+        }
     }
 
     func run() throws {
         common.apply()
         if let images { return try classify(images) }
+        if let labelled { return try classifyTexts(labelled) }
         if EncoderCheckpoint.isMeant(try model.path) { return try fillGaps(.open(model.path)) }
         let (result, file) = try Self.measure(
             path: model.path, text: text, context: context, stride: stride, cacheElement: cache.exactType,

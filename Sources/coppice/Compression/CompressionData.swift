@@ -7,16 +7,21 @@ import CoppiceTensors
 struct CompressionData: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Text for what methods look at and train on (default: the sample tales that come with the program).",
+            "Text for what methods look at and train on (default: the sample tales that come with the program); of a "
+                + "classifier of texts, texts with labels.",
             valueName: "file"))
     var calibration: String?
-    @Option(help: ArgumentHelp("Text to measure perplexity on, before and after.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "Text to measure perplexity on, before and after; texts with labels, for a classifier's accuracy.",
+            valueName: "file"))
     var evaluate: String?
+    @OptionGroup var labels: LabelledArguments
     @Option(
         help: ArgumentHelp(
             "Images of a vision network: what methods learn from and accuracy is measured on.", valueName: "folder"))
     var data: String?
-    @Flag(help: "Do not measure perplexity.")
+    @Flag(help: "Do not measure perplexity, or a classifier's accuracy.")
     var skipEvaluation = false
 
     /// The model at a path, with the data that some recipes need, ready for the neediest of them; the others take its
@@ -28,6 +33,15 @@ struct CompressionData: ParsableArguments {
     func open(_ path: String, for recipes: [Recipe]) throws -> any ModelCompression {
         let model = try AnyCheckpoint.open(path)
         let needy = recipes.first(where: \.trains) ?? recipes.first(where: \.needsCalibration) ?? recipes[0]
+        if case .encoder(let checkpoint) = model, checkpoint.head == .classifies {
+            try refuseImages()
+            return try ClassifierCompression(
+                checkpoint, needy, calibration: calibration, evaluation: skipEvaluation ? nil : evaluate,
+                columns: labels)
+        }
+        if let (name, _) = labels.given.first(where: \.isGiven) {
+            throw CoppiceError(.usage, field: name, "is for classifiers of texts, this model is none")
+        }
         switch model {
         case .vision(let checkpoint):
             for (name, value) in [("--calibration", calibration), ("--evaluate", evaluate)] where value != nil {
@@ -54,13 +68,17 @@ struct CompressionData: ParsableArguments {
         _ compressor: @escaping (Recipe) throws -> any TextCompressor,
         perplexity: @escaping (_ path: String, any ProgressReporter) throws -> Double
     ) throws -> TextCompression {
+        try refuseImages()
+        return try TextCompression(
+            path, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation, tokenizer: tokenizer,
+            compressor: compressor, perplexity: perplexity)
+    }
+
+    private func refuseImages() throws {
         guard data == nil else {
             throw CoppiceError(
                 .usage, field: "--data", "is for vision networks, this is none; --calibration names a text")
         }
-        return try TextCompression(
-            path, recipe, calibration: calibration, text: evaluate, measures: !skipEvaluation, tokenizer: tokenizer,
-            compressor: compressor, perplexity: perplexity)
     }
 
     /// Reads `0.5,0.8,0.9`; ascending, without repetitions.
@@ -78,7 +96,7 @@ struct CompressionData: ParsableArguments {
 
 extension Recipe {
     /// Whether some stage trains.
-    fileprivate var trains: Bool {
+    var trains: Bool {
         stages.contains { stage in
             if case .prune(let options) = stage { return options.training != nil }
             return false

@@ -9,8 +9,11 @@ import OrderedCollections
 protocol ModelCompression {
     var recipe: Recipe { get }
 
-    /// Whether it is of a language model or an encoder, which are measured on texts.
+    /// Whether it is of a language model or an encoder, which look at texts.
     var isOfLanguage: Bool { get }
+
+    /// Whether the model tells classes apart, so that accuracy is measured, not perplexity.
+    var isClassifier: Bool { get }
 
     /// What a user should know of the data before it runs; nil for nothing.
     var warning: String? { get }
@@ -32,6 +35,8 @@ struct CompressionResult {
     enum Measure {
         case perplexity(before: Double, after: Double)
         case accuracy(CompressionReport.Accuracy)
+        /// Of a classifier of texts.
+        case classification(before: Classification, after: Classification, of: String)
     }
 
     var output: String
@@ -40,6 +45,8 @@ struct CompressionResult {
     /// Nil where there was nothing to measure on.
     var measure: Measure?
     var isVision = false
+    /// Whether ``measure`` would be an accuracy.
+    var isMeasuredByAccuracy = false
     /// The accuracy of the network before, for the next compression of it.
     var before: Classification?
     /// Wall time without measuring the model before, nor perplexity.
@@ -69,8 +76,14 @@ struct CompressionResult {
         case .perplexity(let before, let after):
             ["perplexity_before": .number(before), "perplexity_after": .number(after)]
         case .accuracy(let accuracy): accuracy.json
+        case .classification(let before, let after, _):
+            [
+                "accuracy_before": .number(before.accuracy), "accuracy_after": .number(after.accuracy),
+                "loss_before": .number(before.loss), "loss_after": .number(after.loss),
+                "examples": .integer(after.count),
+            ]
         case nil:
-            isVision
+            isMeasuredByAccuracy
                 ? ["accuracy_before": .null, "accuracy_after": .null]
                 : ["perplexity_before": .null, "perplexity_after": .null]
         }
@@ -94,6 +107,11 @@ struct CompressionResult {
         case .perplexity(let before, let after):
             lines.append("perplexity \(Output.number(before, digits: 3)) → \(Output.number(after, digits: 3))")
         case .accuracy(let accuracy): lines.append(accuracy.text)
+        case .classification(let before, let after, let file):
+            lines.append(
+                "accuracy \(Output.number(before.accuracy, digits: 4)) → \(Output.number(after.accuracy, digits: 4))  "
+                    + "loss \(Output.number(before.loss, digits: 4)) → \(Output.number(after.loss, digits: 4))  "
+                    + "(\(after.count) examples of \(file))")
         case nil: break
         }
         return lines.joined(separator: "\n")
@@ -116,6 +134,8 @@ extension CompressionResult {
         switch measure {
         case .perplexity(let before, let after): (dense.quality, own.quality) = (before, after)
         case .accuracy(let accuracy): (dense.quality, own.quality) = (accuracy.before, accuracy.after)
+        case .classification(let before, let after, _):
+            (dense.quality, own.quality) = (before.accuracy, after.accuracy)
         case nil: break
         }
         return (dense, own)
@@ -126,6 +146,7 @@ extension CompressionResult {
         switch measure {
         case .perplexity: "a text"
         case .accuracy(let accuracy): "\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of)"
+        case .classification(_, let after, let file): "\(after.count) examples of \(file)"
         case nil: "nothing"
         }
     }
@@ -155,6 +176,7 @@ struct VisionCompression: ModelCompression {
     private let images: CompressionImages?
     let warning: String? = nil
     let isOfLanguage = false
+    let isClassifier = true
 
     init(_ checkpoint: VisionCheckpoint, _ recipe: Recipe, folder: String?) throws {
         self.checkpoint = checkpoint
@@ -179,7 +201,7 @@ struct VisionCompression: ModelCompression {
         let report = try compressor.run(output: output, images: images, before: before, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
-        (result.isVision, result.before) = (true, before)
+        (result.isVision, result.isMeasuredByAccuracy, result.before) = (true, true, before)
         result.measure = report.accuracy.map { .accuracy($0) }
         return result
     }

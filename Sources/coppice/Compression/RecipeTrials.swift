@@ -80,7 +80,7 @@ struct RecipeTrials {
             }
         }
         return RecipeComparison(
-            title: title, measure: compression.isOfLanguage ? .perplexity : .accuracy, measuredOn: place, dense: dense,
+            title: title, measure: compression.isClassifier ? .accuracy : .perplexity, measuredOn: place, dense: dense,
             entries: entries)
     }
 }

@@ -44,7 +44,7 @@ struct SparsityComparison {
         let points = zip(results, recipes).map { $0.points(asked: $1.0) }
         let nothing = CompressionFrontier.Point(asked: nil, sparsity: 0, bytes: 0, quality: nil, path: "")
         return CompressionFrontier(
-            title: title, measure: compression.isOfLanguage ? .perplexity : .accuracy,
+            title: title, measure: compression.isClassifier ? .accuracy : .perplexity,
             measuredOn: results.last?.measuredOn ?? "nothing", dense: points.last?.dense ?? nothing,
             points: points.map(\.own))
     }

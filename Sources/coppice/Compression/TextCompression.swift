@@ -17,6 +17,7 @@ struct TextCompression: ModelCompression {
     let recipe: Recipe
     let warning: String?
     let isOfLanguage = true
+    let isClassifier = false
     private let compressor: any TextCompressor
     private let path: String
     private let tokens: CalibrationTokens?

@@ -94,6 +94,20 @@ public struct CurveMeasurement: Sendable {
         return try measure(checkpoint.maskedLanguageModel(), on: own, .encoder(checkpoint), calibration, progress)
     }
 
+    /// Curves of a classifier of texts, by the scores of its classes.
+    ///
+    /// - Throws: as that of a language model.
+    /// - Complexity: as of a language model.
+    public func run(
+        _ checkpoint: EncoderCheckpoint, labelled: LabelledTexts, progress: any ProgressReporter = SilentProgress()
+    ) throws -> CurveFile {
+        let calibration = try calibration(context: checkpoint.configuration.longestText, least: 5)
+        let texts = try EncodedTexts(labelled, for: checkpoint, length: calibration.sequenceLength)
+        return try measure(
+            checkpoint.classifier(), on: LabelledData(texts, options: calibration), .encoder(checkpoint), calibration,
+            progress)
+    }
+
     private func measure(
         _ network: some LayeredTextNetwork, on data: any StageData, _ checkpoint: AnyCheckpoint,
         _ calibration: Recipe.Calibration, _ progress: any ProgressReporter

@@ -20,7 +20,7 @@ struct AnalyzeCurves: ParsableCommand {
             (before any softmax, without labels) is its curve. The file belongs to the model's weights: analyze allocate \
             shares sparsities out by it in moments, and so does a recipe (allocation: rate-distortion, curves: FILE), \
             which refuses curves of another model. Vision networks need images (--data) or --calibration gaussian, \
-            language models and encoders a text (default: the sample tales).
+            language models and encoders a text (default: the sample tales), classifiers of texts a file of texts with labels.
             """)
 
     @OptionGroup var model: ModelArgument
@@ -31,6 +31,7 @@ struct AnalyzeCurves: ParsableCommand {
     @Option(
         help: ArgumentHelp("Text for a language model or an encoder (default: the sample tales).", valueName: "file"))
     var text: String?
+    @OptionGroup var labels: LabelledArguments
     @Option(help: ArgumentHelp("What matters inside a layer.", valueName: "m"))
     var method = PruneStage.Method.magnitude
     @Option(
@@ -117,7 +118,15 @@ struct AnalyzeCurves: ParsableCommand {
             return try measurement.run(checkpoint, text: tokens(checkpoint.tokenizer()), progress: common.progress)
         case .encoder(let checkpoint):
             try refuse([("--data", data != nil)], "is for vision networks, this is none; --text names a text")
-            return try measurement.run(checkpoint, text: tokens(checkpoint.tokenizer()), progress: common.progress)
+            guard checkpoint.head == .classifies else {
+                return try measurement.run(checkpoint, text: tokens(checkpoint.tokenizer()), progress: common.progress)
+            }
+            guard let text else {
+                throw CoppiceError(
+                    .usage, field: "--text", "is missing: curves of a classifier are measured on texts with labels")
+            }
+            return try measurement.run(
+                checkpoint, labelled: labels.read(text, for: checkpoint), progress: common.progress)
         }
     }
 
