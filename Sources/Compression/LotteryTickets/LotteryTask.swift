@@ -112,7 +112,7 @@ struct LotteryTask {
     /// The weights that a pattern means: by the network's names, by those of the file that training starts from, or by
     /// other names that files of the architecture have for them (`linear` for `fc`).
     private func resolved(_ text: String, in network: any VisionNetwork) -> [WeightPattern] {
-        let names = network.parameters.map(\.name)
+        let names = network.parameters.filter { $0.parameter.wrappedValue.rank >= 2 }.map(\.name)
         let found = WeightPattern(text).resolved(among: names, aliases: aliases)
         guard !names.contains(where: { name in found.contains { $0.matches(name) } }) else { return found }
         // Read beside all others, so that blocks keep their numbers.
