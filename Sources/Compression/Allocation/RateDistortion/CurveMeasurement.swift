@@ -40,7 +40,7 @@ public struct CurveMeasurement: Sendable {
     /// - Parameter images: for calibration by data, and for methods that look at gradients.
     /// - Throws: `.usage` where images are needed and missing, and for a method of language models; `.badData` for a
     ///   pattern that matches nothing, and for weights or outputs that are not finite.
-    /// - Complexity: a forward pass over the samples for each layer and rate.
+    /// - Complexity: for each layer and rate a pass over the samples from the layer's step on.
     public func run(
         _ checkpoint: VisionCheckpoint, images: CompressionImages?, progress: any ProgressReporter = SilentProgress()
     ) throws -> CurveFile {
