@@ -229,7 +229,7 @@ import Testing
     @Test func otherNamesOfWeightsAreKnown() throws {
         let path = folder.path + "/linear"
         let network = try VisionArchitecture(
-            named: "resnet8", classes: 3, inputChannels: 1, imageSize: [28, 28], widthMultiplier: 0.25
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: [28, 28], widthMultiplier: 0.25
         ).makeNetwork(seed: 2)
         try VisionCheckpoint.write(network, folder: path)
         let tensors =
