@@ -5,8 +5,8 @@ import CoppiceTraining
 
 /// A way to share out sparsity that is asked anew in each of some rounds, with the same training after each.
 struct RoundsArm: Sendable {
-    /// What is gone after each round: about a quarter of what was left.
-    static let sparsities = [0.25, 0.44, 0.58, 0.68, 0.76, 0.82, 0.866, 0.9, 0.925, 0.95]
+    /// What is gone after each round: most take 0.3 of what was left.
+    static let sparsities = [0.44, 0.6, 0.71, 0.79, 0.85, 0.9, 0.93, 0.95]
     /// The sparsities that arms are compared at.
     static let compared = [0.9, 0.95]
     static let names = ["RD", "global", "uniform", "ERK", "LAMP"]
