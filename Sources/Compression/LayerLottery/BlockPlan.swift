@@ -85,15 +85,14 @@ public struct BlockPlan: Sendable {
     /// `parameters_before`, `parameters_after`, `multiplications_before`, `multiplications_after`, `blocks`
     /// (`name`, `score`, `removed`).
     public var json: JSON {
-        .object([
+        var members: OrderedDictionary<String, JSON> = [
             "architecture": .string(removal.original.description),
             "new_architecture": VisionCheckpoint.configuration(of: removal.architecture),
             "removed": .array(removal.removed.map { .string($0.name) }),
-            "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
-            "multiplications_before": .integer(before.multiplyAccumulates),
-            "multiplications_after": .integer(after.multiplyAccumulates),
-            "blocks": scores.json(removing: removedNames),
-        ])
+        ]
+        members.merge(before.changeMembers(to: after)) { $1 }
+        members["blocks"] = scores.json(removing: removedNames)
+        return .object(members)
     }
 
     /// A table for people.

@@ -101,15 +101,3 @@ extension BlockScores {
         }
     }
 }
-
-extension NetworkCost {
-    /// A network's cost and that of what is left of it, for a line.
-    ///
-    /// - Parameter unit: what multiplications are called.
-    func change(to after: NetworkCost, unit: String) -> String {
-        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
-        return "\(parameters) parameters → \(after.parameters) (\(share(after.parameters, parameters))), "
-            + "\(multiplyAccumulates) \(unit) → \(after.multiplyAccumulates) "
-            + "(\(share(after.multiplyAccumulates, multiplyAccumulates)))"
-    }
-}

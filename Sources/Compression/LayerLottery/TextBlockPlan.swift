@@ -2,6 +2,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import Foundation
+import OrderedCollections
 
 /// A configuration whose cost is known.
 public protocol CostedConfiguration: Sendable {
@@ -93,15 +94,14 @@ public struct TextBlockPlan<Removal: TextBlockRemoval>: Sendable where Removal.C
     /// `multiplications_before`, `multiplications_after` (with weights, for one token), `blocks` (`name`, `score`,
     /// `removed`).
     public var json: JSON {
-        .object([
+        var members: OrderedDictionary<String, JSON> = [
             "layers_before": .integer(removal.original.layerCount),
             "layers_after": .integer(removal.configuration.layerCount),
             "removed": .array(removal.removed.map { .string($0.name) }),
-            "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
-            "multiplications_before": .integer(before.multiplyAccumulates),
-            "multiplications_after": .integer(after.multiplyAccumulates),
-            "blocks": scores.json(removing: removedNames),
-        ])
+        ]
+        members.merge(before.changeMembers(to: after)) { $1 }
+        members["blocks"] = scores.json(removing: removedNames)
+        return .object(members)
     }
 
     /// A table for people.

@@ -94,12 +94,7 @@ public struct CropPlan<Structure: WidthStructure>: Sendable {
                     "\(layer.oldMultiplications)", "\(layer.newMultiplications)",
                 ]))
         }
-        func share(_ new: Int, _ old: Int) -> String { String(format: "%.1f %%", 100 * Double(new) / Double(old)) }
-        let (before, after) = (before, after)
-        lines.append(
-            "\(structure): \(before.parameters) parameters → \(after.parameters) "
-                + "(\(share(after.parameters, before.parameters))), \(before.multiplyAccumulates) MACs → "
-                + "\(after.multiplyAccumulates) (\(share(after.multiplyAccumulates, before.multiplyAccumulates)))")
+        lines.append("\(structure): \(before.change(to: after, unit: "MACs"))")
         if let logSignal { lines.append(String(format: "log E[R] %.3f, Σ log p %.3f", logSignal, logDensity)) }
         if let note { lines.append("note: \(note)") }
         return lines.joined(separator: "\n")
@@ -137,15 +132,17 @@ extension CropPlan where Structure == ChannelStructure {
                 "multiplications_new": .integer(layer.newMultiplications),
             ])
         }
-        return .object([
+        var members: OrderedDictionary<String, JSON> = [
             "architecture": .string(structure.architecture.description),
             "new_architecture": VisionCheckpoint.configuration(of: architecture),
-            "parameters_before": .integer(before.parameters), "parameters_after": .integer(after.parameters),
-            "multiplications_before": .integer(before.multiplyAccumulates),
-            "multiplications_after": .integer(after.multiplyAccumulates),
+        ]
+        members.merge(before.changeMembers(to: after)) { $1 }
+        let rest: OrderedDictionary<String, JSON> = [
             "log_density": .number(logDensity), "log_signal": logSignal.map { .number($0) } ?? .null,
             "residual": residual.map { .number($0) } ?? .null,
             "note": note.map { .string($0) } ?? .null, "widths": .array(widths), "layers": .array(layers),
-        ])
+        ]
+        members.merge(rest) { $1 }
+        return .object(members)
     }
 }

@@ -18,19 +18,12 @@ public struct DecoderBlockRemoval: Sendable, Equatable {
     public let original: DecoderConfiguration
     /// Of what is left.
     public let configuration: DecoderConfiguration
-    /// By new number.
-    private let oldLayers: [Int]
+    private let numbering: LayerNumbering
 
     /// - Throws: `.badData` for a name that is no block's and for a removal that leaves no layer.
     public init(of names: [String], from original: DecoderConfiguration) throws {
         let blocks = DecoderBlockKind.allCases.flatMap { DecoderBlockPlace.all($0, of: original) }
-        removed = try names.map { name in
-            guard let block = blocks.first(where: { $0.name == name }) else {
-                throw CoppiceError(
-                    .badData, field: name, "is no block of the model" + Spelling.hint(name, blocks.map(\.name)))
-            }
-            return block
-        }
+        removed = try blocks.named(names, kind: "block of the model")
         let gone = removed
         func isLeft(_ part: DecoderConfiguration.SubLayer, _ layer: Int) -> Bool {
             original.has(part, inLayer: layer)
@@ -56,31 +49,18 @@ public struct DecoderBlockRemoval: Sendable, Equatable {
         if rest.layersWithWindow?.contains(true) == false { (rest.slidingWindow, rest.layersWithWindow) = (nil, nil) }
         self.original = original
         configuration = rest
-        oldLayers = kept
+        numbering = LayerNumbering(prefix: "model.layers.", oldLayers: kept)
     }
 
     /// What a tensor of the smaller model is called in the whole one.
-    public func originalName(_ name: String) -> String {
-        let prefix = "model.layers."
-        guard name.hasPrefix(prefix) else { return name }
-        let rest = name.dropFirst(prefix.count)
-        guard let end = rest.firstIndex(of: "."), let layer = Int(rest[..<end]), oldLayers.indices.contains(layer)
-        else { return name }
-        return prefix + "\(oldLayers[layer])" + rest[end...]
-    }
+    public func originalName(_ name: String) -> String { numbering.originalName(name) }
 
     /// The smaller network with the weights of what is left.
     ///
     /// - Precondition: a network of the original configuration.
     public func callAsFunction(_ network: DecoderNetwork) -> DecoderNetwork {
         let result = DecoderNetwork(configuration)
-        let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
-        for (name, parameter) in result.parameters {
-            guard let own = parameters[originalName(name)] else {
-                preconditionFailure("\(originalName(name)) is missing")
-            }
-            parameter.wrappedValue = own.wrappedValue.detached().copied()
-        }
+        numbering.copyWeights(of: network, to: result)
         return result
     }
 

@@ -71,16 +71,7 @@ extension EncoderCheckpoint {
     /// - Throws: `.badData` where the head is missing, for tensors that are missing or of another shape; as ``labels()``.
     public func classifier(expanding expands: Bool = true) throws -> EncoderClassifier {
         let network = try unloadedClassifier()
-        let layers = ["embeddings.", "encoder."].map { configuration.family.rawValue + "." + $0 }
-        let head = network.parameters.map(\.name).filter { name in !layers.contains(where: name.hasPrefix) }
-        if let missing = head.first(where: { storedName(of: $0) == nil }) {
-            let kind = configuration.family == .bert ? "Bert" : "Roberta"
-            throw CoppiceError(
-                .badData, source: weights.source, field: missing,
-                "is missing, expected a \(kind)ForSequenceClassification, which classifies texts")
-        }
-        let stored = expands ? [] : try useStoredMatrices(in: network)
-        try network.load(source: weights.source, excluding: stored, tensor)
+        try load(network, expanding: expands, expected: "ForSequenceClassification, which classifies texts")
         return network
     }
 

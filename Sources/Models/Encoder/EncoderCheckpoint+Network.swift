@@ -15,17 +15,26 @@ extension EncoderCheckpoint {
     ///   missing or of another shape.
     public func maskedLanguageModel(expanding expands: Bool = true) throws -> MaskedLanguageEncoder {
         let network = MaskedLanguageEncoder(unloaded: configuration)
-        let head = network.parameters.map(\.name).filter { !$0.hasPrefix(configuration.family.rawValue + ".") }
+        try load(network, expanding: expands, expected: "ForMaskedLM, which can fill gaps in texts")
+        try checkSharedWords(network.stack.embeddings.words)
+        return network
+    }
+
+    /// Fills a network with the weights of its layers and its head.
+    ///
+    /// - Parameter expected: the kind of model behind the family's name, where the head is missing.
+    /// - Throws: `.badData` where the head is missing, and for tensors that are missing or of another shape.
+    func load(_ network: some EncoderNetwork, expanding expands: Bool, expected: String) throws {
+        let family = configuration.family
+        let stack = ["embeddings.", "encoder."].map { family.rawValue + "." + $0 }
+        let head = network.parameters.map(\.name).filter { name in !stack.contains(where: name.hasPrefix) }
         if let missing = head.first(where: { storedName(of: $0) == nil }) {
-            let kind = configuration.family == .bert ? "BertForMaskedLM" : "RobertaForMaskedLM"
             throw CoppiceError(
                 .badData, source: weights.source, field: missing,
-                "is missing, expected a \(kind), which can fill gaps in texts")
+                "is missing, expected a \(family == .bert ? "Bert" : "Roberta")\(expected)")
         }
         let stored = expands ? [] : try useStoredMatrices(in: network)
         try network.load(source: weights.source, excluding: stored, tensor)
-        try checkSharedWords(network.stack.embeddings.words)
-        return network
     }
 
     /// Lets layers compute with compressed matrices.

@@ -17,52 +17,29 @@ public struct EncoderLayerRemoval: TextBlockRemoval, Equatable {
     public let original: EncoderConfiguration
     /// Of what is left.
     public let configuration: EncoderConfiguration
-    /// By new number.
-    private let oldLayers: [Int]
+    private let numbering: LayerNumbering
 
     /// - Throws: `.badData` for a name that is no layer's and for a removal that leaves none.
     public init(of names: [String], from original: EncoderConfiguration) throws {
-        let layers = EncoderLayerPlace.all(of: original)
-        removed = try names.map { name in
-            guard let layer = layers.first(where: { $0.name == name }) else {
-                throw CoppiceError(
-                    .badData, field: name, "is no layer of the encoder" + Spelling.hint(name, layers.map(\.name)))
-            }
-            return layer
-        }
+        removed = try EncoderLayerPlace.all(of: original).named(names, kind: "layer of the encoder")
         let gone = Set(removed.map(\.layer))
-        oldLayers = (0..<original.layerCount).filter { !gone.contains($0) }
-        guard !oldLayers.isEmpty else {
+        let left = (0..<original.layerCount).filter { !gone.contains($0) }
+        guard !left.isEmpty else {
             throw CoppiceError(
                 .badData, field: "blocks", "without \(names.joined(separator: ", ")) no layer of the encoder is left")
         }
         var rest = original
-        rest.layerCount = oldLayers.count
+        rest.layerCount = left.count
         self.original = original
         configuration = rest
-    }
-
-    private var prefix: String { EncoderLayerPlace.prefix(original.family) }
-
-    /// The layer that a tensor is of, and what its name has behind the number; nil for what is in no layer.
-    private func place(of name: String) -> (layer: Int, rest: Substring)? {
-        guard name.hasPrefix(prefix) else { return nil }
-        let rest = name.dropFirst(prefix.count)
-        guard let end = rest.firstIndex(of: "."), let layer = Int(rest[..<end]) else { return nil }
-        return (layer, rest[end...])
+        numbering = LayerNumbering(prefix: EncoderLayerPlace.prefix(original.family), oldLayers: left)
     }
 
     /// What a tensor of the smaller encoder is called in the whole one.
-    public func originalName(_ name: String) -> String {
-        guard let (layer, rest) = place(of: name), oldLayers.indices.contains(layer) else { return name }
-        return prefix + "\(oldLayers[layer])" + rest
-    }
+    public func originalName(_ name: String) -> String { numbering.originalName(name) }
 
     /// What a tensor of the whole encoder is called in the smaller one; nil where it goes with its layer.
-    public func newName(_ name: String) -> String? {
-        guard let (layer, rest) = place(of: name) else { return name }
-        return oldLayers.firstIndex(of: layer).map { prefix + "\($0)" + rest }
-    }
+    public func newName(_ name: String) -> String? { numbering.newName(name) }
 
     /// The smaller network with the weights of what is left.
     ///
@@ -70,13 +47,7 @@ public struct EncoderLayerRemoval: TextBlockRemoval, Equatable {
     public func callAsFunction<Network: EncoderNetwork>(_ network: Network) -> Network {
         precondition(network.configuration == original, "a network of another configuration")
         let result = network.unloaded(configuration)
-        let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
-        for (name, parameter) in result.parameters {
-            guard let own = parameters[originalName(name)] else {
-                preconditionFailure("\(originalName(name)) is missing")
-            }
-            parameter.wrappedValue = own.wrappedValue.detached().copied()
-        }
+        numbering.copyWeights(of: network, to: result)
         return result
     }
 

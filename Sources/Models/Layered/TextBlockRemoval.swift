@@ -1,3 +1,5 @@
+import CoppiceTensors
+
 /// A network of texts without some of its blocks; what is left keeps its weights.
 public protocol TextBlockRemoval: Sendable {
     associatedtype Place: TextBlockPlace
@@ -14,3 +16,18 @@ public protocol TextBlockRemoval: Sendable {
 }
 
 extension DecoderBlockRemoval: TextBlockRemoval {}
+
+extension Array where Element: TextBlockPlace {
+    /// The blocks that have some names, in the names' order.
+    ///
+    /// - Parameter kind: what they are, for the error.
+    /// - Throws: `.badData` for a name that is no block's, with the nearest one.
+    func named(_ names: [String], kind: String) throws -> [Element] {
+        try names.map { name in
+            guard let block = first(where: { $0.name == name }) else {
+                throw CoppiceError(.badData, field: name, "is no \(kind)" + Spelling.hint(name, map(\.name)))
+            }
+            return block
+        }
+    }
+}

@@ -188,14 +188,10 @@ struct PruneChannels: ParsableCommand {
         /// `multiplications_after`, `seconds`, `training_seconds`, `accuracy_before`, `accuracy_after`,
         /// `accuracy_trained`, `groups` (`layer`, `channels`, `kept`), `output`.
         func json() -> JSON {
-            var fields: OrderedDictionary<String, JSON> = [
-                "architecture": .string(architecture.description),
-                "parameters_before": .integer(pruned.before.parameters),
-                "parameters_after": .integer(pruned.after.parameters),
-                "multiplications_before": .integer(pruned.before.multiplyAccumulates),
-                "multiplications_after": .integer(pruned.after.multiplyAccumulates),
-                "seconds": .number(seconds), "training_seconds": .number(trainingSeconds),
-            ]
+            var fields: OrderedDictionary<String, JSON> = ["architecture": .string(architecture.description)]
+            fields.merge(pruned.before.changeMembers(to: pruned.after)) { $1 }
+            fields["seconds"] = .number(seconds)
+            fields["training_seconds"] = .number(trainingSeconds)
             for (name, value) in accuracies { fields["accuracy_\(name)"] = value.map { .number($0) } ?? .null }
             fields["groups"] = .array(
                 pruned.groups.groups.enumerated().map { index, group in
