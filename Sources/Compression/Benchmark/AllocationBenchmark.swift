@@ -24,7 +24,7 @@ public struct AllocationBenchmark: Sendable {
         curves = shares.enumerated().map { index, share in
             let count = max(1, Int(share / all * Double(weightCount)))
             var (distortion, points) = (0.0, [DistortionCurve.Point]())
-            for (place, kept) in RateGrid(steps: steps).keptCounts(of: count, left: count).enumerated() {
+            for (place, kept) in RateGrid(steps: steps).keptCounts(of: count).enumerated() {
                 if place > 0 {
                     let growth = Double(place * place) / Double(steps * steps)
                     distortion += growth * Double.random(in: 0.2...1, using: &generator)

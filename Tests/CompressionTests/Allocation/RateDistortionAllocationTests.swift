@@ -29,13 +29,12 @@ private func trained() throws -> (SmallMLP, TensorBatches) {
 
 @Suite struct RateGridTests {
     @Test func ratesAreEvenAndSmallLayersHaveEachCountOnce() {
-        #expect(RateGrid(steps: 4).keptCounts(of: 100, left: 100) == [100, 75, 50, 25])
-        #expect(RateGrid(steps: 4, refinements: 2).keptCounts(of: 100, left: 100) == [100, 75, 50, 25, 12, 6])
-        #expect(RateGrid(steps: 10).keptCounts(of: 3, left: 3) == [3, 2, 1])
-        #expect(RateGrid(steps: 4).keptCounts(of: 100, left: 60) == [60, 50, 25])
-        #expect(RateGrid(steps: 2, allowsRemoval: true).keptCounts(of: 10, left: 10) == [10, 5, 0])
-        #expect(RateGrid(steps: 2, refinements: 9).keptCounts(of: 10, left: 10) == [10, 5, 2, 1])
-        #expect(RateGrid(steps: 4).keptCounts(of: 8, left: 0) == [0])
+        #expect(RateGrid(steps: 4).keptCounts(of: 100) == [100, 75, 50, 25])
+        #expect(RateGrid(steps: 4, refinements: 2).keptCounts(of: 100) == [100, 75, 50, 25, 12, 6])
+        #expect(RateGrid(steps: 10).keptCounts(of: 3) == [3, 2, 1])
+        #expect(RateGrid(steps: 2, allowsRemoval: true).keptCounts(of: 10) == [10, 5, 0])
+        #expect(RateGrid(steps: 2, refinements: 9).keptCounts(of: 10) == [10, 5, 2, 1])
+        #expect(RateGrid(steps: 4).keptCounts(of: 0) == [0])
     }
 }
 
@@ -81,6 +80,11 @@ private func trained() throws -> (SmallMLP, TensorBatches) {
         var earlier = prunable.masks
         for sparsity in [0.3, 0.5, 0.75] {
             let curves = try prunable.distortionCurves(on: inputs, grid: RateGrid(steps: 20))
+            // As fine a choice of what is left as of a dense layer.
+            for (curve, mask) in zip(curves, earlier) {
+                #expect(curve.points.map(\.kept) == RateGrid(steps: 20).keptCounts(of: mask.keptCount))
+                #expect(curve.points[1].kept > mask.keptCount * 9 / 10)
+            }
             #expect(curves.map { $0.points[0].kept } == prunable.masks.map(\.keptCount))
             try prunable.prune(by: .magnitude, allocation: RateDistortionAllocation(curves), to: sparsity)
             #expect(prunable.removedCount == ExactSelection.removedCount(prunable.count, sparsity: sparsity))
@@ -116,8 +120,8 @@ private func trained() throws -> (SmallMLP, TensorBatches) {
 
     /// With one step layers stay or go as a whole: a knapsack.
     @Test func oneStepKeepsOrRemovesWholeLayers() throws {
-        #expect(RateGrid(steps: 1).keptCounts(of: 10, left: 10) == [10])
-        #expect(RateGrid(steps: 1, allowsRemoval: true).keptCounts(of: 10, left: 7) == [7, 0])
+        #expect(RateGrid(steps: 1).keptCounts(of: 10) == [10])
+        #expect(RateGrid(steps: 1, allowsRemoval: true).keptCounts(of: 7) == [7, 0])
         let (network, source) = try trained()
         let prunable = try PrunableNetwork(network)
         let curves = try prunable.distortionCurves(

@@ -40,14 +40,14 @@ public struct DistortionCurve: Sendable, Hashable, Codable {
         return low.distortion + (high.distortion - low.distortion) * part
     }
 
-    /// The curve with points on lines between those measured, so that none are further apart than a part of the layer: a
-    /// grid that is quick to measure, fine enough to choose from.
+    /// The curve with points on lines between those measured, so that none are further apart than a part of the layer as
+    /// the curve finds it: a grid that is quick to measure, fine enough to choose from.
     ///
-    /// - Parameter parts: of the layer's weights.
+    /// - Parameter parts: of the weights that are left at the curve's first point.
     public func interpolated(parts: Int = 200) -> DistortionCurve {
         precondition(parts > 0, "\(parts) parts")
         guard let first = points.first else { return self }
-        let most = max(1, count / parts)
+        let most = max(1, first.kept / parts)
         var finer = [first]
         for (here, next) in zip(points, points.dropFirst()) {
             let pieces = (here.kept - next.kept + most - 1) / most
@@ -61,9 +61,10 @@ public struct DistortionCurve: Sendable, Hashable, Codable {
     }
 }
 
-/// The rates that distortion is measured at.
+/// The rates that distortion is measured at: parts of what is left of a layer, so that a layer that was pruned before has as
+/// fine a choice as a dense one.
 public struct RateGrid: Sendable, Hashable {
-    /// Even steps K: rates j / K, below one.
+    /// Even steps K: rates j / K of what is left, below one.
     public var steps: Int
     /// Further rates above the last even one, each halving what survives: for sparsities that a coarse grid does not
     /// resolve.
@@ -81,12 +82,9 @@ public struct RateGrid: Sendable, Hashable {
 
     /// How many weights of a layer stay at each rate: from what is left of it now, ever fewer.
     ///
-    /// - Parameters:
-    ///   - count: weights of the layer.
-    ///   - left: those not removed yet; rates below that are left out.
-    public func keptCounts(of count: Int, left: Int) -> [Int] {
-        let even = (0..<steps).map { count - ExactSelection.removedCount(count, sparsity: Double($0) / Double(steps)) }
-        var kept = [left] + even.filter { $0 < left }
+    /// - Parameter left: weights of the layer that are not removed yet.
+    public func keptCounts(of left: Int) -> [Int] {
+        var kept = (0..<steps).map { left - ExactSelection.removedCount(left, sparsity: Double($0) / Double(steps)) }
         for _ in 0..<refinements {
             guard let last = kept.last, last > 1 else { break }
             kept.append(last / 2)

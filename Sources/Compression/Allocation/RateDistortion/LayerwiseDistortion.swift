@@ -53,9 +53,7 @@ public struct LayerwiseDistortion<Network: LayeredTextNetwork> {
         }
         return try withoutRecording {
             let norms = method.criterion is WandaCriterion ? inputNorms(texts) : [:]
-            let counts = weights.map {
-                grid.keptCounts(of: $0.count, left: earlier($0.name)?.keptCount ?? $0.count)
-            }
+            let counts = weights.map { grid.keptCounts(of: earlier($0.name)?.keptCount ?? $0.count) }
             var errors = counts.map { $0.map { _ in [Double]() } }
             for (done, text) in texts.enumerated() {
                 try measure(Tensor(text, shape: [1, text.count]), counts, method, norms, earlier, &errors)

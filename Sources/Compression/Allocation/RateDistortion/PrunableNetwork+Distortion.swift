@@ -75,7 +75,7 @@ extension PrunableNetwork {
         defer { parameter.wrappedValue = original }
         var remaining = scores
         masks[index].fillRemoved(of: &remaining, with: -.infinity)
-        let points = try grid.keptCounts(of: weight.count, left: masks[index].keptCount).map { kept in
+        let points = try grid.keptCounts(of: masks[index].keptCount).map { kept in
             parameter.wrappedValue = original.detached().copied()
             let mask = ExactSelection.mask(remaining, removing: weight.count - kept)
             parameter.update { mask.apply(to: $0) }
