@@ -29,13 +29,15 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
     typealias Measurement = BilevelPruningMeasurement
 
     private func measurement(
-        bilevel: Double = 0.86, iterative: Double = 0.86, learned: Double = 0.85, magnitude: Double = 0.8,
+        bilevel: Double = 0.86, iterative: Double = 0.86, retrained: Double = 0.86, learned: Double = 0.85,
+        magnitude: Double = 0.8,
         alternating: Double = 0.859, passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100],
         filters: FilterComparison? = nil
     ) -> Measurement {
         let kept: [Double] = [0.05, 0.02, 0.01]
         let arms: [(Measurement.Arm, Double)] = [
-            (.bilevel, bilevel), (.iterative, iterative), (.learnedScores, learned), (.magnitude, magnitude),
+            (.bilevel, bilevel), (.iterative, iterative), (.iterativeRetraining, retrained), (.learnedScores, learned),
+            (.magnitude, magnitude),
             (.random, 0.6),
         ]
         var means = arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: mean) } }
@@ -65,6 +67,7 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(measured.allSatisfy { $0.verdict == .holds } && measured.count == 6)
         #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8629).claims) == .holds)
         #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8631).claims) == .doesNotHold)
+        #expect(verdict("as-good-as-iterative", measurement(retrained: 0.8631).claims) == .doesNotHold)
         #expect(verdict("above-learned-scores", measurement(learned: 0.856).claims) == .doesNotHold)
         #expect(verdict("above-one-shot-magnitude", measurement(magnitude: 0.82).claims) == .doesNotHold)
         #expect(verdict("near-dense", measurement(bilevel: 0.85).claims) == .doesNotHold)

@@ -33,7 +33,8 @@ extension BilevelPruning {
         public var training: SupervisedTraining?
         /// α, where there is no ``training``: falls to zero as a cosine.
         public var learningRate = 0.1
-        /// β: of scores; a tenth of it from half of the steps, a hundredth from three quarters.
+        /// β: of scores; a tenth of it from half of the steps. From three quarters, where the paper takes a hundredth, the
+        /// choice stands: what entered the mask at the end would not have trained under it.
         public var maskRate = 0.1
         /// Of scores.
         public var momentum = 0.9
@@ -65,10 +66,13 @@ extension BilevelPruning {
                         totalSteps: steps * max(1, lowerSteps) + 1))
         }
 
-        /// β of a step.
-        func maskRate(at step: Int) -> Double {
+        /// The upper steps that move scores.
+        public var maskSteps: Int { (0..<steps).count { maskRate(at: $0) != nil } }
+
+        /// β of a step; nil once the choice stands.
+        func maskRate(at step: Int) -> Double? {
             let time = Double(step) / Double(steps)
-            return maskRate * (time >= 0.75 ? 0.01 : time >= 0.5 ? 0.1 : 1)
+            return time >= 0.75 ? nil : time >= 0.5 ? maskRate * 0.1 : maskRate
         }
 
         /// - Throws: `.usage` naming the option that is out of range.

@@ -14,14 +14,15 @@ import CoppiceTraining
 /// round takes a step of θ on one batch, then a step of s on another, and thresholds again.
 ///
 /// Weights that are removed keep their value of θ and their momentum, since they may return; the network holds m ⊙ θ.
+/// From three quarters of the steps the choice stands, and what is left trains alone.
 ///
-/// With ``ChannelGroups`` the units are whole channels, so that a smaller network can be cut out. Through three quarters
-/// of the steps only the filters that make a channel (or what reads it) are masked, which lets it return; then the choice
-/// stands, all that belongs to removed channels is zero (norms and biases too), and the last quarter trains what is left.
+/// With ``ChannelGroups`` the units are whole channels, so that a smaller network can be cut out. While the choice is open
+/// only what a channel passes is masked, which lets it return: its batch normalizations (``ChannelGates``), without them
+/// the filters that make it, or with ``MaskUnit/channel`` what reads it. Then all that belongs to removed channels is zero.
 public final class BilevelPruning {
     public let network: PrunableNetwork
     public let options: Options
-    /// Weights that entered the mask at each upper step.
+    /// How many weights, or whole channels, entered the mask at each upper step: none once the choice stands.
     public private(set) var swapCounts: [Int] = []
     /// The channels that stay; nil where the units are not those of ``ChannelGroups``.
     public private(set) var keptChannels: KeptChannels?
@@ -31,6 +32,8 @@ public final class BilevelPruning {
     private var learned: LearnedScores
     /// Nil for single weights.
     private let units: UnitSelection?
+    /// What hides removed channels while the choice is open.
+    private var gates: ChannelGates?
     private var selection = TrackedSelection()
     /// Whether the choice of channels stands.
     private var isSettled = false
@@ -52,7 +55,9 @@ public final class BilevelPruning {
         learned = LearnedScores(
             unmasked.values, momentum: options.momentum, decay: options.weightDecay,
             decideBySize: options.unit == .weight)
+        if options.unit == .filter { gates = units?.coupled?.gates(of: network.network) }
         network.setMasks(choose(), values: unmasked.values)
+        showGates()
     }
 
     /// θ of each prunable weight, f32 `[rows, columns]`: kept or not.
@@ -62,7 +67,8 @@ public final class BilevelPruning {
     public var scores: [Tensor] { learned.values }
 
     /// Kept weights: ⌊keep · n⌋ over all prunable weights together, at least one; of units ⌈keep · n⌉ of each
-    /// convolution's n, and all of what is no convolution; of whole channels, what the masks keep now.
+    /// convolution's n, and all of what is no convolution; of whole channels, what the masks keep now (all, where gates hide
+    /// channels, until the choice stands).
     public var keptCount: Int {
         guard let units else { return max(1, ExactSelection.removedCount(network.count, sparsity: options.kept)) }
         return units.coupled == nil ? units.keptCount : network.count - network.removedCount
@@ -119,34 +125,46 @@ public final class BilevelPruning {
 
         init(_ pruning: BilevelPruning) { self.pruning = pruning }
 
-        func willUpdate(_ step: Int, gradients: inout [Tensor]) { pruning.unmasked.reveal(&gradients) }
+        func willUpdate(_ step: Int, gradients: inout [Tensor]) {
+            pruning.unmasked.reveal(&gradients)
+            if let kept = pruning.keptChannels { pruning.gates?.reveal(&gradients, kept) }
+        }
 
         func didStep(_ step: Int, state: inout OptimizerState) {
             pruning.unmasked.conceal()
+            if let kept = pruning.keptChannels { pruning.gates?.conceal(kept) }
             pruning.maskWholeChannels()
         }
     }
 
-    /// A step of s on a batch of its own, and the masks that follow from it; none once channels are chosen.
+    /// A step of s on a batch of its own, and the masks that follow from it; none once the choice stands.
     private func trainMasks(_ source: any BatchSource, _ step: Int) throws {
-        if units?.coupled != nil, Double(step) >= 0.75 * Double(options.steps) {
+        guard let rate = options.maskRate(at: step) else {
             settle()
             return swapCounts.append(0)
         }
-        let flow = network.slopes(on: source.batch(at: step)) { self.lowerLevel.loss(of: self.network.network, $0) }
-        try withoutRecording {
-            try move(flow, rate: options.maskRate(at: step))
-            let before = network.masks
-            network.setMasks(choose(), values: unmasked.values, isShown: true)
-            swapCounts.append(
-                zip(network.masks, before).reduce(0) { $0 + $1.0.keptCount - $1.0.commonCount($1.1) })
+        let (flow, gateFlow) = network.slopes(on: source.batch(at: step), and: gates?.parameters ?? []) {
+            self.lowerLevel.loss(of: self.network.network, $0)
         }
+        try withoutRecording {
+            try move(flow, gateFlow, rate: rate)
+            let (masks, channels) = (network.masks, keptChannels)
+            network.setMasks(choose(), values: unmasked.values, isShown: true)
+            showGates()
+            swapCounts.append(
+                channels.flatMap { before in keptChannels.map { $0.count(notIn: before) } }
+                    ?? zip(network.masks, masks).reduce(0) { $0 + $1.0.keptCount - $1.0.commonCount($1.1) })
+        }
+    }
+
+    private func showGates() {
+        if let keptChannels { gates?.show(keptChannels) }
     }
 
     /// A step of momentum of the scores, by the chain rule of |s| or of the norm of a unit's s.
     ///
     /// - Throws: `.badData` naming a weight whose gradient is not finite.
-    private func move(_ flow: [Tensor], rate: Double) throws {
+    private func move(_ flow: [Tensor], _ gateFlow: [Tensor], rate: Double) throws {
         guard let units else {
             for (index, slope) in flow.enumerated() {
                 try learned.move(
@@ -164,7 +182,13 @@ public final class BilevelPruning {
                 weights: unmasked.values[index], slope: flow[index], mask: network.masks[index].indicator,
                 regularization: options.regularization, options.implicitGradient)
         }
-        for (index, slope) in units.scoreGradients(maskGradients: slopes, scores: learned.values).enumerated() {
+        let ofGates = try keptChannels.flatMap { kept in
+            try gates?.maskGradients(
+                gateFlow, kept, regularization: options.regularization, options.implicitGradient)
+        }
+        let moves = units.scoreGradients(
+            maskGradients: slopes, scores: learned.values, gateGradients: ofGates ?? [:])
+        for (index, slope) in moves.enumerated() {
             if let slope { learned.move(index, along: slope, rate: rate) }
         }
     }
@@ -172,7 +196,7 @@ public final class BilevelPruning {
     /// One threshold over all |s|, as they are or over their layer's scale, or the best units of each layer.
     private func choose() -> [WeightMask] {
         if let units {
-            let (masks, channels) = units.masks(learned.values)
+            let (masks, channels) = units.masks(learned.values, except: gates?.groups ?? [])
             keptChannels = channels
             return masks
         }
@@ -192,6 +216,7 @@ public final class BilevelPruning {
     private func settle() {
         guard let coupled = units?.coupled, let keptChannels, !isSettled else { return }
         isSettled = true
+        gates = nil
         network.setMasks(coupled.wholeMasks(keptChannels), values: unmasked.values)
         maskWholeChannels()
     }

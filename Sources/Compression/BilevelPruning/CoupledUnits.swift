@@ -58,10 +58,15 @@ package struct CoupledUnits {
         return kept
     }
 
+    /// The gates of the groups that filters are chosen from.
+    func gates(of network: Module) -> ChannelGates { ChannelGates(groups, at: pruned.map(\.group), of: network) }
+
     /// The masks of the scored weights of channels that are not kept.
-    func masks(_ kept: KeptChannels) -> [WeightMask] {
+    ///
+    /// - Parameter gated: groups whose weights stay, since gates hide their channels.
+    func masks(_ kept: KeptChannels, except gated: Set<Int>) -> [WeightMask] {
         var removed = weights.map { [Bool](repeating: false, count: $0.count) }
-        for (group, members) in pruned {
+        for (group, members) in pruned where !gated.contains(group) {
             for own in members {
                 for channel in own.member.positions.indices where !kept[group, channel] {
                     remove(own.member.positions[channel], of: own.member, in: &removed[own.weight])
@@ -110,11 +115,15 @@ package struct CoupledUnits {
     /// - Parameters:
     ///   - maskGradients: ∂ℓ/∂m of each weight, f32 `[rows, columns]`.
     ///   - scores: of the same shapes. What belongs to no channel gets zero.
-    package func scoreGradients(maskGradients: [Tensor], scores: [Tensor]) -> [Tensor] {
+    ///   - gateGradients: ∂ℓ/∂m of each channel of the groups that have gates, in place of the sums over their weights.
+    package func scoreGradients(
+        maskGradients: [Tensor], scores: [Tensor], gateGradients: [Int: [Double]] = [:]
+    ) -> [Tensor] {
         var result = scores.map { Tensor.zeros($0.shape) }
         let squares = scores.map { $0.square() }
-        for (_, members) in pruned {
-            let (slopes, norms) = (sums(maskGradients, over: members), sums(squares, over: members))
+        for (group, members) in pruned {
+            let slopes = gateGradients[group] ?? sums(maskGradients, over: members)
+            let norms = sums(squares, over: members)
             // The least positive normal number keeps 0 / 0 from becoming NaN.
             let factors = zip(slopes, norms).map {
                 $0 / max($1.squareRoot(), Double(Float.leastNormalMagnitude))

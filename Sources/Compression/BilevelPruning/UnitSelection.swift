@@ -46,10 +46,12 @@ struct UnitSelection {
     }
 
     /// The masks of the units whose scores have the largest norms, and the channels that stay where they are coupled.
-    func masks(_ scores: [Tensor]) -> (masks: [WeightMask], channels: KeptChannels?) {
+    ///
+    /// - Parameter gated: groups of channels whose weights are not masked.
+    func masks(_ scores: [Tensor], except gated: Set<Int>) -> (masks: [WeightMask], channels: KeptChannels?) {
         guard let coupled else { return (weights.indices.map { mask($0, scores[$0]) }, nil) }
         let channels = coupled.kept(scores) { keptUnits(of: $0) }
-        return (coupled.masks(channels), channels)
+        return (coupled.masks(channels, except: gated), channels)
     }
 
     private func mask(_ index: Int, _ scores: Tensor) -> WeightMask {
@@ -64,8 +66,12 @@ struct UnitSelection {
 
     /// The gradient of each weight's scores, given that by its mask: masks follow the norm of a unit's scores. Nil for
     /// weights without units.
-    func scoreGradients(maskGradients: [Tensor], scores: [Tensor]) -> [Tensor?] {
-        if let coupled { return coupled.scoreGradients(maskGradients: maskGradients, scores: scores) }
+    func scoreGradients(
+        maskGradients: [Tensor], scores: [Tensor], gateGradients: [Int: [Double]]
+    ) -> [Tensor?] {
+        if let coupled {
+            return coupled.scoreGradients(maskGradients: maskGradients, scores: scores, gateGradients: gateGradients)
+        }
         return weights.indices.map { index in
             guard hasUnits[index] else { return nil }
             let layout = layout(index)

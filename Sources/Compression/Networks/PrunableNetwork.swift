@@ -205,11 +205,16 @@ public final class PrunableNetwork {
         return try matrices(means, what: "gradient")
     }
 
-    /// Gradients of a batch's loss by the prunable weights, as matrices that are not checked for numbers.
-    func slopes(on batch: LabeledBatch, loss: (LabeledBatch) -> Tensor) -> [Tensor] {
+    /// Gradients of a batch's loss by the prunable weights, as matrices, and by other parameters of the network; not
+    /// checked for numbers.
+    func slopes(
+        on batch: LabeledBatch, and others: [Parameter] = [], loss: (LabeledBatch) -> Tensor
+    ) -> (own: [Tensor], others: [Tensor]) {
         let before = states.map(\.wrappedValue)
         defer { for (state, value) in zip(states, before) { state.wrappedValue = value } }
-        return matrices(CoppiceTensors.gradients(of: loss(batch), withRespectTo: parameters.map(\.wrappedValue)))
+        let slopes = CoppiceTensors.gradients(
+            of: loss(batch), withRespectTo: (parameters + others).map(\.wrappedValue))
+        return (matrices(Array(slopes.prefix(parameters.count))), Array(slopes.dropFirst(parameters.count)))
     }
 
     /// Tensors of the weights' shapes as matrices.

@@ -28,11 +28,12 @@ public struct BilevelPruningExperiment: Experiment {
             protocolText:
                 "Each seed trains a dense network; all arms but iterative pruning start from it and train "
                 + "\(size.retrainingEpochs) epochs more (learned scores with frozen weights: as many for the scores "
-                + "first). SGD with momentum 0.9, rates fall from \(MarkupText.number(size.rate)) as a cosine. One "
-                + "threshold over all weights. Bi-level pruning: a step of weights, then one of scores on another batch "
-                + "(rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the steps, a hundredth from three "
-                + "quarters), γ = 1, scores start as the weights. Iterative pruning: levels of about a fifth, each "
-                + "trained from the initial weights for as many epochs as the dense network. Cost is counted in "
+                + "first). SGD with momentum 0.9, rates fall from \(MarkupText.number(size.rate)) as a cosine, weights "
+                + "decay by 10⁻⁴. One threshold over all weights. Bi-level pruning: a step of weights, then one of scores on "
+                + "another batch (rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the steps, none from "
+                + "three quarters), γ = 1, scores start as the weights. Iterative pruning: levels of about a fifth, each "
+                + "trained from the initial weights for as many epochs as the dense network, either as that (rates from "
+                + "\(MarkupText.number(size.denseRate)), decay 5 · 10⁻⁴) or as the other arms. Cost is counted in "
                 + "batches that went forwards and backwards, the dense network's training included. Filters: a residual "
                 + "network keeps half of the channels of every group, by bi-level pruning (scores at a rate of "
                 + "\(MarkupText.number(FilterComparison.maskRate))) or by the L1 norm of filters, and a smaller dense network "
@@ -74,7 +75,7 @@ public struct BilevelPruningExperiment: Experiment {
         /// β.
         var maskRate = 1.0
 
-        static let small = Size(images: 10_000, epochs: 6, retrainingEpochs: 6)
+        static let small = Size(images: 10_000, epochs: 10, retrainingEpochs: 10)
         /// The paper's epochs and rates, on all images.
         static let paper = Size(images: nil, epochs: 200, retrainingEpochs: 100, denseRate: 0.1)
 

@@ -9,7 +9,9 @@ import Synchronization
 package struct BilevelPruningMeasurement: Sendable {
     /// A way to a pruned network.
     package enum Arm: String, Sendable, Hashable, CaseIterable {
-        case bilevel, learnedScores, magnitude, iterative, random
+        case bilevel, learnedScores, magnitude, random
+        /// Each level trained as the dense network was, and as the other arms are.
+        case iterative, iterativeRetraining
         /// Bi-level pruning without its implicit term, with one batch for both levels, with scores that move at a tenth
         /// of the rate, and with scores that are compared over their layer's scale: at one part kept.
         case alternating, sameBatches, slowMasks, layerScale
@@ -20,6 +22,7 @@ package struct BilevelPruningMeasurement: Sendable {
             case .learnedScores: "HYDRA + retraining"
             case .magnitude: "magnitude once + retraining"
             case .iterative: "iterative magnitude pruning"
+            case .iterativeRetraining: "iterative magnitude pruning, trained as BiP is"
             case .random: "random + retraining"
             case .alternating: "BiP without the implicit term"
             case .sameBatches: "BiP, one batch for both levels"
@@ -28,7 +31,8 @@ package struct BilevelPruningMeasurement: Sendable {
             }
         }
 
-        static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude, .iterative, .random]
+        static let iterated: [Arm] = [.iterative, .iterativeRetraining]
+        static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude] + iterated + [.random]
         static let ablations: [Arm] = [.alternating, .sameBatches, .slowMasks, .layerScale]
     }
 
@@ -72,8 +76,8 @@ package struct BilevelPruningMeasurement: Sendable {
 
         let kept = BilevelPruningExperiment.Size.kept
         // The longest first.
-        var arms: [(arm: Arm, kept: [Double])] = [(.iterative, kept)]
-        for arm in Arm.compared where arm != .iterative { for part in kept { arms.append((arm, [part])) } }
+        var arms = Arm.iterated.map { (arm: $0, kept: kept) }
+        for arm in Arm.compared where !Arm.iterated.contains(arm) { for part in kept { arms.append((arm, [part])) } }
         for arm in Arm.ablations { arms.append((arm, [Self.middle])) }
         let jobs = arms.flatMap { own in
             trained.map { PruningJob(study: study, size: size, dense: $0, arm: own.arm, kept: own.kept) }

@@ -16,7 +16,7 @@ struct PruningJob: Sendable {
     var kept: [Double]
 
     func run() throws -> [Outcome] {
-        if arm == .iterative { return try iterate() }
+        if BilevelPruningMeasurement.Arm.iterated.contains(arm) { return try iterate() }
         return try kept.map { kept -> Outcome in
             let network = try PrunableNetwork(study.makeNetwork(seed: dense.seed))
             dense.weights.restore(network.network)
@@ -24,14 +24,16 @@ struct PruningJob: Sendable {
             var swaps: Double?
             var losses = LossCurve(arm.name, steps: steps)
             switch arm {
-            case .magnitude, .iterative: try network.prune(by: .magnitude, to: 1 - kept)
+            case .magnitude, .iterative, .iterativeRetraining: try network.prune(by: .magnitude, to: 1 - kept)
             case .random: try network.prune(by: .random(seed: dense.seed), to: 1 - kept)
             case .learnedScores:
-                swaps = try learn(network, options(kept: kept, lowerSteps: 0), &losses)
-                passes += steps
+                let options = options(kept: kept, lowerSteps: 0)
+                swaps = try learn(network, options, &losses)
+                passes += options.maskSteps
             case .bilevel, .alternating, .sameBatches, .slowMasks, .layerScale:
-                swaps = try learn(network, options(kept: kept, lowerSteps: 1), &losses)
-                passes += 2 * steps
+                let options = options(kept: kept, lowerSteps: 1)
+                swaps = try learn(network, options, &losses)
+                passes += steps + options.maskSteps
             }
             if [.magnitude, .random, .learnedScores].contains(arm) {
                 try retraining.run(
@@ -79,7 +81,7 @@ struct PruningJob: Sendable {
     /// Levels of equal ratio of kept weights, about a fifth less each, that meet every part kept.
     private func iterate() throws -> [Outcome] {
         let network = try PrunableNetwork(study.makeNetwork(seed: dense.seed))
-        let training = study.supervision()
+        let training = arm == .iterative ? study.supervision() : retraining
         let rounds = try IterativePruning(training: training, rewindStep: 0)
         let initial = Snapshot(of: network.network)
         // Level 0 is the dense network.

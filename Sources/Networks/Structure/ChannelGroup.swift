@@ -56,4 +56,9 @@ public struct KeptChannels: Sendable, Hashable {
 
     /// The number of all kept channels.
     public var count: Int { isKept.indices.reduce(0) { $0 + count(ofGroup: $1) } }
+
+    /// The number of kept channels that another choice of the same groups removes.
+    public func count(notIn other: KeptChannels) -> Int {
+        zip(isKept, other.isKept).reduce(0) { $0 + zip($1.0, $1.1).count { $0 && !$1 } }
+    }
 }

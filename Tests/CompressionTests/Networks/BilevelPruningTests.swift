@@ -290,6 +290,117 @@ import Testing
         for (own, other) in zip(found, expected) { #expect(zip(own, other).allSatisfy { abs($0 - $1) < 1e-3 }) }
     }
 
+    /// ∂ℓ/∂m of gates is the slope of the loss as a channel's gate moves, on the network in training, whether the channel
+    /// is kept or not.
+    @Test func gatesHaveTheSlopeOfTheLoss() throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
+        ).makeNetwork(seed: 1)
+        let batch = Array(ImageDataSet.shapes(24, size: 8, seed: 2).batches(of: 24))[0]
+        let groups = try ChannelGroups(of: network, example: .zeros([2, 1, 8, 8]))
+        let places = groups.groups.indices.filter { groups.groups[$0].makers.contains { $0.shape.count > 2 } }
+        network.setTraining(true)
+        // Norms as they are after training: scales and biases of all sizes.
+        var generator = RandomGenerator(seed: 3)
+        for own in network.modules where own.module is BatchNorm {
+            for (_, parameter) in own.module.parameters {
+                parameter.wrappedValue = .uniform(parameter.wrappedValue.shape, low: 0.3, high: 1, using: &generator)
+            }
+        }
+        let gates = ChannelGates(groups, at: places, of: network)
+        #expect(gates.groups == Set(places))
+        var kept = KeptChannels(allOf: groups)
+        for group in places {
+            for channel in 0..<groups.groups[group].count / 2 { kept.remove(channel, ofGroup: group) }
+        }
+        gates.show(kept)
+        let shown = gates.parameters.map { $0.wrappedValue.detached() }
+        let slopes = gradients(of: network.loss(batch), withRespectTo: gates.parameters.map(\.wrappedValue))
+        let found = try gates.maskGradients(slopes, kept, regularization: 1, .none)
+        gates.show(KeptChannels(allOf: groups))
+        let whole = gates.parameters.map { $0.wrappedValue.detached() }
+        var sizes: [Bool: Double] = [:]
+        for group in places {
+            for channel in 0..<groups.groups[group].count {
+                // What the channel's gates add, m at each position of it.
+                var alone = KeptChannels(allOf: groups)
+                alone.remove(channel, ofGroup: group)
+                gates.show(alone)
+                let others = gates.parameters.map { $0.wrappedValue.detached() }
+                func loss(_ step: Double) -> Double {
+                    for (index, parameter) in gates.parameters.enumerated() {
+                        parameter.wrappedValue = shown[index] + (whole[index] - others[index]) * step
+                    }
+                    return network.loss(batch).doubles()[0]
+                }
+                let slope = try #require(found[group])[channel]
+                let difference = (loss(1e-2) - loss(-1e-2)) / 2e-2
+                #expect(abs(difference - slope) < 0.02 * abs(slope) + 5e-4, "\(group), \(channel)")
+                sizes[kept[group, channel], default: 0] += abs(slope)
+            }
+        }
+        // Masks on the filters themselves would give removed ones slopes of another order.
+        let ratio = try #require(sizes[false]) / #require(sizes[true])
+        #expect(ratio > 0.05 && ratio < 20, "\(ratio)")
+    }
+
+    /// Where norms are behind the filters, the choice moves by a few channels at a time, and filters that are hidden stay
+    /// as they are until the choice stands.
+    @Test func channelsBehindNormsReturnWithTheirFilters() throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.5
+        ).makeNetwork(seed: 1)
+        let set = ImageDataSet.shapes(64, size: 8, seed: 2)
+        let prunable = try PrunableNetwork(network)
+        let groups = try ChannelGroups(of: network, example: .zeros([2, 1, 8, 8]))
+        var options = BilevelPruning.Options(kept: 0.5, steps: 40)
+        (options.unit, options.learningRate) = (.filter, 0.05)
+        let pruning = try BilevelPruning(prunable, options: options, channels: groups)
+        let norms = pruning.scores.map { $0.square().sum().doubles()[0] }
+        var masked: [Int] = []
+        try pruning.run(
+            lower: ImageBatches(set, batchSize: 16, seed: 1), upper: ImageBatches(set, batchSize: 16, seed: 2)
+        ) { _, _ in masked.append(prunable.removedCount) }
+        #expect(options.maskSteps == 30 && pruning.swapCounts.count == 40)
+        #expect(masked[..<30].allSatisfy { $0 == 0 } && masked[30...].allSatisfy { $0 > 0 })
+        #expect(pruning.swapCounts[30...].allSatisfy { $0 == 0 })
+        // No step takes a tenth of all channels for others, and no scores run away.
+        let channels = KeptChannels(allOf: groups).count
+        #expect(pruning.swapCounts.allSatisfy { $0 <= channels / 10 }, "\(pruning.swapCounts)")
+        for (before, after) in zip(norms, pruning.scores) {
+            let ratio = after.square().sum().doubles()[0] / before
+            #expect(ratio > 0.25 && ratio < 4, "\(ratio)")
+        }
+    }
+
+    /// From three quarters of the steps weights train under masks that stand.
+    @Test func theChoiceStandsInTheLastQuarter() throws {
+        let (inputs, targets) = clusters()
+        var options = BilevelPruning.Options(kept: 0.2, steps: 40)
+        options.maskRate = 1
+        let network = try trained()
+        let pruning = try BilevelPruning(network, options: options)
+        var masks: [[WeightMask]] = []
+        try pruning.run(
+            lower: source, upper: TensorBatches(inputs: inputs, targets: targets, batchSize: 32, seed: 99)
+        ) { _, _ in masks.append(network.masks) }
+        #expect(Set(masks[29...]).count == 1 && Set(masks[..<30]).count > 1)
+        #expect(pruning.swapCounts[..<30].contains { $0 > 0 } && pruning.swapCounts[30...].allSatisfy { $0 == 0 })
+    }
+
+    /// With ever more regularization of the lower level the implicit term vanishes.
+    @Test func withoutTheImplicitTermIsTheLimitOfRegularization() throws {
+        var options = BilevelPruning.Options(kept: 0.3, steps: 12)
+        options.maskRate = 1
+        func scores(_ kind: BilevelPruning.ImplicitGradient, _ gamma: Double) throws -> [Float] {
+            (options.implicitGradient, options.regularization) = (kind, gamma)
+            return try run(trained(), options).scores[0].floats()
+        }
+        let limit = try scores(.none, 1)
+        #expect(try scores(.formula, 1e30) == limit)
+        #expect(try scores(.formula, 0.1) != limit)
+    }
+
     /// Scores begin as the weights, so a layer whose weights are larger keeps more of them; over its scale it does not.
     @Test func aLayersScaleDoesNotMatterWhereScoresAreTakenOverIt() throws {
         let snapshot = Snapshot(of: try trained().network)
