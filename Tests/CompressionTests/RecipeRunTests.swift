@@ -66,6 +66,25 @@ private func run(_ stages: String) throws -> RecipeRun {
         }
     }
 
+    /// A budget is compared with what is gone of its own matrices.
+    @Test func budgetsOfALaterStage() throws {
+        var run = try run(
+            "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n"
+                + "  - prune: { method: magnitude, sparsity: 0.1, budgets: { mlp: 0.75 } }")
+        for stage in 0...1 { try run.prune(stage: stage) }
+        #expect(run.decisions["model.layers.1.mlp.down_proj.weight"]?.mask?.removedCount == 480)
+        #expect(run.decisions["model.layers.1.self_attn.q_proj.weight"]?.mask?.removedCount == 25)
+        var less = try self.run(
+            "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n"
+                + "  - prune: { method: magnitude, sparsity: 0.9, budgets: { layers.0.mlp: 0.25 } }")
+        try less.prune(stage: 0)
+        #expect { try less.prune(stage: 1) } throws: {
+            "\($0)".contains(
+                "stages[1].prune: budgets.layers.0.mlp: 0.25 removes 160 of the 640 weights of model.layers.0.mlp.down_proj"
+            )
+        }
+    }
+
     @Test func theSeedDecidesRandomMasks() throws {
         func mask(_ seed: Int) throws -> WeightMask? {
             let recipe = try Recipe(yaml: "seed: \(seed)\nstages: [{prune: {method: random, sparsity: 0.5}}]")

@@ -1,5 +1,6 @@
 import CoppiceModels
 import CoppiceTensors
+import CoppiceTraining
 
 /// Budgets that the caller sets: weights that a pattern names lose what it says, the others the sparsity that pruning is
 /// asked for, each.
@@ -9,7 +10,8 @@ import CoppiceTensors
 ///     by: .magnitude, allocation: ExplicitAllocation([.init("fc1", sparsity: 0.95), .init("fc3", kept: 500)]), to: 0.5)
 /// ```
 ///
-/// A pattern that is a weight's whole name means that weight alone.
+/// A pattern that is a weight's whole name means that weight alone. In several steps (``SurgeonPruning``, the schedules
+/// of recipes) each weight is on a ramp to its own budget: ``path(to:of:from:along:)``.
 public struct ExplicitAllocation: Allocation {
     /// What the weights that a pattern matches lose.
     public struct Budget: Sendable, Hashable {
@@ -48,13 +50,41 @@ public struct ExplicitAllocation: Allocation {
         _ = try counts(weights, sparsity: sparsity)
     }
 
+    /// - Throws: `.usage` naming a weight that has lost more than its budget already, and where the weights that no
+    ///   budget names have lost more than the sparsity.
+    public func check(_ weights: [PrunableWeight], sparsity: Double, removed: [Int]) throws {
+        let owners = try owners(of: weights)
+        for (index, count) in try counts(weights, sparsity: sparsity).enumerated() {
+            guard let owner = owners[index], 0 < count, count < removed[index] else { continue }
+            throw CoppiceError(
+                .usage, field: "budgets.\(owner.pattern.text)",
+                "\(owner.amount) removes \(count) of the \(weights[index].count) weights of \(weights[index].name), of "
+                    + "which \(removed[index]) are removed already; removed weights do not return")
+        }
+        let others = weights.indices.filter { owners[$0] == nil }
+        try UniformAllocation().check(
+            others.map { weights[$0] }, sparsity: sparsity, removed: others.map { removed[$0] })
+    }
+
     public func removedCounts(
         _ weights: [PrunableWeight], sparsity: Double, scores: (Int) throws -> Tensor
     ) throws -> [Int] {
         try counts(weights, sparsity: sparsity)
     }
 
-    private func counts(_ weights: [PrunableWeight], sparsity: Double) throws -> [Int] {
+    /// Each weight rises to its own budget, those that have lost more already stay.
+    public func path(
+        to sparsity: Double, of weights: [PrunableWeight], from removed: [Int], along ramp: SparsityRamp
+    ) throws -> (sparsity: Double, allocation: any Allocation) {
+        let goal = zip(try counts(weights, sparsity: sparsity), removed).map(max)
+        let count = weights.reduce(0) { $0 + $1.count }
+        return (
+            Double(goal.reduce(0, +)) / Double(max(1, count)), BudgetRamp(ramp: ramp, start: removed, goal: goal)
+        )
+    }
+
+    /// The budget that names each weight.
+    private func owners(of weights: [PrunableWeight]) throws -> [Budget?] {
         let names = weights.map(\.name)
         var owners = [Budget?](repeating: nil, count: weights.count)
         for budget in budgets {
@@ -74,7 +104,11 @@ public struct ExplicitAllocation: Allocation {
                 owners[index] = budget
             }
         }
-        return try zip(weights, owners).map { weight, owner in
+        return owners
+    }
+
+    private func counts(_ weights: [PrunableWeight], sparsity: Double) throws -> [Int] {
+        try zip(weights, owners(of: weights)).map { weight, owner in
             switch owner?.amount ?? .sparsity(sparsity) {
             case .sparsity(let share):
                 guard share >= 0, share < 1 else {

@@ -155,7 +155,7 @@ public struct RecipeRun {
     private func check(_ zeros: EarlierZeros, stage index: Int) throws {
         guard case .prune(let options) = recipe.stages[index], !options.isSemiStructured else { return }
         do {
-            try zeros.check(sparsity: options.sparsity, of: selected[index].reduce(0) { $0 + $1.count })
+            try zeros.check(selected[index], sparsity: options.sparsity, sharedBy: options.sharing)
         } catch var error as CoppiceError {
             error.source = recipe.source
             error.field = "stages[\(index)].prune" + (error.field.map { ": \($0)" } ?? "")

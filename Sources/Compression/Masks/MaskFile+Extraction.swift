@@ -51,7 +51,7 @@ extension MaskFile {
             zeros.look(at: values, name: matrices[index].name, earlier: nil)
             return values
         }
-        try zeros.check(sparsity: sparsity, of: matrices.reduce(0) { $0 + $1.count })
+        try zeros.check(matrices, sparsity: sparsity, sharedBy: allocation)
         self.init(
             zip(matrices, masks).map { Entry(name: $0.name, mask: $1) }, modelDigest: try weights.digest(of: names))
     }

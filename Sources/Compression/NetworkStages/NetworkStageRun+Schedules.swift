@@ -31,17 +31,17 @@ extension NetworkStageRun {
         let last = max(1, training.rates.totalSteps - 1)
         let first = min(step(at: begin, training, source), last - 1)
         let schedule = try RampSchedule(
-            ramp, to: stage.sparsity, begin: first, end: max(min(step(at: end, training, source), last), first + 1),
+            ramp, to: path.sparsity, begin: first, end: max(min(step(at: end, training, source), last), first + 1),
             interval: every)
         let hook = MovementPruning(
-            part, schedule: schedule, granularity: stage.granularity, allocation: stage.sharing)
+            part, schedule: schedule, granularity: stage.granularity, allocation: path.allocation)
         try train("prune", training, source, hooks: [hook], held: try others().map { [$0] } ?? [])
-        if training.rates.totalSteps == 1 { try hook.prune(to: stage.sparsity) }
+        if training.rates.totalSteps == 1 { try hook.prune(to: path.sparsity) }
     }
 
     /// Prunes at once, and trains what is left with connections that move.
     func pruneDynamically(_ options: DynamicOptions) throws {
-        try pruneFurther(to: stage.sparsity, batches())
+        try pruneFurther(to: path.sparsity, batches())
         let (training, source) = try loop()
         let growth: DynamicSparseTraining.Growth = options.rule == .rigl ? .gradient : .random(seed: recipe.seed)
         let hook = DynamicSparseTraining(

@@ -23,6 +23,8 @@ final class NetworkStageRun {
     var cut: (groups: ChannelGroups, kept: KeptChannels)?
     /// What there is to tell.
     var report: StageReport
+    /// The part of the stage's weights that is gone in the end, and how it is shared out on the way there.
+    var path: (sparsity: Double, allocation: any Allocation)
     /// Curves of the last allocation by rate and distortion.
     var curves: [DistortionCurve] = []
     /// Whether the memory of the optimizer's gradients was told.
@@ -47,6 +49,7 @@ final class NetworkStageRun {
         self.progress = progress
         part = try PrunableNetwork(network, named: Set(names))
         report = StageReport(stage: number)
+        path = (stage.sparsity, stage.sharing)
     }
 
     /// The shape of one example; nil for language models and encoders, whose texts have any length.
@@ -88,14 +91,13 @@ final class NetworkStageRun {
         default: break
         }
         if case .adaptive(let options) = stage.network.schedule { return try pruneAdaptively(options) }
-        // Asked for less than is gone: nothing is trained before that is said. Zero asks for nothing.
-        guard
-            stage.sparsity == 0
-                || ExactSelection.removedCount(part.count, sparsity: stage.sparsity) >= part.removedCount
-                || stage.isSemiStructured
-        else {
-            throw CoppiceError.sparsityBelow(stage.sparsity, part.sparsity)
+        let removed = part.masks.map(\.removedCount)
+        // Asked for less than is gone: nothing is trained before that is said.
+        if !stage.isSemiStructured {
+            try stage.sharing.check(part.weights, sparsity: stage.sparsity, removed: removed)
         }
+        path = try stage.sharing.path(
+            to: stage.sparsity, of: part.weights, from: removed, along: stage.network.schedule.ramp)
         switch stage.network.schedule {
         case .oneShot(let rounds): try pruneAtOnce(rounds: rounds)
         case .gradual(let begin, let end, let every, let ramp):
@@ -139,7 +141,7 @@ final class NetworkStageRun {
         let start = try removedPart
         if stage.network.recovery == .surgeon, let curvature = stage.curvature {
             let surgeon = SurgeonPruning(
-                curvature, allocation: try allocation(batches()), recomputations: rounds, updatesWeights: true)
+                curvature, allocation: try measuredAllocation(batches()) ?? stage.sharing, recomputations: rounds)
             progress.begin("prune", total: rounds, unit: "rounds")
             try surgeon.prune(part, to: stage.sparsity, batches: batches()) { step, _ in
                 progress.advance(to: step, note: "")
@@ -151,7 +153,7 @@ final class NetworkStageRun {
         progress.begin("prune", total: rounds, unit: "rounds")
         for round in 1...rounds {
             let goal = SparsityRamp.geometric.sparsity(
-                at: Double(round) / Double(rounds), from: start, to: stage.sparsity)
+                at: Double(round) / Double(rounds), from: start, to: path.sparsity)
             try pruneFurther(to: goal, samples)
             progress.advance(to: round, note: "")
         }
@@ -162,15 +164,15 @@ final class NetworkStageRun {
         let (training, source) = try loop()
         let first = step(at: begin, training, source)
         let schedule = try RampSchedule(
-            ramp, from: part.sparsity, to: max(stage.sparsity, part.sparsity), begin: first,
+            ramp, from: part.sparsity, to: max(path.sparsity, part.sparsity), begin: first,
             end: max(step(at: end, training, source), first + 1), interval: every)
         let samples = try batches()
         let hook = GradualPruning(
             part, schedule: schedule, criterion: try criterion(), granularity: stage.granularity,
-            allocation: stage.sharing
+            allocation: path.allocation
         ) { _ in samples }
         try train("prune", training, source, hooks: [hook])
-        try pruneFurther(to: stage.sparsity, samples)
+        try pruneFurther(to: path.sparsity, samples)
     }
 
     private func pruneIteratively(levels: Int, rewind: Double?) throws {
@@ -180,7 +182,7 @@ final class NetworkStageRun {
             guard level < levels else { return false }
             let part = Double(level + 1) / Double(levels)
             whole.network.setTraining(false)
-            try pruneFurther(to: SparsityRamp.geometric.sparsity(at: part, from: start, to: stage.sparsity), samples)
+            try pruneFurther(to: SparsityRamp.geometric.sparsity(at: part, from: start, to: path.sparsity), samples)
             whole.adoptMasks(of: self.part)
             return true
         }
@@ -206,7 +208,8 @@ final class NetworkStageRun {
         let isReached = ExactSelection.removedCount(part.count, sparsity: sparsity) <= part.removedCount
         guard !isReached || stage.isSemiStructured else { return }
         try part.prune(
-            by: criterion(), granularity: stage.granularity, allocation: allocation(samples),
+            by: criterion(), granularity: stage.granularity,
+            allocation: measuredAllocation(samples) ?? path.allocation,
             to: max(sparsity, part.sparsity), batches: samples)
     }
 
@@ -215,9 +218,9 @@ final class NetworkStageRun {
         get throws { stage.countsMultiplications ? try removedMultiplications() : part.sparsity }
     }
 
-    /// How the sparsity is shared out, by what is measured on the network as it is where that is asked for.
-    private func allocation(_ samples: [LabeledBatch]) throws -> any Allocation {
-        guard stage.allocation == .rateDistortion else { return stage.sharing }
+    /// How the sparsity is shared out by what is measured on the network as it is; nil where that is not asked for.
+    private func measuredAllocation(_ samples: [LabeledBatch]) throws -> (any Allocation)? {
+        guard stage.allocation == .rateDistortion else { return nil }
         curves = try stage.storedCurves(of: part.weights) ?? distortionCurves(criterion(), samples)
         return RateDistortionAllocation(curves.map { $0.interpolated() }, solver: stage.rateDistortion.solver)
     }

@@ -8,7 +8,7 @@ extension PrunableNetwork {
     ///   - criterion: what matters.
     ///   - granularity: who is compared with whom.
     ///   - allocation: how the sparsity is shared out.
-    ///   - sparsity: the fraction of prunable weights that is to be gone, in `[0, 1)`.
+    ///   - sparsity: the fraction of prunable weights that is to be gone, in `[0, 1)`; 0 asks for nothing.
     ///   - batches: what criteria that need data see.
     ///   - allowsReturn: whether removed weights compete again (by their scores) instead of staying removed.
     /// - Throws: `.usage` for a sparsity outside `[0, 1)` or below what is already gone, and for a criterion that needs
@@ -21,10 +21,8 @@ extension PrunableNetwork {
         guard sparsity >= 0, sparsity < 1 else {
             throw CoppiceError(.usage, field: "sparsity", "\(sparsity), expected a number from 0 to below 1")
         }
-        if !allowsReturn, ExactSelection.removedCount(count, sparsity: sparsity) < removedCount {
-            throw CoppiceError(
-                .usage, field: "sparsity",
-                "\(sparsity) is below the \(self.sparsity) that is already pruned; removed weights do not return")
+        if !allowsReturn {
+            try allocation.check(weights, sparsity: sparsity, removed: masks.map(\.removedCount))
         }
         let scores = try scores(by: criterion, batches: batches)
         let method = PruningMethod(

@@ -1,5 +1,6 @@
 import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
 
 /// Prunes single weights by a curvature and lets the kept ones make up for what goes, without training.
 ///
@@ -46,30 +47,27 @@ public struct SurgeonPruning: Sendable {
         guard sparsity >= 0, sparsity < 1 else {
             throw CoppiceError(.usage, field: "sparsity", "\(sparsity), expected a number from 0 to below 1")
         }
-        guard
-            sparsity >= network.sparsity
-                || ExactSelection.removedCount(network.count, sparsity: sparsity)
-                    == network.removedCount
-        else {
-            throw CoppiceError(
-                .usage, field: "sparsity",
-                "\(sparsity) is below the \(network.sparsity) that is already pruned; removed weights do not return")
-        }
+        let removed = network.masks.map(\.removedCount)
+        try allocation.check(network.weights, sparsity: sparsity, removed: removed)
         guard batches.contains(where: { $0.count > 0 }) else {
             throw CoppiceError(
                 .usage, field: type(of: criterion).name, "needs calibration data with labels, and there is none")
         }
-        let start = 1 - network.sparsity
+        let path = try allocation.path(
+            to: sparsity, of: network.weights, from: removed, along: SparsityRamp.geometric)
+        let start = network.sparsity
         for step in 1...recomputations {
-            let part = Double(step) / Double(recomputations)
-            // The last sub-step by the sparsity itself: an exact count.
-            let goal = step == recomputations ? sparsity : 1 - start * power((1 - sparsity) / start, part)
-            try remove(from: network, to: max(goal, network.sparsity), batches)
+            let goal = SparsityRamp.geometric.sparsity(
+                at: Double(step) / Double(recomputations), from: start, to: path.sparsity)
+            try remove(from: network, to: max(goal, network.sparsity), sharedBy: path.allocation, batches)
             try progress(step, network.sparsity)
         }
     }
 
-    private func remove(from network: PrunableNetwork, to sparsity: Double, _ batches: [LabeledBatch]) throws {
+    private func remove(
+        from network: PrunableNetwork, to sparsity: Double, sharedBy allocation: any Allocation,
+        _ batches: [LabeledBatch]
+    ) throws {
         let before = KeptWeights(of: network)
         let inverse = try criterion.curvature(of: network, on: batches)
         try network.prune(
@@ -78,12 +76,7 @@ public struct SurgeonPruning: Sendable {
         let kept = before.layout.row(network.masks.map(\.indicator)).floats()
         let moved = try OptimalBrainSurgeon.compensated(
             before.values, removing: kept.map { $0 == 0 }, inverse: inverse)
-        network.setValues(before.layout.parts(of: moved))
-    }
-
-    private func power(_ x: Double, _ exponent: Double) -> Double {
-        // In f64 of the tensor operations: the same everywhere.
-        Tensor(x, dataType: .f64).power(exponent).doubles()[0]
+        network.setValues(try network.matrices(before.layout.parts(of: moved), what: "compensated"))
     }
 }
 

@@ -97,12 +97,9 @@ struct EarlierZeros {
         counts[name] = zeros == values.count ? 0 : zeros
     }
 
-    /// - Parameter count: entries of all matrices together.
-    /// - Throws: `.usage` when a sparsity, zero aside, is below what is removed: removed weights do not return.
-    func check(sparsity: Double, of count: Int) throws {
-        let removed = counts.values.reduce(0, +)
-        guard sparsity > 0, ExactSelection.removedCount(count, sparsity: sparsity) < removed else { return }
-        throw CoppiceError.sparsityBelow(sparsity, Double(removed) / Double(count))
+    /// - Throws: `.usage` when less is asked for than is removed: removed weights do not return.
+    func check(_ weights: [PrunableWeight], sparsity: Double, sharedBy allocation: any Allocation) throws {
+        try allocation.check(weights, sparsity: sparsity, removed: weights.map { counts[$0.name] ?? 0 })
     }
 }
 

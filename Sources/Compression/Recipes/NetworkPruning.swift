@@ -16,6 +16,12 @@ public struct NetworkPruning: Sendable, Hashable {
         case dynamic(DynamicOptions)
         /// Rounds as of ``iterative``, each of which removes what the PQ index of what is left allows.
         case adaptive(AdaptiveOptions)
+
+        /// How the sparsity rises from step to step.
+        var ramp: SparsityRamp {
+            if case .gradual(_, _, _, let ramp) = self { return ramp }
+            return .geometric
+        }
     }
 
     /// How accuracy comes back.

@@ -14,6 +14,9 @@ public final class GradualPruning: MaskHolding {
     private let batches: (_ step: Int) -> [LabeledBatch]
 
     /// - Parameters:
+    ///   - schedule: of all weights together.
+    ///   - allocation: how each of its sparsities is shared out; of budgets what ``ExplicitAllocation/path(to:of:from:along:)``
+    ///     gives for the schedule's goal.
     ///   - batches: what criteria that need data see at a step.
     public init(
         _ network: PrunableNetwork, schedule: any Schedule, criterion: any NetworkCriterion = .magnitude,

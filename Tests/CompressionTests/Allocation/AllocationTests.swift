@@ -1,6 +1,8 @@
 import CoppiceCompression
 import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
+import Foundation
 import Testing
 
 private struct Layers {
@@ -285,6 +287,60 @@ private func message(_ body: () throws -> Void) -> String {
         #expect(
             refusal([.init("layer1", sparsity: 0.5), .init("layer*", sparsity: 0.6)])
                 == "budgets: layer1 is named by \"layer1\" and \"layer*\", expected one budget")
+    }
+
+    /// In several steps each layer is on a ramp to its own budget, all at the same place of it.
+    @Test(arguments: SparsityRamp.allCases) func budgetsRiseTogether(ramp: SparsityRamp) throws {
+        let layers = Layers(seed: 17)  // 240, 1200, 63, 400
+        let sizes = layers.weights.map { Double($0.count) }
+        let allocation = ExplicitAllocation([.init("layer1", sparsity: 0.95), .init("layer2", kept: 50)])
+        let path = try allocation.path(to: 0.5, of: layers.weights, from: [0, 0, 0, 0], along: ramp)
+        let goal = [120, 1140, 13, 200]
+        #expect(path.sparsity == 1473.0 / 1903)
+        #expect(try layers.removedCounts(path.allocation, path.sparsity) == goal)
+        #expect(try layers.removedCounts(path.allocation, 0.99) == goal)
+        #expect(try layers.removedCounts(path.allocation, 0) == [0, 0, 0, 0])
+        var last = [0, 0, 0, 0]
+        for tenth in 1..<10 {
+            let sparsity = ramp.sparsity(at: Double(tenth) / 10, from: 0, to: path.sparsity)
+            let counts = try layers.removedCounts(path.allocation, sparsity)
+            let total = ExactSelection.removedCount(1903, sparsity: sparsity)
+            #expect((total - 3...total).contains(counts.reduce(0, +)), "\(tenth)")
+            #expect(zip(counts, last).allSatisfy { $0 >= $1 })
+            last = counts
+            // Where the largest layer is on its ramp: the others are there, but for whole weights.
+            let done = Double(counts[1]) / sizes[1]
+            let place =
+                switch ramp {
+                case .geometric: log(1 - done) / log(0.05)
+                case .linear: done / 0.95
+                case .cubic: 1 - cbrt(1 - done / 0.95)
+                }
+            for index in counts.indices {
+                let expected = ramp.sparsity(at: place, from: 0, to: Double(goal[index]) / sizes[index]) * sizes[index]
+                #expect(abs(Double(counts[index]) - expected) < 2, "\(tenth): layer \(index)")
+            }
+        }
+    }
+
+    /// Those that have lost more than is asked of all stay; a budget below what is gone is refused, zero asks for nothing.
+    @Test func whatIsRemovedStaysRemoved() throws {
+        let layers = Layers(seed: 17)
+        let allocation = ExplicitAllocation([.init("layer1", sparsity: 0.5), .init("layer2", sparsity: 0)])
+        let removed = [200, 300, 10, 0]
+        let path = try allocation.path(to: 0.5, of: layers.weights, from: removed, along: .geometric)
+        #expect(try layers.removedCounts(path.allocation, path.sparsity) == [200, 600, 10, 200])
+        let halfway = try layers.removedCounts(path.allocation, (510 + 250) / 1903)
+        #expect(halfway[0] == 200 && halfway[2] == 10 && (301..<600).contains(halfway[1]) && halfway[3] > 0)
+        #expect(message { try allocation.check(layers.weights, sparsity: 0.5, removed: removed) } == "no error")
+        #expect(message { try allocation.check(layers.weights, sparsity: 0, removed: removed) } == "no error")
+        #expect(
+            message { try allocation.check(layers.weights, sparsity: 0.5, removed: [0, 601, 0, 0]) }
+                == "budgets.layer1: 0.5 removes 600 of the 1200 weights of layer1, of which 601 are removed already; "
+                + "removed weights do not return")
+        #expect(
+            message { try allocation.check(layers.weights, sparsity: 0.25, removed: [120, 0, 0, 200]) }
+                == "sparsity: 0.25 is below the 0.5 that is already pruned; removed weights do not return")
     }
 }
 

@@ -140,6 +140,27 @@ import Testing
         }
     }
 
+    /// Budgets are reached step by step, as the sparsity of all is.
+    @Test func budgetsAreReachedInSteps() throws {
+        let network = try PrunableNetwork(try trained())
+        let budgets = ExplicitAllocation([.init("first", sparsity: 0.9)])
+        let surgeon = SurgeonPruning(
+            MFACCriterion(sampling: sampling, dampening: 1e-4), allocation: budgets, recomputations: 4)
+        var counts: [[Int]] = []
+        try surgeon.prune(network, to: 0.5, batches: batches) { _, _ in
+            counts.append(network.masks.map(\.removedCount))
+        }
+        // 115 of 128 and 24 of 48: a quarter of the way keeps 0.1^¼ and 0.5^¼ of them.
+        #expect(counts.count == 4 && counts[3] == [115, 24])
+        #expect(abs(counts[0][0] - 56) <= 3 && abs(counts[0][1] - 8) <= 2, "\(counts)")
+        #expect(abs(counts[1][0] - 87) <= 3 && abs(counts[1][1] - 14) <= 2, "\(counts)")
+        #expect(throws: CoppiceError.self) {
+            let less = ExplicitAllocation([.init("first", sparsity: 0.8)])
+            try SurgeonPruning(MFACCriterion(sampling: sampling), allocation: less).prune(
+                network, to: 0.9, batches: batches)
+        }
+    }
+
     @Test func oneStepIsTheFormula() throws {
         let network = try PrunableNetwork(try trained())
         let weights = Tensor.concatenated(network.weights.indices.map { network.values($0).reshaped([-1]) })
