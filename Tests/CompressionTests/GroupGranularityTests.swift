@@ -1,4 +1,5 @@
 import CoppiceCompression
+import CoppiceNetworks
 import CoppiceTensors
 import Testing
 
@@ -56,6 +57,69 @@ import Testing
         #expect(try kept(.mean) == [true, false, true, false])
         #expect(try kept(.max) == [true, true, false, false])
         #expect(try kept(.l2) == [true, true, false, false])
+    }
+
+    /// Scores as they are given.
+    private struct Given: Criterion {
+        static let name = "given"
+        var values: Tensor
+        func scores(of weight: Tensor, name: String, inputNorms: [Float]?) -> Tensor { values }
+    }
+
+    /// Scores below zero are scores: only what is removed counts as nothing.
+    @Test func negativeScoresAreCompared() throws {
+        // Groups of 4 with the means -2, -1, -1.5 and 0.25 and the maxima -2, -1, -0.1 and 4.
+        let scores: [Float] = [
+            -2, -2, -2, -2, -1, -1, -1, -1, -0.1, -1.9, -2, -2, 4, -1, -1, -1,
+        ]
+        let weight = (PrunableWeight(name: "w", rows: 1, columns: 16), Tensor.ones([1, 16]))
+        func kept(
+            _ granularity: any Granularity, _ sparsity: Double, earlier: WeightMask? = nil
+        ) throws -> [Bool] {
+            let method = PruningMethod(
+                criterion: Given(values: Tensor(scores, shape: [1, 16])), granularity: granularity,
+                allocation: GlobalAllocation(), sparsity: sparsity)
+            let mask = try method.masks(of: [weight.0], earlier: { _ in earlier }, values: { _ in weight.1 })[0]
+            return (0..<4).map { mask[0, 4 * $0 + 3] }
+        }
+        let (mean, largest) = (GroupGranularity(groupLength: 4), GroupGranularity(groupLength: 4, score: .max))
+        let blocks = BlockGranularity(rows: 1, columns: 4)
+        for granularity in [mean, blocks] as [any Granularity] {
+            #expect(try kept(granularity, 0.25) == [false, true, true, true])
+            #expect(try kept(granularity, 0.5) == [false, true, false, true])
+            #expect(try kept(granularity, 0.75) == [false, false, false, true])
+        }
+        #expect(try kept(largest, 0.5) == [false, false, true, true])
+        // A group that is gone is below those of negative scores, and counts.
+        let gone = WeightMask(rows: 1, columns: 16, kept: (0..<16).map { !(4..<8).contains($0) })
+        #expect(try kept(mean, 0.5, earlier: gone) == [false, false, true, true])
+        #expect(try kept(mean, 0.75, earlier: gone) == [false, false, false, true])
+        let squares = GroupGranularity(groupLength: 4, score: .l2)
+        for granularity in [squares, BlockGranularity(rows: 1, columns: 4, score: .l2)] as [any Granularity] {
+            #expect { _ = try kept(granularity, 0.5) } throws: {
+                "\($0)" == "group_score: l2 squares scores, and w has one of -2.0; expected mean or max"
+            }
+        }
+    }
+
+    /// GraSP's groups of a network go by the sum of their signed scores.
+    @Test func gradientFlowGoesInGroups() throws {
+        let (inputs, targets) = clusters()
+        let batches = [LabeledBatch(inputs: inputs, targets: targets)]
+        let network = try PrunableNetwork(SmallMLP())
+        let scores = try network.scores(by: GradientFlowCriterion(), batches: batches).map { $0.doubles() }
+        #expect(scores.joined().contains { $0 < 0 })
+        let sums = scores.flatMap { own in
+            stride(from: 0, to: own.count, by: 4).map { own[$0..<$0 + 4].reduce(0, +) }
+        }
+        #expect(sums.contains { $0 < 0 })
+        try network.prune(
+            by: GradientFlowCriterion(), granularity: GroupGranularity(groupLength: 4), to: 0.25, batches: batches)
+        let removed = Set(sums.indices.sorted { sums[$0] < sums[$1] }.prefix(11))
+        let kept = network.masks.flatMap { mask in
+            (0..<mask.rows).flatMap { row in stride(from: 0, to: mask.columns, by: 4).map { mask[row, $0] } }
+        }
+        #expect(Set(kept.indices.filter { !kept[$0] }) == removed)
     }
 
     @Test func inputNormsDecideForWanda() throws {

@@ -31,6 +31,8 @@ public struct BlockGranularity: Granularity {
         }
     }
 
+    public func check(_ scores: Tensor, name: String) throws { try score.check(scores, name: name) }
+
     /// Each entry's block's score in its place. O(N).
     public func comparable(_ scores: Tensor) -> Tensor {
         let blocks = blockScores(scores)

@@ -37,7 +37,7 @@ public struct PruningMethod: Sendable {
     ///   - values: the matrix with the given index: f32 `[rows, columns]`. Called several times for each, so that
     ///     only one needs to be in memory.
     /// - Throws: `.badData` for NaN or infinite values, naming the matrix and the entry, or for a matrix that the
-    ///   granularity cannot prune.
+    ///   granularity cannot prune; `.usage` for scores that it cannot compare.
     public func masks(
         of weights: [PrunableWeight], earlier: (_ index: Int) -> WeightMask? = { _ in nil },
         inputNorms: (_ index: Int) -> [Float]? = { _ in nil }, values: (_ index: Int) throws -> Tensor
@@ -75,6 +75,7 @@ public struct PruningMethod: Sendable {
         precondition(values.shape == [weight.rows, weight.columns], "\(weight.name) has another shape")
         try ExactSelection.checkFinite(values, name: weight.name)
         var scores = try criterion.scores(of: values, name: weight.name, inputNorms: inputNorms)
+        try granularity.check(scores, name: weight.name)
         earlier?.fillRemoved(of: &scores, with: -.infinity)  // below every score
         return scores
     }

@@ -85,6 +85,9 @@ extension PruneStage.Method {
     /// Whether it learns its masks from images, in a loop of its own.
     public var learnsMasks: Bool { [.searched, .bip, .movement].contains(self) }
 
+    /// Whether a weight's score may be negative.
+    public var hasSignedScores: Bool { self == .grasp || self == .movement }
+
     /// Whether it looks at the inverse of a Fisher matrix.
     public var isOfCurvature: Bool { [.obd, .woodfisher, .mfac].contains(self) }
 }

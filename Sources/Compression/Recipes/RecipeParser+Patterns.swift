@@ -4,7 +4,9 @@ import CoppiceTensors
 /// In which shape weights go.
 extension Recipe {
     /// Reads `pattern` and what belongs to it.
-    static func pattern(_ fields: [String: RecipeNode]) throws -> PruneStage.Pattern {
+    static func pattern(
+        _ fields: [String: RecipeNode], _ method: PruneStage.Method
+    ) throws -> PruneStage.Pattern {
         let pattern = try fields["pattern"].map { try self.pattern($0, block: fields["block"]) } ?? .unstructured
         for (key, patterns) in [("group_size", "group"), ("group_score", "group or block"), ("block", "block")] {
             guard let field = fields[key] else { continue }
@@ -20,6 +22,10 @@ extension Recipe {
             }
         }
         let score = try fields["group_score"]?.word(GroupGranularity.Score.self)
+        if score == .l2, method.hasSignedScores, let field = fields["group_score"] {
+            throw field.error(
+                "l2 squares scores, and those of \(method.rawValue) may be negative; expected mean or max")
+        }
         switch pattern {
         case .groups(var length, let standard):
             if let field = fields["group_size"] {

@@ -17,7 +17,7 @@ extension Recipe {
             let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw node.error("the key \"method\" is missing, expected one of \(methods)")
         }
-        let pattern = try self.pattern(fields)
+        let pattern = try self.pattern(fields, method)
         let unit = try self.unit(fields, method)
         var network = try networkPruning(fields, method: method, pattern: pattern, epochs: epochs)
         if unit != .weight, let measure = try fields["of"]?.word(ChannelMeasure.self) { network.measure = measure }
@@ -107,6 +107,11 @@ extension Recipe {
         if allocation == .lamp, method == .wanda {
             throw field.error(
                 "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk, uniform+ or "
+                    + "rate-distortion")
+        }
+        if allocation == .lamp, method == .grasp {
+            throw field.error(
+                "lamp squares scores, and those of grasp may be negative; expected uniform, erk, uniform+ or "
                     + "rate-distortion")
         }
         if method == .movement, allocation == .lamp || allocation == .rateDistortion {
