@@ -1,5 +1,6 @@
 import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
 
 /// How much the channels of a network matter: the smallest scores are removed first.
 public protocol ChannelCriterion: Sendable {
@@ -157,7 +158,7 @@ public struct NormScale: ChannelCriterion {
     public func scores(
         of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch]
     ) -> [[Double]] {
-        let scales = Self.scales(of: network)
+        let scales = ScaleSparsity.names(in: network)
         let values = Dictionary(
             uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) })
         return groups.groups.map { group in
@@ -166,11 +167,6 @@ public struct NormScale: ChannelCriterion {
             }
             return group.sums({ scales.contains($0.name) }) { (values[$0] ?? .zeros([])).abs() }
         }
-    }
-
-    /// Names of the weights of batch normalizations.
-    static func scales(of network: Module) -> Set<String> {
-        Set(network.modules.filter { $0.module is BatchNorm }.map { $0.name.isEmpty ? "weight" : "\($0.name).weight" })
     }
 }
 

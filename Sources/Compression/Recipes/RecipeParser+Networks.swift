@@ -11,6 +11,7 @@ extension Recipe {
     static func training(_ node: RecipeNode, standard: ClassificationRecipe) throws -> ClassificationRecipe {
         let fields = try node.fields([
             "epochs", "batch_size", "optimizer", "schedule", "augmentation", "label_smoothing", "precision",
+            "bn_scale_l1",
         ])
         var training = standard
         if let field = fields["optimizer"] {
@@ -35,6 +36,7 @@ extension Recipe {
         if let size = try fields["batch_size"]?.integer(in: 1...65_536) { training.loop.batchSize = size }
         if let part = try fields["label_smoothing"]?.number(in: 0..<1) { training.loop.labelSmoothing = part }
         if let precision = try fields["precision"]?.word(OperandPrecision.self) { training.loop.precision = precision }
+        if let strength = try fields["bn_scale_l1"]?.number(in: 0...1e3) { training.loop.scaleSparsity = strength }
         return training
     }
 

@@ -60,7 +60,9 @@ extension ClassificationRecipe {
     package func makeRandomNetwork(
         for images: ImageDataSet, dataFolder: String?, seed: UInt64
     ) throws -> any VisionNetwork {
-        try architecture(for: images, dataFolder: dataFolder).makeNetwork(seed: seed)
+        let network = try architecture(for: images, dataFolder: dataFolder).makeNetwork(seed: seed)
+        try checkScales(of: network, source: source)
+        return network
     }
 
     /// - Returns: the network that training starts from, and which of its weights are sparse.

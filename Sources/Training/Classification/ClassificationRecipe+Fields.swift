@@ -34,7 +34,8 @@ extension ClassificationRecipe {
             ("schedule.drop_factor", "\(schedule.dropFactor)"), ("training.batch_size", "\(loop.batchSize)"),
             ("training.epochs", "\(loop.epochs)"), ("training.validate_every", "\(loop.validateEvery)"),
             ("training.patience", text(loop.patience)), ("training.label_smoothing", "\(loop.labelSmoothing)"),
-            ("training.precision", "\(loop.precision)"), ("gates", text(gates)),
+            ("training.precision", "\(loop.precision)"), ("training.bn_scale_l1", "\(loop.scaleSparsity)"),
+            ("gates", text(gates)),
         ]
     }
 }

@@ -164,6 +164,7 @@ extension ClassificationRecipe {
     private static func loop(_ node: RecipeNode) throws -> Loop {
         let fields = try node.fields([
             "batch_size", "epochs", "validate_every", "log_every", "patience", "label_smoothing", "precision",
+            "bn_scale_l1",
         ])
         var loop = Loop()
         let large = 1_000_000_000
@@ -174,6 +175,7 @@ extension ClassificationRecipe {
         loop.patience = try fields["patience"]?.integer(in: 1...large)
         if let part = try fields["label_smoothing"]?.number(in: 0..<1) { loop.labelSmoothing = part }
         if let precision = try fields["precision"]?.word(OperandPrecision.self) { loop.precision = precision }
+        if let strength = try fields["bn_scale_l1"]?.number(in: 0...1e3) { loop.scaleSparsity = strength }
         return loop
     }
 }

@@ -118,6 +118,8 @@ public struct ClassificationRecipe: Sendable, Hashable {
         public var labelSmoothing = 0.0
         /// What matrix products and convolutions round their operands to.
         public var precision = OperandPrecision.f32
+        /// λ of the penalty on the scales of batch normalizations (``ScaleSparsity``); 0: none.
+        public var scaleSparsity = 0.0
     }
 
     public var name: String?
@@ -159,7 +161,17 @@ public struct ClassificationRecipe: Sendable, Hashable {
         training.clipNorm = optimizer.clipNorm
         training.labelSmoothing = loop.labelSmoothing
         training.precision = loop.precision
+        training.scaleSparsity = loop.scaleSparsity
         return training
+    }
+
+    /// - Parameter source: the recipe's file.
+    /// - Throws: `.badData` where scales of batch normalizations are penalized and a network has none.
+    package func checkScales(of network: Module, source: String) throws {
+        guard loop.scaleSparsity > 0, ScaleSparsity.names(in: network).isEmpty else { return }
+        throw CoppiceError(
+            .badData, source: source, field: "training.bn_scale_l1",
+            "is of batch normalizations, and the network has none; leave it out")
     }
 }
 

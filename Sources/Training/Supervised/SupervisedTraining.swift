@@ -29,6 +29,8 @@ public struct SupervisedTraining: Sendable {
     /// The part of a target's weight that goes to all classes alike.
     public var labelSmoothing = 0.0
     public var precision = OperandPrecision.f32
+    /// λ of the penalty λ Σ|γ| on the scales of batch normalizations (``ScaleSparsity``); 0 for none.
+    public var scaleSparsity = 0.0
 
     public init(optimizer: any Optimizer, rates: LearningRateSchedule) {
         self.optimizer = optimizer
@@ -48,7 +50,11 @@ public struct SupervisedTraining: Sendable {
     ) throws {
         network.setTraining(true)
         let parameters = network.parameters.map(\.parameter)
-        for step in steps ?? 0..<rates.totalSteps {
+        let penalties: [any TrainingHook] =
+            scaleSparsity > 0 ? [try ScaleSparsity(of: network, strength: scaleSparsity)] : []
+        let hooks = penalties + hooks
+        let steps = steps ?? 0..<rates.totalSteps
+        for step in steps {
             for hook in hooks { try hook.willStep(step) }
             let batch = source.batch(at: step)
             let loss = try withSparseProducts(SparseProducts(sharedBy: hooks)) {

@@ -97,6 +97,29 @@ import Testing
         }
     }
 
+    /// The penalty as a setting of training is the hook; a network without scales is refused.
+    @Test func trainingPenalizesScales() throws {
+        func trained(_ penalty: Double, hooks: (any VisionNetwork) throws -> [any TrainingHook]) throws -> [[Double]] {
+            let network = try Self.resnet()
+            var training = shortTraining(steps: 3)
+            training.scaleSparsity = penalty
+            let batch = Self.batch(network)
+            try training.run(
+                network, on: TensorBatches(inputs: batch.inputs, targets: batch.targets, batchSize: 6),
+                hooks: hooks(network))
+            return numbers(of: network)
+        }
+        let own = try trained(0.1) { _ in [] }
+        #expect(try own == trained(0) { [try ScaleSparsity(of: $0, strength: 0.1)] })
+        #expect(try own != trained(0) { _ in [] })
+        let (inputs, targets) = clusters()
+        var training = shortTraining(steps: 1)
+        training.scaleSparsity = 0.1
+        #expect {
+            try training.run(SmallMLP(), on: TensorBatches(inputs: inputs, targets: targets, batchSize: 8))
+        } throws: { "\($0)" == "the network has no batch normalization to sparsify" }
+    }
+
     // MARK: Order
 
     @Test func globalOrderFollowsScores() {

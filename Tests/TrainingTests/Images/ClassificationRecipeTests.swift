@@ -36,7 +36,10 @@ import Testing
                   patience: 3
                   label_smoothing: 0.1
                   precision: bf16
+                  bn_scale_l1: 1.0e-4
                 """)
+        #expect(recipe.loop.scaleSparsity == 1e-4)
+        #expect(recipe.trainingFields.contains { $0.key == "training.bn_scale_l1" && $0.value == "0.0001" })
         #expect(recipe.name == "small" && recipe.seed == 9)
         #expect(recipe.model.architecture == "vgg11-bn" && recipe.model.widthMultiplier == 0.5)
         #expect(recipe.model.weights == "old")

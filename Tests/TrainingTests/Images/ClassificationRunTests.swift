@@ -260,6 +260,28 @@ import Testing
         #expect(try message("d", [:]).contains("has test images of"))
     }
 
+    /// Scales of batch normalizations shrink under their penalty; a network without any is refused before any work.
+    @Test func scalesArePenalized() throws {
+        let fixture = try Fixture()
+        func scales(_ penalty: String, _ output: String) throws -> Double {
+            _ = try fixture.run(
+                fixture.recipe([
+                    "architecture: lenet-300-100": "architecture: resnet8, width_multiplier: 0.25",
+                    "epochs: 4": "epochs: 1\(penalty)",
+                ]), output
+            ).execute()
+            return try VisionCheckpoint.open(fixture.folder.path + "/" + output).network().parameters
+                .filter { $0.name.contains("bn") && $0.name.hasSuffix("weight") }
+                .reduce(0) { $0 + $1.parameter.wrappedValue.abs().mean().doubles()[0] }
+        }
+        #expect(try scales(", bn_scale_l1: 0.5", "sparse") < 0.9 * scales("", "free"))
+        let recipe = try fixture.recipe(["epochs: 4": "epochs: 4, bn_scale_l1: 1.0e-4"])
+        #expect { _ = try fixture.run(recipe, "none").execute() } throws: {
+            "\($0)".hasSuffix("bn_scale_l1: is of batch normalizations, and the network has none; leave it out")
+        }
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder.path + "/none.run"))
+    }
+
     @Test func imagesMustFitTheNetwork() throws {
         let set = ImageDataSet.shapes(10, size: 16, seed: 1)
         let fits = try VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 16)
