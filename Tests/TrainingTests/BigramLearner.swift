@@ -14,6 +14,8 @@ final class BigramLearner: LanguageModelLearner {
     private(set) var seeds: [UInt64] = []
     /// What the loss is from this pass on.
     var failure: (pass: Int, loss: Double)?
+    /// The update after which a parameter is NaN.
+    var brokenUpdate: Int?
     /// Called before each pass and each validation batch.
     var willRun: () -> Void = {}
 
@@ -63,6 +65,7 @@ final class BigramLearner: LanguageModelLearner {
             table[i] -= Float(learningRate * mean / (variance.squareRoot() + 1e-8))
             gradient[i] = 0
         }
+        if brokenUpdate == step { table[1] = .nan }
     }
 
     func loss(_ batch: TokenBatch) throws -> Double {

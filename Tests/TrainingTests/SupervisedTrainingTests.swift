@@ -89,6 +89,63 @@ private func data(_ count: Int = 64) -> (inputs: Tensor, targets: Tensor) {
         #expect(error?.kind == .badData && error?.description.contains("step 0") == true)
     }
 
+    /// A network whose loss is finite and whose gradient is not: a root of zero.
+    private final class Rooted: Module, SupervisedNetwork {
+        @Submodule var layer: Linear
+        override init() { _layer = Submodule("layer", Linear(weight: .ones([4, 6]), bias: .zeros([4]))) }
+        func outputs(_ inputs: Tensor) -> Tensor {
+            let scores = layer(inputs)
+            return scores + (scores * 0).square().power(0.5)
+        }
+    }
+
+    /// Counts what it is asked, and may break a weight after a step.
+    private final class Spy: TrainingHook {
+        var updates = 0
+        var breaks: (step: Int, parameter: Parameter)?
+        func willUpdate(_ step: Int, gradients: inout [Tensor]) { updates += 1 }
+        func didStep(_ step: Int, state: inout OptimizerState) {
+            if let breaks, breaks.step == step { breaks.parameter.update { $0[2] = .infinity } }
+        }
+    }
+
+    /// No hook sees a gradient that is not finite, and no weight moves by it.
+    @Test func aGradientThatIsNotFiniteEndsTrainingNamingStepAndWeight() throws {
+        let network = Rooted()
+        let (inputs, targets) = data()
+        let source = TensorBatches(inputs: inputs, targets: targets, batchSize: 16)
+        #expect(network.loss(source.batch(at: 0)).scalar.isFinite)
+        let spy = Spy()
+        #expect { try training(SGD()).run(network, on: source, hooks: [spy]) } throws: {
+            "\($0)".hasPrefix("layer.weight: the gradient of training step 0 is not finite, expected finite numbers")
+        }
+        #expect(spy.updates == 0 && network.layer.weight.floats().allSatisfy { $0 == 1 })
+    }
+
+    /// Gradients whose squares leave the range of f32 are finite.
+    @Test func largeGradientsAreFinite() throws {
+        let network = Regressor()
+        let (inputs, targets) = data()
+        let spy = Spy()
+        var training = training(SGD(momentum: 0), steps: 1)
+        training.rates.peak = 1e-30
+        try training.run(
+            network, on: TensorBatches(inputs: inputs * 1e21, targets: targets, batchSize: 16), hooks: [spy])
+        #expect(spy.updates == 1)
+    }
+
+    @Test func aWeightThatIsNotFiniteAfterTheLastStepIsNamed() throws {
+        let (inputs, targets) = data()
+        let source = TensorBatches(inputs: inputs, targets: targets, batchSize: 16)
+        let network = Regressor()
+        let spy = Spy()
+        spy.breaks = (4, try #require(network.parameters.first { $0.name == "layer.bias" }).parameter)
+        #expect { try training(SGD(), steps: 5).run(network, on: source, hooks: [spy]) } throws: {
+            ($0 as? CoppiceError)?.kind == .badData
+                && "\($0)".hasPrefix("layer.bias: is not finite after training step 4, expected finite numbers")
+        }
+    }
+
     @Test func everyEpochVisitsEveryMemberOnceInAnOrderOfItsOwn() {
         for count in [1, 2, 7, 64, 1000] {
             let order = EpochOrder(count: count, seed: 4)

@@ -176,6 +176,25 @@ final class MemoryStore: Trainer.CheckpointStore {
         #expect(store.latest?.state.step == 7)
     }
 
+    /// Losses and gradients were finite up to the last update, which was not: nothing is kept of it.
+    @Test func aParameterThatIsNoNumberIsNotKept() throws {
+        let store = MemoryStore()
+        let learner = BigramLearner(vocabularySize: 8)
+        learner.brokenUpdate = 19
+        var trainer = try Trainer(learner, recipe: recipe(steps: 20), train: stream(2000, seed: 1), store: store)
+        do {
+            _ = try trainer.run()
+            Issue.record("no error")
+        } catch let error as CoppiceError {
+            #expect(error.kind == .badData)
+            #expect(
+                "\(error)"
+                    == "recipe: step 20: table is not finite, expected a finite number; the checkpoint of step 14 is kept; "
+                    + "try a lower learning_rate, more warmup_steps or clip_norm")
+        }
+        #expect(store.latest?.state.step == 14)
+    }
+
     @Test func clippingBoundsTheStep() throws {
         // Plain gradients would move the table by different amounts; with clipping far below the norm, AdamW's moments
         // are those of the clipped gradient.

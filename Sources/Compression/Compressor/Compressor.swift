@@ -227,6 +227,7 @@ public struct Compressor {
         }
         let whole = try checkpoint.tensor(name)
         let tensor = try value?.converted(to: whole.dataType) ?? model.tensor(name)
+        if value != nil { try tensor.checkFinite(name, source: checkpoint.path) }
         try writer.add(name, tensor)
         return CompressionReport.Weight(name, role(name), from: whole, to: tensor)
     }

@@ -18,8 +18,8 @@ extension FormatPlanner {
         _ name: String, _ role: CompressionReport.Weight.Role, from original: any WeightFormat, _ dense: Tensor,
         now value: Tensor?, by decision: WeightDecision, dataType: DataType, source: String, in writer: CheckpointWriter
     ) throws -> CompressionReport.Weight {
-        try ExactSelection.checkFinite(dense, name: name, source: source)
         var kept = value ?? dense
+        try ExactSelection.checkFinite(kept, name: name, source: source)
         decision.mask?.apply(to: &kept)
         var decision = decision
         decision.adoptStructure(of: original, values: kept)

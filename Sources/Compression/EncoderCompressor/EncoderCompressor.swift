@@ -195,6 +195,7 @@ public struct EncoderCompressor {
         }
         let whole = try checkpoint.storedTensor(name)
         let tensor = value?.converted(to: checkpoint.denseType(of: name)) ?? whole
+        if value != nil { try tensor.checkFinite(name, source: checkpoint.path) }
         try writer.add(name, tensor)
         return CompressionReport.Weight(name, role(name), from: whole, to: tensor)
     }

@@ -1,4 +1,5 @@
 import CoppiceFormats
+import CoppiceNetworks
 import CoppiceTensors
 
 extension Tensor {
@@ -12,6 +13,16 @@ extension Tensor {
         case .f16: firstIndex(of: UInt16.self) { $0 & 0x7c00 == 0x7c00 }
         case .i8, .u8, .i32, .i64, .bool: nil
         }
+    }
+
+    /// - Throws: `.badData` with the name, and the place of the first NaN or infinity. O(elements).
+    package func checkFinite(_ name: String, source: String?) throws {
+        guard let index = firstNonFiniteIndex else { return }
+        let place = rank == 2 ? "[\(index / shape[1]), \(index % shape[1])]" : "[\(index)]"
+        let value = contiguous().reshaped([count]).slice(axis: 0, index..<index + 1).doubles()[0]
+        throw CoppiceError(
+            .badData, source: source, field: name,
+            "is \(value.isNaN ? "NaN" : "infinite") at \(place), expected finite weights")
     }
 
     /// Elements that are zero. O(elements).
@@ -72,11 +83,11 @@ extension Checkpoint {
     ///
     /// - Throws: `.badData` that names the tensor and the place of the first NaN or infinity in it.
     public func checkFinite(_ name: String) throws {
-        guard shape(of: name)?.count == 2 else { return try check(name, tensor(name)) }
+        guard shape(of: name)?.count == 2 else { return try tensor(name).checkFinite(name, source: path) }
         let stored = try stored(name)
         if stored.format == BlockWeight.name { return try checkRows(name, BlockWeight(stored: stored)) }
         for (part, tensor) in stored.tensors.sorted(by: { $0.key < $1.key }) {
-            try check(part.isEmpty ? name : "\(name).\(part)", tensor)
+            try tensor.checkFinite(part.isEmpty ? name : "\(name).\(part)", source: path)
         }
     }
 
@@ -90,13 +101,12 @@ extension Checkpoint {
                 .badData, source: path, field: name, "is not finite at [\(index), \(column)], expected finite weights")
         }
     }
+}
 
-    private func check(_ name: String, _ tensor: Tensor) throws {
-        guard let index = tensor.firstNonFiniteIndex else { return }
-        let place = tensor.rank == 2 ? "[\(index / tensor.shape[1]), \(index % tensor.shape[1])]" : "[\(index)]"
-        let value = tensor.contiguous().reshaped([tensor.count]).slice(axis: 0, index..<index + 1).doubles()[0]
-        throw CoppiceError(
-            .badData, source: path, field: name,
-            "is \(value.isNaN ? "NaN" : "infinite") at \(place), expected finite weights")
+extension Module {
+    /// The first parameter or state tensor that is not finite; nil when all are. O(weights).
+    package var firstNonFinite: String? {
+        parameters.first { $0.parameter.wrappedValue.firstNonFiniteIndex != nil }?.name
+            ?? stateTensors.first { $0.state.wrappedValue.firstNonFiniteIndex != nil }?.name
     }
 }

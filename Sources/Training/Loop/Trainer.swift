@@ -93,8 +93,8 @@ public struct Trainer: ~Copyable {
     /// Trains until all steps are taken, validation stops improving or an interruption is requested. A checkpoint is
     /// written in each case.
     ///
-    /// - Throws: `.badData` naming the step when the loss or the gradient is no longer finite; the checkpoints written
-    ///   before are kept. What the store and the observers throw.
+    /// - Throws: `.badData` naming the step when the loss, the gradient or a parameter is no longer finite; the checkpoints
+    ///   written before are kept. What the store and the observers throw.
     public mutating func run() throws -> TrainingOutcome {
         progress.begin("train", total: totalSteps, completed: state.step, unit: "steps")
         do {
@@ -128,6 +128,9 @@ public struct Trainer: ~Copyable {
     }
 
     private mutating func saveCheckpoint() throws {
+        if let broken = learner.parameters().first(where: { $0.tensor.firstNonFiniteIndex != nil }) {
+            throw notFinite("\(broken.name) is not finite", after: state.step)
+        }
         guard let store else { return }
         try store.saveLatest(state, learner)
         lastCheckpoint = state.step
@@ -186,13 +189,16 @@ public struct Trainer: ~Copyable {
 
     private func checkFinite(_ value: Double, _ what: String) throws {
         guard !value.isFinite else { return }
+        throw notFinite("the \(what) is \(value)", after: state.step + 1)
+    }
+
+    private func notFinite(_ what: String, after step: Int) -> CoppiceError {
         let kept =
             store == nil || lastCheckpoint == 0
             ? "there is no checkpoint yet" : "the checkpoint of step \(lastCheckpoint) is kept"
-        throw CoppiceError(
-            .badData, source: recipe.source, field: "step \(state.step + 1)",
-            "the \(what) is \(value), expected a finite number; \(kept); try a lower learning_rate, more warmup_steps "
-                + "or clip_norm")
+        return CoppiceError(
+            .badData, source: recipe.source, field: "step \(step)",
+            "\(what), expected a finite number; \(kept); try a lower learning_rate, more warmup_steps or clip_norm")
     }
 
     // MARK: - Validation

@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 
@@ -42,7 +43,9 @@ public struct SupervisedTraining: Sendable {
     /// - Parameters:
     ///   - state: what the optimizer remembers; goes on from it.
     ///   - progress: told the step that was taken and its loss in nats.
-    /// - Throws: `.badData` naming the step where the loss is NaN or infinite; what the optimizer and hooks throw.
+    /// - Throws: `.badData` naming the step where the loss or a gradient is NaN or infinite, and a weight that is so in the
+    ///   end; for a network without batch normalization where ``scaleSparsity`` asks for some; what the optimizer and
+    ///   hooks throw.
     public func run(
         _ network: any SupervisedNetwork, on source: any BatchSource, steps: Range<Int>? = nil,
         state: inout OptimizerState, hooks: [any TrainingHook] = [],
@@ -63,10 +66,15 @@ public struct SupervisedTraining: Sendable {
             var slopes = gradients(of: loss, withRespectTo: parameters.map(\.wrappedValue))
             let value = Double(loss.scalar)
             guard value.isFinite else {
-                throw CoppiceError(
-                    .badData,
-                    "the loss of training step \(step) is \(value), expected a finite number: a smaller "
-                        + "learning rate or clipping may help")
+                throw Self.notFinite("the loss of training step \(step) is \(value), expected a finite number")
+            }
+            // Before masks are chosen by them. The norm is a screen: squares of finite gradients may be too large for it.
+            if !globalNorm(slopes).isFinite,
+                let place = slopes.firstIndex(where: { $0.firstNonFiniteIndex != nil })
+            {
+                throw Self.notFinite(
+                    "the gradient of training step \(step) is not finite, expected finite numbers",
+                    network.parameters[place].name)
             }
             for hook in hooks { try hook.willUpdate(step, gradients: &slopes) }
             for hook in hooks { try hook.willMove(step, state: &state) }
@@ -74,6 +82,13 @@ public struct SupervisedTraining: Sendable {
             for hook in hooks { try hook.didStep(step, state: &state) }
             try progress(step, value)
         }
+        if let last = steps.last, let name = network.firstNonFinite {
+            throw Self.notFinite("is not finite after training step \(last), expected finite numbers", name)
+        }
+    }
+
+    private static func notFinite(_ what: String, _ field: String? = nil) -> CoppiceError {
+        CoppiceError(.badData, field: field, what + ": a smaller learning rate or clipping may help")
     }
 
     /// Trains through all steps from a fresh optimizer.
