@@ -192,6 +192,28 @@ import Testing
                 != bits(plain.tensor("bert.embeddings.LayerNorm.weight")))
     }
 
+    /// Subset retraining of biases and norms: every matrix stays bit for bit.
+    @Test func fineTuningTrainsWhatIsNamed() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let options = "method: magnitude, scope: global, sparsity: 0.5"
+        let text = try PublishedEncoder.calibration
+        let (_, plain) = try compress(stage(options), to: "plain")
+        let (_, tuned) = try compress(
+            stage(options + ", recovery: { kind: fine-tune, trains: [LayerNorm, bias] }"), to: "tuned", text)
+        var moved: Set<String> = []
+        for name in plain.storedNames where try bits(plain.storedTensor(name)) != bits(tuned.storedTensor(name)) {
+            moved.insert(name)
+        }
+        #expect(moved.contains("bert.embeddings.LayerNorm.weight"))
+        #expect(moved.allSatisfy { $0.hasSuffix("bias") || $0.contains("LayerNorm") }, "\(moved)")
+        #expect {
+            _ = try compress(stage(options + ", recovery: { kind: distill, trains: LayerNrm }"), text)
+        } throws: {
+            "\($0)".hasSuffix(
+                "prune.recovery.trains: \"LayerNrm\" matches no parameter of the network; did you mean \"LayerNorm\"?")
+        }
+    }
+
     @Test func typesOfTensorsStay() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let half = folder + "/half"

@@ -79,9 +79,46 @@ import Testing
     }
 
     @Test func bilevelPruningTrainsByMomentum() throws {
-        let (model, _) = try compress(
-            "prune: { method: bip, sparsity: 0.5 }", training: "epochs: 2, batch_size: 4, optimizer: { kind: sgd }")
+        let (model, _) = try compress("prune: { method: bip, sparsity: 0.5 }")
         #expect(try zeros(of: model) == half(of: model))
+        let byMomentum = try Recipe(yaml: "stages: [{ prune: { method: bip, sparsity: 0.5 } }]").languageTraining
+        #expect(byMomentum.optimizer.kind == .sgd && byMomentum.optimizer.clipNorm == 1)
+        #expect(byMomentum.loop.batchSize == 8)
+        let others = try Recipe(yaml: "stages: [{ prune: { method: snip, sparsity: 0.5 } }]").languageTraining
+        #expect(others.optimizer.kind == .adamw && others.optimizer.learningRate == 1e-4)
+        #expect(others.optimizer.weightDecay == 0.01 && others.optimizer.clipNorm == 1)
+        #expect {
+            _ = try compress("prune: { method: bip, sparsity: 0.5 }", training: "optimizer: { kind: adamw }")
+        } throws: { "\($0)".contains("expected training.optimizer.kind sgd, found adamw") }
+    }
+
+    @Test(arguments: ["taylor, schedule: { kind: one-shot, rounds: 3 }", "magnitude, schedule: gradual"])
+    func budgetsHoldInEverySchedule(options: String) throws {
+        let (model, _) = try compress("prune: { method: \(options), sparsity: 0.25, budgets: { mlp: 0.75 } }")
+        for (name, values) in try projections(model) {
+            let part = name.contains("mlp") ? 0.75 : 0.25
+            #expect(values.count { $0 == 0 } == Int(part * Double(values.count)), "\(name)")
+        }
+    }
+
+    /// Subset retraining of norms: every other tensor is written as it would be without.
+    @Test func fineTuningTrainsWhatIsNamed() throws {
+        let stage = "method: magnitude, sparsity: 0.6"
+        let training = "epochs: 6, batch_size: 4, optimizer: { learning_rate: 3.0e-2 }"
+        let (plain, _) = try compress("prune: { \(stage) }", to: "plain")
+        let (tuned, _) = try compress(
+            "prune: { \(stage), recovery: { kind: fine-tune, trains: \"*norm*\" } }", training: training, to: "tuned")
+        #expect(try loss(tuned) < loss(plain))
+        for name in checkpoint.weightNames {
+            let isSame = try tuned.tensor(name).floats() == plain.tensor(name).floats()
+            #expect(isSame != name.contains("norm"), "\(name)")
+        }
+        #expect {
+            _ = try compress("prune: { \(stage), recovery: { kind: fine-tune, trains: [bias, nrm] } }")
+        } throws: {
+            "\($0)".hasSuffix(
+                "prune.recovery.trains: \"nrm\" matches no parameter of the network; did you mean \"norm\"?")
+        }
     }
 
     @Test func sparsityFollowsTheIndexOfWhatIsLeft() throws {
@@ -155,7 +192,6 @@ import Testing
     @Test(arguments: [
         ("prune: { method: synflow, sparsity: 0.5 }", "prune.method: synflow is for vision networks"),
         ("prune: { method: l1, sparsity: 0.5, granularity: filter }", "prune.method: l1 is for vision networks"),
-        ("prune: { method: bip, sparsity: 0.5 }", "expected training.optimizer.kind sgd, found adamw"),
         ("prune: { method: wanda, sparsity: 0.5, schedule: gradual }", "prune.schedule: wanda prunes at once"),
         ("prune: { method: sparsegpt, sparsity: 0.5, schedule: gradual }", "prune.schedule: sparsegpt prunes at once"),
         (
@@ -165,6 +201,15 @@ import Testing
     ])
     func whatIsForVisionNetworksIsRefused(stage: String, message: String) throws {
         #expect { _ = try compress(stage) } throws: { "\($0)".contains(message) }
+    }
+
+    @Test func thereAreNoBatchNormalizationsToPenalize() throws {
+        #expect {
+            _ = try compress("prune: { method: snip, sparsity: 0.5 }", training: "bn_scale_l1: 1.0e-4")
+        } throws: {
+            "\($0)"
+                == "r.yaml: training.bn_scale_l1: is of batch normalizations, and a network of texts has none; leave it out"
+        }
     }
 
     @Test func textsAreChecked() throws {

@@ -148,6 +148,23 @@ import Testing
         ("method: mask", "the key \"masks\" is missing"),
         ("method: magnitude, sparsity: 0.5, masks: a", "masks: is an option of method mask"),
         ("method: synflow, scope: global, allocation: erk, sparsity: 0.5", "does not go with scope global"),
+        (
+            "method: grasp, sparsity: 0.5, allocation: lamp",
+            "allocation: lamp squares scores, and those of grasp may be negative"
+        ),
+        (
+            "method: grasp, sparsity: 0.5, pattern: group, group_score: l2",
+            "group_score: l2 squares scores, and those of grasp may be negative; expected mean or max"
+        ),
+        (
+            "method: movement, sparsity: 0.5, pattern: block, block: [2, 2], group_score: l2",
+            "group_score: l2 squares scores, and those of movement may be negative; expected mean or max"
+        ),
+        (
+            "method: magnitude, sparsity: 0.5, recovery: { kind: none, trains: bias }",
+            "trains: is an option of recoveries that train, fine-tune and distill"
+        ),
+        ("method: magnitude, sparsity: 0.5, recovery: { kind: fine-tune, trains: [] }", "trains: expected"),
         ("method: searched, sparsity: 0.5, rates: sum", "rates: unknown value \"sum\""),
         ("method: searched, sparsity: 0.5, init: wanda", "init: expected one of magnitude, random, snip"),
         ("method: searched, sparsity: 0.5, scope: layer", "scope: does not go with method searched, whose rates say"),

@@ -197,6 +197,83 @@ import Testing
         }
     }
 
+    /// Each matrix ends at its budget, whatever leads there.
+    @Test(arguments: [
+        "method: magnitude", "method: magnitude, schedule: { kind: one-shot, rounds: 4 }",
+        "method: synflow, scope: layer",
+        "method: magnitude, schedule: { kind: gradual, begin: 0.2, end: 1.5, every: 2 }",
+        "method: magnitude, schedule: { kind: gradual, every: 2, ramp: geometric }",
+        "method: snip, schedule: { kind: iterative, levels: 3, rewind: 0.5 }",
+        "method: magnitude, schedule: { kind: iterative, levels: 3, rewind: none }", "method: movement",
+        "method: random, schedule: { kind: dynamic, every: 4 }",
+        "method: m-fac, gradients: 16, gradient_batch: 8, recovery: surgeon",
+    ])
+    func budgetsHoldInEverySchedule(options: String) throws {
+        let (_, checkpoint) = try compress("\(options), sparsity: 0.5, budgets: { fc1: 0.95 }")
+        let found = try checkpoint.network().parameters.filter { $0.parameter.wrappedValue.rank == 2 }
+            .map(\.parameter.wrappedValue.zeroCount)
+        #expect(found == [44_688, 600, 100])
+    }
+
+    /// What a stage before has removed of a matrix counts towards its budget, not towards that of others.
+    @Test func budgetsCountWhatIsRemovedAlready() throws {
+        let (_, half) = try compress("method: magnitude, sparsity: 0.5, targets: fc1", to: "half")
+        let (_, checkpoint) = try compress("method: magnitude, sparsity: 0.1, budgets: { fc1: 0.75 }", from: half)
+        let found = try checkpoint.network().parameters.filter { $0.parameter.wrappedValue.rank == 2 }
+            .map(\.parameter.wrappedValue.zeroCount)
+        #expect(found == [35_280, 120, 20])
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, budgets: { fc1: 0.25 }, schedule: gradual", from: half)
+                == "r.yaml: stages[0].prune: budgets.fc1: 0.25 removes 11760 of the 47040 weights of fc1.weight, of which "
+                + "23520 are removed already; removed weights do not return")
+    }
+
+    /// Subset retraining: only what is named moves, running statistics aside.
+    @Test(arguments: ["fine-tune", "distill"]) func recoveriesTrainWhatIsNamed(kind: String) throws {
+        let (plain, pruned) = try compress("method: magnitude, scope: global, sparsity: 0.9", to: "plain")
+        let (tuned, checkpoint) = try compress(
+            "method: magnitude, scope: global, sparsity: 0.9, recovery: { kind: \(kind), trains: [bias, fc3] }")
+        for (own, before) in zip(try checkpoint.network().parameters, try pruned.network().parameters) {
+            let isSame = own.parameter.wrappedValue.floats() == before.parameter.wrappedValue.floats()
+            #expect(isSame == !(own.name.hasSuffix("bias") || own.name == "fc3.weight"), "\(own.name)")
+        }
+        let (after, bare) = (try #require(tuned.accuracy), try #require(plain.accuracy))
+        #expect(after.lossAfter < bare.lossAfter)
+        #expect(tuned.stages[0].contains("trains: [\"bias\", \"fc3\"]"))
+        #expect(
+            failure("method: magnitude, sparsity: 0.5, recovery: { kind: \(kind), trains: fc4 }")
+                == "r.yaml: stages[0].prune.recovery.trains: \"fc4\" matches no parameter of the network; did you mean "
+                + "\"fc1\"?")
+    }
+
+    /// Network slimming by recipe: scales shrink under the penalty, and channels go by them.
+    @Test func scalesArePenalizedWhereThereAreSome() throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 28, widthMultiplier: 0.25
+        ).makeNetwork(seed: 3)
+        let path = folder.path + "/resnet.safetensors"
+        try VisionCheckpoint.write(network, file: path)
+        func scales(_ penalty: String, to name: String) throws -> Double {
+            let recipe = try Recipe(
+                yaml: "training: { epochs: 1, batch_size: 40\(penalty) }\nstages:\n"
+                    + "  - prune: { method: magnitude, sparsity: 0, recovery: fine-tune }\n"
+                    + "  - prune: { method: bn-scale, sparsity: 0.25, granularity: filter }\n", source: "r.yaml")
+            _ = try VisionCompressor(.open(path), recipe: recipe).run(output: folder.path + "/" + name, images: images)
+            let found = try VisionCheckpoint.open(folder.path + "/" + name).network()
+            #expect(found.parameterCount < network.parameterCount)
+            return found.parameters.filter { $0.name.contains("bn") && $0.name.hasSuffix("weight") }
+                .reduce(0) { $0 + $1.parameter.wrappedValue.abs().mean().doubles()[0] }
+        }
+        #expect(try scales(", bn_scale_l1: 1", to: "sparse") < 0.9 * scales("", to: "free"))
+        let recipe = try Recipe(
+            yaml: "training: { bn_scale_l1: 1.0e-4 }\nstages: [prune: { method: snip, sparsity: 0.5 }]",
+            source: "r.yaml")
+        #expect { _ = try VisionCompressor(trained(), recipe: recipe) } throws: {
+            "\($0)"
+                == "r.yaml: training.bn_scale_l1: is of batch normalizations, and the network has none; leave it out"
+        }
+    }
+
     @Test func theSurgeonMakesUpForWhatGoes() throws {
         let fisher = "gradients: 100, gradient_batch: 4, dampening: 1.0e-4, sparsity: 0.7"
         let (plain, _) = try compress("method: m-fac, \(fisher)", to: "plain")

@@ -48,6 +48,7 @@ public struct Compressor {
         uses = checkpoint.configuration.weightUses
         planner = FormatPlanner(preference: recipe.preference)
         try recipe.checkPrunesLanguageModels()
+        try recipe.checkTrains(among: checkpoint.weightNames)
         let matrices = NarrowedCheckpoint(checkpoint).matrices
         unitStages = try UnitPruning.stages(of: recipe, matrices: matrices.map(\.name)) {
             TransformerUnits($0, of: checkpoint.configuration)

@@ -59,7 +59,7 @@ public struct EncoderCompressor {
                 "\(length), expected 3 (a token between those that begin and end a text) to \(longest), the encoder's "
                     + "context")
         }
-        _ = try checkpoint.network()
+        try recipe.checkTrains(among: checkpoint.network().parameters.map(\.name))
         stages = try EncoderStages(checkpoint, recipe: recipe)
     }
 

@@ -84,7 +84,22 @@ extension NetworkStageRun {
                 TeacherLoss(
                     try original(), temperature: temperature, share: share, labelSmoothing: training.labelSmoothing))
         }
-        try train("recover", training, source, hooks: hooks)
+        let trained = try stage.network.trains.map { patterns in
+            try WeightPattern.names(
+                matching: patterns, among: whole.network.parameters.map(\.name), aliases: aliases,
+                what: "parameter of the network")
+        }
+        try whole.network.withTrainable(trained.map { names in { names.contains($0) } }) {
+            try train("recover", training, source, hooks: hooks)
+        }
+    }
+
+    /// What the checkpoint's files call parameters, where that is not their name.
+    private var aliases: [String: String] {
+        get throws {
+            guard case .vision(let checkpoint) = checkpoint else { return [:] }
+            return try checkpoint.aliases
+        }
     }
 
     /// The network as it was.

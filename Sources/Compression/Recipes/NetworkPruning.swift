@@ -40,6 +40,8 @@ public struct NetworkPruning: Sendable, Hashable {
 
     public var schedule = Schedule.oneShot(rounds: 1)
     public var recovery = Recovery.none
+    /// The parameters that a recovery that trains moves; nil: all.
+    public var trains: [WeightPattern]?
     /// How gradients are taken for criteria of curvature.
     public var sampling = GradientSampling()
     /// λ of the Fisher matrix, for criteria of curvature.
@@ -219,13 +221,15 @@ extension PruneStage {
         case .dynamic(let dynamic): options.append("schedule: \(dynamic)")
         case .adaptive(let adaptive): options.append("schedule: \(adaptive)")
         }
+        let trains = network.trains.map { ", trains: [\($0.map { "\"\($0)\"" }.joined(separator: ", "))]" }
         switch network.recovery {
         case .none: break
-        case .fineTune: options.append("recovery: fine-tune")
+        case .fineTune: options.append(trains.map { "recovery: { kind: fine-tune\($0) }" } ?? "recovery: fine-tune")
         case .surgeon: options.append("recovery: surgeon")
         case .reconstruct: options.append("recovery: reconstruct")
         case .distill(let temperature, let share):
-            options.append("recovery: { kind: distill, temperature: \(temperature), teacher_share: \(share) }")
+            options.append(
+                "recovery: { kind: distill, temperature: \(temperature), teacher_share: \(share)\(trains ?? "") }")
         }
         return options
     }

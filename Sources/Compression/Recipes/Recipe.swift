@@ -84,7 +84,7 @@ public struct Recipe: Sendable, Hashable {
     /// How vision networks are trained where a stage trains: optimizer, learning rates, loop and augmentation.
     public var training = Recipe.standardTraining
     /// How language models are.
-    public var languageTraining = Recipe.standardLanguageTraining
+    public var languageTraining = Recipe.standardLanguageTraining()
     public var stages: [Stage]
     /// What formats are chosen for where stages leave a choice.
     public var preference: FormatPlanner.Preference
@@ -148,6 +148,25 @@ public struct Recipe: Sendable, Hashable {
         }
     }
 
+    /// Refuses patterns of what a recovery trains that match no parameter.
+    ///
+    /// - Parameters:
+    ///   - names: of the network's parameters.
+    ///   - aliases: other names of them.
+    /// - Throws: `.badData` naming the stage and the pattern, with the nearest name.
+    func checkTrains(among names: [String], aliases: [String: String] = [:]) throws {
+        for (index, stage) in stages.enumerated() {
+            guard case .prune(let options) = stage, let patterns = options.network.trains else { continue }
+            do {
+                _ = try WeightPattern.names(
+                    matching: patterns, among: names, aliases: aliases, what: "parameter of the network")
+            } catch var error as CoppiceError {
+                (error.source, error.field) = (source, "stages[\(index)].prune.recovery.trains")
+                throw error
+            }
+        }
+    }
+
     /// Fine-tuning by momentum with a small rate that falls to zero.
     static var standardTraining: ClassificationRecipe {
         var training = ClassificationRecipe()
@@ -156,12 +175,16 @@ public struct Recipe: Sendable, Hashable {
         return training
     }
 
-    /// Fine-tuning of language models by AdamW with a small rate that falls to zero.
-    static var standardLanguageTraining: ClassificationRecipe {
-        var training = ClassificationRecipe()
-        (training.optimizer.kind, training.optimizer.learningRate) = (.adamw, 1e-4)
-        (training.optimizer.weightDecay, training.optimizer.clipNorm) = (0.01, 1)
-        (training.loop.batchSize, training.loop.epochs) = (8, 3)
+    /// Fine-tuning of language models by AdamW with a small rate that falls to zero; by momentum, as of vision networks,
+    /// where a method trains by it.
+    static func standardLanguageTraining(byMomentum: Bool = false) -> ClassificationRecipe {
+        var training = standardTraining
+        if !byMomentum {
+            (training.optimizer.kind, training.optimizer.learningRate) = (.adamw, 1e-4)
+            training.optimizer.weightDecay = 0.01
+        }
+        training.optimizer.clipNorm = 1
+        training.loop.batchSize = 8
         return training
     }
 
@@ -217,12 +240,11 @@ public struct Recipe: Sendable, Hashable {
                     "what earlier stages removed is lost where a stage takes gradients or trains; let the stage that "
                         + "removes reconstruct, with a sparsity above 0")
             }
-            if options.method == .bip, languageTraining.optimizer.kind != .sgd {
-                throw refusal(
-                    "method",
-                    "bip trains by momentum, expected training.optimizer.kind sgd, found "
-                        + languageTraining.optimizer.kind.rawValue)
-            }
+        }
+        if languageTraining.loop.scaleSparsity > 0 {
+            throw CoppiceError(
+                .badData, source: source, field: "training.bn_scale_l1",
+                "is of batch normalizations, and a network of texts has none; leave it out")
         }
         if languageTraining.images.augmentation != .none {
             throw CoppiceError(

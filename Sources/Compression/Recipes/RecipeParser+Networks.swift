@@ -81,7 +81,7 @@ extension Recipe {
         if let value = try fields["temperature"]?.number(in: 1e-3...1e6) { options.temperature = value }
         options.masks = try fields["masks"]?.string("the path of a pruned network or of a mask file")
         options.schedule = try schedule(fields["schedule"], method, epochs: epochs)
-        if let field = fields["recovery"] { options.recovery = try recovery(field) }
+        if let field = fields["recovery"] { (options.recovery, options.trains) = try recovery(field) }
         let compensates = method == .sparseGPT || options.recovery == .reconstruct
         try refuse(
             fields, ["dampening"], unless: method.isOfCurvature || compensates,
@@ -117,13 +117,15 @@ extension Recipe {
         case surgeon, reconstruct, distill
     }
 
-    private static func recovery(_ node: RecipeNode) throws -> NetworkPruning.Recovery {
+    private static func recovery(
+        _ node: RecipeNode
+    ) throws -> (kind: NetworkPruning.Recovery, trains: [WeightPattern]?) {
         let kind: RecoveryKind
         var fields: [String: RecipeNode] = [:]
         if node.node.scalar != nil {
             kind = try node.word(RecoveryKind.self)
         } else {
-            fields = try node.fields(["kind", "temperature", "teacher_share"])
+            fields = try node.fields(["kind", "trains", "temperature", "teacher_share"])
             guard let field = fields["kind"] else {
                 let kinds = RecoveryKind.allCases.map(\.rawValue).joined(separator: ", ")
                 throw node.error("the key \"kind\" is missing, expected one of \(kinds)")
@@ -132,16 +134,21 @@ extension Recipe {
             if kind != .distill, let field = fields["temperature"] ?? fields["teacher_share"] {
                 throw field.error("is an option of recovery distill; leave it out")
             }
+            if kind != .fineTune, kind != .distill, let field = fields["trains"] {
+                throw field.error("is an option of recoveries that train, fine-tune and distill; leave it out")
+            }
         }
+        let trains = try fields["trains"]?.strings("patterns of parameter names").map(WeightPattern.init)
         switch kind {
-        case .none: return .none
-        case .fineTune: return .fineTune
-        case .surgeon: return .surgeon
-        case .reconstruct: return .reconstruct
+        case .none: return (.none, nil)
+        case .fineTune: return (.fineTune, trains)
+        case .surgeon: return (.surgeon, nil)
+        case .reconstruct: return (.reconstruct, nil)
         case .distill:
-            return .distill(
+            let recovery = NetworkPruning.Recovery.distill(
                 temperature: try fields["temperature"]?.number(in: 1e-3...1e3) ?? 4,
                 teacherShare: try fields["teacher_share"]?.number(in: 0...1) ?? 0.9)
+            return (recovery, trains)
         }
     }
 

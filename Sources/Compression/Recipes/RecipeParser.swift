@@ -17,7 +17,7 @@ extension Recipe {
         func training(_ standard: ClassificationRecipe) throws -> ClassificationRecipe {
             try fields["training"].map { try Self.training($0, standard: standard) } ?? standard
         }
-        let (images, texts) = (try training(Self.standardTraining), try training(Self.standardLanguageTraining))
+        let images = try training(Self.standardTraining)
         let preference = try fields["prefer"]?.word(FormatPlanner.Preference.self) ?? .speed
         guard let stageList = fields["stages"] else {
             throw root.error("the key \"stages\" is missing, expected a list of prune and quantize stages")
@@ -58,6 +58,12 @@ extension Recipe {
             }
             stages.append(stage)
         }
+        let texts = try training(
+            Self.standardLanguageTraining(
+                byMomentum: stages.contains { stage in
+                    if case .prune(let options) = stage { return options.method == .bip }
+                    return false
+                }))
         self.init(
             name: name, seed: seed, calibration: calibration, stages: stages, preference: preference, text: text,
             source: source)

@@ -1,3 +1,5 @@
+import CoppiceTensors
+
 /// A pattern over weight names, such as `mlp`, `q_proj`, `layers.0` or `model.layers.*.mlp.*`.
 ///
 /// It matches a name when it equals the whole name or a run of whole dot-separated components of it. `*` stands for
@@ -29,6 +31,28 @@ public struct WeightPattern: Sendable, Hashable, CustomStringConvertible {
         guard !names.contains(where: matches) else { return [self] }
         let found = names.filter { name in aliases[name].map(matches) ?? false }
         return found.isEmpty ? [self] : found.map(WeightPattern.init)
+    }
+
+    /// The names that some patterns match.
+    ///
+    /// - Parameters:
+    ///   - aliases: as of ``resolved(among:aliases:)``.
+    ///   - what: what the names are of, for error messages.
+    /// - Throws: `.badData` for a pattern that matches none, with the nearest name: a misspelt one would do nothing.
+    static func names(
+        matching patterns: [WeightPattern], among names: [String], aliases: [String: String] = [:], what: String
+    ) throws -> Set<String> {
+        var matched: Set<String> = []
+        for pattern in patterns {
+            let own = pattern.resolved(among: names, aliases: aliases)
+            let found = names.filter { name in own.contains { $0.matches(name) } }
+            guard !found.isEmpty else {
+                throw CoppiceError(
+                    .badData, "\"\(pattern)\" matches no \(what); " + WeightSelection.hint(pattern.text, names))
+            }
+            matched.formUnion(found)
+        }
+        return matched
     }
 
     /// Wildcard matching with one point to return to: the last `*`. No pattern makes it exponential.

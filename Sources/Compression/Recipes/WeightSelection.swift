@@ -56,12 +56,16 @@ public struct WeightSelection: Sendable, Hashable {
     }
 
     /// The nearest name that a pattern could have meant; an example where none is near.
-    private static func hint(_ pattern: String, _ names: [String], _ isStandard: (String) -> Bool) -> String {
+    static func hint(
+        _ pattern: String, _ names: [String], _ isStandard: (String) -> Bool = { _ in true }
+    ) -> String {
         // As patterns are written: whole names, those of modules, and their parts.
         let modules = names.map { $0.hasSuffix(".weight") ? String($0.dropLast(7)) : $0 }
         let parts = modules.flatMap { $0.split(separator: ".").map(String.init) }.filter { Int($0) == nil }
         let letters = Array(pattern.lowercased().prefix(60))
-        let ranked = (modules + names + parts).map { (name: $0, distance: Spelling.distance(letters, Array($0))) }
+        let ranked = (modules + names + parts).map { name in
+            (name: name, distance: Spelling.distance(letters, Array(name.lowercased())))
+        }
         if let nearest = ranked.min(by: { $0.distance < $1.distance }),
             nearest.distance <= min(letters.count, nearest.name.count) / 3
         {

@@ -8,13 +8,6 @@ public protocol Recovery {
     func recover(_ network: PrunableNetwork, on source: any BatchSource) throws
 }
 
-/// Leaves the network as pruning left it.
-public struct NoRecovery: Recovery {
-    public init() {}
-
-    public func recover(_ network: PrunableNetwork, on source: any BatchSource) {}
-}
-
 /// Trains the kept weights on.
 public struct FineTuning: Recovery {
     public var training: SupervisedTraining
@@ -28,10 +21,8 @@ public struct FineTuning: Recovery {
     }
 
     public func recover(_ network: PrunableNetwork, on source: any BatchSource) throws {
-        let all = network.network.parameters
-        let before = all.map(\.parameter.isTrainable)
-        defer { for ((_, parameter), mode) in zip(all, before) { parameter.isTrainable = mode } }
-        if let trains { for (name, parameter) in all { parameter.isTrainable = trains(name) } }
-        try training.run(network.network, on: source, hooks: [MaskedTraining(network)])
+        try network.network.withTrainable(trains) {
+            try training.run(network.network, on: source, hooks: [MaskedTraining(network)])
+        }
     }
 }

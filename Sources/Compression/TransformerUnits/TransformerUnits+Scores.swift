@@ -82,10 +82,16 @@ extension TransformerUnits {
         of network: Module, windows count: Int, progress: (_ done: Int) -> Void = { _ in },
         loss: (_ index: Int) -> Tensor
     ) throws -> [[Double]] {
-        let trainable = network.parameters.filter(\.parameter.isTrainable).map(\.parameter)
-        defer { for parameter in trainable { parameter.isTrainable = true } }
         let names = (0..<blockCount).map { name(reader, block: $0) }
-        for (name, parameter) in network.parameters { parameter.isTrainable = names.contains(name) }
+        return try network.withTrainable({ names.contains($0) }) {
+            try taylorScores(of: network, reading: names, windows: count, progress, loss)
+        }
+    }
+
+    private func taylorScores(
+        of network: Module, reading names: [String], windows count: Int, _ progress: (_ done: Int) -> Void,
+        _ loss: (_ index: Int) -> Tensor
+    ) throws -> [[Double]] {
         let byName = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         let readers = names.compactMap { byName[$0]?.wrappedValue }
         precondition(readers.count == blockCount, "a network of another configuration")

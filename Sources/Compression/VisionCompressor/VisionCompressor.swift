@@ -28,8 +28,8 @@ public struct VisionCompressor {
     ///
     /// - Throws: `.badData` when they do not fit together, before any work: a pattern that matches nothing, with the
     ///   nearest name; a weight that an N:M pattern or a group does not divide, with what would; a method for language
-    ///   models. Stages behind those of whole blocks are matched with all of the network here, and with what is left of it
-    ///   later.
+    ///   models; a penalty on batch normalizations that there are none of. Stages behind those of whole blocks are matched
+    ///   with all of the network here, and with what is left of it later.
     public init(_ checkpoint: VisionCheckpoint, recipe: Recipe) throws {
         try self.init(checkpoint, recipe, behind: nil)
     }
@@ -57,8 +57,10 @@ public struct VisionCompressor {
                 .badData, source: recipe.source, field: "stages[\(index)].prune.method",
                 "\(options.method.rawValue) is for language models, expected one of \(methods)")
         }
-        _ = try RecipeRun(
-            recipe, on: NetworkWeights(PrunableNetwork(checkpoint.network()), aliases: checkpoint.aliases))
+        let network = try checkpoint.network()
+        try recipe.training.checkScales(of: network, source: recipe.source)
+        try recipe.checkTrains(among: network.parameters.map(\.name), aliases: checkpoint.aliases)
+        _ = try RecipeRun(recipe, on: NetworkWeights(PrunableNetwork(network), aliases: checkpoint.aliases))
     }
 
     /// Compresses into a new folder.

@@ -18,6 +18,19 @@ extension Module {
         return try body()
     }
 
+    /// Computes while some of the parameters that are trainable are, and lets all train again afterwards that did before.
+    ///
+    /// - Parameter isTrained: whether a parameter is trainable meanwhile, by its name; nil: those that are.
+    public func withTrainable<Result>(
+        _ isTrained: ((_ parameterName: String) -> Bool)?, _ body: () throws -> Result
+    ) rethrows -> Result {
+        guard let isTrained else { return try body() }
+        let others = parameters.filter { $0.parameter.isTrainable && !isTrained($0.name) }.map(\.parameter)
+        for parameter in others { parameter.isTrainable = false }
+        defer { for parameter in others { parameter.isTrainable = true } }
+        return try body()
+    }
+
     /// Computes with this module and lets it keep nothing of it: running statistics are as before afterwards.
     public func keepingState<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = stateTensors.map { ($0.state, $0.state.wrappedValue) }
