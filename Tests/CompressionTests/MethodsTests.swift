@@ -1,4 +1,5 @@
 import CoppiceCompression
+import CoppiceModels
 import Foundation
 import Testing
 
@@ -11,6 +12,46 @@ import Testing
         for method in Methods.all {
             #expect((method.example == nil) == (method.recipeKey == nil))
             if let example = method.example { _ = try Recipe(yaml: example, source: method.name) }
+        }
+    }
+
+    /// Each example is matched with a language model, an encoder and vision networks, and fits all but what it is not for.
+    @Test func everyExampleFitsTheNetworksThatItIsFor() throws {
+        let folder = try TemporaryFolder()
+        var configuration = TinyCheckpoint.configuration
+        (configuration.maximumPositions, configuration.layerCount) = (512, 4)
+        let decoder = try TinyCheckpoint.make(in: folder, configuration: configuration)
+        let encoder = try TextClassifier.write(to: folder.path + "/encoder", layers: 4, width: 64)
+        func vision(_ name: String, _ architecture: VisionArchitecture) throws -> VisionCheckpoint {
+            try VisionCheckpoint.write(architecture.makeNetwork(seed: 1), folder: folder.path + "/" + name)
+            return try .open(folder.path + "/" + name)
+        }
+        // Groups of 32 inputs divide the one, and whole blocks are in the other.
+        let networks = [
+            try vision(
+                "perceptron",
+                .init(named: "lenet-300-100", classes: 12, inputChannels: 1, imageSize: 32, widthMultiplier: 0.32)),
+            try vision("residual", .init(named: "resnet20", imageSize: 8, widthMultiplier: 0.25)),
+        ]
+        let ofTexts: Set = ["wanda", "sparsegpt", "heads and neurons", "block-sequential calibration", "reconstruct"]
+        let ofImages: Set = ["synflow", "channels", "l1", "l2", "group-l2", "bn-scale"]
+        for method in Methods.all {
+            guard let example = method.example else { continue }
+            let recipe = try Recipe(yaml: example, source: method.name)
+            func refusal(_ match: () throws -> Void) -> String? {
+                do {
+                    try match()
+                    return nil
+                } catch { return "\(error)" }
+            }
+            let language = refusal { _ = try Compressor(decoder, recipe: recipe) }
+            let texts = refusal { _ = try EncoderCompressor(encoder, recipe: recipe) }
+            let images = networks.compactMap { network in
+                refusal { _ = try VisionCompressor(network, recipe: recipe) }
+            }
+            #expect((language == nil) == !ofImages.contains(method.name), "\(language ?? method.name)")
+            #expect((texts == nil) == !ofImages.contains(method.name), "\(texts ?? method.name)")
+            #expect((images.count < networks.count) == !ofTexts.contains(method.name), "\(images) \(method.name)")
         }
     }
 

@@ -34,9 +34,6 @@ public struct GrokkingTask: Sendable {
     public enum ArithmeticModel: Sendable, Hashable {
         case perceptron(embeddingSize: Int = 128, hiddenSize: Int = 128)
         case transformer(size: Int = 128)
-
-        /// The sizes of the paper.
-        public static let paperPerceptron = ArithmeticModel.perceptron(embeddingSize: 500, hiddenSize: 48)
     }
 
     /// A binary operation, split by a seed.

@@ -113,10 +113,12 @@ extension Methods {
             paper: "Fang et al. 2023, arXiv:2301.12900", evidence: nil),
         MethodDescription(
             name: "bn-scale", kind: .criterion,
-            summary: "Network slimming: removes the channels whose batch normalization has the smallest scale; best "
-                + "trained with an L1 penalty on scales.",
-            recipeKey: "prune.method: bn-scale, prune.granularity: filter | channel",
-            example: "stages: [{prune: {method: bn-scale, sparsity: 0.3, granularity: channel}}]",
+            summary: "Network slimming: removes the channels whose batch normalization has the smallest scale; for "
+                + "networks trained with an L1 penalty on scales, here or by coppice train.",
+            recipeKey: "prune.method: bn-scale, prune.granularity: filter | channel, training.bn_scale_l1",
+            example: "training: {epochs: 3, bn_scale_l1: 1.0e-4}\n"
+                + "stages: [{prune: {method: magnitude, sparsity: 0, recovery: fine-tune}}, "
+                + "{prune: {method: bn-scale, sparsity: 0.3, granularity: channel}}]",
             paper: "Liu et al. 2017, arXiv:1708.06519", evidence: nil),
         MethodDescription(
             name: "gradual", kind: .schedule,
@@ -154,6 +156,12 @@ extension Methods {
             example: "training: {epochs: 2, batch_size: 64}\n"
                 + "stages: [{prune: {method: magnitude, sparsity: 0.8, recovery: fine-tune}}]",
             paper: "Han et al. 2015, arXiv:1506.02626", evidence: nil),
+        MethodDescription(
+            name: "subset retraining", kind: .recovery,
+            summary: "Trains some parameters on, such as biases and norms or one layer; all others stay bit for bit.",
+            recipeKey: "prune.recovery: { kind: fine-tune | distill, trains: NAME OR PATTERNS }",
+            example: "stages: [{prune: {method: magnitude, sparsity: 0.5, recovery: {kind: fine-tune, trains: bias}}}]",
+            paper: "Zimmer et al. 2023, arXiv:2312.15230", evidence: nil),
         MethodDescription(
             name: "distill", kind: .recovery,
             summary: "Trains the kept weights on the answers of the network as it was, and on the labels.",

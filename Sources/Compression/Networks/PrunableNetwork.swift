@@ -11,7 +11,7 @@ import CoppiceTraining
 ///
 /// ```swift
 /// let prunable = try PrunableNetwork(network)
-/// try prunable.prune(.magnitude, to: 0.9)
+/// try prunable.prune(by: .magnitude, to: 0.9)
 /// try training.run(network, on: batches, hooks: [MaskedTraining(prunable)])
 /// ```
 public final class PrunableNetwork {

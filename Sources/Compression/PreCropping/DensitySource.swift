@@ -26,9 +26,6 @@ public enum DensitySource: String, Sendable, Hashable, CaseIterable {
     /// Whether densities depend on labelled images.
     public var needsData: Bool { self == .snip || self == .grasp }
 
-    /// Whether densities are those of a mask of a network.
-    public var needsNetwork: Bool { needsData || self == .synflow || self == .erk }
-
     /// Rounds of SynFlow (Tanaka et al. 2020).
     static let synflowRounds = 100
 

@@ -13,7 +13,7 @@ import CoppiceTraining
 /// Weights that are removed keep their value, so they can return; the network holds W ⊙ M, at the end too.
 ///
 /// ```swift
-/// let ramp = GradualSchedule.cubic(to: 0.9, …)
+/// let ramp = try RampSchedule(to: 0.9, begin: 0, end: 600, interval: 20)
 /// try training.run(network, on: batches, hooks: [MovementPruning(prunable, schedule: ramp)])
 /// ```
 public final class MovementPruning: TrainingHook {
@@ -28,6 +28,7 @@ public final class MovementPruning: TrainingHook {
     private let scoreRate: Double
 
     /// - Parameters:
+    ///   - schedule: of all weights together; how its sparsities are shared out is as with ``GradualPruning``.
     ///   - network: masks that it has are forgotten at the first step that the schedule names.
     ///   - scoreRate: α_S. The order of scores, and so the masks, do not depend on it.
     public init(

@@ -7,10 +7,17 @@ import Foundation
 enum TextClassifier {
     static let labels = ["fox", "cat", "other"]
 
-    static func write(to path: String, layers: Int = 2, seed: UInt64 = 5) throws -> EncoderCheckpoint {
+    /// - Parameter width: of its states; nil for that of the published one.
+    static func write(
+        to path: String, layers: Int = 2, width: Int? = nil, seed: UInt64 = 5
+    ) throws -> EncoderCheckpoint {
         let published = try EncoderCheckpoint.open(PublishedEncoder.path)
         var configuration = published.configuration
         configuration.layerCount = layers
+        if let width {
+            (configuration.hiddenSize, configuration.intermediateSize) = (width, 2 * width)
+            (configuration.headCount, configuration.headSize) = (4, width / 4)
+        }
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         for name in ["vocab.txt", "tokenizer_config.json"] {
             try FileManager.default.copyItem(atPath: PublishedEncoder.path + "/" + name, toPath: path + "/" + name)
@@ -18,6 +25,9 @@ enum TextClassifier {
         var json = published.configurationJSON.objectValue ?? [:]
         json["architectures"] = ["BertForSequenceClassification"]
         json["num_hidden_layers"] = .integer(layers)
+        json["hidden_size"] = .integer(configuration.hiddenSize)
+        json["intermediate_size"] = .integer(configuration.intermediateSize)
+        json["num_attention_heads"] = .integer(configuration.headCount)
         json["id2label"] = .object(
             .init(uniqueKeysWithValues: labels.enumerated().map { ("\($0)", JSON.string($1)) }))
         try Data(JSON.object(json).serialized().utf8).write(to: URL(fileURLWithPath: path + "/config.json"))
