@@ -104,8 +104,10 @@ public struct CompressionReport: Sendable, Hashable, Codable {
         /// Cross-entropies in nats.
         public var lossBefore: Double
         public var lossAfter: Double
-        /// Images that it was measured on.
+        /// Images or series that it was measured on.
         public var images: Int
+        /// What they are, where these are no images.
+        public var noun: String?
         /// The data set.
         public var of: String
         /// Which of its images.
@@ -113,7 +115,7 @@ public struct CompressionReport: Sendable, Hashable, Codable {
 
         public init(
             before: Double, after: Double, lossBefore: Double, lossAfter: Double, images: Int, of: String,
-            part: CompressionImages.Evaluation
+            part: CompressionImages.Evaluation, noun: String? = nil
         ) {
             self.before = before
             self.after = after
@@ -122,7 +124,11 @@ public struct CompressionReport: Sendable, Hashable, Codable {
             self.images = images
             self.of = of
             self.part = part
+            self.noun = noun
         }
+
+        /// What it was measured on, for people: `2000 test images of CIFAR-10`.
+        public var measuredOn: String { "\(images) \(part.rawValue) \(noun ?? "images") of \(of)" }
     }
 
     /// The recipe's title.

@@ -109,6 +109,14 @@ public struct Recipe: Sendable, Hashable {
     /// SHA-256 of the text, in hexadecimal: what `sha256sum` prints for the recipe file.
     public var hash: String { SHA256.hexadecimal(text.utf8) }
 
+    /// Whether some stage trains.
+    public var trains: Bool {
+        stages.contains { stage in
+            if case .prune(let options) = stage { return options.training != nil }
+            return false
+        }
+    }
+
     /// Whether some stage needs a calibration text when a language model is compressed.
     public var needsCalibration: Bool { needOfText != nil }
 

@@ -32,10 +32,8 @@ public struct CompressionImages: Sendable {
     public init(folder: String, for checkpoint: VisionCheckpoint, seed: UInt64) throws {
         func part(_ split: ImageDataSet.Split) throws -> ImageDataSet? {
             do {
-                var images = try ImageDataSet.open(folder, split: split)
-                try images.check(fits: checkpoint.architecture)
-                if let stored = checkpoint.normalization { images.normalization = stored }
-                return images
+                return try ImageDataSet.open(
+                    folder, split: split, for: checkpoint.architecture, normalization: checkpoint.normalization)
             } catch let error as CoppiceError where error.kind == .noInput { return nil }
         }
         let (all, test) = (try part(.train), try part(.test))

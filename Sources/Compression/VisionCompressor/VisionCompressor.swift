@@ -104,7 +104,8 @@ public struct VisionCompressor {
         if let before, let after, let images {
             report.accuracy = .init(
                 before: before.accuracy, after: after.accuracy, lossBefore: before.loss, lossAfter: after.loss,
-                images: after.count, of: images.evaluation.name, part: images.evaluatedOn)
+                images: after.count, of: images.evaluation.name, part: images.evaluatedOn,
+                noun: images.evaluation.isOfSeries ? images.evaluation.noun : nil)
         }
         try VisionCheckpoint.write(
             pruned.network, architecture: pruned.isNarrower ? nil : checkpoint.architecture,
@@ -133,6 +134,7 @@ public struct VisionCompressor {
                 .usage, source: recipe.source, field: "stages[\(index)].prune",
                 "\(need.reason), and needs \(need.isOfLabels ? "labelled " : "")training images; there are none")
         }
+        if recipe.trains { try images?.training?.check(takes: recipe.training.images.augmentation) }
         // Now, since a folder that cannot be written should not be found out about after the work.
         try OutputFolder(at: output).discard()
     }
@@ -141,7 +143,7 @@ public struct VisionCompressor {
         _ network: any SupervisedNetwork, _ images: CompressionImages?, _ progress: any ProgressReporter
     ) -> Classification? {
         guard let set = images?.evaluation else { return nil }
-        progress.begin("evaluate", total: set.count, unit: "images")
+        progress.begin("evaluate", total: set.count, unit: set.noun)
         defer { progress.end("") }
         return Classification.measure(network, on: set) {
             progress.advance(to: $0, note: "")

@@ -59,6 +59,11 @@ package struct RecipeNode {
         }
     }
 
+    /// The value of a key of a mapping, whatever else is in it; nil where there is none.
+    package func value(_ key: String) -> RecipeNode? {
+        node.mapping?.first { $0.key.scalar?.string == key }.map { child($0.value, key) }
+    }
+
     /// The elements of a sequence.
     package func elements(_ expected: String) throws -> [RecipeNode] {
         guard let sequence = node.sequence else { throw error("expected a list of \(expected), found \(kind)") }

@@ -7,6 +7,9 @@ import CoppiceTensors
 ///
 /// z = σ(W x + U h + b_z), c = tanh(W x + U h + b_h), h' = (σ(ζ)(1 − z) + σ(ν)) ∘ c + z ∘ h.
 ///
+/// Images are read as sequences, row by row, and each row from left to right: with as many steps as rows, a step is a row of
+/// pixels; with as many as pixels, a pixel.
+///
 /// W and U may each be a product of two matrices of low rank, W₂ W₁. Parameters are `cell.W`, `cell.U` (or `cell.W1`,
 /// `cell.W2`, `cell.U1`, `cell.U2`), `cell.bias_gate`, `cell.bias_update`, `cell.zeta`, `cell.nu`; `fc.weight`, `fc.bias`.
 public final class FastGRNN: Module, VisionNetwork {
@@ -50,12 +53,14 @@ public final class FastGRNN: Module, VisionNetwork {
         _classifier = Submodule("fc", layers.linear(configuration.hiddenSize, configuration.classes))
     }
 
-    /// `[sequences, time, features]` → `[sequences, classes]`, from the state after the last step.
+    /// `[sequences, time, features]`, or images `[sequences, channels, rows, columns]` → `[sequences, classes]`, from the
+    /// state after the last step.
     ///
-    /// - Precondition: the configuration's features; at least one step.
+    /// - Precondition: the configuration's features; at least one step. Images of whole steps.
     public var steps: [ForwardStep] {
         [
-            ForwardStep(cell) { [self] sequences in
+            ForwardStep(cell) { [self] inputs in
+                let sequences = inputs.rank == 4 ? read(inputs) : inputs
                 precondition(
                     sequences.rank == 3 && sequences.shape[1] > 0 && sequences.shape[2] == configuration.inputChannels,
                     "sequences of shape \(sequences.shape), [sequences, time, \(configuration.inputChannels)] expected"
@@ -64,6 +69,16 @@ public final class FastGRNN: Module, VisionNetwork {
             },
             ForwardStep(classifier) { [self] in classifier($0) },
         ]
+    }
+
+    /// Images `[images, channels, rows, columns]` as sequences `[images, time, features]`: the channels of a pixel, then
+    /// the pixels of a row, then the rows follow each other, and each step takes as many values as it has features.
+    private func read(_ images: Tensor) -> Tensor {
+        let (count, features) = (images.shape[0], configuration.inputChannels)
+        let values = images.shape[1...].reduce(1, *)
+        precondition(
+            values % features == 0, "images of shape \(images.shape) are no steps of \(features) features")
+        return images.permuted([0, 2, 3, 1]).reshaped([count, values / features, features])
     }
 }
 
@@ -156,6 +171,13 @@ extension FastGRNN.Configuration {
             stateRank: tensors["cell.U"] == nil ? state[0] : nil)
         options.classes = classes
         options.inputChannels = input[1]
+    }
+
+    /// Hidden units and ranks are those of the tensors.
+    public func sized(by tensors: TensorShapes) -> FastGRNN.Configuration {
+        guard var own = Self(recognizing: tensors) else { return self }
+        own.options = options
+        return own
     }
 
     public func network(_ layers: inout LayerBuilder) -> any VisionNetwork { FastGRNN(self, &layers) }

@@ -1,5 +1,5 @@
 /// How a pixel becomes a number that a network sees: `(pixel − mean) / deviation`, channel by channel, pixels being from 0
-/// to 1 (a byte over 255).
+/// to 1 (a byte over 255), and values of series what they are.
 public struct ImageNormalization: Sendable, Hashable, Codable {
     /// Of each channel, where 1 is the largest byte.
     public var mean: [Double]

@@ -16,6 +16,7 @@ package struct ClassificationImages: Sendable {
             recipe.images.directory, folder: dataFolder, expected: "a folder of images")
         let all = try ImageDataSet.open(directory, split: .train)
         training = all
+        try all.check(takes: recipe.images.augmentation)
         do {
             test = try ImageDataSet.open(directory, split: .test)
         } catch let error as CoppiceError where error.kind == .noInput && recipe.images.validation != .test {
@@ -24,8 +25,7 @@ package struct ClassificationImages: Sendable {
         if let test, test.pixels.shape.dropFirst() != all.pixels.shape.dropFirst() {
             throw CoppiceError(
                 .badData, source: directory,
-                "has test images of \(test.pixels.shape.dropFirst()), expected \(all.pixels.shape.dropFirst()) as the "
-                    + "training images")
+                "has test \(test.noun) of \(test.extent), expected \(all.extent) as the training \(all.noun)")
         }
         switch recipe.images.validation {
         case .none: break
@@ -88,16 +88,12 @@ extension ClassificationRecipe {
             architecture =
                 try storedArchitecture(for: images, dataFolder: dataFolder)
                 ?? VisionArchitecture(
-                    named: model.architecture, classes: images.classCount, inputChannels: images.channels,
-                    imageSize: [images.rows, images.columns], widthMultiplier: model.widthMultiplier)
+                    named: model.architecture, images: [images.channels, images.rows, images.columns],
+                    classes: images.classCount, sequenceLength: model.sequenceLength,
+                    widthMultiplier: model.widthMultiplier)
         } catch var error as CoppiceError {
             error.source = error.source ?? source
             throw error
-        }
-        guard architecture.inputShape.count == 3 else {
-            throw CoppiceError(
-                .badData, source: source, field: "model.architecture",
-                "\(architecture.name) takes sequences, expected a network of images")
         }
         return architecture
     }

@@ -13,7 +13,8 @@ extension ClassificationRecipe {
         gates?.maximumDisagreement = 0  // decides what is cut out, not what is trained
         return [
             ("seed", "\(seed)"), ("model.architecture", model.architecture),
-            ("model.width_multiplier", text(model.widthMultiplier)), ("model.weights", text(model.weights)),
+            ("model.width_multiplier", text(model.widthMultiplier)),
+            ("model.sequence_length", text(model.sequenceLength)), ("model.weights", text(model.weights)),
             ("images.normalization", images.normalization.rawValue), ("images.validation", validation),
             (
                 "images.augmentation",

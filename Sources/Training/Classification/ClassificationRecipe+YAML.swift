@@ -9,6 +9,11 @@ extension ClassificationRecipe {
     public init(yaml text: String, source: String = "recipe") throws {
         let root = try RecipeText.parse(
             text, source: source, expected: "a training recipe with \"model\" and \"images\"")
+        if root.value("images") == nil, let texts = root.value("data") {
+            throw texts.error(
+                "names the texts of a language model, and model.architecture a network of images; expected images in its "
+                    + "place, such as images: { directory: fashion-mnist }")
+        }
         let fields = try root.fields([
             "name", "seed", "model", "images", "optimizer", "schedule", "training", "gates",
         ])
@@ -42,11 +47,14 @@ extension ClassificationRecipe {
     }
 
     private static func model(_ node: RecipeNode) throws -> Model {
-        let fields = try node.fields(["architecture", "width_multiplier", "weights"])
+        let fields = try node.fields(["architecture", "width_multiplier", "sequence_length", "weights"])
         var model = Model()
         model.weights = try fields["weights"]?.string("the path of a trained network")
         guard let architecture = fields["architecture"] else {
             if let weights = model.weights, !weights.isEmpty {
+                if let length = fields["sequence_length"] {
+                    throw length.error("expected an architecture beside it; a stored network has a length of its own")
+                }
                 if let multiplier = fields["width_multiplier"] {
                     throw multiplier.error("expected an architecture beside it; a stored network has widths of its own")
                 }
@@ -56,10 +64,15 @@ extension ClassificationRecipe {
         }
         model.architecture = try architecture.string("the name of an architecture")
         model.widthMultiplier = try fields["width_multiplier"]?.number(in: 0.01...64)
+        model.sequenceLength = try fields["sequence_length"]?.integer(in: 1...1_000_000)
+        let published: VisionArchitecture
         do {
-            _ = try VisionArchitecture(named: model.architecture, widthMultiplier: model.widthMultiplier)
+            published = try VisionArchitecture(named: model.architecture, widthMultiplier: model.widthMultiplier)
         } catch let error as CoppiceError {
             throw architecture.error(error.message)
+        }
+        if let field = fields["sequence_length"], !published.takesSequences {
+            throw field.error("has no meaning for \(published.name), which takes images; leave it out")
         }
         return model
     }

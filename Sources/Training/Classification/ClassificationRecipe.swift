@@ -21,6 +21,8 @@ public struct ClassificationRecipe: Sendable, Hashable {
         public var architecture = ""
         /// What the architecture's widths are multiplied by; nil for its own.
         public var widthMultiplier: Double?
+        /// Steps in which a recurrent network reads each image; nil for one of each row.
+        public var sequenceLength: Int?
         /// A trained network to go on from, of the same architecture; nil for random weights.
         public var weights: String?
     }
@@ -180,15 +182,15 @@ public enum AnyTrainingRecipe: Sendable, Hashable {
     case languageModel(TrainingRecipe)
     case classification(ClassificationRecipe)
 
-    /// Reads a recipe file: one with the key `images` trains a network that classifies images, any other a language
-    /// model.
+    /// Reads a recipe file: one with the key `images` or the name of an architecture trains a network that classifies
+    /// images or series, any other a language model.
     ///
     /// - Throws: `.noInput` when there is no such file, `.badData` when it is not a training recipe.
     public static func load(_ path: String) throws -> AnyTrainingRecipe {
         let text = try RecipeText.read(path)
         let root = try RecipeText.parse(
             text, source: path, expected: "a training recipe with \"model\" and \"data\" or \"images\"")
-        if root.node.mapping?.keys.contains(where: { $0.scalar?.string == "images" }) == true {
+        if root.value("images") != nil || root.value("model")?.value("architecture") != nil {
             return .classification(try ClassificationRecipe(yaml: text, source: path))
         }
         return .languageModel(try TrainingRecipe(yaml: text, source: path))

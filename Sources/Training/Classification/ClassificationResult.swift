@@ -10,7 +10,9 @@ public struct ClassificationResult: Sendable, Hashable {
     public var runFolder: String
     public var architecture: String
     public var parameters: Int
-    /// Images that were trained on, and those that were held out or otherwise validated on.
+    /// What was classified: images or series.
+    public var noun = "images"
+    /// Images or series that were trained on, and those that were held out or otherwise validated on.
     public var trainingImages: Int
     public var validationImages: Int
     public var state: ClassificationState
@@ -67,7 +69,7 @@ extension ClassificationResult: CustomStringConvertible {
             let early = outcome == .stoppedEarly ? " (stopped early)" : ""
             lines.append(
                 "\(output): \(architecture), \(parameters) parameters, trained \(state.step) steps\(early) on "
-                    + "\(trainingImages) images (\(String(format: "%.1f", epochs)) epochs)")
+                    + "\(trainingImages) \(noun) (\(String(format: "%.1f", epochs)) epochs)")
         }
         if let best = state.best, let accuracy = best.accuracy, let loss = best.validationLoss {
             lines.append(
@@ -76,7 +78,7 @@ extension ClassificationResult: CustomStringConvertible {
         lines += gates?.lines ?? []
         if let test {
             lines.append(
-                String(format: "test: accuracy %.4f, loss %.4f (%d images)", test.accuracy, test.loss, test.count))
+                String(format: "test: accuracy %.4f, loss %.4f (%d %@)", test.accuracy, test.loss, test.count, noun))
         }
         return lines.joined(separator: "\n")
     }
@@ -87,14 +89,15 @@ extension ClassificationResult: CustomStringConvertible {
             "# \((recipe.name ?? architecture).split(whereSeparator: \.isNewline).joined(separator: " "))", "",
         ]
         lines += [
-            "A network that classifies images (\(architecture), \(parameters) parameters), trained by Coppice on "
-                + "\(trainingImages) images of \(dataSet.name): \(dataSet.channels) × \(dataSet.rows) × "
-                + "\(dataSet.columns), \(dataSet.classCount) classes.", "", "| | |", "|---|---|",
+            "A network that classifies \(noun) (\(architecture), \(parameters) parameters), trained by Coppice on "
+                + "\(trainingImages) \(noun) of \(dataSet.name): \(dataSet.extent), \(dataSet.classCount) classes.", "",
+            "| | |", "|---|---|",
         ]
         if let best = state.best, let accuracy = best.accuracy {
             lines.append(
                 String(
-                    format: "| Validation accuracy | %.4f (%d images, step %d) |", accuracy, validationImages, best.step
+                    format: "| Validation accuracy | %.4f (%d %@, step %d) |", accuracy, validationImages, noun,
+                    best.step
                 ))
         }
         if let validation = gates?.validation {
@@ -103,7 +106,7 @@ extension ClassificationResult: CustomStringConvertible {
                     format: "| Validation accuracy | %.4f (%d images) |", validation.accuracy, validation.count))
         }
         if let test {
-            lines.append(String(format: "| Test accuracy | %.4f (%d images) |", test.accuracy, test.count))
+            lines.append(String(format: "| Test accuracy | %.4f (%d %@) |", test.accuracy, test.count, noun))
             lines.append(String(format: "| Test loss | %.4f nats |", test.loss))
         }
         if let gates { lines += ["", "## Gates", ""] + gates.lines + ["", "```"] + gates.table + ["```"] }

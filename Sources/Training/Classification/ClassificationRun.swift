@@ -129,7 +129,7 @@ public struct ClassificationRun {
     ) -> ClassificationResult {
         ClassificationResult(
             outcome: outcome, output: options.output, runFolder: folder.path,
-            architecture: network.configuration.name, parameters: network.parameterCount,
+            architecture: network.configuration.name, parameters: network.parameterCount, noun: data.training.noun,
             trainingImages: data.training.count, validationImages: data.validation?.count ?? 0, state: trainer.state,
             totalSteps: trainer.totalSteps, epochs: Double(trainer.state.step) / trainer.epochSteps,
             imagesPerSecond: trainer.imagesPerSecond, trainingSeconds: trainer.seconds)

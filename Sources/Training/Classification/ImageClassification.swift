@@ -16,20 +16,28 @@ extension Classification {
 }
 
 extension ImageDataSet {
-    /// - Throws: `.badData` unless a network of the architecture takes these images and knows their classes.
+    /// - Throws: `.badData` unless a network of the architecture takes these images or series and knows their classes.
     public func check(fits architecture: VisionArchitecture) throws {
-        guard architecture.inputShape == [channels, rows, columns] else {
-            let expected = architecture.inputShape.map(String.init).joined(separator: " × ")
+        guard architecture.takes(images: [channels, rows, columns]) else {
+            let shape = architecture.inputShape
+            let expected =
+                architecture.takesSequences
+                ? "\(shape[0]) steps of \(shape[1]) values" : shape.map(String.init).joined(separator: " × ")
             throw CoppiceError(
-                .badData, source: name,
-                "has images of \(channels) × \(rows) × \(columns), expected \(expected) for "
-                    + architecture.name)
+                .badData, source: name, "has \(noun) of \(extent), expected \(expected) for \(architecture.name)")
         }
         guard architecture.classes == classCount else {
             throw CoppiceError(
                 .badData, source: name,
                 "has \(classCount) classes, expected the \(architecture.classes) that "
                     + "\(architecture.name) tells apart")
+        }
+    }
+
+    /// - Throws: `.badData` for random changes to series.
+    package func check(takes augmentation: ImageAugmentation) throws {
+        guard augmentation == .none || !isOfSeries else {
+            throw CoppiceError(.badData, source: name, "has series, and augmentation is of images; leave it out")
         }
     }
 }

@@ -2,7 +2,7 @@ import CKernels
 import CoppiceNetworks
 import CoppiceTensors
 
-/// Batches of images to train on: normalized, changed at random, in an order of its own each epoch.
+/// Batches of images or series to train on: normalized, images changed at random, in an order of its own each epoch.
 ///
 /// The batch of a step is a function of the images, the seed and the step alone.
 public struct ImageBatches: BatchSource {
@@ -13,9 +13,10 @@ public struct ImageBatches: BatchSource {
     private let order: EpochOrder
     private let table: [Float]
 
-    /// - Precondition: batches of at least one image.
+    /// - Precondition: batches of at least one image; no augmentation of series.
     public init(_ dataSet: ImageDataSet, batchSize: Int, seed: UInt64, augmentation: ImageAugmentation = .none) {
         precondition(batchSize > 0, "batches of \(batchSize)")
+        precondition(augmentation == .none || !dataSet.isOfSeries, "augmentation is of images")
         self.dataSet = dataSet
         self.batchSize = batchSize
         self.seed = seed
@@ -56,12 +57,27 @@ extension ImageDataSet {
 
     /// Some views of images as a batch.
     fileprivate func batch(_ views: [coppice_image_view], table: [Float]) -> LabeledBatch {
+        let targets = Tensor(views.map { labels[Int($0.index)] })
+        guard !isOfSeries else {
+            return LabeledBatch(inputs: normalized(views.map { Int($0.index) }), targets: targets)
+        }
         let inputs = Tensor(uninitialized: [views.count, channels, rows, columns])
         pixels.withElements(UInt8.self) { pixels in
             coppice_image_batch(
                 pixels.baseAddress, channels, rows, columns, views, views.count, table,
                 inputs.basePointer.assumingMemoryBound(to: Float.self))
         }
-        return LabeledBatch(inputs: inputs, targets: Tensor(views.map { labels[Int($0.index)] }))
+        return LabeledBatch(inputs: inputs, targets: targets)
+    }
+
+    /// Some series as a network sees them: f32 `[series, 1, steps, 1]`.
+    private func normalized(_ indices: [Int]) -> Tensor {
+        let (mean, deviation) = (normalization.mean[0], normalization.deviation[0])
+        let values = pixels.withElements(Float.self) { values in
+            indices.flatMap { index in
+                values[(index * rows)..<((index + 1) * rows)].map { Float((Double($0) - mean) / deviation) }
+            }
+        }
+        return Tensor(values, shape: [indices.count, 1, rows, 1])
     }
 }

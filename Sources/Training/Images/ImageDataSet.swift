@@ -1,7 +1,9 @@
 import CoppiceModels
 import CoppiceTensors
 
-/// Labelled images of one size in memory, as bytes.
+/// Labelled images of one size in memory, as bytes; or series of one length, as numbers.
+///
+/// A series is an image of one column: each step is a row.
 ///
 /// ```swift
 /// let digits = try ImageDataSet.open("data/mnist", split: .train)
@@ -16,20 +18,21 @@ public struct ImageDataSet: Sendable {
 
     /// What the set is, for people: `MNIST`, `CIFAR-10`, the name of a folder.
     public let name: String
-    /// u8 `[images, channels, rows, columns]`.
+    /// u8 `[images, channels, rows, columns]`; of series f32 `[series, 1, steps, 1]`.
     public let pixels: Tensor
     /// The class of each image, an index into ``classNames``.
     public let labels: [Int]
     public let classNames: [String]
-    /// How bytes become numbers in batches.
+    /// How pixels become what a network sees.
     public var normalization: ImageNormalization
 
-    /// - Precondition: u8 pixels of four dimensions, at least one image of at least one pixel; a label for each image,
-    ///   all of them classes; a normalization of as many channels.
+    /// - Precondition: u8 or f32 pixels of four dimensions, at least one image of at least one pixel; a label for each
+    ///   image, all of them classes; a normalization of as many channels.
     public init(
         name: String, pixels: Tensor, labels: [Int], classNames: [String], normalization: ImageNormalization
     ) {
-        precondition(pixels.dataType == .u8 && pixels.rank == 4 && pixels.count > 0, "no images of u8")
+        precondition(
+            [.u8, .f32].contains(pixels.dataType) && pixels.rank == 4 && pixels.count > 0, "no images of u8 or f32")
         precondition(pixels.shape[0] == labels.count, "\(labels.count) labels of \(pixels.shape[0]) images")
         precondition(labels.allSatisfy(classNames.indices.contains), "labels of no class")
         precondition(normalization.channels == pixels.shape[1], "the normalization is for other images")
@@ -47,6 +50,15 @@ public struct ImageDataSet: Sendable {
     public var columns: Int { pixels.shape[3] }
     public var classCount: Int { classNames.count }
 
+    /// Whether the pixels are numbers: values of series.
+    public var isOfSeries: Bool { pixels.dataType == .f32 }
+
+    /// What the examples are, for people.
+    public var noun: String { isOfSeries ? "series" : "images" }
+
+    /// The size of each example, for people: `1 × 28 × 28`, `96 steps`.
+    public var extent: String { isOfSeries ? "\(rows) steps" : "\(channels) × \(rows) × \(columns)" }
+
     /// Images of each class.
     public var classSizes: [Int] {
         labels.reduce(into: [Int](repeating: 0, count: classCount)) { $0[$1] += 1 }
@@ -56,8 +68,8 @@ public struct ImageDataSet: Sendable {
     ///
     /// - Precondition: places of this set, at least one.
     public func subset(_ indices: [Int]) -> ImageDataSet {
-        let size = channels * rows * columns
-        let chosen = Tensor(uninitialized: [indices.count] + pixels.shape.dropFirst(), dataType: .u8)
+        let size = channels * rows * columns * pixels.dataType.byteCount
+        let chosen = Tensor(uninitialized: [indices.count] + pixels.shape.dropFirst(), dataType: pixels.dataType)
         for (place, index) in indices.enumerated() {
             precondition(labels.indices.contains(index), "there is no image \(index)")
             (chosen.basePointer + place * size).copyMemory(from: pixels.basePointer + index * size, byteCount: size)
@@ -71,7 +83,11 @@ public struct ImageDataSet: Sendable {
     public var digest: String {
         var hash = SHA256()
         hash.update("\(pixels.shape) \(labels)".utf8.map { $0 })
-        pixels.withElements(UInt8.self) { hash.update(UnsafeRawBufferPointer($0)) }
+        if isOfSeries {
+            pixels.withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
+        } else {
+            pixels.withElements(UInt8.self) { hash.update(UnsafeRawBufferPointer($0)) }
+        }
         return hash.finish()
     }
 }

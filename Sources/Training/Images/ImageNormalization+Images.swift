@@ -5,6 +5,10 @@ import CoppiceTensors
 extension ImageNormalization {
     /// Mean and deviation of images themselves, by channel; a channel without contrast is divided by 1. O(pixels).
     public init(of dataSet: ImageDataSet) {
+        guard !dataSet.isOfSeries else {
+            self.init(ofValues: dataSet.pixels.floats())
+            return
+        }
         let (channels, plane) = (dataSet.channels, dataSet.rows * dataSet.columns)
         var sums = [UInt64](repeating: 0, count: channels)
         var squares = sums
@@ -16,6 +20,17 @@ extension ImageNormalization {
         let variance = zip(mean, squares).map { max(0, Double($1) / count / (255 * 255) - $0 * $0) }
         // Less than a tenth of a byte's step is rounding, no contrast.
         self.init(mean: mean, deviation: variance.map { $0 < 1.5e-7 ? 1 : $0.squareRoot() })
+    }
+
+    /// Mean and deviation of numbers; numbers without contrast are divided by 1. O(numbers).
+    ///
+    /// - Precondition: at least one, all finite.
+    init(ofValues values: [Float]) {
+        let mean = values.reduce(0) { $0 + Double($1) } / Double(values.count)
+        let variance = values.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(values.count)
+        // Less is the rounding of f32, no contrast.
+        let isEven = variance.squareRoot() <= 1e-6 * abs(mean)
+        self.init(mean: [mean], deviation: [isEven ? 1 : variance.squareRoot()])
     }
 
     /// What every byte becomes: `[channels · 256]`.

@@ -25,7 +25,8 @@ struct Evaluate: ParsableCommand {
     var stride: Int?
     @Option(
         help: ArgumentHelp(
-            "Classify the images of this folder instead: IDX, CIFAR or a folder for each class.", valueName: "folder"))
+            "Classify the images or series of this folder instead: IDX, CIFAR, a folder for each class, or UCR's TSV.",
+            valueName: "folder"))
     var images: String?
     @Option(help: ArgumentHelp("The part of the images: train or test (default: test).", valueName: "part"))
     var split: ImageDataSet.Split?
@@ -79,12 +80,11 @@ struct Evaluate: ParsableCommand {
     /// Measures accuracy and loss on the images of a folder.
     private func classify(_ folder: String) throws {
         let checkpoint = try VisionCheckpoint.open(model.path)
-        var data = try ImageDataSet.open(folder, split: split ?? .test)
-        try data.check(fits: checkpoint.architecture)
-        if let stored = checkpoint.normalization { data.normalization = stored }
+        let data = try ImageDataSet.open(
+            folder, split: split ?? .test, for: checkpoint.architecture, normalization: checkpoint.normalization)
         let network = try checkpoint.network()
         let progress = common.progress
-        progress.begin("evaluate", total: data.count, unit: "images")
+        progress.begin("evaluate", total: data.count, unit: data.noun)
         let start = DispatchTime.now().uptimeNanoseconds
         let result =
             Classification.measure(network, on: data) { done in
@@ -106,7 +106,8 @@ struct Evaluate: ParsableCommand {
         } else {
             try Output.line(
                 "accuracy \(Output.number(result.accuracy, digits: 4))  loss \(Output.number(result.loss, digits: 4))  "
-                    + "(\(result.correct) of \(result.count) images, \(Output.number(rate, digits: 0)) images/s)")
+                    + "(\(result.correct) of \(result.count) \(data.noun), \(Output.number(rate, digits: 0)) "
+                    + "\(data.noun)/s)")
         }
     }
 

@@ -155,9 +155,9 @@ struct PruneChannels: ParsableCommand {
     private func open(
         _ folder: String, _ split: ImageDataSet.Split, _ checkpoint: VisionCheckpoint
     ) throws -> ImageDataSet {
-        var images = try ImageDataSet.open(folder, split: split)
-        try images.check(fits: checkpoint.architecture)
-        if let stored = checkpoint.normalization { images.normalization = stored }
+        let images = try ImageDataSet.open(
+            folder, split: split, for: checkpoint.architecture, normalization: checkpoint.normalization)
+        try images.check(takes: augment ? .standard : .none)
         return images
     }
 

@@ -93,13 +93,3 @@ struct CompressionData: ParsableArguments {
         return Set(numbers).sorted()
     }
 }
-
-extension Recipe {
-    /// Whether some stage trains.
-    var trains: Bool {
-        stages.contains { stage in
-            if case .prune(let options) = stage { return options.training != nil }
-            return false
-        }
-    }
-}

@@ -145,7 +145,7 @@ extension CompressionResult {
     var measuredOn: String {
         switch measure {
         case .perplexity: "a text"
-        case .accuracy(let accuracy): "\(accuracy.images) \(accuracy.part.rawValue) images of \(accuracy.of)"
+        case .accuracy(let accuracy): accuracy.measuredOn
         case .classification(_, let after, let file): "\(after.count) examples of \(file)"
         case nil: "nothing"
         }
@@ -165,7 +165,7 @@ extension CompressionReport.Accuracy {
     /// A line for people.
     var text: String {
         "accuracy \(Output.number(before, digits: 4)) → \(Output.number(after, digits: 4))  "
-            + "(\(images) \(part.rawValue) images of \(of))"
+            + "(\(measuredOn))"
     }
 }
 

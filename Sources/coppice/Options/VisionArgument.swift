@@ -61,9 +61,7 @@ struct VisionArgument: ParsableArguments {
         _ folder: String, for architecture: VisionArchitecture, normalization: ImageNormalization?, imagesPerClass: Int,
         seed: UInt64
     ) throws -> LabeledBatch {
-        var images = try ImageDataSet.open(folder, split: .train)
-        try images.check(fits: architecture)
-        if let normalization { images.normalization = normalization }
+        let images = try ImageDataSet.open(folder, split: .train, for: architecture, normalization: normalization)
         return try batch(images, imagesPerClass: imagesPerClass, seed: seed, source: folder)
     }
 

@@ -81,6 +81,19 @@ import Testing
             "model: { architecture: resnet20 }\nimages: { directory: a, validation: 0 }\ntraining: { patience: 2 }",
             "patience needs validation"
         ),
+        (
+            "model: { architecture: resnet20, sequence_length: 28 }\nimages: { directory: a }",
+            "line 1: model.sequence_length: has no meaning for resnet20, which takes images; leave it out"
+        ),
+        (
+            "model: { weights: a, sequence_length: 28 }\nimages: { directory: a }",
+            "sequence_length: expected an architecture beside it"
+        ),
+        (
+            "model: { architecture: resnet20 }\ndata: { directory: a }",
+            "line 2: data: names the texts of a language model, and model.architecture a network of images; expected "
+                + "images in its place"
+        ),
     ])
     func refusesWhatCannotBe(yaml: String, expected: String) {
         let message = message(yaml)
@@ -129,6 +142,10 @@ import Testing
         let folder = try TemporaryFolder()
         try folder.write("a.yaml", "model: { architecture: resnet20 }\nimages: { directory: a }")
         try folder.write("b.yaml", "data: { train: a.txt }")
+        // The network says what was meant.
+        try folder.write("c.yaml", "model: { architecture: resnet20 }\ndata: { directory: a }")
+        #expect(
+            failure { _ = try AnyTrainingRecipe.load(folder.path + "/c.yaml") }.contains("c.yaml: line 2: data: names"))
         guard case .classification = try AnyTrainingRecipe.load(folder.path + "/a.yaml"),
             case .languageModel = try AnyTrainingRecipe.load(folder.path + "/b.yaml")
         else {

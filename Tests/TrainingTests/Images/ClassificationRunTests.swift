@@ -102,6 +102,8 @@ import Testing
         ("mobilenet-v2, width_multiplier: 0.25", "kind: adamw, learning_rate: 1e-3"),
         ("resnet8, width_multiplier: 0.25", "kind: mfac, gradients: 4, dampening: 1e-3"),
         ("lenet-300-100", "kind: mfac, gradients: 4, dampening: 1e-3, storage: bf16"),
+        ("fastgrnn-16", "kind: adamw, learning_rate: 1e-2"),
+        ("fastgrnn-12-w4-u4, sequence_length: 36", "kind: sgd, learning_rate: 0.05"),
     ])
     func resumesBitForBit(architecture: String, optimizer: String) throws {
         let fixture = try Fixture()
@@ -239,7 +241,9 @@ import Testing
             try message("a", ["lenet-300-100": "lenet-300-100, weights: elsewhere"]).contains(
                 "expected a trained network"))
         #expect(try message("a", ["lenet-300-100": "vgg16-bn"]).contains("image_size"))
-        #expect(try message("a", ["lenet-300-100": "fastgrnn"]).contains("takes sequences"))
+        #expect(
+            try message("a", ["lenet-300-100": "fastgrnn, sequence_length: 7"]).contains(
+                "figures.yaml: sequence_length: 7 steps do not divide the 144 values of 1 × 12 × 12"))
         #expect(
             try message(
                 "b",
@@ -280,6 +284,66 @@ import Testing
             "\($0)".hasSuffix("bn_scale_l1: is of batch normalizations, and the network has none; leave it out")
         }
         #expect(!FileManager.default.fileExists(atPath: fixture.folder.path + "/none.run"))
+    }
+
+    /// A recurrent network reads figures row by row, and is the same network for images in other pieces.
+    @Test func aRecurrentNetworkLearnsFromRows() throws {
+        let fixture = try Fixture()
+        let recipe = try fixture.recipe([
+            "lenet-300-100": "fastgrnn-24", "kind: sgd, learning_rate: 0.05": "kind: adamw, learning_rate: 2e-2",
+        ])
+        let result = try fixture.run(recipe, "rows").execute()
+        #expect(result.architecture == "fastgrnn-24" && (result.test?.accuracy ?? 0) > 0.25, "\(result)")
+        let checkpoint = try VisionCheckpoint.open(fixture.folder.path + "/rows")
+        #expect(checkpoint.architecture.inputShape == [12, 12] && checkpoint.normalization?.channels == 1)
+        let images = try ImageDataSet.open(
+            fixture.folder.path + "/figures", split: .test, for: checkpoint.architecture,
+            normalization: checkpoint.normalization)
+        #expect(Classification.measure(try checkpoint.network(), on: images) == result.test)
+        // It goes on, and no other network does.
+        let further = try fixture.recipe(["architecture: lenet-300-100": "weights: rows", "epochs: 4": "epochs: 0.1"])
+        #expect(try fixture.run(further, "further").execute().architecture == "fastgrnn-24")
+        let pixels = try fixture.recipe([
+            "lenet-300-100": "fastgrnn-24, sequence_length: 144, weights: rows", "epochs: 4": "epochs: 0.1",
+        ])
+        #expect(failure { _ = try fixture.run(pixels, "pixels").execute() }.contains("cell.W"))
+    }
+
+    /// Series are trained on as images are, without what is of images.
+    @Test func seriesAreTrainedOn() throws {
+        let folder = try TemporaryFolder()
+        try folder.makeFolder("steps")
+        for (name, count) in [("TRAIN", 60), ("TEST", 30)] {
+            let lines = (0..<count).map { index in
+                // A step up or down, at a place of its own.
+                let values = (0..<16).map { step in
+                    (step < 4 + index % 7 ? 0.0 : index % 2 == 0 ? 1 : -1) + 0.1 * sin(Double(7 * index + step))
+                }
+                return "\(index % 2 == 0 ? "up" : "down")\t" + values.map { "\($0)" }.joined(separator: "\t")
+            }
+            try folder.write("steps/Steps_\(name).tsv", lines.joined(separator: "\n"))
+        }
+        func run(_ more: String, _ output: String) throws -> ClassificationResult {
+            let recipe = try ClassificationRecipe(
+                yaml: """
+                    seed: 1
+                    model: { architecture: fastgrnn-8 }
+                    images: { directory: steps\(more) }
+                    optimizer: { kind: adamw, learning_rate: 3e-2 }
+                    training: { batch_size: 10, epochs: 8 }
+                    """, source: "steps.yaml")
+            return try ClassificationRun(
+                recipe: recipe, options: .init(output: folder.path + "/" + output, dataFolder: folder.path)
+            ).execute()
+        }
+        let result = try run("", "out")
+        #expect((result.test?.accuracy ?? 0) > 0.9 && result.noun == "series", "\(result)")
+        #expect("\(result)".contains("trained 44 steps on 54 series") && "\(result)".contains("(30 series)"))
+        #expect(try folder.text("out/README.md").contains("on 54 series of Steps: 16 steps, 2 classes."))
+        #expect(try VisionCheckpoint.open(folder.path + "/out").architecture.inputShape == [16, 1])
+        #expect(
+            failure { _ = try run(", augmentation: standard", "augmented") }.contains(
+                "has series, and augmentation is of images; leave it out"))
     }
 
     @Test func imagesMustFitTheNetwork() throws {

@@ -108,11 +108,15 @@ public struct VisionCheckpoint: Sendable {
         let fields = ConfigurationFields(json: json, source: source)
         self.init(
             path: path, architecture: architecture,
-            normalization: try Self.normalization(fields, channels: architecture.inputChannels), tensors: tensors)
+            normalization: try Self.normalization(fields, of: architecture), tensors: tensors)
     }
 
-    private static func normalization(_ fields: ConfigurationFields, channels: Int) throws -> ImageNormalization? {
+    private static func normalization(
+        _ fields: ConfigurationFields, of architecture: VisionArchitecture
+    ) throws -> ImageNormalization? {
         guard fields.value("mean") != nil || fields.value("deviation") != nil else { return nil }
+        let given = fields.value("mean")?.arrayValue?.count ?? 0
+        let channels = architecture.takes(channels: given) ? given : architecture.inputChannels
         func numbers(_ key: String, _ isValid: (Double) -> Bool) throws -> [Double] {
             let numbers = fields.value(key)?.arrayValue?.compactMap(\.doubleValue) ?? []
             guard numbers.count == channels, numbers.count == fields.value(key)?.arrayValue?.count,

@@ -55,6 +55,9 @@ public protocol VisionConfiguration: Sendable, Hashable {
     ///   such structure.
     func removing(blocks: Set<String>) -> (configuration: any VisionConfiguration, oldNames: [String: String])?
 
+    /// The structure with the sizes that the tensors of a network have and ``ClassifierOptions/widths`` do not say.
+    func sized(by tensors: TensorShapes) -> Self
+
     /// How often an entry of each weight that belongs to no convolution and no linear layer is multiplied for one input.
     var stepUses: [String: Int] { get }
 
@@ -70,6 +73,7 @@ extension VisionConfiguration {
     public mutating func read(_ fields: DetailFields) throws {}
     public func check(widths: [String: Int]) throws {}
     public var ascendingWidths: [String] { [] }
+    public func sized(by tensors: TensorShapes) -> Self { self }
     public var stepUses: [String: Int] { [:] }
     public func keptStarts(from old: [String: Int], to new: [String: Int]) throws -> [String: Int] { [:] }
     public var residualBlocks: [ResidualBlockPlace] { [] }

@@ -14,7 +14,7 @@ extension VisionArchitecture {
     private func resizedNetwork(
         to tensors: TensorShapes
     ) throws -> (architecture: VisionArchitecture, network: any VisionNetwork) {
-        var own = configuration
+        var own: any VisionConfiguration = configuration.sized(by: tensors)
         var layers = LayerBuilder(unloaded: own.options, widths: tensors.outputs)
         _ = own.network(&layers)
         own.options.widths = layers.widths.filter { layers.standardWidths[$0.key] != $0.value }
