@@ -50,6 +50,7 @@ import Testing
             #expect(verdict(id) { if $0.arm == arm { change(&$0) } } == .doesNotHold, "\(id) by \(arm)")
         }
         fails("consensus", .consensus) { if $0.seed == 2 { $0.gates?.disagreement = 0.03 } }
+        fails("consensus", .channels) { if $0.seed == 1 { $0.gates?.disagreement = 0.2 } }
         fails("consensus", .targetOnly) { if $0.seed == 1 { $0.gates?.disagreement = 0.04 } }
         fails("static-equals-dynamic", .consensus) { if $0.seed == 1 { $0.gates?.staticAccuracy = 0.807 } }
         fails("static-equals-dynamic", .targetOnly) { $0.gates?.staticAccuracy = 0.81 }
@@ -72,6 +73,10 @@ import Testing
         let report = try ConsensusPolarization().run(setting, progress: SilentProgress())
         #expect(report.claims.first { $0.id == "exact-extraction" }?.verdict == .holds)
         #expect(report.facts.contains { $0.value.contains("layer3.2") })
+        // Gates decide on images that no training sees, so fewer are trained on than were taken.
+        func fact(_ name: String) throws -> String { try #require(report.facts.first { $0.name == name }).value }
+        let heldOut = try #require(Int(try fact("images that gates decide on")))
+        #expect(heldOut > 0 && try fact("images").contains(" \(44 - heldOut) for training"))
         #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy", "loss"])
         #expect(report.json.serialized().contains("random-blocks"))
     }

@@ -23,12 +23,12 @@ import Testing
         let report = try JourneyMatters().run(setting(folder), progress: SilentProgress())
         #expect(
             report.claims.map(\.id) == [
-                "same-loss-as-average", "better-than-final-size", "late-is-worse", "middle-is-near-optimal", "one-law",
-                "published-schedules", "large-models",
+                "same-loss-as-average", "same-loss-as-dense", "better-than-final-size", "late-is-worse",
+                "middle-is-near-optimal", "one-law", "published-schedules", "large-models",
             ])
         let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
-        // Three windows for each of two sparsities, and three dense sizes at two lengths.
-        #expect(runs.count == 12)
+        // Three windows for each of two sparsities, three dense sizes at three lengths, and the dense one of the compute.
+        #expect(runs.count == 16)
         func loss(_ name: String) throws -> Double {
             try #require(runs.first { $0["name"]?.stringValue?.hasPrefix(name) == true }?["loss"]?.doubleValue)
         }
@@ -45,7 +45,16 @@ import Testing
         #expect(report.claims.first { $0.id == "large-models" }?.verdict == .notMeasured)
         let sizes = Set(runs.compactMap { $0["final_parameters"]?.intValue })
         // 61, 40 and 20 % dense, and what is left of the sparse ones.
-        #expect(sizes.count >= 3 && sizes.max().map { $0 < 98_816 } == true)
+        #expect(sizes.count >= 4 && sizes.max() == 98_816)
+        let equal = try #require(report.claims.first { $0.id == "same-loss-as-dense" })
+        let ratio = try loss("60 %, 25–75") / loss("dense, 98816 weights") - 1
+        #expect(equal.comparisons.count == 2 && abs(equal.comparisons[0].value - 100 * ratio) < 1e-9)
+        #expect(report.illustrations.map(\.id) == ["density", "loss-by-size", "layers", "loss"])
+        let layers = try #require(report.illustrations[2].figure as? LineChart)
+        // Two layers of seven projections, three windows.
+        #expect(layers.series.count == 3 && layers.series.allSatisfy { $0.points.count == 14 })
+        let losses = try #require(report.illustrations[3].figure as? LineChart)
+        #expect(losses.series.count == 6 && losses.series.allSatisfy { $0.points.count > 2 })
         for run in runs where run["name"]?.stringValue?.hasPrefix("80 %") == true {
             #expect(run["final_parameters"]?.intValue == 98_816 - 98_816 * 8 / 10)
         }

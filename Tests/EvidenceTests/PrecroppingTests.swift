@@ -53,6 +53,14 @@ import Testing
         let report = try PrecroppingExperiment().run(setting, progress: SilentProgress())
         #expect(report.claims.first { $0.id == "exact" }?.verdict == .holds)
         #expect(report.tables.count == 2 && report.json.serialized().contains("synexp-crop"))
+        // A mask that is shuffled in its layers leaves hardly a filter empty; synaptic flow leaves whole filters.
+        func filters(_ arm: String) throws -> [Double] {
+            let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
+            return runs.filter { $0["arm"]?.stringValue == arm }.compactMap { $0["filters_in_use"]?.doubleValue }
+        }
+        let (flow, shuffled) = (try filters("synflow"), try filters("shuffled"))
+        #expect(flow.count == 2 && zip(flow, shuffled).allSatisfy { $0 < $1 && $1 <= 1 })
+        #expect(try filters("synexp-crop") == [1, 1])
         let losses = try #require(report.illustrations.first { $0.id == "loss" }?.figure as? LineChart)
         #expect(losses.series.map(\.name).prefix(2) == ["dense", "synflow"] && losses.series.count == 7)
         setting.dataFolder = nil

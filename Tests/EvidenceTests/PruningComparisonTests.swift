@@ -55,6 +55,10 @@ private final class SmallData {
         #expect(report.illustrations.map(\.id) == ["accuracy", "layers", "loss"])
         let losses = try #require(report.illustrations.last?.figure as? LineChart)
         #expect(losses.series.count == 7 && losses.series.allSatisfy { !$0.points.isEmpty })
+        // Each seed has random masks of its own.
+        let outcomes = report.json["data"]?["perceptron"]?.arrayValue ?? []
+        let random = outcomes.filter { $0["arm"]?.stringValue == "random" && $0["sparsity"]?.doubleValue == 0.9 }
+        #expect(random.count == 2 && random[0]["kept"] != random[1]["kept"])
         let again = try GlobalMagnitude().run(data.setting(), progress: SilentProgress())
         #expect(again.json.serialized() == report.json.serialized())
     }

@@ -6,24 +6,29 @@ import Testing
 /// Tiny runs of the experiments about pruning on drawn images: they end, tell everything, and are repeatable.
 @Suite struct PruningExperimentTests {
     private func report(
-        _ experiment: any Experiment, scale: Double = 0.01, data: String?, seed: UInt64 = 5
+        _ experiment: any Experiment, scale: Double = 0.01, data: String?, seed: UInt64 = 5, seedCount: Int = 2
     ) throws -> ExperimentReport {
         var setting = ExperimentSetting(
             languageModel: { throw CoppiceError(.internal, "no language model is asked for") }, dataFolder: data,
             scale: scale, seed: seed)
-        setting.seedCount = 2
+        setting.seedCount = seedCount
         return try experiment.run(setting, progress: SilentProgress())
     }
 
-    @Test(arguments: ["pqi-sap", "lth-rewinding", "one-shot-criteria"])
-    func tinyRunsAreCompleteAndRepeatable(identifier: String) throws {
+    /// Each experiment, and the claims that so small a run, or none, measures.
+    @Test(
+        arguments: [
+            ("pqi-sap", ["sap-matches-lottery-ticket", "global-is-worse-when-sparse"]), ("lth-rewinding", []),
+            ("one-shot-criteria", []), ("m-fac", ["step-time"]),
+        ] as [(String, Set<String>)])
+    func tinyRunsAreCompleteAndRepeatable(identifier: String, open: Set<String>) throws {
         let images = try DrawnImages()
         let experiment = try Experiments.named(identifier)
         let first = try report(experiment, data: images.path)
         #expect(first.identifier == identifier)
         let ids = first.claims.map(\.id)
         #expect(Set(ids).count == ids.count && ids.count >= 5)
-        #expect(first.claims.allSatisfy { $0.verdict != .notMeasured })
+        #expect(Set(first.claims.filter { $0.verdict == .notMeasured }.map(\.id)) == open)
         #expect(!first.tables.isEmpty && !first.illustrations.isEmpty)
         #expect(
             first.tables.allSatisfy { table in
@@ -46,6 +51,32 @@ import Testing
         #expect(losses.count == 2 && losses.allSatisfy { $0.series.count > 1 })
         #expect(losses.allSatisfy { $0.series.allSatisfy { !$0.points.isEmpty } })
         #expect(report.tables.contains { $0.title.lowercased().contains("residual network") })
+    }
+
+    /// Global pruning of a small residual network in the place of the trained one, by every arm.
+    @Test func globalPruningOfAResidualNetworkIsMeasured() throws {
+        let images = try DrawnImages()
+        try images.addResidualNetwork()
+        let report = try report(GlobalMagnitude(), data: images.path, seedCount: 1)
+        let claim = try #require(report.claims.first { $0.id == "complexity-is-not-required" })
+        // Two comparisons at each of three sparsities.
+        #expect(claim.comparisons.count == 6 && claim.comparisons.allSatisfy(\.value.isFinite))
+        let table = try #require(report.tables.first { $0.title.hasPrefix("ResNet-20") }?.table)
+        #expect(
+            table.rows.map { $0[0] } == [
+                "global", "uniform", "uniform+", "ERK", "LAMP", "GMP", "M-FAC", "SNIP", "GraSP", "SynFlow", "random",
+            ])
+        #expect(table.rows.allSatisfy { $0.count == table.head.count && !$0.contains { $0.hasPrefix("–") } })
+        let outcomes = try #require(report.json["data"]?["residual"]?.arrayValue)
+        func kept(_ arm: String) throws -> [Int] {
+            let own = outcomes.first { $0["arm"]?.stringValue == arm && $0["sparsity"]?.doubleValue == 0.95 }
+            return try #require(own?["kept"]?.arrayValue?.compactMap(\.intValue))
+        }
+        // An exact count, shared out in different ways: one threshold for magnitude, as gradual pruning has in the end.
+        let total = try kept("global").reduce(0, +)
+        for arm in table.rows.map({ $0[0] }) { #expect(try kept(arm).reduce(0, +) == total, "\(arm)") }
+        #expect(try Set(["global", "uniform", "uniform+", "ERK", "SNIP", "SynFlow", "random"].map(kept)).count == 7)
+        #expect(report.illustrations.contains { $0.id == "residual-loss" })
     }
 
     /// Every search draws its losses and what is left of each layer.
@@ -107,5 +138,21 @@ import Testing
         #expect(Set(rising.values) == [.holds])
         let equal = verdicts { _ in [0.89, 0.5, 0.5, 0.5, 0.5] }
         #expect(Set(equal.values) == [.doesNotHold])
+        // One criterion at one sparsity is enough.
+        func worse(_ contestant: OneShotContestant, at place: Int) -> [String: Claim.Verdict] {
+            verdicts { other in
+                let rank = OneShotContestant.allCases.firstIndex(of: other) ?? 0
+                var own = [0.898, 0.5, 0.4, 0.3, 0.2].map { $0 + Double(rank) * 1e-4 }
+                if other == contestant { own[place] = 0.1 }
+                return own
+            }
+        }
+        #expect(
+            worse(.grasp, at: 0).filter { $0.value == .doesNotHold }.keys.sorted() == [
+                "informed-beats-random", "slopes-beat-magnitude",
+            ])
+        #expect(worse(.diagonalSteps, at: 4)["curvature-beats-magnitude"] == .doesNotHold)
+        #expect(worse(.mfacUpdate, at: 4)["update-helps"] == .doesNotHold)
+        #expect(worse(.synflowRounds, at: 3)["rounds-help-synflow"] == .doesNotHold)
     }
 }

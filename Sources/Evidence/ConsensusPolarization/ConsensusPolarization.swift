@@ -21,7 +21,8 @@ public struct ConsensusPolarization: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let study = try Self.study(setting)
-        progress.report(study.summary)
+        let (trained, heldOut) = try ConsensusTrial.heldOut(study, seed: setting.seed)
+        progress.report(trained.summary)
         let measured = try ConsensusMeasurement(study, seeds: setting.seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
@@ -35,7 +36,8 @@ public struct ConsensusPolarization: Experiment {
                 + "scales): filters inside blocks go down to the multiplications of the consensus network, then "
                 + "fine-tuning for 0.6 of the epochs from a tenth of the rate. Static gates: hard concrete, the same "
                 + "target, the as many most probable blocks stay. Costs of training are multiplications.",
-            facts: study.facts + [
+            facts: trained.facts + [
+                .init("images that gates decide on", "\(heldOut.count)"),
                 .init("target", "\(Self.target) of the gates"),
                 .init("gated blocks", measured.gatedBlocks.joined(separator: ", ")),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),

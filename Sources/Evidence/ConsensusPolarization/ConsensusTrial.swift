@@ -23,13 +23,19 @@ struct ConsensusTrial {
     private static let (fineTuning, fineTuningRate) = (0.6, 0.1)
 
     init(_ study: ImageStudy, seed: UInt64) throws {
-        var own = study
-        let (training, validation) = try study.training.split(validation: max(1, study.training.count / 11), seed: seed)
-        own.training = training
-        self.study = own
+        let validation: ImageDataSet
+        (self.study, validation) = try Self.heldOut(study, seed: seed)
         self.seed = seed
         heldOut = Array(validation.batches(of: 250))
         dense = try Self.cost(study.architecture)
+    }
+
+    /// The images that networks are trained on, and a tenth as many that gates decide on.
+    static func heldOut(_ study: ImageStudy, seed: UInt64) throws -> (study: ImageStudy, validation: ImageDataSet) {
+        var own = study
+        let (training, validation) = try study.training.split(validation: max(1, study.training.count / 11), seed: seed)
+        own.training = training
+        return (own, validation)
     }
 
     private static func cost(_ architecture: VisionArchitecture) throws -> NetworkCost {

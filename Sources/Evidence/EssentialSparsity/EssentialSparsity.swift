@@ -98,7 +98,10 @@ public struct EssentialSparsity: Experiment {
                 + (encoder == nil ? "" : " " + EncoderSparsityMeasurement.protocolText),
             facts: facts + (encoder?.facts ?? []),
             claims: measured.claims + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
-                + [EssentialSparsityMeasurement.largeModel(parameters: parameters)],
+                + [
+                    EssentialSparsityMeasurement.vision,
+                    EssentialSparsityMeasurement.largeModel(parameters: parameters),
+                ],
             illustrations: measured.illustrations + (encoder?.illustrations ?? []),
             tables: measured.tables + (encoder?.tables ?? []), notes: measured.notes + (encoder?.notes ?? []),
             data: measured.json(encoder: encoder?.json))

@@ -137,6 +137,12 @@ extension GlobalMagnitudeMeasurement {
         return Claim(
             id: id, statement: statement, paper: paper, criterion: criterion, comparisons: comparisons,
             remark: "Dense: \(MarkupText.percent(residualAccuracy ?? .nan)) on the test images; "
-                + "\(residualSeeds.count) seed(s).")
+                + "\(residualSeeds.count) seed(s). Beside these: "
+                + residualSparsities.map { sparsity in
+                    let others = ["uniform+", "SNIP", "GraSP", "SynFlow", "random"].map {
+                        "\($0) \(MarkupText.percent(residual.accuracies($0, at: sparsity).mean))"
+                    }
+                    return "\(others.joined(separator: ", ")) at \(MarkupText.percent(sparsity, places: 0))"
+                }.joined(separator: "; ") + ".")
     }
 }

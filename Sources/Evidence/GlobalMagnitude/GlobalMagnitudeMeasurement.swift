@@ -15,7 +15,9 @@ struct GlobalMagnitudeMeasurement: Sendable {
     static let collapseSparsity = 0.9
     static let methods = ["global", "global + floor", "uniform", "ERK", "LAMP", "random"]
     static let gradual = "global + floor, gradual"
-    static let residualMethods = ["global", "uniform", "ERK", "LAMP", "GMP", "M-FAC", "random"]
+    static let residualMethods = [
+        "global", "uniform", "uniform+", "ERK", "LAMP", "GMP", "M-FAC", "SNIP", "GraSP", "SynFlow", "random",
+    ]
 
     /// The perceptron.
     var comparison: PruningComparison
@@ -34,6 +36,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
     /// Its weights.
     var residualWeights: [PrunableWeight] = []
 
+    /// Of the perceptron; random masks are each seed's own.
     static func arms(seed: UInt64) -> [Arm] {
         [
             Arm(name: "global", allocation: GlobalAllocation()),
@@ -54,10 +57,10 @@ struct GlobalMagnitudeMeasurement: Sendable {
         denses = try comparison.denses(seeds)
         progress.end("")
         outcomes = try comparison.outcomes(
-            Self.arms(seed: setting.seed), at: Self.sparsities, of: denses, progress: progress)
+            Self.arms, at: Self.sparsities, of: denses, progress: progress)
         let gradual = Arm(
             name: Self.gradual, allocation: GlobalAllocation(floor: .share(0.005)), isGradual: true)
-        outcomes += try comparison.outcomes([gradual], at: [0.98], of: denses, progress: progress)
+        outcomes += try comparison.outcomes({ _ in [gradual] }, at: [0.98], of: denses, progress: progress)
 
         progress.report("convolutional networks with a layer of small weights")
         (collapseDenses, collapse) = try Self.collapse(setting, size: size, progress: progress)
@@ -66,7 +69,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
         let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
         guard FileManager.default.fileExists(atPath: weights) else { return }
         progress.report("residual network")
-        residualSeeds = seeds
+        residualSeeds = Array(seeds.prefix(size.residualSeeds ?? seeds.count))
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 
@@ -88,7 +91,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
             Arm(name: "global", allocation: GlobalAllocation()),
             Arm(name: "global + floor", allocation: GlobalAllocation(floor: .share(0.05))),
         ]
-        return (denses, try comparison.outcomes(arms, at: [collapseSparsity], of: denses, progress: progress))
+        return (denses, try comparison.outcomes({ _ in arms }, at: [collapseSparsity], of: denses, progress: progress))
     }
 
     /// Weights and bias of a layer times 1 / 50, those of the next times 50.
@@ -107,26 +110,38 @@ struct GlobalMagnitudeMeasurement: Sendable {
             .photographs, architecture: checkpoint.architecture, imageCount: size.residualImages, epochs: 1, in: setting
         )
         study.normalize(as: checkpoint.normalization ?? .imageNet)
-        let comparison = PruningComparison(study: study, epochs: size.residualEpochs, peakRate: 0.02)
+        study.batchSize = min(size.residualBatch, study.training.count)
+        let comparison = PruningComparison(
+            study: study, epochs: size.residualEpochs, peakRate: 0.02, measuresPruned: false)
         let network = try checkpoint.network()
         let accuracy = study.accuracy(of: network)
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
         let denses = residualSeeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
-        let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 32))
-        let arms =
-            Self.arms(seed: setting.seed).filter { $0.name != "global + floor" } + [
-                Arm(name: "GMP", allocation: GlobalAllocation(), isGradual: true),
-                Arm(
-                    name: "M-FAC", allocation: GlobalAllocation(),
-                    surgeon: SurgeonPruning(curvature, recomputations: 4)),
-            ]
-        residual = try comparison.outcomes(arms, at: size.residualSparsities, of: denses, progress: progress)
+        let inputShape = Array(study.batches(seed: 0).batch(at: 0).inputs.shape.dropFirst())
+        residual = try comparison.outcomes(
+            { Self.residualArms(seed: $0, inputShape: inputShape) }, at: size.residualSparsities, of: denses,
+            progress: progress)
         let shapes = try PrunableNetwork(network).weights
         residualWeights = shapes
         for own in residual where own.seed == residualSeeds.first {
             residualOperations[own.arm, default: [:]][own.sparsity] = Self.operationShare(shapes, kept: own.kept)
         }
+    }
+
+    /// Those of the perceptron without its floor, and what was proposed as better than one threshold of magnitude.
+    private static func residualArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
+        let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 32))
+        return arms(seed: seed).filter { $0.name != "global + floor" } + [
+            Arm(name: "uniform+", allocation: UniformPlusAllocation()),
+            Arm(name: "GMP", allocation: GlobalAllocation(), isGradual: true),
+            Arm(name: "M-FAC", allocation: GlobalAllocation(), surgeon: SurgeonPruning(curvature, recomputations: 4)),
+            Arm(name: "SNIP", criterion: GradientWeightCriterion(), allocation: GlobalAllocation()),
+            Arm(name: "GraSP", criterion: GradientFlowCriterion(), allocation: GlobalAllocation()),
+            Arm(
+                name: "SynFlow", criterion: SynapticFlowCriterion(inputShape: inputShape), rounds: 100,
+                allocation: GlobalAllocation()),
+        ]
     }
 
     /// The share of multiplications that is left: what is kept of a convolution counts at each of its output positions.

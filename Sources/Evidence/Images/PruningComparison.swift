@@ -5,12 +5,14 @@ import CoppiceTensors
 import CoppiceTraining
 
 /// Trained networks that are pruned in several ways, with the same training after it for all.
-struct PruningComparison: Sendable {
+package struct PruningComparison: Sendable {
     /// A way to prune.
     struct Arm: Sendable {
         /// Stable, for tables and claims.
         var name: String
         var criterion: any NetworkCriterion = .magnitude
+        /// In how many rounds that take scores anew weights go at once.
+        var rounds = 1
         var allocation: any Allocation
         /// Whether sparsity rises by a cubic ramp through the first half of the training, instead of at once before it.
         var isGradual = false
@@ -19,11 +21,11 @@ struct PruningComparison: Sendable {
     }
 
     /// One network, pruned.
-    struct Outcome: Sendable {
+    package struct Outcome: Sendable {
         var arm: String
         var sparsity: Double
         var seed: UInt64
-        /// Test accuracy right after pruning; that of the dense network for a gradual arm.
+        /// Test accuracy right after pruning; that of the dense network for a gradual arm, NaN where it is not measured.
         var accuracyWhenPruned: Double
         /// Test accuracy after training.
         var accuracy: Double
@@ -32,21 +34,45 @@ struct PruningComparison: Sendable {
         /// Of the training after (or, of a gradual arm, during) pruning.
         var losses: LossCurve
 
+        package init(
+            arm: String, sparsity: Double, seed: UInt64, accuracyWhenPruned: Double = .nan, accuracy: Double,
+            kept: [Int] = [], losses: LossCurve
+        ) {
+            (self.arm, self.sparsity, self.seed) = (arm, sparsity, seed)
+            (self.accuracyWhenPruned, self.accuracy) = (accuracyWhenPruned, accuracy)
+            self.kept = kept
+            self.losses = losses
+        }
+
         /// Layers that lost everything.
         var emptiedCount: Int { kept.count { $0 == 0 } }
     }
 
     /// A trained network to prune, of a seed.
-    struct Dense: Sendable {
+    package struct Dense: Sendable {
         var seed: UInt64
         var weights: Snapshot
         var accuracy: Double
+
+        package init(seed: UInt64, weights: Snapshot, accuracy: Double) {
+            (self.seed, self.weights, self.accuracy) = (seed, weights, accuracy)
+        }
     }
 
     var study: ImageStudy
     /// Epochs of training after pruning.
     var epochs: Double
     var peakRate: Double
+    /// Whether networks are measured right after pruning, too.
+    var measuresPruned = true
+
+    /// Images that criteria by gradients see: more than ten of each of ten classes, as SNIP asks.
+    private static let scoredImages = 256
+
+    /// The first batches of a training, of enough images for scores of weights.
+    private func scoredBatches(_ batches: ImageBatches) -> [LabeledBatch] {
+        (0..<(Self.scoredImages + study.batchSize - 1) / study.batchSize).map { batches.batch(at: $0) }
+    }
 
     /// Trains the networks of some seeds.
     func denses(_ seeds: [UInt64]) throws -> [Dense] {
@@ -78,9 +104,11 @@ struct PruningComparison: Sendable {
                 let count = (sampling.count * sampling.batchSize + study.batchSize - 1) / study.batchSize
                 try surgeon.prune(prunable, to: sparsity, batches: (0..<count).map { batches.batch(at: $0) })
             } else {
-                try prunable.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
+                try prunable.prune(
+                    by: arm.criterion, allocation: arm.allocation, to: sparsity, rounds: arm.rounds,
+                    batches: arm.criterion.needsData ? scoredBatches(batches) : [])
             }
-            accuracyWhenPruned = study.accuracy(of: network)
+            accuracyWhenPruned = measuresPruned ? study.accuracy(of: network) : .nan
             try training.run(network, on: batches, hooks: [MaskedTraining(prunable)]) { losses.add($1, at: $0) }
         }
         return Outcome(
@@ -89,11 +117,13 @@ struct PruningComparison: Sendable {
     }
 
     /// Each arm at each sparsity from each network, on as many threads as there are.
+    ///
+    /// - Parameter arms: of a network's seed.
     func outcomes(
-        _ arms: [Arm], at sparsities: [Double], of denses: [Dense], progress: any ProgressReporter
+        _ arms: (_ seed: UInt64) -> [Arm], at sparsities: [Double], of denses: [Dense], progress: any ProgressReporter
     ) throws -> [Outcome] {
         let jobs = sparsities.flatMap { sparsity in
-            arms.flatMap { arm in denses.map { (arm: arm, sparsity: sparsity, dense: $0) } }
+            denses.flatMap { dense in arms(dense.seed).map { (arm: $0, sparsity: sparsity, dense: dense) } }
         }
         return try sideBySide(jobs) { job in
             let outcome = try outcome(job.arm, at: job.sparsity, of: job.dense)

@@ -19,8 +19,8 @@ public struct JourneyMatters: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = (setting.isFull ? Size.large : .small).scaled(by: setting.scale)
         let text = try CharacterText(file: Self.textFile, folder: setting.dataFolder)
-        let measured = try JourneyMattersMeasurement(
-            text: text, size: size, seeds: setting.seeds, progress: progress)
+        let seeds = Array(setting.seeds.prefix(size.seeds ?? setting.seeds.count))
+        let measured = try JourneyMattersMeasurement(text: text, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -29,7 +29,8 @@ public struct JourneyMatters: Experiment {
                 + "\(size.width) over the width for narrower dense models), decay 0.05, cosine to a tenth, clipped to "
                 + "norm 1. The compute is that of \(size.denseSteps) dense steps. Sparse models lose the smallest weights "
                 + "of all projections together, on a geometric ramp between two fractions of compute. Dense models of "
-                + "the average and the final size see as many tokens. Losses are those of the last step on held-out "
+                + "the average and the final size see as many tokens, those of both sparsities and of the dense compute; "
+                + "the dense model of the initial size has the same compute. Losses are those of the last step on held-out "
                 + "text, in nats a character.",
             facts: [
                 .init(
@@ -41,7 +42,7 @@ public struct JourneyMatters: Experiment {
                     "final sparsities",
                     size.sparsities.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
                 .init("dense steps of compute", "\(size.denseSteps), \(size.tokensPerStep) tokens each"),
-                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init("seeds", seeds.map(String.init).joined(separator: ", ")),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: measured.notes, data: measured.json)
@@ -60,8 +61,10 @@ public struct JourneyMatters: Experiment {
         var denseSteps: Int
         var sparsities = [0.6, 0.8]
         var peakRate = 2e-3
+        /// How many of the seeds; nil for all.
+        var seeds: Int?
 
-        static let small = Size(width: 64, intermediate: 172, layers: 2, batch: 16, denseSteps: 400)
+        static let small = Size(width: 64, intermediate: 172, layers: 2, batch: 16, denseSteps: 1_200, seeds: 2)
         /// Hours' worth. The paper's own sizes, 58 to 468 million parameters, are out of reach here.
         static let large = Size(width: 96, intermediate: 256, layers: 3, batch: 32, denseSteps: 2_000)
 

@@ -1,11 +1,40 @@
 import CoppiceModels
 import CoppiceTraining
+import OrderedCollections
 
 extension JourneyMattersMeasurement {
-    var illustrations: [ExperimentReport.Illustration] { [densities, lossesBySize].compactMap { $0 } }
+    var illustrations: [ExperimentReport.Illustration] {
+        [densities, lossesBySize, layers].compactMap { $0 }
+            + drawnRuns.map(\.losses).illustration(
+                title: "Loss while training",
+                caption: "Seed \(seeds.first ?? 0): \(MarkupText.percent(drawnSparsity, places: 0)) final sparsity, "
+                    + "the dense models of its average and final size, and the dense one of equal compute.")
+    }
+
+    /// The sparsity whose runs are drawn: the largest.
+    private var drawnSparsity: Double { size.sparsities.last ?? 0 }
+
+    private var drawnRuns: [JourneyRun] {
+        guard let seed = seeds.first else { return [] }
+        return JourneyArm.Window.allCases.compactMap { sparse(drawnSparsity, $0, seed: seed) }
+            + [
+                matchingAverage(drawnSparsity, seed: seed), matchingFinal(drawnSparsity, seed: seed),
+                matchingCompute(seed: seed),
+            ].compactMap { $0 }
+    }
+
+    private var layers: ExperimentReport.Illustration? {
+        let pruned = drawnRuns.filter { !$0.layers.isEmpty }
+        guard let first = pruned.first else { return nil }
+        return .layers(
+            id: "layers",
+            title: "What is left of each projection at \(MarkupText.percent(drawnSparsity, places: 0))",
+            layers: first.layers.map(\.name), shares: pruned.map { ($0.arm.name, $0.layers.map(\.share)) },
+            caption: "Seed \(seeds.first ?? 0), all projections under one threshold, in the order of computation.")
+    }
 
     private var densities: ExperimentReport.Illustration? {
-        let sparsity = size.sparsities.last ?? 0
+        let sparsity = drawnSparsity
         let series = JourneyArm.Window.allCases.compactMap { window -> LineChart.Series? in
             guard
                 let schedule = try? ComputePhaseSchedule(
@@ -61,7 +90,8 @@ extension JourneyMattersMeasurement {
                 let middle = sparse(sparsity, .middle, seed: seed)
                 let others = [
                     matchingAverage(sparsity, seed: seed), matchingFinal(sparsity, seed: seed),
-                    sparse(sparsity, .early, seed: seed), sparse(sparsity, .late, seed: seed),
+                    matchingCompute(seed: seed), sparse(sparsity, .early, seed: seed),
+                    sparse(sparsity, .late, seed: seed),
                 ]
                 return [
                     MarkupText.percent(sparsity, places: 0), "\(seed)", "\(middle?.steps ?? 0)",
@@ -75,8 +105,8 @@ extension JourneyMattersMeasurement {
                 HTMLTable(
                     head: [
                         "sparsity", "seed", "steps", "N̄ / N₀", "sparse, 25–75", "dense, average size",
-                        "dense, final size", "sparse, 2–25", "sparse, 70–97",
-                    ], rows: rows, numericColumns: Set(0...8)))
+                        "dense, final size", "dense, equal compute", "sparse, 2–25", "sparse, 70–97",
+                    ], rows: rows, numericColumns: Set(0...9)))
         ]
         if let law = fit?.law {
             let numbers = [
@@ -115,8 +145,8 @@ extension JourneyMattersMeasurement {
             "\($0.width) wide, \($0.intermediate) in the feed-forward part: \($0.prunableCount)"
         }
         return [
-            "Prunable weights of the dense models: \(shapes.joined(separator: "; ")). The average size of the sparse ones "
-                + "is matched to within half a percent of N₀.",
+            "Prunable weights of the \(distinct.count) dense models: \(shapes.joined(separator: "; ")). The average size "
+                + "of the sparse ones is matched to within half a percent of N₀.",
             "Operations are counted where zeros cost nothing. Training here multiplies dense matrices: a sparse step "
                 + "takes as long as a dense one.",
         ]
@@ -131,8 +161,11 @@ extension JourneyMattersMeasurement {
                         "steps": .integer(run.steps),
                         "tokens": .integer(run.tokens), "average_parameters": .number(run.averageCount),
                         "final_parameters": .integer(run.finalCount), "loss": .number(run.loss),
+                        "kept": .object(
+                            OrderedDictionary(run.layers.map { ($0.name, JSON.number($0.share)) }) { $1 }),
                     ])
-                })
+                }),
+            "losses": drawnRuns.map(\.losses).json,
         ])
     }
 }

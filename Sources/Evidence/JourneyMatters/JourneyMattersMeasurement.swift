@@ -42,12 +42,12 @@ struct JourneyMattersMeasurement: Sendable {
         self.init(size: size, seeds: seeds, runs: runs)
     }
 
-    /// The sparse models, and dense ones of each average and final size on as many tokens as each sparsity has: a grid
-    /// that a law can be fitted to.
+    /// The sparse models, the dense one that they begin as with their compute, and dense ones of each average and final
+    /// size on as many tokens as each sparsity and the dense one have: a grid that a law can be fitted to.
     private static func arms(_ size: JourneyMatters.Size, seed: UInt64) throws -> [(arm: JourneyArm, steps: Int)] {
         var arms: [(JourneyArm, Int)] = []
         var shapes: [ModelShape] = []
-        var lengths: [Int] = []
+        var lengths = [size.denseSteps]
         for sparsity in size.sparsities {
             for window in JourneyArm.Window.allCases {
                 let schedule = try ComputePhaseSchedule(
@@ -63,6 +63,7 @@ struct JourneyMattersMeasurement: Sendable {
                 arms.append((JourneyArm(kind: .dense(shape, steps: steps), seed: seed), steps))
             }
         }
+        arms.append((JourneyArm(kind: .dense(size.shape, steps: size.denseSteps), seed: seed), size.denseSteps))
         return arms
     }
 
@@ -102,6 +103,20 @@ struct JourneyMattersMeasurement: Sendable {
     /// The dense run of a sparse one's final size and tokens.
     func matchingFinal(_ sparsity: Double, seed: UInt64) -> JourneyRun? {
         dense(Self.finalShape(sparsity, size), sparsity, seed: seed)
+    }
+
+    /// The dense run of the initial size with the compute of all sparse ones.
+    func matchingCompute(seed: UInt64) -> JourneyRun? {
+        runs.first { $0.arm == JourneyArm(kind: .dense(size.shape, steps: size.denseSteps), seed: seed) }
+    }
+
+    /// The fitted law, where the runs determine it: with exponents inside what the fit allows (4; published ones are 0.2
+    /// to 0.5) and an irreducible loss that has not gone to zero.
+    var determinedLaw: ScalingLaw? {
+        guard let law = fit?.law, law.irreducibleLoss > 0.01,
+            [law.parameterExponent, law.tokenExponent].allSatisfy({ $0 > 0.05 && $0 < 3 })
+        else { return nil }
+        return law
     }
 
     /// Sparse runs of a window, or of all.

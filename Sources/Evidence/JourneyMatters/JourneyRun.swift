@@ -2,6 +2,7 @@ import CoppiceCompression
 import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
+import Synchronization
 
 /// A model that is trained for the experiment, dense or pruned on the way.
 struct JourneyArm: Sendable, Hashable {
@@ -37,7 +38,7 @@ struct JourneyArm: Sendable, Hashable {
 }
 
 /// What training an arm came to.
-struct JourneyRun: Sendable, Hashable {
+struct JourneyRun: Sendable {
     var arm: JourneyArm
     /// Steps that were taken.
     var steps: Int
@@ -48,6 +49,10 @@ struct JourneyRun: Sendable, Hashable {
     var finalCount: Int
     /// On held-out text, in nats a character.
     var loss: Double
+    /// Of the batches.
+    var losses: LossCurve
+    /// The share that is left of each prunable weight, by its name; empty of a dense model.
+    var layers: [(name: String, share: Double)]
 
     /// Trains an arm and measures its last state.
     init(_ arm: JourneyArm, on text: CharacterText, size: JourneyMatters.Size) throws {
@@ -73,12 +78,16 @@ struct JourneyRun: Sendable, Hashable {
             hooks = [try SparsePretraining.of(network, section, schedule)]
         }
         let learner = DecoderLearner(network, recipe: recipe, hooks: hooks)
-        var trainer = try Trainer(learner, recipe: recipe, train: text.train)
+        let taken = schedule?.totalSteps ?? steps
+        let recorder = LossRecorder(LossCurve(arm.name, steps: taken / recipe.loop.logEvery))
+        var trainer = try Trainer(learner, recipe: recipe, train: text.train, observers: [recorder])
         _ = try trainer.run()
         self.steps = trainer.state.step
         tokens = trainer.state.tokens
         averageCount = schedule?.averageCount(of: shape.prunableCount) ?? Double(shape.prunableCount)
         finalCount = hooks.isEmpty ? shape.prunableCount : learner.keptCounts.reduce(0) { $0 + $1.kept }
+        losses = recorder.curve
+        layers = learner.keptCounts.map { ($0.name, Double($0.kept) / Double(max(1, $0.count))) }
         let batches = TokenBatch.covering(text.heldOut, batchSize: 64, length: size.context)
         loss = try Trainer.meanLoss(of: batches, learner) ?? .nan
     }
@@ -102,5 +111,19 @@ struct JourneyRun: Sendable, Hashable {
         let sparsity: Double = if case .sparse(let sparsity, _) = arm.kind { sparsity } else { 0 }
         return ScalingRun(
             averageParameters: averageCount, tokens: Double(tokens), loss: loss, finalSparsity: sparsity)
+    }
+}
+
+/// Draws the training losses that a run reports.
+private final class LossRecorder: TrainingObserver {
+    private let recorded: Mutex<LossCurve>
+
+    init(_ curve: LossCurve) { recorded = Mutex(curve) }
+
+    var curve: LossCurve { recorded.withLock { $0 } }
+
+    func observe(_ event: TrainingEvent) {
+        guard case .progress(let progress) = event else { return }
+        recorded.withLock { $0.add(progress.loss, at: progress.step - 1) }
     }
 }

@@ -34,7 +34,11 @@ struct DescentTrial: Sendable {
 
     /// The mean loss of the last tenth of a training's steps; NaN of none.
     static func endLoss(_ losses: [Double]) -> Double {
-        let last = losses.suffix(max(1, losses.count / 10))
-        return last.reduce(0, +) / Double(last.count)
+        meanLoss(losses.suffix(max(1, losses.count / 10)))
+    }
+
+    /// The mean loss of some steps; NaN of none.
+    static func meanLoss(_ losses: some Collection<Double>) -> Double {
+        losses.reduce(0, +) / Double(losses.count)
     }
 }

@@ -36,8 +36,9 @@ public struct MFACExperiment: Experiment {
                 + "gradients of the mean loss of \(size.gradientBatch) training images each, \(size.recomputations) recomputations in steps of "
                 + "equal ratio; nothing is trained afterwards. Optimizers: one epoch of the same network, and "
                 + "\(size.residualEpochs) of \(residual.architecture) on \(residual.training.count) images of "
-                + "\(residual.training.name), from the initial weights, without decay; the loss is the mean of the last tenth of "
-                + "the steps, at the best of four rates (three) for each optimizer (by the mean over seeds). Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
+                + "\(residual.training.name), from the initial weights, without decay; of the four rates (three) of each "
+                + "optimizer the one with the least loss over the last tenth of the steps counts, by the mean over seeds. "
+                + "Exactness: random Gaussian gradients of norm about one, against the matrix inverted as such.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init(
@@ -69,8 +70,6 @@ public struct MFACExperiment: Experiment {
         /// Training images of the residual network; nil for all.
         var residualImages: Int?
         var residualEpochs = 1
-        /// Steps of the perceptron that are timed in a turn.
-        var timedSteps = 40
 
         static let small = Size(images: 10_000, epochs: 6, residualImages: 7_000)
         /// All images, and the paper's epochs, batches of gradients, recomputations and window.
@@ -85,7 +84,6 @@ public struct MFACExperiment: Experiment {
             size.images = images.map { times($0, 1_000) }
             size.residualImages = residualImages.map { times($0, 500) }
             size.residualEpochs = times(residualEpochs, 1)
-            size.timedSteps = times(timedSteps, 2)
             size.epochs = times(epochs, 1)
             size.gradients = times(gradients, 8)
             size.fewGradients = times(fewGradients, 4)

@@ -30,23 +30,31 @@ package struct MFACMeasurement: Sendable {
     package enum Descent: String, Sendable, Hashable, CaseIterable {
         case sgd = "SGD", adamW = "AdamW", mfac = "M-FAC"
 
-        /// Rates that are tried on a perceptron.
-        package var rates: [Double] {
-            switch self {
-            case .sgd: [0.01, 0.03, 0.1, 0.3]
-            case .adamW: [3e-4, 1e-3, 3e-3, 1e-2]
-            case .mfac: [1e-3, 3e-3, 1e-2, 3e-2]
+        /// Rates that are tried; none of AdamW on the residual network.
+        package func rates(of trained: Trained) -> [Double] {
+            switch (self, trained) {
+            case (.sgd, .perceptron): [0.01, 0.03, 0.1, 0.3]
+            case (.adamW, .perceptron): [3e-4, 1e-3, 3e-3, 1e-2]
+            case (.mfac, .perceptron): [1e-3, 3e-3, 1e-2, 3e-2]
+            case (.sgd, .residual): [0.01, 0.03, 0.1]
+            case (.adamW, .residual): []
+            case (.mfac, .residual): [3e-3, 1e-2, 3e-2]
             }
         }
+    }
 
-        /// Rates that are tried on a residual network with batch norm; none of AdamW.
-        package var residualRates: [Double] {
-            switch self {
-            case .sgd: [0.01, 0.03, 0.1]
-            case .adamW: []
-            case .mfac: [3e-3, 1e-2, 3e-2]
-            }
-        }
+    /// What optimizers train: a perceptron, and a residual network with batch norm.
+    package enum Trained: Sendable, Hashable, CaseIterable {
+        case perceptron, residual
+    }
+
+    /// A training at the best of an optimizer's rates.
+    package struct Best: Sendable, Hashable {
+        package var rate: Double
+        /// The mean over the last tenth of the steps, in nats.
+        package var loss: Double
+        /// The mean over all steps.
+        package var meanLoss: Double
     }
 
     /// Test accuracies of the dense networks.
@@ -54,41 +62,31 @@ package struct MFACMeasurement: Sendable {
     /// By sparsity.
     package var accuracies: ArmAccuracies<Arm>
     /// Losses in nats over the last tenth of the steps, by rate; NaN where training diverged.
-    package var losses: ArmAccuracies<Descent>
-    /// The same of the residual network.
-    package var residualLosses: ArmAccuracies<Descent>
+    package var losses: [Trained: ArmAccuracies<Descent>]
+    /// The same over all steps.
+    package var meanLosses: [Trained: ArmAccuracies<Descent>]
     /// By step at the best rates, means over seeds.
-    var curves: [LossCurve] = []
-    var residualCurves: [LossCurve] = []
-    var stepTimes: [OptimizerStepTime] = []
+    var curves: [Trained: [LossCurve]] = [:]
     package var exactness: InverseExactness
 
     package init(
-        dense: [Double], accuracies: ArmAccuracies<Arm>, losses: ArmAccuracies<Descent>,
-        residualLosses: ArmAccuracies<Descent>, exactness: InverseExactness
+        dense: [Double], accuracies: ArmAccuracies<Arm>, losses: [Trained: ArmAccuracies<Descent>],
+        meanLosses: [Trained: ArmAccuracies<Descent>], exactness: InverseExactness
     ) {
         self.dense = dense
         self.accuracies = accuracies
         self.losses = losses
-        self.residualLosses = residualLosses
+        self.meanLosses = meanLosses
         self.exactness = exactness
     }
 
-    /// The rate with the least mean loss, and that loss; nil where no run kept a finite one.
-    package func best(_ descent: Descent) -> (rate: Double, loss: Double)? {
-        Self.best(losses, descent, among: descent.rates)
-    }
-
-    /// The same of the residual network.
-    package func residualBest(_ descent: Descent) -> (rate: Double, loss: Double)? {
-        Self.best(residualLosses, descent, among: descent.residualRates)
-    }
-
-    private static func best(
-        _ losses: ArmAccuracies<Descent>, _ descent: Descent, among rates: [Double]
-    ) -> (rate: Double, loss: Double)? {
-        rates.map { (rate: $0, loss: losses.mean(descent, at: $0)) }.filter(\.loss.isFinite)
-            .min { $0.loss < $1.loss }
+    /// The rate with the least mean loss at the end; nil where no run kept a finite one.
+    package func best(_ trained: Trained, _ descent: Descent) -> Best? {
+        descent.rates(of: trained).map { rate in
+            Best(
+                rate: rate, loss: losses[trained]?.mean(descent, at: rate) ?? .nan,
+                meanLoss: meanLosses[trained]?.mean(descent, at: rate) ?? .nan)
+        }.filter(\.loss.isFinite).min { $0.loss < $1.loss }
     }
 
     init(
@@ -114,22 +112,17 @@ package struct MFACMeasurement: Sendable {
         }
         var epoch = study
         (epoch.epochs, epoch.rateKind) = (1, .constant)
-        func training(_ study: ImageStudy, isResidual: Bool, _ rates: (Descent) -> [Double]) -> [Job] {
+        func training(_ trained: Trained, _ study: ImageStudy) -> [Job] {
             [Descent.mfac, .adamW, .sgd].flatMap { descent in
-                rates(descent).flatMap { rate in
+                descent.rates(of: trained).flatMap { rate in
                     seeds.map { seed in
-                        Job(
-                            seed: seed,
-                            work: .train(
-                                DescentTrial(study: study, window: size.window, seed: seed), descent, rate,
-                                isResidual: isResidual))
+                        let trial = DescentTrial(study: study, window: size.window, seed: seed)
+                        return Job(seed: seed, work: .train(trial, trained, descent, rate))
                     }
                 }
             }
         }
-        let jobs =
-            training(residual, isResidual: true, \.residualRates) + pruning
-            + training(epoch, isResidual: false, \.rates)
+        let jobs = training(.residual, residual) + pruning + training(.perceptron, epoch)
         progress.begin("runs", total: jobs.count, unit: "runs")
         let finished = Mutex(0)
         let results = try sideBySide(jobs) { job in
@@ -144,35 +137,29 @@ package struct MFACMeasurement: Sendable {
         progress.end("done")
 
         dense = trained.map(\.accuracy)
-        (accuracies, losses, residualLosses) = (ArmAccuracies(), ArmAccuracies(), ArmAccuracies())
+        (accuracies, losses, meanLosses) = (ArmAccuracies(), [:], [:])
         for (job, result) in zip(jobs, results) {
             switch job.work {
             case .prune(_, let arm, let sparsity): accuracies.add(result.value, of: arm, at: sparsity)
-            case .train(_, let descent, let rate, isResidual: false): losses.add(result.value, of: descent, at: rate)
-            case .train(_, let descent, let rate, isResidual: true):
-                residualLosses.add(result.value, of: descent, at: rate)
+            case .train(_, let trained, let descent, let rate):
+                losses[trained, default: ArmAccuracies()].add(result.value, of: descent, at: rate)
+                meanLosses[trained, default: ArmAccuracies()].add(
+                    DescentTrial.meanLoss(result.losses), of: descent, at: rate)
             }
         }
-        curves = Descent.allCases.compactMap { descent in
-            best(descent).map { Self.curve(descent, at: $0.rate, of: zip(jobs, results), isResidual: false) }
+        for trained in Trained.allCases {
+            curves[trained] = Descent.allCases.compactMap { descent in
+                best(trained, descent).map { Self.curve(trained, descent, at: $0.rate, of: zip(jobs, results)) }
+            }
         }
-        residualCurves = Descent.allCases.compactMap { descent in
-            residualBest(descent).map { Self.curve(descent, at: $0.rate, of: zip(jobs, results), isResidual: true) }
-        }
-        progress.report("times of steps")
-        // One job: on one thread, like each of the runs.
-        stepTimes = try sideBySide([size]) { size in
-            try OptimizerStepTime.measure(.leNet300, window: size.window, steps: size.timedSteps)
-                + OptimizerStepTime.measure(.resNet20, window: size.window, steps: 2)
-        }.flatMap { $0 }
     }
 
     /// The losses of an optimizer's runs at a rate, averaged over seeds.
     private static func curve(
-        _ descent: Descent, at rate: Double, of runs: some Sequence<(Job, Result)>, isResidual: Bool
+        _ trained: Trained, _ descent: Descent, at rate: Double, of runs: some Sequence<(Job, Result)>
     ) -> LossCurve {
         let losses = runs.compactMap { job, result -> [Double]? in
-            guard case .train(_, descent, rate, isResidual: isResidual) = job.work else { return nil }
+            guard case .train(_, trained, descent, rate) = job.work else { return nil }
             return result.losses
         }
         let steps = losses.map(\.count).min() ?? 0
@@ -192,7 +179,7 @@ package struct MFACMeasurement: Sendable {
     private struct Job: Sendable {
         enum Work: Sendable {
             case prune(CurvatureTrial, Arm, Double)
-            case train(DescentTrial, Descent, Double, isResidual: Bool)
+            case train(DescentTrial, Trained, Descent, Double)
         }
 
         var seed: UInt64
@@ -201,7 +188,7 @@ package struct MFACMeasurement: Sendable {
         func run() throws -> Result {
             switch work {
             case .prune(let trial, let arm, let sparsity): return Result(value: try trial.prune(arm, to: sparsity))
-            case .train(let trial, let descent, let rate, _):
+            case .train(let trial, _, let descent, let rate):
                 let losses = try trial.train(descent, rate: rate)
                 return Result(value: DescentTrial.endLoss(losses), losses: losses)
             }
@@ -210,7 +197,7 @@ package struct MFACMeasurement: Sendable {
         var name: String {
             switch work {
             case .prune(_, let arm, let sparsity): "\(arm.name), \(MarkupText.percent(sparsity, places: 0))"
-            case .train(let trial, let descent, let rate, _):
+            case .train(let trial, _, let descent, let rate):
                 "\(trial.study.architecture.description), \(descent.rawValue) at \(MarkupText.number(rate))"
             }
         }

@@ -12,6 +12,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
     case synflowRounds = "SynFlow, many rounds"
     case taylor = "Taylor"
     case diagonal = "Fisher diagonal (OBD)"
+    case diagonalSteps = "Fisher diagonal (OBD), in sub-steps"
     case hessian = "Hessian diagonal"
     case woodFisher = "WoodFisher"
     case woodFisherUpdate = "WoodFisher, with update"
@@ -42,12 +43,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
             switch self {
             case .synflowRounds:
                 let criterion = SynapticFlowCriterion(inputShape: [batches[0].inputs.count / batches[0].count])
-                for round in 1...size.rounds {
-                    // The last round by the sparsity itself: an exact count.
-                    let part = Double(round) / Double(size.rounds)
-                    let kept = Tensor(1 - sparsity, dataType: .f64).power(part).doubles()[0]
-                    try network.prune(by: criterion, to: round == size.rounds ? sparsity : 1 - kept)
-                }
+                try network.prune(by: criterion, to: sparsity, rounds: size.rounds)
             default:
                 try SurgeonPruning(curvature(size), recomputations: size.recomputations)
                     .prune(network, to: sparsity, batches: batches)
@@ -69,14 +65,14 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
         case .taylor: TaylorCriterion()
         case .hessian: HessianDiagonalCriterion(seed: seed)
         case .diagonal, .woodFisher, .mfac: curvature(size)
-        case .synflowRounds, .woodFisherUpdate, .mfacUpdate: nil
+        case .synflowRounds, .diagonalSteps, .woodFisherUpdate, .mfacUpdate: nil
         }
     }
 
     private func curvature(_ size: OneShotCriteria.Size) -> any CurvatureCriterion {
         let sampling = GradientSampling(count: size.gradients, batchSize: size.gradientBatch)
         return switch self {
-        case .diagonal: FisherDiagonalCriterion(sampling: sampling)
+        case .diagonal, .diagonalSteps: FisherDiagonalCriterion(sampling: sampling)
         case .woodFisher, .woodFisherUpdate: WoodFisherCriterion(sampling: sampling)
         default: MFACCriterion(sampling: sampling)
         }

@@ -31,9 +31,9 @@ public struct OneShotCriteria: Experiment {
                 + "dense trained network, and one threshold is set for all weights together; nothing is trained "
                 + "afterwards. Criteria that need data see \(size.calibrationCount) training images in batches of 128; "
                 + "Fisher matrices are of \(size.gradients) gradients of \(size.gradientBatch) images, dampening 1e-5. "
-                + "\"with update\": kept weights make up for removed ones, in \(size.recomputations) sub-steps that "
-                + "each take gradients anew; \"many rounds\": scores are taken anew \(size.rounds) times. Accuracies "
-                + "are of test images.",
+                + "\"in sub-steps\": the sparsity is reached in \(size.recomputations) of equal ratio that each take "
+                + "gradients anew; \"with update\": there kept weights make up for removed ones, too; \"many rounds\": "
+                + "scores are taken anew \(size.rounds) times. Accuracies are of test images.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", "))
             ],
@@ -41,6 +41,9 @@ public struct OneShotCriteria: Experiment {
             notes: [
                 "SNIP, GraSP and SynFlow were proposed for networks before training; here they see a trained one.",
                 "No paper claims this comparison as a whole; each claim is one that a criterion's paper makes of it.",
+                "M-FAC without update is nearly magnitude by construction: F⁻¹ of m gradients differs from 1/λ times the "
+                    + "identity in m directions, so the 1 − λ [F⁻¹]ₖₖ of all weights add up to at most m = "
+                    + "\(size.gradients).",
             ], data: measured.json)
     }
 

@@ -110,17 +110,21 @@ extension PrecroppingMeasurement {
                     arm.rawValue, share(budget), statistics(arm, budget).percent,
                     MarkupText.percent(SeedStatistics(own.map(\.parameterPart)).mean),
                     MarkupText.percent(SeedStatistics(own.map(\.multiplicationPart)).mean),
+                    arm.isMask ? MarkupText.percent(SeedStatistics(own.map(\.filtersInUse)).mean) : "–",
                 ]
             }
         }
-        let head = ["network", "budget", "test accuracy, %", "parameters kept", "multiplications of dense kernels"]
+        let head = [
+            "network", "budget", "test accuracy, %", "parameters kept", "multiplications of dense kernels",
+            "filters with weights left",
+        ]
         let widthRows = widths.map { [$0.name, "\($0.full)"] + $0.cropped.map(String.init) }
         return [
             .init(
                 title: "Accuracy over \(seeds.count) seeds",
                 HTMLTable(
-                    head: head, rows: [["dense", "100 %", dense, "100 %", "100 %"]] + rows,
-                    numericColumns: [1, 2, 3, 4])),
+                    head: head, rows: [["dense", "100 %", dense, "100 %", "100 %", "–"]] + rows,
+                    numericColumns: [1, 2, 3, 4, 5])),
             .init(
                 title: "Widths by the programme",
                 HTMLTable(
@@ -171,6 +175,7 @@ extension PrecroppingMeasurement {
                         "arm": .string(run.arm.rawValue), "budget": .number(run.budget),
                         "seed": .integer(Int(truncatingIfNeeded: run.seed)), "accuracy": .number(run.accuracy),
                         "parameters": .number(run.parameterPart), "multiplications": .number(run.multiplicationPart),
+                        "filters_in_use": .number(run.filtersInUse),
                     ])
                 }),
             "residuals": .array(residuals.map { .number($0) }),

@@ -28,6 +28,8 @@ package struct PrecroppingMeasurement: Sendable {
         var parameterPart: Double
         /// Multiplications of dense kernels, for one of the dense network's.
         var multiplicationPart: Double
+        /// The part of the filters, and of the outputs, that have weights left.
+        var filtersInUse = 1.0
         /// Of its training.
         var losses: LossCurve?
 
@@ -153,9 +155,12 @@ private struct Trial {
             let losses = try Self.train(
                 network.network, named: arm.rawValue, study, seed: seed, hooks: [MaskedTraining(network)])
             let total = study.architecture.parameterCount
-            return result(
+            var run = result(
                 study.accuracy(of: network.network), parameters: Double(total - network.removedCount) / Double(total),
                 multiplications: 1, losses)
+            let filters = network.masks.flatMap(\.keptCountsOfRows)
+            run.filtersInUse = Double(filters.count { $0 > 0 }) / Double(filters.count)
+            return run
         }
         let plan =
             switch arm {

@@ -18,7 +18,9 @@ public struct RateDistortion: Experiment {
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.full : .standard.scaled(by: setting.scale)
-        let measured = try RateDistortionMeasurement(setting, size: size, progress: progress)
+        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+        progress.report(study.summary)
+        let measured = try RateDistortionMeasurement(study, setting, size: size, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -29,8 +31,8 @@ public struct RateDistortion: Experiment {
                 + "are means over \(size.testInputs) test images. All arms are trained alike after pruning (SGD, momentum "
                 + "0.9, cosine). The perceptron is pruned once; ResNet-20 in rounds, with new curves (of the worst image, as "
                 + "released) and the same training in each.",
-            facts: measured.comparison.study.facts + [
-                .init("epochs after pruning", MarkupText.number(measured.comparison.epochs)),
+            facts: study.facts + [
+                .init("epochs after pruning", MarkupText.number(size.epochsAfter)),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init(
                     "ResNet-20",

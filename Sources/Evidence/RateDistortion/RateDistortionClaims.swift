@@ -3,7 +3,7 @@ import CoppiceModels
 
 extension RateDistortionMeasurement {
     /// What the paper says, and whether it is so here.
-    var claims: [Claim] {
+    package var claims: [Claim] {
         [additivity, lessDistortion, accuracyAfterTraining, deeperNetworks, zeroData, linearProgramme]
     }
 

@@ -6,8 +6,8 @@ import CoppiceTraining
 import Foundation
 
 /// What was measured for the experiment, seed by seed.
-struct RateDistortionMeasurement: Sendable {
-    typealias Outcome = PruningComparison.Outcome
+package struct RateDistortionMeasurement: Sendable {
+    package typealias Outcome = PruningComparison.Outcome
 
     static let sparsities = [0.8, 0.9, 0.95]
     static let methods = ["RD", "global", "uniform", "ERK", "LAMP"]
@@ -15,7 +15,7 @@ struct RateDistortionMeasurement: Sendable {
     static let variants = ["RD, worst image", "RD, noise"]
 
     /// A trained perceptron and its curves.
-    struct Trial: Sendable {
+    package struct Trial: Sendable {
         var dense: PruningComparison.Dense
         /// By the mean over calibration images.
         var curves: [DistortionCurve]
@@ -23,20 +23,36 @@ struct RateDistortionMeasurement: Sendable {
         /// By the mean over Gaussian noise.
         var noise: [DistortionCurve]
         /// The sum of the layers' distortions and that of the joint network, for random splits.
-        var splits: [(sum: Double, joint: Double)]
+        package var splits: [(sum: Double, joint: Double)]
         /// Error of the joint network on test images, by arm and sparsity.
-        var distortions: [String: [Double: Double]]
+        package var distortions: [String: [Double: Double]]
         /// How far answers of other solvers are above the exact one, at 90 %.
-        var solverExcess: [String: Double]
+        package var solverExcess: [String: Double]
+
+        package init(
+            dense: PruningComparison.Dense, curves: [DistortionCurve] = [], worst: [DistortionCurve] = [],
+            noise: [DistortionCurve] = [], splits: [(sum: Double, joint: Double)],
+            distortions: [String: [Double: Double]], solverExcess: [String: Double]
+        ) {
+            self.dense = dense
+            (self.curves, self.worst, self.noise) = (curves, worst, noise)
+            self.splits = splits
+            self.distortions = distortions
+            self.solverExcess = solverExcess
+        }
     }
 
-    var comparison: PruningComparison
-    var trials: [Trial]
-    var outcomes: [Outcome]
+    package var trials: [Trial]
+    package var outcomes: [Outcome]
     var residualAccuracy: Double?
-    var residual: [Outcome] = []
+    package var residual: [Outcome] = []
     /// The residual network's.
     var residualLayers: [PrunableWeight] = []
+
+    package init(trials: [Trial], outcomes: [Outcome]) {
+        self.trials = trials
+        self.outcomes = outcomes
+    }
 
     /// The arms of a network with its curves.
     static func arms(_ curves: [DistortionCurve]) -> [PruningComparison.Arm] {
@@ -49,11 +65,10 @@ struct RateDistortionMeasurement: Sendable {
         ]
     }
 
-    init(_ setting: ExperimentSetting, size: RateDistortion.Size, progress: any ProgressReporter) throws {
-        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
+    init(
+        _ study: ImageStudy, _ setting: ExperimentSetting, size: RateDistortion.Size, progress: any ProgressReporter
+    ) throws {
         let comparison = PruningComparison(study: study, epochs: size.epochsAfter, peakRate: study.peakRate)
-        self.comparison = comparison
-        progress.report(study.summary)
         progress.begin("dense networks", total: setting.seeds.count, unit: "networks")
         let denses = try comparison.denses(setting.seeds)
         progress.end("")

@@ -39,6 +39,9 @@ package struct DensityCurve: Sendable, Hashable {
         return nil
     }
 
+    /// The density after some rounds, the last one where it stopped before; NaN of nothing.
+    package func density(afterRounds count: Int) -> Double { points.prefix(count + 1).last?.density ?? .nan }
+
     /// The least density that was reached; NaN of nothing.
     package var lastDensity: Double { points.last?.density ?? .nan }
 

@@ -14,16 +14,16 @@ public struct SparsityPerspective: Experiment {
         + "arXiv:2302.05601"
     public let summary =
         "A perceptron is pruned level by level and rewound to its initial weights: by the PQ index of each layer, "
-        + "neuron or the whole network, by a constant part, and at once."
+        + "neuron or the whole network, by a constant part, and at once, down to a density of 5 % or into collapse."
 
     public init() {}
 
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         let study = try size.study(in: setting)
+        let seeds = Array(setting.seeds.prefix(size.seeds ?? setting.seeds.count))
         progress.report(study.summary)
-        let measured = try SparsityPerspectiveMeasurement(
-            study: study, size: size, seeds: setting.seeds, progress: progress)
+        let measured = try SparsityPerspectiveMeasurement(study: study, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -32,10 +32,14 @@ public struct SparsityPerspective: Experiment {
                 + "to their initial values. SAP removes ⌊d · min(γ (1 − r/d), β)⌋ of a unit's d weights, r from its PQ "
                 + "index with η = 0, β = 0.9; γ = 1 unless said. The lottery ticket removes a fifth of all weights "
                 + "(one threshold); one-shot masks come from the dense network's trained weights. Accuracies are of "
-                + "test images, after the last epoch; between densities they are interpolated over log density.",
+                + "test images, after the last epoch; between densities they are interpolated over log density. All "
+                + "methods take \(size.rounds) rounds; the lottery ticket and SAP with (1, 2) by layers and globally go "
+                + "on to a density of \(MarkupText.percent(Size.leastDensity, places: 0)), γ = 1.5 until accuracy is "
+                + "\(MarkupText.percent(Size.collapse, places: 0)) below its best, each for at most "
+                + "\(size.roundLimit) rounds.",
             facts: study.facts + [
-                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
-                .init("rounds of pruning", "\(size.rounds)"),
+                .init("seeds", seeds.map(String.init).joined(separator: ", ")),
+                .init("rounds of pruning", "\(size.rounds), at most \(size.roundLimit)"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: measured.notes, data: measured.json)
@@ -47,13 +51,26 @@ public struct SparsityPerspective: Experiment {
         var epochs: Int
         /// Levels after the dense one.
         var rounds: Int
+        /// Levels of a method that is to reach a density, or to collapse, at most.
+        var roundLimit: Int
+        /// How many of the seeds; nil for all.
+        var seeds: Int?
 
-        static let small = Size(imageCount: 20_000, epochs: 4, rounds: 12)
-        static let paper = Size(imageCount: nil, epochs: 200, rounds: 30)
+        /// The least density that methods are compared at.
+        static let leastDensity = 0.05
+        /// The accuracy that a network has lost when it has collapsed, a fraction.
+        static let collapse = 0.1
+
+        static let small = Size(imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, seeds: 2)
+        static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60)
 
         func scaled(by factor: Double) -> Size {
             func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
-            return Size(imageCount: imageCount.map(scaled), epochs: epochs, rounds: max(2, min(rounds, scaled(rounds))))
+            var size = self
+            size.imageCount = imageCount.map(scaled)
+            size.rounds = max(2, min(rounds, scaled(rounds)))
+            size.roundLimit = max(size.rounds, min(roundLimit, scaled(roundLimit)))
+            return size
         }
 
         /// The perceptron 784-128-256-10 on Fashion-MNIST.

@@ -3,7 +3,7 @@ import CoppiceModels
 
 extension SparsityPerspectiveMeasurement {
     /// What the paper says, and whether it is so here.
-    var claims: [Claim] {
+    package var claims: [Claim] {
         [
             axioms, fallsFirst, dropsWithCollapse, adaptiveMatches, adaptiveIsSparser, ratesAdapt, globalIsWorse,
             iterativeBeatsOneShot,
@@ -21,17 +21,22 @@ extension SparsityPerspectiveMeasurement {
         mean { $0.curves[method]?.accuracy(at: density) ?? .nan }
     }
 
-    /// A comparison of two methods' mean accuracies at each density that both reach, in points.
-    private func comparisons(_ a: Method, minus b: Method, _ relation: Comparison.Relation, _ bound: Double)
-        -> [Comparison]
-    {
-        let all = Self.densities.map { density in
-            Comparison(
-                "\(a.name) − \(b.name) at density \(MarkupText.percent(density, places: 0))",
-                (accuracy(a, at: density) - accuracy(b, at: density)) * 100, relation, bound, unit: "points")
+    /// Why two methods are not compared at all densities; nil where both reach the least on each seed.
+    private func unreached(_ a: Method, _ b: Method) -> String? {
+        guard Self.densities.contains(where: { (accuracy(a, at: $0) - accuracy(b, at: $0)).isNaN }) else { return nil }
+        let reached = [a, b].map { method in
+            "\(method.name) ended at \(MarkupText.percent(mean { $0.curves[method]?.lastDensity ?? .nan }))"
         }
-        let reached = all.filter { !$0.value.isNaN }
-        return reached.isEmpty ? Array(all.prefix(1)) : reached
+        return "a density of \(MarkupText.percent(Self.densities.last ?? 0, places: 0)) was not reached: "
+            + reached.joined(separator: ", ")
+    }
+
+    private func comparison(
+        _ a: Method, minus b: Method, at density: Double, _ relation: Comparison.Relation, _ bound: Double
+    ) -> Comparison {
+        Comparison(
+            "\(a.name) − \(b.name) at density \(MarkupText.percent(density, places: 0))",
+            (accuracy(a, at: density) - accuracy(b, at: density)) * 100, relation, bound, unit: "points")
     }
 
     private var axioms: Claim {
@@ -90,17 +95,27 @@ extension SparsityPerspectiveMeasurement {
                         "last index − its largest late value, seed \(trial.seed)", (indices.last ?? .nan) - largest,
                         .below, 0),
                 ]
-            })
+            },
+            remark: "Densities at the end: "
+                + trials.map { MarkupText.percent($0.curves[.forced]?.lastDensity ?? .nan) }.joined(separator: ", ")
+                + ", after "
+                + trials.map { "\(max(0, ($0.curves[.forced]?.points.count ?? 0) - 1))" }.joined(separator: ", ")
+                + " rounds.")
     }
 
     private var adaptiveMatches: Claim {
-        Claim(
-            id: "sap-matches-lottery-ticket",
-            statement: "Pruning by the index of each layer is as accurate as the lottery ticket at equal density.",
-            paper: "Abstract: more efficient and more robust; figures show SAP by layers above.",
-            criterion:
-                "The mean over seeds is at most 0.3 points below at densities of 30 % to 5 %, as far as reached.",
-            comparisons: comparisons(.layer, minus: .lotteryTicket, .atLeast, -0.3))
+        let (id, statement) = (
+            "sap-matches-lottery-ticket",
+            "Pruning by the index of each layer is as accurate as the lottery ticket at equal density."
+        )
+        let paper = "Abstract: more efficient and more robust; figures show SAP by layers above."
+        let criterion = "The mean over seeds is at most 0.3 points below at densities of 30, 20, 10 and 5 %."
+        if let reason = unreached(.layer, .lotteryTicket) {
+            return Claim(id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
+        }
+        return Claim(
+            id: id, statement: statement, paper: paper, criterion: criterion,
+            comparisons: Self.densities.map { comparison(.layer, minus: .lotteryTicket, at: $0, .atLeast, -0.3) })
     }
 
     private var adaptiveIsSparser: Claim {
@@ -108,13 +123,16 @@ extension SparsityPerspectiveMeasurement {
             id: "sap-is-sparser",
             statement: "In its aggressive setting it gets sparser than the lottery ticket in as many rounds.",
             paper: "Talk: (1, 2) prunes more than a fifth a round.",
-            criterion: "The last density of SAP (layer, (1, 2)) is at most the lottery ticket's, on each seed.",
+            criterion:
+                "After \(rounds) rounds the density of SAP (layer, (1, 2)) is at most the lottery ticket's, on each seed.",
             comparisons: trials.map { trial in
                 Comparison(
                     "SAP / lottery ticket, seed \(trial.seed)",
-                    (trial.curves[.layer]?.lastDensity ?? .nan) / (trial.curves[.lotteryTicket]?.lastDensity ?? .nan),
-                    .atMost, 1)
-            })
+                    (trial.curves[.layer]?.density(afterRounds: rounds) ?? .nan)
+                        / (trial.curves[.lotteryTicket]?.density(afterRounds: rounds) ?? .nan), .atMost, 1)
+            },
+            remark: "The last round of the lottery ticket removes 20 %, of SAP "
+                + "\(MarkupText.percent(mean { $0.curves[.layer]?.removedParts.last ?? .nan })).")
     }
 
     private var ratesAdapt: Claim {
@@ -136,18 +154,20 @@ extension SparsityPerspectiveMeasurement {
     }
 
     private var globalIsWorse: Claim {
-        let reached = Self.densities.last { !(accuracy(.layer, at: $0) - accuracy(.global, at: $0)).isNaN }
-        let density = reached ?? 0.05
+        let (id, statement) = (
+            "global-is-worse-when-sparse",
+            "One index for the whole network does worse than one for each layer at small densities."
+        )
+        let paper = "Talk: global SAP is worse at small densities."
+        let criterion = "At a density of 5 % the layers' mean accuracy is larger."
+        if let reason = unreached(.layer, .global) {
+            return Claim(id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
+        }
         return Claim(
-            id: "global-is-worse-when-sparse",
-            statement: "One index for the whole network does worse than one for each layer at small densities.",
-            paper: "Talk: global SAP is worse at small densities.",
-            criterion:
-                "At the least of the densities 30, 20, 10, 5 % that both reach the layers' mean accuracy is larger.",
+            id: id, statement: statement, paper: paper, criterion: criterion,
             comparisons: [
-                Comparison(
-                    "layer − global at density \(MarkupText.percent(density, places: 0))",
-                    (accuracy(.layer, at: density) - accuracy(.global, at: density)) * 100, .above, 0, unit: "points")
+                comparison(
+                    .layer, minus: .global, at: SparsityPerspective.Size.leastDensity, .above, 0)
             ])
     }
 

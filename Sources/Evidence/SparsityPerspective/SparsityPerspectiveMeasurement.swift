@@ -7,11 +7,11 @@ import Foundation
 import Synchronization
 
 /// What was trained for the experiment.
-struct SparsityPerspectiveMeasurement: Sendable {
+package struct SparsityPerspectiveMeasurement: Sendable {
     /// A way to prune level by level.
-    enum Method: Hashable, Sendable, CaseIterable {
+    package enum Method: Hashable, Sendable, CaseIterable {
         case lotteryTicket
-        case layer, layerGentle, neuron, global
+        case layer, layerGentle, neuron, global, globalGentle
         /// By layers, bold beyond what the bound says.
         case forced
 
@@ -22,6 +22,7 @@ struct SparsityPerspectiveMeasurement: Sendable {
             case .layerGentle: "SAP, layer, (1/2, 1)"
             case .neuron: "SAP, neuron, (1, 2)"
             case .global: "SAP, global, (1, 2)"
+            case .globalGentle: "SAP, global, (1/2, 1)"
             case .forced: "SAP, layer, (1, 2), γ = 1.5"
             }
         }
@@ -33,23 +34,34 @@ struct SparsityPerspectiveMeasurement: Sendable {
             case .layerGentle: try AdaptiveSparsity(.gentle, scope: .layer)
             case .neuron: try AdaptiveSparsity(.aggressive, scope: .neuron)
             case .global: try AdaptiveSparsity(.aggressive, scope: .global)
+            case .globalGentle: try AdaptiveSparsity(.gentle, scope: .global)
             case .forced: try AdaptiveSparsity(.aggressive, scope: .layer, aggressiveness: 1.5)
             }
         }
     }
 
     /// One seed.
-    struct Trial: Sendable {
-        var seed: UInt64
-        var curves: [Method: DensityCurve]
+    package struct Trial: Sendable {
+        package var seed: UInt64
+        package var curves: [Method: DensityCurve]
         /// Networks pruned once, to densities of the lottery ticket's.
-        var oneShot: DensityCurve
+        package var oneShot: DensityCurve
         /// The dense network, and of each method the level whose density is nearest to ``drawnDensity``.
         var drawn: [Drawn] = []
         /// The axioms of sparsity, on the trained dense weights.
-        var axioms: [Axiom]
+        package var axioms: [Axiom]
         /// The Gini coefficient of the trained dense weights.
         var gini: Double
+
+        package init(
+            seed: UInt64, curves: [Method: DensityCurve], oneShot: DensityCurve, axioms: [Axiom], gini: Double
+        ) {
+            self.seed = seed
+            self.curves = curves
+            self.oneShot = oneShot
+            self.axioms = axioms
+            self.gini = gini
+        }
     }
 
     /// A level whose training and whose layers are drawn.
@@ -65,23 +77,32 @@ struct SparsityPerspectiveMeasurement: Sendable {
     static let drawnDensity = 0.1
 
     /// A property that a measure of sparsity should have.
-    struct Axiom: Sendable {
+    package struct Axiom: Sendable {
         var name: String
         var holds: Bool
+
+        package init(name: String, holds: Bool) {
+            self.name = name
+            self.holds = holds
+        }
     }
 
-    var size: SparsityPerspective.Size
-    var trials: [Trial]
-    var weightCount: Int
-    var layers: [String]
+    /// Rounds that every method takes.
+    var rounds: Int
+    package var trials: [Trial]
+    var layers: [String] = []
+
+    package init(rounds: Int, trials: [Trial]) {
+        self.rounds = rounds
+        self.trials = trials
+    }
 
     init(
         study: ImageStudy, size: SparsityPerspective.Size, seeds: [UInt64], progress: any ProgressReporter
     ) throws {
-        self.size = size
+        rounds = size.rounds
         let search = try Search(study: study, size: size)
         let example = try PrunableNetwork(study.makeNetwork(seed: 0))
-        weightCount = example.count
         layers = example.weights.map(\.name)
         progress.begin("dense networks", total: seeds.count, unit: "runs")
         let starts = try sideBySide(seeds) { try search.dense(seed: $0) }
@@ -105,11 +126,12 @@ struct SparsityPerspectiveMeasurement: Sendable {
             let own = zip(jobs, found).filter { $0.0.seed == place }
             let named = own.compactMap { job, found in job.method.map { ($0, found.curve) } }
             let trained = search.weights(starts[place].trained)
-            return Trial(
+            var trial = Trial(
                 seed: seeds[place], curves: Dictionary(uniqueKeysWithValues: named),
                 oneShot: own.first { $0.0.method == nil }?.1.curve ?? DensityCurve(points: []),
-                drawn: [starts[place].drawn] + own.compactMap(\.1.drawn), axioms: try Self.axioms(of: trained),
-                gini: try GiniIndex.value(of: trained))
+                axioms: try Self.axioms(of: trained), gini: try GiniIndex.value(of: trained))
+            trial.drawn = [starts[place].drawn] + own.compactMap(\.1.drawn)
+            return trial
         }
     }
 
@@ -184,7 +206,7 @@ struct SparsityPerspectiveMeasurement: Sendable {
             let removing = try method.pruning()
             var points: [DensityCurve.Point] = []
             var drawn: [Drawn] = []
-            for round in 0...size.rounds {
+            for round in 0...size.roundLimit {
                 // The dense level is the same for all methods.
                 if round == 0 {
                     start.trained.restore(network)
@@ -193,7 +215,8 @@ struct SparsityPerspectiveMeasurement: Sendable {
                 }
                 var point = try measure(prunable)
                 let before = prunable.count - prunable.removedCount
-                let removed = round < size.rounds ? try removing.removeNext(from: prunable) : 0
+                let goesOn = round < size.roundLimit && !isDone(method, round: round, points + [point])
+                let removed = goesOn ? try removing.removeNext(from: prunable) : 0
                 if removed > 0 {
                     point.removedPart = Double(removed) / Double(before)
                     point.prunedAccuracy = study.accuracy(of: network)
@@ -205,16 +228,31 @@ struct SparsityPerspectiveMeasurement: Sendable {
             return (DensityCurve(points: points), nearest(drawn))
         }
 
+        /// Whether a method has taken its rounds and is where it should get to.
+        private func isDone(_ method: Method, round: Int, _ points: [DensityCurve.Point]) -> Bool {
+            guard round >= size.rounds, let last = points.last else { return false }
+            switch method {
+            case .lotteryTicket, .layer, .global: return last.density <= SparsityPerspective.Size.leastDensity
+            case .forced:
+                let best = points.map(\.accuracy).max() ?? 0
+                return last.accuracy <= best - SparsityPerspective.Size.collapse
+            case .layerGentle, .neuron, .globalGentle: return true
+            }
+        }
+
+        /// Masks of the dense network's weights at a third, two thirds and the end of the lottery ticket's rounds.
         private func oneShot(
             _ prunable: PrunableNetwork, _ start: Start, _ seed: UInt64
         ) throws -> (curve: DensityCurve, drawn: Drawn?) {
             var drawn: [Drawn] = []
             let constant = try ConstantFraction(0.2)
             var kept = [prunable.count]
-            for _ in 0..<size.rounds { kept.append(constant.keptCount(after: kept[kept.count - 1])) }
-            let third = max(1, size.rounds / 3)
-            let levels = [0] + stride(from: third, through: size.rounds, by: third)
-            let points = try levels.map { level in
+            let least = SparsityPerspective.Size.leastDensity * Double(prunable.count)
+            while kept.count <= size.rounds || kept.count <= size.roundLimit && Double(kept[kept.count - 1]) > least {
+                kept.append(constant.keptCount(after: kept[kept.count - 1]))
+            }
+            let last = kept.count - 1
+            let points = try Set([0, last / 3, last * 2 / 3, last]).sorted().map { level in
                 start.trained.restore(prunable.network)
                 if level > 0 {
                     // Masks of one network are nested.

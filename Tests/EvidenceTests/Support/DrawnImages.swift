@@ -1,3 +1,4 @@
+import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
 import Foundation
@@ -27,6 +28,16 @@ final class DrawnImages {
             }
             try write("cifar10-jpeg/\(part == "train" ? "train" : "test").bin", records)
         }
+    }
+
+    /// Adds a residual network of a quarter of ResNet-20's widths, with initial weights, in the file of the trained one.
+    func addResidualNetwork() throws {
+        let folder = path + "/resnet-cifar"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let network = try VisionArchitecture(named: "resnet20", widthMultiplier: 0.25).makeNetwork(seed: 1)
+        let parameters = network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }
+        let state = network.stateTensors.map { ($0.name, $0.state.wrappedValue) }
+        try SafetensorsWriter.write(parameters + state, to: folder + "/resnet20.safetensors")
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -21,7 +21,7 @@ enum EncoderClaim: String, CaseIterable, Sendable {
         case .nearZero: "During pre-training more and more weights come close to zero, with and without weight decay."
         case .abrupt: "Sparsity appears abruptly at some point of pre-training."
         case .moreData: "A model trained on more data needs fewer of its weights."
-        case .selfSupervised: "Self-supervised objectives make weights sparser than supervised ones."
+        case .selfSupervised: "Self-supervised objectives make an encoder's weights sparser than supervised ones."
         }
     }
 
