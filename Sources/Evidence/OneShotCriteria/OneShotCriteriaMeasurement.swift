@@ -121,14 +121,14 @@ package struct OneShotCriteriaMeasurement: Sendable {
             Claim(
                 id: "slopes-beat-magnitude", statement: "Scores by gradients or by flow beat magnitude.",
                 paper: "Molchanov et al. (2019) for Taylor; the other papers compare before training.",
-                criterion: "At 50 to 98 % SNIP, GraSP, SynFlow and Taylor are above magnitude.",
+                criterion: "At 50 to 98 % SNIP, GraSP, SynFlow (at once, in rounds) and Taylor are above magnitude.",
                 comparisons: comparisons(Self.slopes, over: .magnitude)),
             Claim(
                 id: "curvature-beats-magnitude", statement: "Saliencies by curvature beat magnitude.",
                 paper: "LeCun et al. (1990), figure 1; Singh and Alistarh (2020), figure 2.",
                 criterion:
-                    "At 50 to 98 % Fisher and Hessian diagonals, WoodFisher and M-FAC, without update, are above "
-                    + "magnitude.",
+                    "At 50 to 98 % the diagonals of Fisher (at once, in sub-steps) and Hessian, WoodFisher and M-FAC, without "
+                    + "update, are above magnitude.",
                 comparisons: comparisons(Self.curvatures, over: .magnitude)),
             Claim(
                 id: "update-helps", statement: "Letting kept weights make up for removed ones helps.",
