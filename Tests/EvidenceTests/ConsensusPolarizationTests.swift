@@ -75,8 +75,9 @@ import Testing
         #expect(report.facts.contains { $0.value.contains("layer3.2") })
         // Gates decide on images that no training sees, so fewer are trained on than were taken.
         func fact(_ name: String) throws -> String { try #require(report.facts.first { $0.name == name }).value }
-        let heldOut = try #require(Int(try fact("images that gates decide on")))
-        #expect(heldOut > 0 && try fact("images").contains(" \(44 - heldOut) for training"))
+        let (images, deciding) = (try fact("images"), try fact("images that gates decide on"))
+        let heldOut = try #require(Int(deciding))
+        #expect(heldOut > 0 && images.contains(" \(44 - heldOut) for training"))
         #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy", "loss"])
         #expect(report.json.serialized().contains("random-blocks"))
     }

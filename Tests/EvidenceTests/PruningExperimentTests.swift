@@ -70,7 +70,8 @@ import Testing
         let outcomes = try #require(report.json["data"]?["residual"]?.arrayValue)
         func kept(_ arm: String) throws -> [Int] {
             let own = outcomes.first { $0["arm"]?.stringValue == arm && $0["sparsity"]?.doubleValue == 0.95 }
-            return try #require(own?["kept"]?.arrayValue?.compactMap(\.intValue))
+            let counts = own?["kept"]?.arrayValue?.compactMap { $0.intValue }
+            return try #require(counts)
         }
         // An exact count, shared out in different ways: one threshold for magnitude, as gradual pruning has in the end.
         let total = try kept("global").reduce(0, +)
