@@ -34,7 +34,8 @@ NEW = ("vision-rigl-90", "vision-ticket")
 ONLY_ON = {"resnet-2of4": "resnet20"}
 # Epochs that training recipes are cut to even with --full, and otherwise.
 LONG = {"train-tales": 0.02, "train-resnet20-cifar": 1}
-SHORT = {"train-tales": 0.01, "train-resnet20-cifar": 0.25, "train-lenet-fashion": 3, "train-resnet20-gates-fashion": 1}
+SHORT = {"train-tales": 0.01, "train-resnet20-cifar": 0.25, "train-lenet-fashion": 3, "train-resnet20-gates-fashion": 1,
+         "train-fastgrnn-fashion": 2}
 
 
 class Failure(Exception):
@@ -62,16 +63,17 @@ class Check:
             raise Failure(f"{words[0]}: status {result.returncode}: {lines[-1][:300]}")
         return json.loads(result.stdout) if answers else result.stdout
 
-    def shortened(self, path, factor_of):
-        """The recipe itself, or a copy with shorter trainings: all times in epochs are scaled alike."""
-        text = path.read_text()
-        lengths = [float(number) for number in re.findall(r"\bepochs: ([0-9.]+)", text)]
-        factor = factor_of(max(lengths)) if lengths else 1
-        if factor >= 1:
+    def epochs(self, path):
+        """The epochs of the recipe's training; None where it names none."""
+        return max(map(float, re.findall(r"\bepochs: ([0-9.]+)", path.read_text())), default=None)
+
+    def shortened(self, path, most):
+        """The training recipe itself, or a copy that trains for fewer epochs."""
+        epochs = self.epochs(path)
+        if epochs is None or epochs <= most:
             return path
-        scaled = lambda match: f"{match[1]}: {float(match[2]) * factor:g}"
         copy = self.folder / path.name
-        copy.write_text(re.sub(r"\b(epochs|begin|end|rewind): ([0-9.]+)", scaled, text))
+        copy.write_text(re.sub(r"\bepochs: [0-9.]+", f"epochs: {most:g}", path.read_text()))
         return copy
 
     # Parts of a check
@@ -101,7 +103,7 @@ class Check:
     def train(self, path):
         name, data = path.stem, self.data
         cut = LONG if self.arguments.full else {**SHORT}
-        recipe = self.shortened(path, lambda epochs: cut.get(name, epochs) / epochs)
+        recipe = self.shortened(path, cut.get(name, math.inf))
         output = self.unit(name, path)
         report = self.run("train", recipe, "--output", output, "--data", data)
         totals = self.run("inspect", output)["totals"]
@@ -128,14 +130,14 @@ class Check:
         return row
 
     def compress(self, path, model, images):
-        factor = (lambda epochs: 1) if self.arguments.full else (lambda epochs: self.arguments.epochs / epochs)
-        recipe = self.shortened(path, factor)
         words = ["--data", images] if images else []
+        if not self.arguments.full and (self.epochs(path) or 0) > self.arguments.epochs:
+            words += ["--epochs", self.arguments.epochs]
         if not images and "training:" in path.read_text():
             words = ["--calibration", self.folder / "tales.txt"]
         output = self.unit(path.stem, path)
         started = time.monotonic()
-        report = self.run("compress", model, "--recipe", recipe, "--output", output, *words)
+        report = self.run("compress", model, "--recipe", path, "--output", output, *words)
         seconds = time.monotonic() - started
         quality = self.evaluated(output, images)
         key = quality[0]
@@ -147,7 +149,7 @@ class Check:
         if "prune:" in path.read_text() and not (report["sparsity"] > 0 or "granularity" in path.read_text()):
             raise Failure("nothing was removed")
         if seconds < 10:
-            self.run("compress", model, "--recipe", recipe, "--output", output + "-again", *words, answers=False)
+            self.run("compress", model, "--recipe", path, "--output", output + "-again", *words, answers=False)
             if self.digest(output) != self.digest(output + "-again"):
                 raise Failure("a second run wrote other bytes")
         return {

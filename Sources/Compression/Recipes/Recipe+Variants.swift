@@ -35,6 +35,31 @@ extension Recipe {
         return recipe
     }
 
+    /// The same recipe with shorter or longer trainings, for trials: the training is so many epochs long, and what stages
+    /// say in epochs (where schedules begin and end, what they go back to, how long masks are searched) is scaled alike.
+    ///
+    /// - Throws: `.usage` for epochs that are not above 0, at most 1e6, and where no stage trains.
+    public func withEpochs(_ epochs: Double) throws -> Recipe {
+        guard epochs > 0, epochs <= 1e6 else {
+            throw CoppiceError(.usage, field: "epochs", "\(epochs), expected a number above 0, at most 1000000")
+        }
+        guard trains else {
+            throw CoppiceError(.usage, source: source, field: "epochs", "no stage of the recipe trains; leave it out")
+        }
+        var recipe = self
+        let factor = epochs / training.loop.epochs
+        (recipe.training.loop.epochs, recipe.languageTraining.loop.epochs) = (epochs, epochs)
+        recipe.training.schedule.warmupEpochs *= factor
+        recipe.languageTraining.schedule.warmupEpochs *= factor
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(var options) = stage else { continue }
+            options.network.scaleEpochs(by: factor)
+            recipe.stages[index] = .prune(options)
+        }
+        recipe.text = "# With --epochs \(epochs):\n" + text
+        return recipe
+    }
+
     /// Epochs that all stages train for together, at most: what a fair comparison of recipes holds equal.
     ///
     /// - Parameter ofLanguage: whether a language model or an encoder is compressed, whose training has other defaults.
@@ -44,6 +69,27 @@ extension Recipe {
             guard case .prune(let options) = stage else { return sum }
             return sum + options.trainedEpochs(epochs)
         }
+    }
+}
+
+extension NetworkPruning {
+    /// Multiplies all times in epochs.
+    fileprivate mutating func scaleEpochs(by factor: Double) {
+        switch schedule {
+        case .oneShot: break
+        case .gradual(let begin, let end, let every, let ramp):
+            schedule = .gradual(begin: begin * factor, end: end * factor, every: every, ramp: ramp)
+        case .iterative(let levels, let rewind):
+            schedule = .iterative(levels: levels, rewind: rewind.map { $0 * factor })
+        case .dynamic(var options):
+            options.end *= factor
+            schedule = .dynamic(options)
+        case .adaptive(var options):
+            options.rewind = options.rewind.map { $0 * factor }
+            schedule = .adaptive(options)
+        }
+        search.epochs = search.epochs.map { $0 * factor }
+        search.trainingEpochs *= factor
     }
 }
 

@@ -25,12 +25,18 @@ struct Compress: ParsableCommand {
             "The sparsity of the recipe's prune stages; several, such as 0.5,0.8,0.9, to compare what they cost.",
             valueName: "s,…"))
     var sparsity: String?
+    @Option(
+        help: ArgumentHelp(
+            "Epochs of the recipe's training, for a trial; all times in it that are epochs are scaled alike.",
+            valueName: "n"))
+    var epochs: Double?
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
-        let recipe = try Recipe.load(recipe)
+        var recipe = try Recipe.load(recipe)
+        if let epochs { recipe = try recipe.withEpochs(epochs) }
         let sparsities = try sparsity.map(CompressionData.sparsities) ?? []
         // The sparsest first: what does not fit is found before anything is written.
         let recipes = try sparsities.map { try recipe.withSparsity($0) }
