@@ -35,6 +35,10 @@ struct WidthRounding {
             let whole = Int((exact[index] * (1 + 1e-9)).rounded(.down))
             return floor(min(whole, program.most[index]), index)
         }
+        // A full width need not be a multiple: what must not be narrower may have been floored below it.
+        for (lower, upper) in structure.ascents.reversed() where widths[lower] > widths[upper] {
+            widths[lower] = floor(widths[upper], lower)
+        }
         var size = Size(structure.parameterCount(widths), structure.multiplications(widths))
         // The least widths may be more than the real ones: others make up for them.
         while load(size) > 1 {

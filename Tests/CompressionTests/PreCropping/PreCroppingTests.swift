@@ -1,5 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 import Testing
@@ -155,12 +156,39 @@ import Testing
         }
     }
 
-    @Test func densitiesOfAMaskAreFollowed() throws {
+    /// A full width that is no multiple is floored where the next one comes out below it.
+    @Test(arguments: [(1.0, 12), (0.625, 8), (0.75, 8), (1.25, 16), (1.25, 8)])
+    func roundingKeepsPaddedShortcutsInOrder(multiplier: Double, rounding: Int) throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "resnet20", widthMultiplier: multiplier))
+        let all = structure.parameterCount(structure.widths)
+        let least = structure.parameterCount(ChannelProgram(structure, rounding: rounding).least)
+        for percent in stride(from: 5, through: 95, by: 5) where all * percent / 100 >= least {
+            let cropping = PreCropping(parameters: all * percent / 100, rounding: rounding)
+            let plans = [
+                try cropping.plan(for: structure), try cropping.plan(for: structure, densities: nil),
+                try cropping.plan(for: structure, densities: cropping.layerDensities(structure)),
+            ]
+            for plan in plans {
+                #expect(plan.after.parameters <= all * percent / 100)
+                #expect(plan.architecture.parameterCount == plan.after.parameters)
+                #expect(structure.ascents.allSatisfy { plan.widths[$0.lower] <= plan.widths[$0.upper] })
+                for (new, old) in zip(plan.widths, structure.widths) { #expect(new % rounding == 0 || new == old) }
+            }
+        }
+    }
+
+    @Test(arguments: [DensitySource.erk, .synflow, .snip, .grasp])
+    func densitiesOfAMaskAreFollowed(source: DensitySource) throws {
         let structure = try ChannelStructure(VisionArchitecture(named: "vgg11-bn", widthMultiplier: 0.25))
         let architecture = structure.architecture
         let cropping = PreCropping(parameters: structure.parameterCount(structure.widths) / 4)
-        let densities = try DensitySource.synflow.densities(
-            of: architecture, kept: cropping.keptFraction(structure), seed: 1)
+        var generator = RandomGenerator(seed: 5)
+        let images = LabeledBatch(
+            inputs: .normal([40] + architecture.inputShape, using: &generator),
+            targets: Tensor((0..<40).map { $0 % 10 }))
+        let densities = try source.densities(
+            of: architecture, kept: cropping.keptFraction(structure), seed: 1,
+            batches: source.needsData ? [images] : [])
         #expect(densities.count == structure.entries.count(where: \.isWeight))
         let total = structure.entries.filter(\.isWeight).reduce(0.0) {
             $0 + Double($1.count(structure.widths)) * (densities[$1.name] ?? .nan)
