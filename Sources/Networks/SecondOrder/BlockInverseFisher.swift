@@ -84,9 +84,11 @@ public struct BlockInverseFisher: InverseCurvature {
             .contiguous()
         let products = parts.matmul(parts.transposed()) + Tensor.identity(m, dataType: .f64) * (Double(m) * dampening)
         let rows = try products.dampenedFactor(dampening).solveTriangular(parts)
-        return Run(
-            weights: weights, size: size, values: rows, areInverses: false,
-            diagonal: ((1 - rows.square().sum(axes: [1])) / dampening).reshaped([weights.count]))
+        let diagonal = rows.square().sum(axes: [1]).reshaped([weights.count])
+            .inverseDiagonal(gradients: m, dampening: dampening) {
+                gradients.slice(axis: 1, $0..<($0 + 1)).doubles()
+            }
+        return Run(weights: weights, size: size, values: rows, areInverses: false, diagonal: diagonal)
     }
 
     /// F⁻¹ x. O(d · min(m, b)) for each vector.

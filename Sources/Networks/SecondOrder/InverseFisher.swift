@@ -201,15 +201,8 @@ public struct InverseFisher: InverseCurvature {
 
     /// The diagonal of F⁻¹: f64 `[d]`. O(m² d), as blocked triangular solves in f64.
     public func diagonal() -> Tensor {
-        var result = (1 - factor.squaredNorms(solving: gradients)) / dampening
-        result.withMutableElements(Double.self) { entries in
-            // Where nearly all digits cancel, the bound [F⁻¹]ₖₖ ≥ 1 / Fₖₖ holds still.
-            for k in entries.indices where entries[k] * dampening < 1e-10 {
-                let square = rows.column(k).reduce(0) { $0 + $1 * $1 }
-                entries[k] = max(entries[k], 1 / (dampening + square / Double(window)))
-            }
-        }
-        return result
+        factor.squaredNorms(solving: gradients)
+            .inverseDiagonal(gradients: window, dampening: dampening) { rows.column($0) }
     }
 
     /// [F⁻¹]ₖₗ. O(m²).
@@ -246,5 +239,24 @@ public struct InverseFisher: InverseCurvature {
     /// M⁻¹ t.
     private func solved(_ products: [Double]) throws -> [Double] {
         try factor.choleskySolve(Tensor(products)).doubles()
+    }
+}
+
+extension Tensor {
+    /// The diagonal of F⁻¹, (1 − ‖L⁻¹G₍ₖ₎‖²) / λ, from these squared norms, f64 `[d]`: all positive.
+    ///
+    /// - Parameters:
+    ///   - m: number of gradients.
+    ///   - column: the gradients by a weight, asked for where nearly all digits cancel.
+    func inverseDiagonal(gradients m: Int, dampening: Double, column: (_ weight: Int) -> [Double]) -> Tensor {
+        var result = (1 - self) / dampening
+        result.withMutableElements(Double.self) { entries in
+            // The bound [F⁻¹]ₖₖ ≥ 1 / Fₖₖ holds still.
+            for k in entries.indices where entries[k] * dampening < 1e-10 {
+                let square = column(k).reduce(0) { $0 + $1 * $1 }
+                entries[k] = max(entries[k], 1 / (dampening + square / Double(m)))
+            }
+        }
+        return result
     }
 }

@@ -120,6 +120,21 @@ import Testing
         #expect(BlockFisherSums.largestBlockSize(weights: 1_000, bytes: 100_000) < 1)
     }
 
+    /// Gradients that dwarf the dampening leave 1 / (λ + g²/m), and saliencies that are numbers, however many there are.
+    @Test(arguments: [(1, 2), (1, 4), (3, 4), (5, 4)]) func hugeGradientsLeaveADiagonal(_ sizes: (Int, Int)) throws {
+        let (m, size) = sizes
+        var values = [Double](repeating: 0, count: 4 * m)
+        values[0] = 1e9
+        let gradients = Tensor(values, shape: [m, 4])
+        for own in [gradients, gradients.converted(to: .f32)] {
+            let diagonal = try BlockInverseFisher(gradients: own, dampening: 1e-5, blockSize: size).diagonal()
+            #expect(distance([diagonal.doubles()[0]], [Double(m) * 1e-18]) < 1e-9)
+            #expect(distance(Array(diagonal.doubles()[1...]), [1e5, 1e5, 1e5]) < 1e-9)
+            let scores = OptimalBrainSurgeon.saliencies(of: .ones([4]), inverseDiagonal: diagonal).doubles()
+            #expect(scores.allSatisfy { $0.isFinite && $0 > 0 })
+        }
+    }
+
     @Test func diagonalsOneByOneEqualAllAtOnce() throws {
         let g = base.gradients(9, 20, .f32)
         var sums = DiagonalFisherSums(count: 20)
