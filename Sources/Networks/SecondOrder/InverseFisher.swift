@@ -159,14 +159,16 @@ public struct InverseFisher: InverseCurvature {
         factor = try Self.factor(gram, dampening)
     }
 
-    /// F⁻¹ x. O(m d + m²) for each vector; G is read twice.
+    /// F⁻¹ x. O(m d + m²) for each vector; G is read twice, however many vectors there are.
     public func product(_ vectors: Tensor) throws -> Tensor {
         let own = try vectors.asVectors(of: count, rows.vectorType)
-        let results = try (0..<own.shape[0]).map { index in
-            let vector = own[index]
-            return rows.remainder(try solved(rows.dots(vector, .wide)), from: vector, scale: 1 / dampening)
+        guard own.shape[0] == 1 else {
+            let solved = try factor.choleskySolve(own.wideDots(withRows: gradients).transposed())
+            return own.wideRemainder(solved.transposed(), ofRows: gradients, scale: 1 / dampening)
         }
-        return Tensor.concatenated(results).reshaped(vectors.shape)
+        let vector = own[0]
+        return rows.remainder(try solved(rows.dots(vector, .wide)), from: vector, scale: 1 / dampening)
+            .reshaped(vectors.shape)
     }
 
     /// F⁻¹gⱼ of a gradient of the window, as it is stored: `[d]`. O(m d + m²); G is read once.
@@ -185,18 +187,20 @@ public struct InverseFisher: InverseCurvature {
         return rows.combination(try solved(unit), sums)
     }
 
-    /// F x = λx + Gᵀ(Gx)/m. O(m d).
+    /// F x = λx + Gᵀ(Gx)/m. O(m d) for each vector; G is read twice, however many vectors there are.
     ///
     /// - Throws: as ``product(_:)``.
     public func forwardProduct(_ vectors: Tensor) throws -> Tensor {
         let own = try vectors.asVectors(of: count, rows.vectorType)
+        // λ (x + Gᵀ(Gx) / (mλ)), in the form that the inverse has.
         let scale = -1 / (Double(window) * dampening)
-        let results = (0..<own.shape[0]).map { index in
-            let vector = own[index]
-            // λ (x + Gᵀ(Gx) / (mλ)), in the form that the inverse has.
-            return rows.remainder(rows.dots(vector, .wide).map { $0 * scale }, from: vector, scale: dampening)
+        guard own.shape[0] == 1 else {
+            return own.wideRemainder(
+                own.wideDots(withRows: gradients) * scale, ofRows: gradients, scale: dampening)
         }
-        return Tensor.concatenated(results).reshaped(vectors.shape)
+        let vector = own[0]
+        return rows.remainder(rows.dots(vector, .wide).map { $0 * scale }, from: vector, scale: dampening)
+            .reshaped(vectors.shape)
     }
 
     /// The diagonal of F⁻¹: f64 `[d]`. O(m² d), as blocked triangular solves in f64.

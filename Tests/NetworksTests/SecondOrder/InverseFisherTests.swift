@@ -63,8 +63,23 @@ import Testing
         for curvature in [inverse, blocks] as [any InverseCurvature] {
             let both = try curvature.product(Tensor.stacked([x, y]))
             #expect(both.shape == [2, 30])
-            #expect(distance(both[0].doubles(), try curvature.product(x).doubles()) < 1e-13)
-            #expect(distance(both[1].doubles(), try curvature.product(y).doubles()) < 1e-13)
+            #expect(distance(both[0].doubles(), try curvature.product(x).doubles()) < 1e-12)
+            #expect(distance(both[1].doubles(), try curvature.product(y).doubles()) < 1e-12)
+        }
+    }
+
+    /// All at once, by matrix products, is each alone, whatever gradients are stored in.
+    @Test(arguments: [(DataType.f32, 1e-6), (.bf16, 1e-6), (.f64, 1e-12)])
+    func aBatchOfVectorsIsEachAlone(_ type: DataType, _ bound: Double) throws {
+        for (m, d, n) in [(1, 5, 2), (20, 5_000, 9), (70, 2_000, 3)] {
+            let inverse = try InverseFisher(gradients: gradients(m, d, type), dampening: 1e-3)
+            let x = Tensor.stacked((0..<n).map { vector(d, seed: UInt64($0), type == .f64 ? .f64 : .f32) })
+            let (all, forward) = (try inverse.product(x), try inverse.forwardProduct(x))
+            #expect(all.shape == [n, d] && forward.shape == [n, d] && all.dataType == x.dataType)
+            for row in 0..<n {
+                #expect(distance(all[row].doubles(), try inverse.product(x[row]).doubles()) < bound)
+                #expect(distance(forward[row].doubles(), try inverse.forwardProduct(x[row]).doubles()) < bound)
+            }
         }
     }
 
