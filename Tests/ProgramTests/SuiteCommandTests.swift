@@ -35,6 +35,19 @@ import Testing
         try Program.expectFailure(64, "--rate", ["tokenize", "tales", "--ids", "5", "--rate"])
     }
 
+    @Test func timesOfTheInverseFisherMatrixAreFitted() throws {
+        let arguments = ["bench", "--inverse-fisher", "--sweep", "--weights", "200", "--gradients", "2"]
+        let json = try Program.run(arguments: arguments + ["--repetitions", "1", "--json"]).json()
+        #expect(json["by_weights"]?.arrayValue?.map { $0["weights"]?.intValue } == [20, 63, 200, 632, 2_000])
+        #expect(json["by_gradients"]?.arrayValue?.map { $0["gradients"]?.intValue } == [2, 4, 8, 16])
+        for key in ["slopes_by_weights", "slopes_by_gradients"] {
+            #expect(json[key]?.objectValue.map { Array($0.keys) } == ["precompute", "diagonal", "product"])
+        }
+        let text = try Program.run(arguments: arguments + ["--repetitions", "1"])
+        #expect(text.output.contains("\n2 × 2000 ") && text.output.contains("\nslope by m "), "\(text.output)")
+        try Program.expectFailure(64, "--sweep is of --inverse-fisher", ["bench", "--sweep"])
+    }
+
     @Test func wrongUse() throws {
         let suite = ["bench", "--suite", "--size", "small"]
         try Program.expectFailure(64, "did you mean \"train-llama\"", suite + ["--part", "train-lama"])

@@ -21,6 +21,8 @@ public enum CurvatureBenchmark {
         public var diagonalSeconds: Double
         /// Of one F⁻¹x.
         public var productSeconds: Double
+        /// Of ``CurvatureBenchmark/batchSize`` F⁻¹x at once.
+        public var batchSeconds: Double
 
         /// Operations a second of the matrix product.
         public var matrixProductRate: Double {
@@ -45,12 +47,16 @@ public enum CurvatureBenchmark {
                 "precompute_share": .number(precomputeRate / matrixProductRate),
                 "gram_ms": .number(gramSeconds * 1e3), "precompute_ms": .number(precomputeSeconds * 1e3),
                 "diagonal_ms": .number(diagonalSeconds * 1e3), "product_ms": .number(productSeconds * 1e3),
+                "batch": .integer(CurvatureBenchmark.batchSize), "batch_ms": .number(batchSeconds * 1e3),
             ])
         }
     }
 
     /// Rows and columns of the matrices whose product is measured.
     public static let productSize = 1_536
+
+    /// Vectors of the products that are measured together.
+    public static let batchSize = 8
 
     /// - Parameters:
     ///   - weights: d.
@@ -63,7 +69,8 @@ public enum CurvatureBenchmark {
         let square = Tensor.normal([productSize, productSize], using: &generator)
         let rows = Tensor.normal([gradients, weights], using: &generator) / Double(weights).squareRoot()
         let vector = Tensor.normal([weights], using: &generator)
-        var least = [Double](repeating: .infinity, count: 5)
+        let vectors = Tensor.normal([batchSize, weights], using: &generator)
+        var least = [Double](repeating: .infinity, count: 6)
         func time(_ place: Int, _ body: () throws -> Void) rethrows {
             let start = DispatchTime.now().uptimeNanoseconds
             try body()
@@ -77,9 +84,11 @@ public enum CurvatureBenchmark {
             guard let inverse else { continue }
             time(3) { _ = inverse.diagonal() }
             try time(4) { _ = try inverse.product(vector) }
+            try time(5) { _ = try inverse.product(vectors) }
         }
         return Measurement(
             weights: weights, gradients: gradients, matrixProductSeconds: least[0], gramSeconds: least[1],
-            precomputeSeconds: least[2], diagonalSeconds: least[3], productSeconds: least[4])
+            precomputeSeconds: least[2], diagonalSeconds: least[3], productSeconds: least[4],
+            batchSeconds: least[5])
     }
 }

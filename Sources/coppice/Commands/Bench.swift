@@ -38,6 +38,8 @@ struct Bench: ParsableCommand {
     var steps = 5
     @Flag(help: "Measure the inverse Fisher matrix of M-FAC on random gradients instead.")
     var inverseFisher = false
+    @Flag(help: "With --inverse-fisher: how times grow with weights and gradients.")
+    var sweep = false
     @Option(help: ArgumentHelp("With --inverse-fisher: weights.", valueName: "d"))
     var weights = 1_000_000
     @Option(help: ArgumentHelp("With --inverse-fisher, and --optimizer mfac: gradients.", valueName: "m"))
@@ -99,6 +101,7 @@ struct Bench: ParsableCommand {
             throw ValidationError("--\(name): expected a positive number, found \(count)")
         }
         if optimizer != nil, !train { throw ValidationError("--optimizer is of --train: expected both") }
+        if sweep, !inverseFisher { throw ValidationError("--sweep is of --inverse-fisher: expected both") }
         if storage != nil, optimizer != .mfac {
             throw ValidationError("--storage is of --optimizer mfac: expected both")
         }
@@ -111,6 +114,12 @@ struct Bench: ParsableCommand {
     }
 
     private func measureInverseFisher() throws {
+        if sweep {
+            let sweep = try CurvatureSweep.measure(weights: weights, gradients: gradients, rounds: repetitions) {
+                common.progress.report("\($1) gradients of \($0) weights")
+            }
+            return try common.json ? Output.json(sweep.json) : Output.line(sweep.text)
+        }
         let result = try CurvatureBenchmark.measure(weights: weights, gradients: gradients, rounds: repetitions)
         if common.json { return try Output.json(result.json) }
         let share = result.precomputeRate / result.matrixProductRate
@@ -121,7 +130,9 @@ struct Bench: ParsableCommand {
                 + "\(Output.number(share * 100, digits: 0)) % of a matrix product's "
                 + "\(Output.number(result.matrixProductRate / 1e9, digits: 1))), diagonal in "
                 + "\(Output.number(result.diagonalSeconds * 1e3, digits: 1)) ms, product in "
-                + "\(Output.number(result.productSeconds * 1e3, digits: 1)) ms")
+                + "\(Output.number(result.productSeconds * 1e3, digits: 1)) ms, "
+                + "\(CurvatureBenchmark.batchSize) at once in "
+                + "\(Output.number(result.batchSeconds * 1e3, digits: 1)) ms")
     }
 
     private func measureSuite(_ options: ExecutionOptions) throws {
