@@ -285,6 +285,38 @@ import Testing
         #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
     }
 
+    /// On a ramp, and on one that ends with training.
+    @Test(arguments: ["every: 5", "every: 5, end: 2"]) func theSurgeonMakesUpAtEachRemoval(ramp: String) throws {
+        let fisher = "method: m-fac, gradients: 40, gradient_batch: 4, dampening: 1.0e-4, sparsity: 0.9"
+        let (plain, _) = try compress(fisher, to: "plain")
+        let (moved, checkpoint) = try compress("\(fisher), recovery: surgeon, schedule: { kind: gradual, \(ramp) }")
+        let found = zeros(try checkpoint.network())
+        #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.9))
+        #expect(moved.stageReports?.first?.gradients == 40)
+        let (before, after) = (try #require(plain.accuracy), try #require(moved.accuracy))
+        #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
+    }
+
+    /// 400 images make 13 gradients of 32: what was asked for is not what was taken.
+    @Test func fewerGradientsThanAskedForAreTold() throws {
+        for (options, count) in [
+            ("gradients: 64", 13), ("gradients: 12", 12), ("gradients: 50, gradient_batch: 8", 50),
+        ] {
+            let progress = ProgressLines()
+            let recipe = try recipe("method: obd, sparsity: 0.5, \(options)")
+            let report = try VisionCompressor(trained(), recipe: recipe)
+                .run(output: folder.path + "/fewer", images: images, progress: progress)
+            #expect(report.stageReports?.first?.gradients == count)
+            let told = progress.lines.filter { $0.contains("prune.gradients") }
+            let line =
+                "stages[0].prune.gradients: 13 instead of 64, of the 400 examples that there are; 2048 would do, or a "
+                + "smaller gradient_batch"
+            #expect(told == (count == 13 ? [line] : []))
+            let text = try String(contentsOfFile: folder.path + "/fewer/report.json", encoding: .utf8)
+            #expect(text.contains("\"gradients\" : \(count)"))
+        }
+    }
+
     /// A Fisher matrix that does not fit is refused with what would, in the recipe's words; with that it runs.
     @Test func memoryThatIsNotThereIsRefusedWithWhatFits() throws {
         let d = zeros(try trained().network()).count

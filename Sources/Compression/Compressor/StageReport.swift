@@ -66,6 +66,9 @@ public struct StageReport: Sendable, Hashable, Codable {
     /// are kept, where a sparsity is of them.
     public var multiplicationsBefore: Int?
     public var multiplicationsAfter: Int?
+    /// Gradients that the Fisher matrix of a criterion of curvature was made of: fewer than asked for where there were not
+    /// enough examples.
+    public var gradients: Int?
     /// Weights that entered the masks in each tenth of the steps; where masks were searched or learned.
     public var swaps: [Int]?
 

@@ -1,8 +1,26 @@
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 
-/// Wanda, SparseGPT and what is reconstructed in a network in memory.
+/// What a Fisher matrix is made of, and Wanda, SparseGPT and what is reconstructed in a network in memory.
 extension NetworkStageRun {
+    /// The examples that the gradients of a Fisher matrix are taken of. How many gradients they give is in the report, and
+    /// told where it is less than asked for.
+    func gradientBatches(of data: any StageData) throws -> [LabeledBatch] {
+        let sampling = stage.network.sampling
+        let wanted = sampling.count * sampling.batchSize
+        let batches = try data.samples(wanted, of: sampling.batchSize, seed: recipe.seed)
+        let count = sampling.gradientCount(of: batches)
+        if count < sampling.count, report.gradients == nil {
+            let examples = batches.reduce(0) { $0 + $1.count }
+            progress.report(
+                "stages[\(report.stage)].prune.gradients: \(count) instead of \(sampling.count), of the \(examples) "
+                    + "examples that there are; \(wanted) would do, or a smaller gradient_batch")
+        }
+        report.gradients = count
+        return batches
+    }
+
     /// The masks that a walk through the blocks chooses, on the network as earlier stages left it. Weights that make up
     /// for removed ones are put into the network.
     ///

@@ -232,9 +232,7 @@ final class NetworkStageRun {
     func batches(for method: PruneStage.Method) throws -> [LabeledBatch] {
         guard try criterion(method).needsData, let data else { return [] }
         if method.isOfCurvature {
-            let sampling = stage.network.sampling
-            return try data.samples(
-                sampling.count * sampling.batchSize, of: sampling.batchSize, seed: recipe.seed)
+            return try gradientBatches(of: data)
         }
         return try data.samples(for: recipe)
     }

@@ -41,6 +41,11 @@ public struct GradientSampling: Sendable, Hashable {
         self.storage = storage
     }
 
+    /// The gradients that batches give: fewer than ``count`` where there are not enough examples.
+    func gradientCount(of batches: [LabeledBatch]) -> Int {
+        min(count, batches.reduce(0) { $0 + ($1.count + batchSize - 1) / batchSize })
+    }
+
     /// The examples of each gradient, in order; the last may have fewer.
     func parts(of batches: [LabeledBatch]) -> [LabeledBatch] {
         var parts: [LabeledBatch] = []
