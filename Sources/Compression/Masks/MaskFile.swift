@@ -5,6 +5,9 @@ import CoppiceTensors
 /// Masks of a model's matrices, one bit a weight, and the SHA-256 of the matrices that they belong to: what one dense
 /// model needs beside it to be many sparse ones.
 ///
+/// The digest is of the masked matrices alone: a mask says which of their weights stay, and that is as right where biases,
+/// norms or running statistics have changed.
+///
 /// In a safetensors file, a matrix's mask is an i64 tensor of its name: bit `i % 64` of number `i / 64` is set where
 /// weight `i` in row-major order is kept. The metadata have `format: bitmap`, `model` (the digest), `shapes` (JSON: rows
 /// and columns by name) and `sparsity` (the fraction removed).
@@ -148,19 +151,5 @@ public struct MaskFile: Sendable, Hashable {
                         + "\(own.rows) × \(own.columns)")
             }
         }
-    }
-}
-
-extension StoredWeights {
-    /// SHA-256 of some matrices' values, f32 in row-major order, one after the other.
-    ///
-    /// - Throws: `.badData` as ``values(of:)``.
-    public func digest(of names: [String]) throws -> String {
-        var hash = SHA256()
-        for name in names {
-            try values(of: name).withElements(Float.self) { hash.update(UnsafeRawBufferPointer($0)) }
-            releasePages(of: name)
-        }
-        return hash.finish()
     }
 }

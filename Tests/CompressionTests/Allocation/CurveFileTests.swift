@@ -155,7 +155,7 @@ import Testing
         }
         let curves = "curves: \"\(path)\""
         let others = refusal("sparsity: 0.9, \(curves)", of: try lenet(seed: 2))
-        #expect(others.hasPrefix("\(path): model: the curves are of other weights than those of"), "\(others)")
+        #expect(others.hasPrefix("\(path): model: the curves are of other weights, biases or"), "\(others)")
         let architecture = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.2)
         try VisionCheckpoint.write(architecture.makeNetwork(seed: 1), folder: folder.path + "/wider")
         let wider = refusal("sparsity: 0.9, \(curves)", of: try .open(folder.path + "/wider"))
@@ -175,6 +175,35 @@ import Testing
         #expect(rows.hasPrefix("\(path): scope: the curves are of scope row, expected layer"), "\(rows)")
         #expect(refusal("sparsity: 0.9, curves: /nowhere.json", of: checkpoint).hasPrefix("/nowhere.json"))
         #expect(!FileManager.default.fileExists(atPath: output))
+    }
+
+    /// Outputs depend on biases and running statistics, so curves do; a mask does not.
+    @Test func curvesOfOtherBiasesOrStatisticsAreRefused() throws {
+        let network = try VisionArchitecture(named: "resnet8", widthMultiplier: 0.25).makeNetwork(seed: 1)
+        func stored(_ name: String) throws -> VisionCheckpoint {
+            let path = folder.path + "/\(name)"
+            try VisionCheckpoint.write(network, folder: path)
+            return try .open(path)
+        }
+        var measurement = CurveMeasurement()
+        (measurement.options.calibration, measurement.options.grid, measurement.options.samples) = (.gaussian, 2, 2)
+        let first = try stored("first")
+        let file = try measurement.run(first, images: nil)
+        let masks = try MaskFile(smallestOf: StoredWeights(.vision(first)), sparsity: 0.5)
+        func check(_ name: String) throws -> String {
+            let weights = try StoredWeights(.vision(stored(name)))
+            try masks.check(against: weights)
+            return failure { try file.check(against: weights, source: "c.json") }
+        }
+        #expect(try check("same") == "nothing was wrong")
+        let bias = try #require(network.parameters.first { $0.name == "fc.bias" }?.parameter)
+        bias.wrappedValue = bias.wrappedValue.detached() + 1
+        let refusal = "c.json: model: the curves are of other weights, biases or statistics than those of "
+        #expect(try check("bias").hasPrefix(refusal))
+        bias.wrappedValue = bias.wrappedValue.detached() - 1
+        let mean = try #require(network.stateTensors.first { $0.name.hasSuffix("running_mean") }?.state)
+        mean.wrappedValue = mean.wrappedValue + 1
+        #expect(try check("mean").hasPrefix(refusal))
     }
 
     @Test(arguments: [
@@ -216,7 +245,8 @@ import Testing
 
     @Test(arguments: [
         ("distortion-curves", "masks", ": is no file of curves, expected format"),
-        ("\"version\":1", "\"version\":2", "version: expected 1"),
+        ("\"version\":2", "\"version\":3", "version: expected 2"),
+        ("\"version\":2", "\"version\":1", "expected 2: measure them anew (analyze curves)"),
         ("abab", "abAb", "model: expected a SHA-256 digest"),
         ("\"layers\":[", "\"layers\":7,\"_\":[", "layers: expected a list of at least one layer"),
         ("a.weight", "", "layers[0].name: expected the name of a weight"),

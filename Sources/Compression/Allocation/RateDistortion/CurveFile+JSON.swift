@@ -3,7 +3,7 @@ import CoppiceTensors
 
 /// Writing and reading.
 extension CurveFile {
-    static let (format, version) = ("distortion-curves", 1)
+    static let (format, version) = ("distortion-curves", 2)
 
     /// Entries of a layer, and multiplications with one of them, of which no network has more.
     private static let largestCount = 1 << 40
@@ -54,7 +54,12 @@ extension CurveFile {
                 "is no file of curves, expected format \"\(Self.format)\" as analyze curves writes it")
         }
         guard json["version"]?.intValue == Self.version else {
-            throw fields.failure("version", "expected \(Self.version), the only one that there is")
+            throw fields.failure(
+                "version",
+                json["version"]?.intValue == 1
+                    ? "1 does not say which biases and statistics the curves are of, expected \(Self.version): measure them "
+                        + "anew (analyze curves)"
+                    : "expected \(Self.version), the only one that there is")
         }
         let digest = json["model"]?.stringValue ?? ""
         guard digest.utf8.count == 64, digest.allSatisfy({ $0.isHexDigit && !$0.isUppercase }) else {

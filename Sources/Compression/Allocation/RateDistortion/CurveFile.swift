@@ -28,7 +28,7 @@ public struct CurveFile: Sendable, Hashable {
 
     /// In checkpoint order.
     public var layers: [Layer]
-    /// SHA-256 of the values of all the model's matrices, f32 in row-major order, one after the other.
+    /// SHA-256 of all the numbers that the model computes with (``StoredWeights/modelDigest()``).
     public var modelDigest: String
     /// What mattered inside a layer.
     public var method = PruneStage.Method.magnitude
@@ -81,9 +81,9 @@ public struct CurveFile: Sendable, Hashable {
 
     /// Refuses a model that the curves were not measured on.
     ///
-    /// - Throws: `.badData` naming a weight that the model lacks or has in another size, or saying that its weights are
-    ///   others.
-    /// - Complexity: O(weights): the digest is of all matrices.
+    /// - Throws: `.badData` naming a weight that the model lacks or has in another size, or saying that its numbers are
+    ///   others: weights, biases or running statistics, on all of which outputs depend.
+    /// - Complexity: O(parameters): the digest is of all of them.
     public func check(against weights: StoredWeights, source: String? = nil) throws {
         let counts = Dictionary(uniqueKeysWithValues: weights.matrices.map { ($0.name, $0.count) })
         for (index, layer) in layers.enumerated() {
@@ -100,11 +100,11 @@ public struct CurveFile: Sendable, Hashable {
                         + "another model")
             }
         }
-        let own = try weights.digest(of: weights.matrices.map(\.name))
+        let own = try weights.modelDigest()
         guard own == modelDigest else {
             throw CoppiceError(
                 .badData, source: source, field: "model",
-                "the curves are of other weights than those of \(weights.path): its SHA-256 is "
+                "the curves are of other weights, biases or statistics than those of \(weights.path): its SHA-256 is "
                     + "\(modelDigest.prefix(12))…, theirs \(own.prefix(12))…; measure them again (analyze curves)")
         }
     }

@@ -190,7 +190,7 @@ public struct CurveMeasurement: Sendable {
 
     /// - Parameter most: samples that there are; nil where there are always enough.
     private func file(_ layers: [CurveFile.Layer], of weights: StoredWeights, samples most: Int?) throws -> CurveFile {
-        var file = CurveFile(layers, modelDigest: try weights.digest(of: weights.matrices.map(\.name)))
+        var file = CurveFile(layers, modelDigest: try weights.modelDigest())
         (file.method, file.scope, file.distortion) = (method, stage.scope, options.distortion)
         (file.calibration, file.seed) = (options.calibration, seed)
         let isVision = if case .vision = weights.model { true } else { false }
