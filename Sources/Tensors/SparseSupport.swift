@@ -13,6 +13,9 @@ public final class SparseSupport: Sendable {
     private let byRow: Lines
     private let byColumn: Lines
 
+    /// Number of kept entries.
+    public var keptCount: Int { byRow.places.count }
+
     /// Places of kept entries, those of line i at `starts[i] ..< starts[i + 1]`.
     private struct Lines {
         var starts: [Int32]

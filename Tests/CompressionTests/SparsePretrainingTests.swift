@@ -85,7 +85,7 @@ private final class Stop: TrainingObserver {
                 let (count, step) = (pruning.network.count, progress.step - 1)
                 let removed = ExactSelection.removedCount(count, sparsity: 1 - schedule.density(at: step))
                 if abs(pruning.network.removedCount - removed) > 1 { wrong.append(step) }
-                if progress.sparsity?.density != schedule.density(at: step) { wrong.append(step) }
+                if progress.pruning?.density != schedule.density(at: step) { wrong.append(step) }
                 masks.append(pruning.network.masks)
             }
         }
@@ -154,6 +154,48 @@ private final class Stop: TrainingObserver {
         #expect(bits(second.optimizerState()) == bits(whole.optimizerState()))
         #expect(secondHook?.network.masks == wholeHook?.network.masks)
         #expect(rest.state == trainer.state)
+    }
+
+    /// Matrices of 2¹⁴ weights are multiplied by their kept ones from 75 % on, smaller ones and denser ones as a whole.
+    @Test func operationsThatWereDoneAreCounted() throws {
+        let recipe = recipe(0.9, steps: 10) {
+            ($0.model.hiddenSize, $0.model.intermediateSize, $0.model.layers) = (128, 128, 1)
+            ($0.model.heads, $0.model.keyValueHeads, $0.model.headSize) = (4, 2, 32)
+            $0.prune?.interval = 2
+        }
+        let (learner, hook) = try make(recipe)
+        let pruning = try #require(hook)
+        final class Watch: TrainingObserver, @unchecked Sendable {
+            let network: PrunableNetwork
+            var expected = 0
+            var last: TrainingResult.Pruning?
+            init(_ network: PrunableNetwork) { self.network = network }
+            func observe(_ event: TrainingEvent) {
+                guard case .progress(let progress) = event else { return }
+                for mask in network.masks where mask.count >= 1 << 14 && mask.sparsity >= 0.75 {
+                    expected += 4 * 12 * mask.removedCount
+                }
+                last = progress.pruning
+                #expect(last?.skippedProducts == Double(expected))
+            }
+        }
+        let (watch, store) = (Watch(pruning.network), MemoryStore())
+        var trainer = try Trainer(learner, recipe: recipe, train: train, store: store, observers: [watch])
+        _ = try trainer.run()
+        let last = try #require(watch.last)
+        #expect(watch.expected > 0 && last.actualOperations == last.denseOperations - 6 * Double(watch.expected))
+        #expect(last.idealOperations < last.actualOperations && last.actualOperations < last.denseOperations)
+        #expect(last.weights == learner.keptCounts && last.averageCount < Double(last.prunableCount))
+        // A run that goes on counts on.
+        let (second, _) = try make(recipe)
+        let tensors = try #require(store.latest).tensors
+        try second.restore(tensors, source: "memory")
+        #expect(second.skippedProducts == Double(watch.expected))
+        var damaged = tensors
+        damaged["skipped_products"] = nil
+        #expect {
+            try second.restore(damaged, source: "memory")
+        } throws: { "\($0)" == "memory: skipped_products: is missing" }
     }
 
     @Test func checkpointsWithoutTheirMasksAreRefused() throws {
@@ -269,6 +311,12 @@ private final class Stop: TrainingObserver {
         #expect(result.state.step == pruning.schedule.totalSteps)
         let log = try String(contentsOfFile: folder.path + "/sparse.run/log.jsonl", encoding: .utf8)
         #expect(log.contains("\"average_density\":") && log.contains("\"density\":"))
+        let line = try #require(TrainingLog.read(folder.path + "/sparse.run/log.jsonl").last { $0.event == "progress" })
+        #expect(line.averageParameters == pruning.averageCount && line.idealOperations == pruning.idealOperations)
+        // No matrix is large enough to be multiplied sparsely.
+        #expect(line.actualOperations == pruning.denseOperations && log.contains("\"actual_flops\":"))
+        let densities = Dictionary(uniqueKeysWithValues: pruning.weights.map { ($0.name, $0.density) })
+        #expect(line.layerDensity == densities && densities.values.contains { $0 < 0.5 })
         let card = try String(contentsOfFile: folder.path + "/sparse/README.md", encoding: .utf8)
         #expect(card.contains("| Pruning | 70 % of the projections' 20,480 weights"))
 

@@ -23,6 +23,13 @@ public struct SparseProducts: Sendable {
 
     public var isEmpty: Bool { supports.isEmpty }
 
+    /// Products of an input and a weight that the forward pass of a batch leaves out, where each layer meets so many rows;
+    /// the backward pass leaves out twice as many.
+    public func skippedCount(rows: Int) -> Int {
+        guard rows >= Self.leastRows else { return 0 }
+        return rows * supports.values.reduce(0) { $0 + $1.rows * $1.columns - $1.keptCount }
+    }
+
     /// The supports of both.
     public func merging(_ other: SparseProducts) -> SparseProducts {
         var both = self

@@ -14,6 +14,8 @@ public final class DecoderLearner: LanguageModelLearner {
     private let hooks: [any StoredTrainingHook]
     private var state: OptimizerState
     private var gradient: [Tensor]?
+    /// Part of checkpoints where there are masks.
+    public private(set) var skippedProducts = 0.0
 
     /// - Parameter hooks: what acts between the parts of a step. Their penalties are not asked for.
     public init(_ network: DecoderNetwork, recipe: TrainingRecipe, hooks: [any StoredTrainingHook] = []) {
@@ -40,7 +42,9 @@ public final class DecoderLearner: LanguageModelLearner {
     public func accumulate(_ batch: TokenBatch, weight: Double, randomSeed: UInt64) throws -> Double {
         let dropout = dropoutRate > 0 ? Dropout(rate: dropoutRate, seed: randomSeed) : nil
         let batch = batch.labeled
-        let loss = withSparseProducts(SparseProducts(sharedBy: hooks)) {
+        let products = SparseProducts(sharedBy: hooks)
+        skippedProducts += Double(products?.skippedCount(rows: batch.inputs.count) ?? 0)
+        let loss = withSparseProducts(products) {
             withOperandPrecision(precision) {
                 network.loss(batch.inputs, targets: batch.targets, dropout: dropout)
             }
@@ -95,10 +99,16 @@ public final class DecoderLearner: LanguageModelLearner {
     }
 
     public func optimizerState() -> [NamedTensor] {
-        zip(network.parameters, state.slots).flatMap { own, slots in
+        var tensors = zip(network.parameters, state.slots).flatMap { own, slots in
             zip(slotNames, slots).map { NamedTensor($0 + own.name, $1.copied()) }
-        } + (state.window?.tensors.map { NamedTensor($0.name, $0.tensor) } ?? []) + hooks.flatMap { $0.tensors() }
+        }
+        tensors += state.window?.tensors.map { NamedTensor($0.name, $0.tensor) } ?? []
+        tensors += hooks.flatMap { $0.tensors() }
+        if !keptCounts.isEmpty { tensors.append(NamedTensor(Self.skippedName, Tensor([skippedProducts]))) }
+        return tensors
     }
+
+    private static let skippedName = "skipped_products"
 
     public func restore(_ tensors: [String: Tensor], source: String) throws {
         // All are checked before any is taken.
@@ -113,7 +123,11 @@ public final class DecoderLearner: LanguageModelLearner {
         if window == nil, !isFresh, try windowSummary() != nil {
             throw CoppiceError(.badData, source: source, field: "optimizer.window", "is missing")
         }
+        let skipped =
+            keptCounts.isEmpty
+            ? 0 : try tensors.tensor(Self.skippedName, like: Tensor([skippedProducts]), source: source).doubles()[0]
         for hook in hooks { try hook.restore(tensors, source: source) }
+        skippedProducts = skipped
         for ((_, parameter), values) in zip(network.parameters, restored) { parameter.wrappedValue = values[0] }
         state.slots = restored.map { Array($0.dropFirst()) }
         state.window = window

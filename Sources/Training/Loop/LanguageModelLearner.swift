@@ -54,6 +54,9 @@ public protocol LanguageModelLearner: AnyObject {
 
     /// How many entries of which weights are kept; empty for a model that is not pruned.
     var keptCounts: [KeptCount] { get }
+
+    /// Products of a token and a weight that forward passes have left out so far, since the weight was removed.
+    var skippedProducts: Double { get }
 }
 
 extension LanguageModelLearner {
@@ -61,6 +64,7 @@ extension LanguageModelLearner {
     public func willUpdate(_ step: Int) throws {}
     public func windowSummary() throws -> String? { nil }
     public var keptCounts: [KeptCount] { [] }
+    public var skippedProducts: Double { 0 }
 }
 
 /// A tensor and its name.

@@ -174,16 +174,16 @@ public struct Trainer: ~Copyable {
                 .progress(
                     TrainingProgress(
                         step: state.step, tokens: state.tokens, loss: state.lossSinceLog.take(), gradientNorm: norm,
-                        learningRate: rate, tokensPerSecond: speed, sparsity: sparsity)))
+                        learningRate: rate, tokensPerSecond: speed, pruning: pruned)))
         }
     }
 
-    /// How sparse the last step's model was, and all steps' on average; nil for a dense run.
-    private var sparsity: TrainingProgress.Sparsity? {
+    /// What pruning has come to by now; nil for a dense run.
+    var pruned: TrainingResult.Pruning? {
         pruning.map { schedule in
-            TrainingProgress.Sparsity(
-                density: schedule.density(at: state.step - 1),
-                averageDensity: schedule.compute(before: state.step) / Double(state.step))
+            TrainingResult.Pruning(
+                schedule: schedule, steps: state.step, tokens: state.tokens, weights: learner.keptCounts,
+                skippedProducts: learner.skippedProducts)
         }
     }
 

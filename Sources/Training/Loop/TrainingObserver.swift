@@ -29,25 +29,12 @@ public struct TrainingProgress: Sendable, Hashable {
     public var learningRate: Double
     /// Tokens a second since the last report, validation not counted.
     public var tokensPerSecond: Double
-    /// How sparse the model is; nil in a dense run.
-    public var sparsity: Sparsity?
-
-    /// How sparse a model is while it is pruned.
-    public struct Sparsity: Sendable, Hashable {
-        /// The part of the prunable weights that the last step used.
-        public var density: Double
-        /// The mean of that over all steps so far: N̄ / N₀.
-        public var averageDensity: Double
-
-        public init(density: Double, averageDensity: Double) {
-            self.density = density
-            self.averageDensity = averageDensity
-        }
-    }
+    /// What pruning has come to by now; nil in a dense run.
+    public var pruning: TrainingResult.Pruning?
 
     public init(
         step: Int, tokens: Int, loss: Double, gradientNorm: Double, learningRate: Double, tokensPerSecond: Double,
-        sparsity: Sparsity? = nil
+        pruning: TrainingResult.Pruning? = nil
     ) {
         self.step = step
         self.tokens = tokens
@@ -55,7 +42,7 @@ public struct TrainingProgress: Sendable, Hashable {
         self.gradientNorm = gradientNorm
         self.learningRate = learningRate
         self.tokensPerSecond = tokensPerSecond
-        self.sparsity = sparsity
+        self.pruning = pruning
     }
 }
 

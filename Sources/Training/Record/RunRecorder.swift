@@ -31,8 +31,11 @@ public struct RunRecorder: TrainingObserver {
                 "loss": now.loss, "learning_rate": now.learningRate, "gradient_norm": now.gradientNorm,
                 "tokens_per_second": now.tokensPerSecond,
             ]
-            metrics["density"] = now.sparsity?.density
-            metrics["average_density"] = now.sparsity?.averageDensity
+            metrics["density"] = now.pruning?.density
+            metrics["average_density"] = now.pruning?.averageDensity
+            metrics["average_parameters"] = now.pruning?.averageCount
+            metrics["ideal_flops"] = now.pruning?.idealOperations
+            metrics["actual_flops"] = now.pruning?.actualOperations
             try history.update(run, metrics: metrics) { ($0.step, $0.tokens) = (now.step, now.tokens) }
         case .validation(let step, let tokens, let loss, let isBest, _):
             try history.update(run, metrics: ["validation_loss": loss]) { run in

@@ -28,6 +28,14 @@ public final class TrainingLog: TrainingObserver {
         public var density: Double?
         /// The mean of that over all steps so far.
         public var averageDensity: Double?
+        /// N̄, the mean of the prunable weights in use over all steps so far.
+        public var averageParameters: Double?
+        /// Operations of the prunable weights so far where zeros cost nothing.
+        public var idealOperations: Double?
+        /// Those that were done.
+        public var actualOperations: Double?
+        /// The part of each prunable weight that is kept.
+        public var layerDensity: [String: Double]?
         /// The running average of each block's gates, in a run with gates.
         public var gates: [String: Double]?
         /// Of the gate that images disagree about most: ḡ(1 − ḡ).
@@ -46,6 +54,10 @@ public final class TrainingLog: TrainingObserver {
         enum CodingKeys: String, CodingKey {
             case event, step, tokens, loss, perplexity, accuracy, outcome, time, density, gates
             case averageDensity = "average_density"
+            case averageParameters = "average_parameters"
+            case idealOperations = "ideal_flops"
+            case actualOperations = "actual_flops"
+            case layerDensity = "layer_density"
             case learningRate = "learning_rate"
             case gradientNorm = "gradient_norm"
             case tokensPerSecond = "tokens_per_second"
@@ -60,6 +72,14 @@ public final class TrainingLog: TrainingObserver {
         init(event: String, step: Int) {
             self.event = event
             self.step = step
+        }
+
+        /// Takes in what pruning has come to.
+        mutating func add(_ pruning: TrainingResult.Pruning) {
+            (density, averageDensity) = (pruning.density, pruning.averageDensity)
+            averageParameters = pruning.averageCount
+            (idealOperations, actualOperations) = (pruning.idealOperations, pruning.actualOperations)
+            layerDensity = Dictionary(uniqueKeysWithValues: pruning.weights.map { ($0.name, $0.density) })
         }
 
         /// Takes in how open gates are.
@@ -103,8 +123,7 @@ public final class TrainingLog: TrainingObserver {
             line.learningRate = progress.learningRate
             line.gradientNorm = progress.gradientNorm
             line.tokensPerSecond = progress.tokensPerSecond
-            line.density = progress.sparsity?.density
-            line.averageDensity = progress.sparsity?.averageDensity
+            if let pruning = progress.pruning { line.add(pruning) }
         case .validation(let step, let tokens, let loss, let isBest, _):
             line = Line(event: "validation", step: step)
             line.tokens = tokens

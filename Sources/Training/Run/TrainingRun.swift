@@ -176,10 +176,7 @@ public struct TrainingRun {
             outcome: outcome, output: options.output, runFolder: folder.path, parameters: learner.parameterCount,
             vocabularySize: tokenizer.vocabularySize, state: state, totalSteps: trainer.totalSteps,
             windowsPerEpoch: trainer.windowsPerEpoch, training: training, validationText: validation, validation: best)
-        result.pruning = trainer.pruning.map { schedule in
-            TrainingResult.Pruning(
-                schedule: schedule, steps: state.step, tokens: state.tokens, weights: learner.keptCounts)
-        }
+        result.pruning = trainer.pruned
         return result
     }
 
