@@ -69,6 +69,50 @@ import Testing
         #expect(ScalingLawFit.meanRelativeError(of: law, on: runs) < 0.02)
     }
 
+    /// Losses that fall faster from one token count to the next than any exponent that is allowed: the best law has β at the
+    /// bound, with all else at its best for that β.
+    @Test func anExponentAtItsBoundIsTheBestThereAndSaidToBe() throws {
+        let falls: [Double] = [1, 0.1, 0.01]
+        let runs = (0..<9).map { index -> ScalingRun in
+            let (parameters, tokens) = (1e6 * pow(3, Double(index % 3)), 1e8 * pow(1.2, Double(index / 3)))
+            let loss = 2 + 40 / pow(parameters, 0.3) + falls[index / 3]
+            return ScalingRun(averageParameters: parameters, tokens: tokens, loss: loss)
+        }
+        var options = ScalingLawFit.Options()
+        (options.bootstrapCount, options.threshold) = (0, 0.1)
+        let fit = try ScalingLawFit(runs, options: options)
+        #expect(fit.undetermined == [.beta])
+        #expect(abs(fit.law.tokenExponent / ScalingLawFit.largestExponent - 1) < 1e-6)
+        /// The mean of Huber's losses in units of δ², with B about the mean of ln D.
+        func objective(_ law: ScalingLaw) -> Double {
+            runs.reduce(0) { sum, run in
+                let error =
+                    abs(log(law.loss(parameters: run.averageParameters, tokens: run.tokens)) - log(run.loss))
+                    / options.threshold
+                return sum + (error <= 1 ? error * error / 2 : error - 0.5) / Double(runs.count)
+            }
+        }
+        let best = objective(fit.law)
+        #expect(abs(best / fit.objective - 1) < 1e-6)
+        let (size, tokens) = (3e6, 1.2e8)
+        for factor in [0.98, 0.999, 1.001, 1.02] {
+            var others = [ScalingLaw](repeating: fit.law, count: 5)
+            others[0].irreducibleLoss *= factor
+            others[1].parameterScale *= factor
+            others[2].tokenScale *= factor
+            others[3].parameterExponent *= factor
+            others[3].parameterScale *= pow(size, others[3].parameterExponent - fit.law.parameterExponent)
+            // Away from the bound, as far as that is allowed.
+            others[4].tokenExponent *= min(factor, 2 - factor)
+            others[4].tokenScale *= pow(tokens, others[4].tokenExponent - fit.law.tokenExponent)
+            for (place, other) in others.enumerated() {
+                #expect(objective(other) >= best * (1 - 1e-6), "\(place) by \(factor)")
+            }
+        }
+        // What runs determine is not at a bound.
+        #expect(try ScalingLawFit(self.runs(Self.law), options: options).undetermined.isEmpty)
+    }
+
     /// Huber's loss: one run that went wrong hardly moves the fit.
     @Test func anOutlierIsNotFollowed() throws {
         var options = ScalingLawFit.Options()

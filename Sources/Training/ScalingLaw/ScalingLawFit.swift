@@ -8,8 +8,8 @@ import Foundation
 /// fit.law.loss(parameters: 1e9, tokens: 2e10)
 /// ```
 ///
-/// L-BFGS minimizes Huber's loss of ln L from the best of a grid of 4,500 starts; the lowest minimum is taken. Intervals
-/// are those of fits to runs drawn with replacement.
+/// L-BFGS minimizes Huber's loss of ln L from the best of a grid of 4,500 starts, with exponents of at most
+/// ``largestExponent``; the lowest minimum is taken. Intervals are those of fits to runs drawn with replacement.
 ///
 /// Source: Hoffmann et al., "Training compute-optimal large language models" (2022), section 3.3 and D.2.
 public struct ScalingLawFit: Sendable, Hashable {
@@ -34,6 +34,17 @@ public struct ScalingLawFit: Sendable, Hashable {
         public var parameterExponent: ClosedRange<Double>
         public var tokenExponent: ClosedRange<Double>
     }
+
+    /// An exponent of the law.
+    public enum Exponent: String, Sendable, Hashable, CaseIterable {
+        /// α, of the size.
+        case alpha
+        /// β, of the tokens.
+        case beta
+    }
+
+    /// The largest exponent that a fit has.
+    public static let largestExponent = ScalingLawObjective.largestExponent
 
     public let law: ScalingLaw
     /// The mean of Huber's losses at the law, in units of δ².
@@ -67,6 +78,19 @@ public struct ScalingLawFit: Sendable, Hashable {
         self.law = law
         self.objective = best.value / Double(runs.count)
         intervals = Self.intervals(runs, law, options)
+    }
+
+    /// Exponents at ``largestExponent``: the runs do not determine them, since they have too few sizes or token counts, or
+    /// such that lie too close.
+    public var undetermined: [Exponent] {
+        Exponent.allCases.filter { exponent in
+            let value =
+                switch exponent {
+                case .alpha: law.parameterExponent
+                case .beta: law.tokenExponent
+                }
+            return abs(value) > 0.999 * Self.largestExponent
+        }
     }
 
     /// The mean of |L̂ − L| / L over some runs.

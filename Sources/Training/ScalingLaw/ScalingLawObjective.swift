@@ -5,11 +5,12 @@ import Foundation
 ///
 /// With a = ln A, b = ln B and e = ln E, ln L̂ is the logarithm of a sum of exponentials, log-sum-exp of a − α ln N,
 /// b − β ln D and e. Logarithms of N and D are taken about their means, since otherwise a and α, b and β could hardly
-/// be told apart by an optimizer.
+/// be told apart by an optimizer. An exponent is ``largestExponent`` times the sine of a variable without bounds, so that
+/// a minimum at the bound is one that an optimizer finds (James and Roos, "Minuit", 1975).
 ///
 /// Source: Hoffmann et al. (2022), equation 3.
 struct ScalingLawObjective {
-    /// a, b (about the means), e, α, β.
+    /// a, b (about the means), e, and the angles whose sines are α and β by their bound.
     typealias Point = [Double]
 
     /// δ: errors of ln L beyond it count linearly.
@@ -33,16 +34,14 @@ struct ScalingLawObjective {
         losses = runs.map { log($0.loss) }
     }
 
-    /// Beyond it an exponent means that runs of hardly different sizes or token counts do not determine it; A or B would
-    /// be too large for a number.
+    /// The bound of exponents: one that comes up to it is not determined by the runs, whose sizes or token counts hardly
+    /// differ; beyond it A or B would be too large for a number.
     static let largestExponent = 4.0
 
-    /// The value in units of δ² and its gradient; infinite where an exponent is larger than ``largestExponent``. O(runs).
+    /// The value in units of δ² and its gradient. O(runs).
     func callAsFunction(_ point: Point) -> (value: Double, gradient: [Double]) {
-        let (a, b, e, alpha, beta) = (point[0], point[1], point[2], point[3], point[4])
-        guard max(abs(alpha), abs(beta)) <= Self.largestExponent else {
-            return (.infinity, [Double](repeating: 0, count: 5))
-        }
+        let (a, b, e) = (point[0], point[1], point[2])
+        let (alpha, beta) = (Self.largestExponent * sin(point[3]), Self.largestExponent * sin(point[4]))
         var value = 0.0
         var gradient = [Double](repeating: 0, count: 5)
         for index in losses.indices {
@@ -61,12 +60,15 @@ struct ScalingLawObjective {
             gradient[3] -= slope * p * x
             gradient[4] -= slope * q * y
         }
+        for place in 3...4 { gradient[place] *= Self.largestExponent * cos(point[place]) }
         return (value, gradient)
     }
 
     /// The point of the logarithms a and b themselves.
     func point(a: Double, b: Double, e: Double, alpha: Double, beta: Double) -> Point {
-        [a - alpha * meanSize, b - beta * meanTokens, e, alpha, beta]
+        // A little inside the bound, where the angle still has a slope.
+        func angle(_ exponent: Double) -> Double { asin(max(-0.999, min(0.999, exponent / Self.largestExponent))) }
+        return [a - alpha * meanSize, b - beta * meanTokens, e, angle(alpha), angle(beta)]
     }
 
     func point(of law: ScalingLaw) -> Point {
@@ -76,8 +78,9 @@ struct ScalingLawObjective {
     }
 
     func law(at point: Point) -> ScalingLaw {
-        ScalingLaw(
-            irreducibleLoss: exp(point[2]), parameterScale: exp(point[0] + point[3] * meanSize),
-            tokenScale: exp(point[1] + point[4] * meanTokens), parameterExponent: point[3], tokenExponent: point[4])
+        let (alpha, beta) = (Self.largestExponent * sin(point[3]), Self.largestExponent * sin(point[4]))
+        return ScalingLaw(
+            irreducibleLoss: exp(point[2]), parameterScale: exp(point[0] + alpha * meanSize),
+            tokenScale: exp(point[1] + beta * meanTokens), parameterExponent: alpha, tokenExponent: beta)
     }
 }

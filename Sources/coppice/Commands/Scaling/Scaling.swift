@@ -46,6 +46,18 @@ extension ScalingLaw {
     }
 }
 
+extension ScalingLawFit {
+    var undeterminedJSON: JSON { .array(undetermined.map { .string($0.rawValue) }) }
+
+    /// What a reader of the law should know.
+    var warnings: [String] {
+        undetermined.map { exponent in
+            "\(exponent.rawValue) is at its bound of \(Output.number(Self.largestExponent, digits: 0)): the runs do not "
+                + "determine it, expected more \(exponent == .alpha ? "sizes" : "token counts") that lie farther apart"
+        }
+    }
+}
+
 extension Output {
     /// Large numbers with three digits: 1.15e+09 as "1.15e9".
     static func scientific(_ value: Double) -> String {

@@ -39,12 +39,14 @@ struct ScalingFit: ParsableCommand {
             try Output.json(
                 .object([
                     "law": fit.law.json, "runs": .integer(fit.runs.count), "mean_relative_error": .number(error),
-                    "intervals": fit.intervals.map(Self.json) ?? .null, "sparse_runs": .integer(sparse.count),
+                    "intervals": fit.intervals.map(Self.json) ?? .null, "undetermined": fit.undeterminedJSON,
+                    "sparse_runs": .integer(sparse.count),
                     "sparse_mean_relative_error": sparseError.map { .number($0) } ?? .null,
                 ]))
             return
         }
         try Output.line(fit.law.text)
+        for warning in fit.warnings { try Output.line(warning) }
         if let intervals = fit.intervals {
             let rows = [
                 ("E", intervals.irreducibleLoss), ("A", intervals.parameterScale), ("B", intervals.tokenScale),

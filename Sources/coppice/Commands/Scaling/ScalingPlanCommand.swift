@@ -35,7 +35,8 @@ struct ScalingPlanCommand: ParsableCommand {
         common.apply()
         var options = ScalingLawFit.Options()
         options.bootstrapCount = 0
-        let law = try runs.map { try ScalingLawFit(ScalingRun.load($0), options: options, source: $0).law }
+        let fit = try runs.map { try ScalingLawFit(ScalingRun.load($0), options: options, source: $0) }
+        let law = fit?.law
         let plan: ScalingPlan
         if let compute {
             plan = try ScalingPlan(
@@ -49,13 +50,15 @@ struct ScalingPlanCommand: ParsableCommand {
         if common.json {
             try Output.json(
                 .object([
-                    "law": (law ?? .chinchilla).json, "loss": .number(plan.loss),
+                    "law": (law ?? .chinchilla).json, "undetermined": fit?.undeterminedJSON ?? .array([]),
+                    "loss": .number(plan.loss),
                     "inference_tokens": .number(plan.inferenceTokens), "best": Self.json(plan.best),
                     "options": .array(plan.options.map(Self.json)),
                 ]))
             return
         }
         try Output.line((law ?? .chinchilla).text + (law == nil ? "  (Hoffmann et al. 2022)" : ""))
+        for warning in fit?.warnings ?? [] { try Output.line(warning) }
         try Output.line("loss \(Output.number(plan.loss, digits: 4)) nats a token")
         let heads = ["sparsity", "start size", "average", "final size", "tokens", "training", "use", "together"]
         let rows = plan.options.map { option in
