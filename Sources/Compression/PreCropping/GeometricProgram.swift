@@ -85,9 +85,11 @@ public struct GeometricProgram: Sendable {
 
     /// The optimum.
     ///
-    /// - Throws: `.badData` for a programme without a point inside, or one that does not converge.
+    /// - Parameter largestIterationCount: steps of Newton's method after which it gives up.
+    /// - Throws: `.badData` for a programme without a point inside, and where the conditions of Karush, Kuhn and Tucker
+    ///   are not met to 1e-6 at the point that was found.
     /// - Complexity: O(n³ + monomials) for each of some fifty iterations of Newton's method.
-    public func solve() throws -> Solution {
+    public func solve(largestIterationCount: Int = 200) throws -> Solution {
         if let all = upperSolution { return all }
         // A budget for the least alone leaves no inside.
         if isFeasible, posynomials.contains(where: { $0.value(lower) > $0.limit * (1 - 1e-9) }) {
@@ -132,7 +134,13 @@ public struct GeometricProgram: Sendable {
             default: break
             }
         }
-        let inner = try InteriorPoint(tight).solve()
+        let inner = try InteriorPoint(tight).solve(largestIterationCount: largestIterationCount)
+        guard inner.residual <= Self.largestResidual else {
+            throw CoppiceError(
+                .badData, field: "budget",
+                "no widths were found for it: conditions of optimality are missed by \(inner.residual) after "
+                    + "\(inner.iterations) steps, expected at most \(Self.largestResidual)")
+        }
         var point = lower
         for (index, variable) in free.enumerated() { point[variable] = inner.point[index] }
         return Solution(
@@ -146,6 +154,9 @@ public struct GeometricProgram: Sendable {
         else { return nil }
         return Solution(point: upper, multipliers: posynomials.map { _ in 0 }, residual: 0, iterations: 0)
     }
+
+    /// Of a ``Solution`` that is one.
+    private static let largestResidual = 1e-6
 
     static let infeasible = CoppiceError(.badData, field: "budget", "nothing is small enough for it")
 }

@@ -22,13 +22,13 @@ struct InteriorPoint {
         var shares: [[Double]]
     }
 
-    func solve() throws -> GeometricProgram.Solution {
+    func solve(largestIterationCount: Int) throws -> GeometricProgram.Solution {
         let scale = program.weights.max() ?? 1
         // Primal-dual steps from afar can end at the border; near the central path they converge in a few.
         var (point, barrier) = try centered(gap: 1e-3 * scale)
         var state = state(at: point)
         var multipliers = state.values.map { -1 / (barrier * $0) }
-        for iteration in 0..<200 {
+        for iteration in 0..<largestIterationCount {
             let gap = -zip(state.values, multipliers).reduce(0) { $0 + $1.0 * $1.1 }
             let dual = dualResidual(state, multipliers)
             let worst = dual.map { abs($0) }.max() ?? 0
@@ -59,7 +59,7 @@ struct InteriorPoint {
             // No step helps any more: as near as the arithmetic lets it come.
             if !isSettled { return solution(point, state, multipliers, iteration) }
         }
-        return solution(point, state, multipliers, 200)
+        return solution(point, state, multipliers, largestIterationCount)
     }
 
     /// A point near the central path, by Newton's method on t Σ w_i y_i + Σ_c log(−f_c(y)) for growing t (Boyd and

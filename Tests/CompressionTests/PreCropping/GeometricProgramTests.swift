@@ -73,6 +73,20 @@ import Testing
         #expect(solution.point[1] == -1 && solution.residual < 1e-9)
     }
 
+    /// Near the optimum is not at it.
+    @Test func iterationsThatDoNotConvergeAreAnError() throws {
+        let program = chain([10, 20, 400, 900], part: 0.2)
+        for count in [0, 1] {
+            #expect {
+                try program.solve(largestIterationCount: count)
+            } throws: {
+                ($0 as? CoppiceError)?.kind == .badData
+                    && "\($0)".hasPrefix("budget: no widths were found for it: conditions of optimality are missed by")
+            }
+        }
+        #expect(try program.solve(largestIterationCount: 100).point == program.solve().point)
+    }
+
     @Test func whatCannotBeIsAnError() throws {
         #expect(throws: CoppiceError.self) { try chain([10, 20, 400], part: 1e-4).solve() }
         #expect(try chain([10, 20, 400], part: 1).solve().point == [0, 0])
