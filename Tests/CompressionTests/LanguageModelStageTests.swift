@@ -62,7 +62,9 @@ import Testing
     @Test(arguments: [
         "method: snip", "method: taylor", "method: hessian", "method: grasp",
         "method: obd, gradients: 4, gradient_batch: 2", "method: woodfisher, gradients: 4, gradient_batch: 2",
-        "method: m-fac, gradients: 4, gradient_batch: 2, recovery: surgeon", "method: movement", "method: searched",
+        "method: m-fac, gradients: 4, gradient_batch: 2, recovery: surgeon",
+        "method: woodfisher, gradients: 4, gradient_batch: 2, recovery: surgeon, schedule: { kind: gradual, every: 2 }",
+        "method: movement", "method: searched",
         "method: magnitude, scope: global, schedule: gradual", "method: random, scope: global, schedule: dynamic",
         "method: magnitude, scope: global, schedule: { kind: iterative, levels: 2, rewind: 0.5 }",
         "method: taylor, recovery: { kind: distill, teacher_share: 0.5 }",

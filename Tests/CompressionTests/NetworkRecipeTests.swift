@@ -138,7 +138,7 @@ import Testing
         ("method: magnitude, sparsity: 0.5, schedule: { rounds: 3 }", "the key \"kind\" is missing"),
         ("method: magnitude, pattern: \"2:4\", schedule: gradual", "fixes the sparsity and is reached at once"),
         ("method: magnitude, sparsity: 0.5, recovery: surgeon", "expected method obd, woodfisher or m-fac"),
-        ("method: m-fac, sparsity: 0.5, recovery: surgeon, schedule: gradual", "prunes without training"),
+        ("method: m-fac, sparsity: 0.5, recovery: surgeon, schedule: iterative", "schedule one-shot or gradual"),
         ("method: m-fac, pattern: \"2:4\", recovery: surgeon", "expected pattern unstructured"),
         (
             "method: magnitude, sparsity: 0.5, recovery: { kind: fine-tune, temperature: 2 }",

@@ -170,7 +170,9 @@ extension Methods {
             paper: "Hinton et al. 2015, arXiv:1503.02531", evidence: nil),
         MethodDescription(
             name: "surgeon", kind: .recovery,
-            summary: "Kept weights make up for removed ones by the inverse Fisher matrix, without training.",
+            summary:
+                "Kept weights make up for removed ones by the inverse Fisher matrix each time some go, at once or on a "
+                + "ramp.",
             recipeKey: "prune.recovery: surgeon",
             example: "stages: [{prune: {method: obd, sparsity: 0.5, recovery: surgeon, schedule: {kind: one-shot, "
                 + "rounds: 8}}}]",

@@ -24,6 +24,22 @@ extension NetworkStageRun {
                 + "already; start from a dense network or exclude them")
     }
 
+    /// Pruning on a ramp whose kept weights make up for removed ones each time.
+    func pruneGradually(
+        by curvature: any CurvatureCriterion, _ schedule: RampSchedule, _ training: SupervisedTraining,
+        _ source: any BatchSource
+    ) throws {
+        let surgeon = SurgeonPruning(curvature, allocation: stage.sharing, recomputations: 1)
+        let samples = try batches()
+        try surgeon.checkMemory(of: part, batches: samples)
+        let hook = GradualPruning(part, schedule: schedule, surgeon: surgeon) { _ in samples }
+        try train("prune", training, source, hooks: [hook])
+        // A ramp that ends with training leaves its last removal.
+        if ExactSelection.removedCount(part.count, sparsity: stage.sparsity) > part.removedCount {
+            try surgeon.prune(part, to: stage.sparsity, batches: samples)
+        }
+    }
+
     /// Movement pruning on a ramp.
     func pruneByMovement(begin: Double, end: Double, every: Int, _ ramp: SparsityRamp) throws {
         try refuseRemoved()

@@ -166,6 +166,9 @@ final class NetworkStageRun {
         let schedule = try RampSchedule(
             ramp, from: part.sparsity, to: max(path.sparsity, part.sparsity), begin: first,
             end: max(step(at: end, training, source), first + 1), interval: every)
+        if stage.network.recovery == .surgeon, let curvature = stage.curvature {
+            return try pruneGradually(by: curvature, schedule, training, source)
+        }
         let samples = try batches()
         let hook = GradualPruning(
             part, schedule: schedule, criterion: try criterion(), granularity: stage.granularity,

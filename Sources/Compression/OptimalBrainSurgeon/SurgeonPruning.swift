@@ -2,7 +2,8 @@ import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// Prunes single weights by a curvature and lets the kept ones make up for what goes, without training.
+/// Prunes single weights by a curvature and lets the kept ones make up for what goes, without training; a
+/// ``GradualPruning`` does it at each of its removals.
 ///
 /// Frantar, Kurtic and Alistarh, "M-FAC" (2021), section 3.2 and the one-shot experiments: the sparsity is reached in
 /// sub-steps of equal ratio of kept weights; each takes gradients anew, ranks the saliencies, removes an exact number
@@ -62,6 +63,14 @@ public struct SurgeonPruning: Sendable {
             try remove(from: network, to: max(goal, network.sparsity), sharedBy: path.allocation, batches)
             try progress(step, network.sparsity)
         }
+    }
+
+    /// Says before a long training whether the Fisher matrix of its first removal fits; later ones are smaller.
+    ///
+    /// - Throws: `.usage` for more memory than the sampling allows.
+    public func checkMemory(of network: PrunableNetwork, batches: [LabeledBatch]) throws {
+        try criterion.checkMemory(
+            gradients: criterion.sampling.gradientCount(of: batches), weights: network.count - network.removedCount)
     }
 
     private func remove(

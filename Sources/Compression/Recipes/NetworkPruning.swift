@@ -29,7 +29,7 @@ public struct NetworkPruning: Sendable, Hashable {
         case none
         /// Kept weights train on.
         case fineTune
-        /// Kept weights make up for removed ones by the inverse Fisher matrix, without training.
+        /// Kept weights make up for removed ones by the inverse Fisher matrix each time some go.
         case surgeon
         /// Kept weights of each matrix of a language model make up for removed ones by the inputs that it sees
         /// (``SparseGPT``).

@@ -175,8 +175,9 @@ extension Recipe {
         guard pattern == .unstructured else {
             throw field.error("surgeon removes single weights, expected pattern unstructured")
         }
-        guard case .oneShot = options.schedule else {
-            throw field.error("surgeon prunes without training, expected schedule one-shot")
+        switch options.schedule {
+        case .oneShot, .gradual: return
+        default: throw field.error("surgeon makes up at each removal, expected schedule one-shot or gradual")
         }
     }
 }

@@ -77,17 +77,21 @@ extension CurvatureCriterion {
     public func curvature(of network: PrunableNetwork, on batches: [LabeledBatch]) throws -> any InverseCurvature {
         let parts = sampling.parts(of: batches)
         let layout = KeptWeights(of: network).layout
-        let (bytes, limit) = (byteCount(gradients: parts.count, weights: layout.count), sampling.memoryLimit)
-        guard bytes <= limit else {
-            let advice = advice(gradients: parts.count, weights: layout.count, limit: limit)
-            throw CoppiceError(
-                .usage, field: advice.field,
-                "\(parts.count) gradients of \(layout.count) weights take \(bytes >> 20) MB with method "
-                    + "\(Self.name), more than the limit of \(limit >> 20) MB: expected \(advice.expected)")
-        }
+        try checkMemory(gradients: parts.count, weights: layout.count)
         return try network.network.withGradients(of: parts, parameters: network.places, kept: layout.kept) {
             try inverse(of: $0)
         }
+    }
+
+    /// - Throws: `.usage` for more memory than allowed, which says what would fit.
+    func checkMemory(gradients m: Int, weights d: Int) throws {
+        let (bytes, limit) = (byteCount(gradients: m, weights: d), sampling.memoryLimit)
+        guard bytes > limit else { return }
+        let advice = advice(gradients: m, weights: d, limit: limit)
+        throw CoppiceError(
+            .usage, field: advice.field,
+            "\(m) gradients of \(d) weights take \(bytes >> 20) MB with method \(Self.name), more than the limit of "
+                + "\(limit >> 20) MB: expected \(advice.expected)")
     }
 }
 
