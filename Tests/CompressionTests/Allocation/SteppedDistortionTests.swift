@@ -79,6 +79,24 @@ private final class Counted: Module, SteppedNetwork {
         #expect(curves == (try whole.distortionCurves(on: inputs, grid: RateGrid(steps: 2))))
     }
 
+    /// Probing a network that is in training neither sees batch statistics nor touches running ones.
+    @Test func curvesOfANetworkInTrainingAreThoseInUse() throws {
+        let architecture = try VisionArchitecture(named: "resnet8", widthMultiplier: 0.25)
+        let network = architecture.makeNetwork(seed: 3)
+        var generator = RandomGenerator(seed: 4)
+        let inputs = [Tensor.normal([6] + architecture.inputShape, using: &generator) * 2 + 1]
+        network.setTraining(true)
+        // Moves running statistics a little towards the batch's.
+        let inTraining = network.outputs(inputs[0]).floats()
+        let before = numbers(of: network)
+        let prunable = try PrunableNetwork(network)
+        let curves = try prunable.distortionCurves(on: inputs, grid: RateGrid(steps: 3))
+        #expect(numbers(of: network) == before)
+        network.setTraining(false)
+        #expect(network.outputs(inputs[0]).floats() != inTraining)
+        #expect(curves == (try prunable.distortionCurves(on: inputs, grid: RateGrid(steps: 3))))
+    }
+
     /// A forgotten module would be measured from the first step on: right, but slow.
     @Test(arguments: VisionArchitecture.knownNames)
     func everyParameterIsInOneStep(_ name: String) throws {
