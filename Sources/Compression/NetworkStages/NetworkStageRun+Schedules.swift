@@ -29,14 +29,14 @@ extension NetworkStageRun {
         by curvature: any CurvatureCriterion, _ schedule: RampSchedule, _ training: SupervisedTraining,
         _ source: any BatchSource
     ) throws {
-        let surgeon = SurgeonPruning(curvature, allocation: stage.sharing, recomputations: 1)
+        let surgeon = SurgeonPruning(curvature, allocation: path.allocation, recomputations: 1)
         let samples = try batches()
         try surgeon.checkMemory(of: part, batches: samples)
         let hook = GradualPruning(part, schedule: schedule, surgeon: surgeon) { _ in samples }
         try train("prune", training, source, hooks: [hook])
         // A ramp that ends with training leaves its last removal.
-        if ExactSelection.removedCount(part.count, sparsity: stage.sparsity) > part.removedCount {
-            try surgeon.prune(part, to: stage.sparsity, batches: samples)
+        if ExactSelection.removedCount(part.count, sparsity: path.sparsity) > part.removedCount {
+            try surgeon.prune(part, to: path.sparsity, batches: samples)
         }
     }
 
