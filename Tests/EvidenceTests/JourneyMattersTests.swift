@@ -8,7 +8,7 @@ import Testing
     private struct NoModel: Error {}
 
     private func setting(_ folder: String?) -> ExperimentSetting {
-        var setting = ExperimentSetting(languageModel: { throw NoModel() }, dataFolder: folder, scale: 0.05, seed: 7)
+        var setting = ExperimentSetting(languageModel: { throw NoModel() }, dataFolder: folder, scale: 0.03, seed: 7)
         setting.seedCount = 1
         return setting
     }

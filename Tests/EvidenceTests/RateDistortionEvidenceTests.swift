@@ -74,9 +74,8 @@ import Testing
         }
     }
 
-    @Test func whatIsMissingDoesNotHold() {
-        let empty = Measurement(trials: [], outcomes: []).claims
-        #expect(verdict("accuracy-after-training", Measurement(trials: [], outcomes: [])) == .doesNotHold)
-        #expect(empty.allSatisfy { $0.verdict != .holds })
+    @Test func whatIsMissingDoesNotHold() throws {
+        let unmeasured = Measurement(trials: try measurement().trials, outcomes: [])
+        for id in ["accuracy-after-training", "zero-data"] { #expect(verdict(id, unmeasured) == .doesNotHold, "\(id)") }
     }
 }
