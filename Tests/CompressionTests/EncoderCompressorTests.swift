@@ -204,7 +204,7 @@ import Testing
         for name in plain.storedNames where try bits(plain.storedTensor(name)) != bits(tuned.storedTensor(name)) {
             moved.insert(name)
         }
-        #expect(moved.contains("bert.embeddings.LayerNorm.weight"))
+        #expect(moved.contains { $0.contains("embeddings.LayerNorm") })
         #expect(moved.allSatisfy { $0.hasSuffix("bias") || $0.contains("LayerNorm") }, "\(moved)")
         #expect {
             _ = try compress(stage(options + ", recovery: { kind: distill, trains: LayerNrm }"), text)

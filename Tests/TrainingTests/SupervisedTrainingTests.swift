@@ -127,11 +127,11 @@ private func data(_ count: Int = 64) -> (inputs: Tensor, targets: Tensor) {
         let network = Regressor()
         let (inputs, targets) = data()
         let spy = Spy()
-        var training = training(SGD(momentum: 0), steps: 1)
+        var training = training(SGD(momentum: 0), steps: 4)
         training.rates.peak = 1e-30
         try training.run(
             network, on: TensorBatches(inputs: inputs * 1e21, targets: targets, batchSize: 16), hooks: [spy])
-        #expect(spy.updates == 1)
+        #expect(spy.updates == 4)
     }
 
     @Test func aWeightThatIsNotFiniteAfterTheLastStepIsNamed() throws {

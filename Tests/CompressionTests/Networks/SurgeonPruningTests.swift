@@ -150,10 +150,9 @@ import Testing
         try surgeon.prune(network, to: 0.5, batches: batches) { _, _ in
             counts.append(network.masks.map(\.removedCount))
         }
-        // 115 of 128 and 24 of 48: a quarter of the way keeps 0.1^¼ and 0.5^¼ of them.
-        #expect(counts.count == 4 && counts[3] == [115, 24])
-        #expect(abs(counts[0][0] - 56) <= 3 && abs(counts[0][1] - 8) <= 2, "\(counts)")
-        #expect(abs(counts[1][0] - 87) <= 3 && abs(counts[1][1] - 14) <= 2, "\(counts)")
+        // Of 176 weights (37 / 176)^¼ stay after a quarter of the way, 120: at the place u = 0.222 of both ramps, where
+        // 128 · (13 / 128)^u and 48 · 0.5^u are left. And so on to 115 and 24.
+        #expect(counts == [[50, 6], [82, 13], [103, 18], [115, 24]])
         #expect(throws: CoppiceError.self) {
             let less = ExplicitAllocation([.init("first", sparsity: 0.8)])
             try SurgeonPruning(MFACCriterion(sampling: sampling), allocation: less).prune(
