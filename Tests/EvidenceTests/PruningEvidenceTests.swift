@@ -129,10 +129,11 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
             var own = measurement()
             own.convolutionalDense = [0.8, 0.8]
             let arms: [(Measurement.Arm, Double)] = [
-                (.magnitude, magnitude), (.firstEpoch, 0.7), (.jackpot, jackpot), (.fineTuned, 0.8),
+                (.magnitude, 0.1), (.recalibrated, magnitude), (.firstEpoch, 0.7), (.jackpot, jackpot),
+                (.fineTuned, 0.8),
             ]
             own.convolutional = spread(
-                arms.flatMap { arm, mean in [0.8, 0.9].map { (arm: arm, setting: $0, mean: mean) } })
+                arms.flatMap { arm, mean in [0.9, 0.95].map { (arm: arm, setting: $0, mean: mean) } })
             return own.claims.first { $0.id == "with-norms" }
         }
         #expect(verdict("with-norms", measurement().claims) == .notMeasured)

@@ -30,6 +30,7 @@ import Testing
         model: { architecture: lenet-300-100 }
         images: { directory: \(images), validation: 0 }
         optimizer: { learning_rate: 0.05 }
+        schedule: { minimum_ratio: 0.1 }
         training: { epochs: \(epochs), batch_size: 20 }
         """
     }

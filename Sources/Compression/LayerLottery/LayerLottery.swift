@@ -56,16 +56,17 @@ public struct LayerLottery: Sendable, Hashable {
                 .usage, field: "rewind", "\(step), expected a step of training, from 0 to \(total - 1)")
         }
         var state = OptimizerState(training.optimizer, for: network)
-        try training.run(network, on: source, steps: 0..<step, state: &state)
+        let dropout = [DropoutSteps(network)]
+        try training.run(network, on: source, steps: 0..<step, state: &state, hooks: dropout)
         let early = Snapshot(of: network)
-        try training.run(network, on: source, steps: step..<total, state: &state)
+        try training.run(network, on: source, steps: step..<total, state: &state, hooks: dropout)
         let removal = try removal(from: network, batches: batches)
         let trained = Snapshot(of: network)
         early.restore(network)
         let ticket = removal(network)
         trained.restore(network)
         var fresh = OptimizerState(training.optimizer, for: ticket)
-        try training.run(ticket, on: source, steps: step..<total, state: &fresh)
+        try training.run(ticket, on: source, steps: step..<total, state: &fresh, hooks: [DropoutSteps(ticket)])
         return ticket
     }
 }

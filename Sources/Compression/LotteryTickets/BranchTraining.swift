@@ -23,7 +23,7 @@ public struct BranchTraining: Sendable {
 extension IterativePruning {
     /// How a branch of a ticket is trained.
     ///
-    /// - Parameter network: that of the search, with whatever masks and weights; ``TicketBranch/oneShot(dense:)`` prunes
+    /// - Parameter network: that of the search, with whatever masks and weights; ``TicketBranch/oneShot(dense:perLayer:)`` prunes
     ///   in it.
     /// - Throws: `.badData` for weights of the dense network that are not finite.
     public func training(
@@ -40,11 +40,15 @@ extension IterativePruning {
                 var generator = RandomGenerator(seed: seed, stream: UInt32(truncatingIfNeeded: index))
                 return mask.shuffled(using: &generator)
             }
-        case .oneShot(let dense):
+        case .oneShot(let dense, let perLayer):
             network.setMasks(network.unpruned)
             dense.restore(network.network)
+            let budgets = zip(network.weights, ticket.masks).map {
+                ExplicitAllocation.Budget($0.name, kept: $1.keptCount)
+            }
             try network.prune(
-                by: .magnitude, to: Double(network.count - ticket.keptCount) / Double(network.count))
+                by: .magnitude, allocation: perLayer ? ExplicitAllocation(budgets) : GlobalAllocation(),
+                to: Double(network.count - ticket.keptCount) / Double(network.count))
             plan.masks = network.masks
         case .fineTuned:
             plan.initial = ticket.source
@@ -72,12 +76,14 @@ extension IterativePruning {
         plan.initial.restore(network.network)
         if !plan.denseSteps.isEmpty {
             var state = OptimizerState(plan.training.optimizer, for: network.network)
-            try plan.training.run(network.network, on: source, steps: plan.denseSteps, state: &state)
+            try plan.training.run(
+                network.network, on: source, steps: plan.denseSteps, state: &state,
+                hooks: [DropoutSteps(network.network)])
         }
         network.setMasks(plan.masks)
         var state = OptimizerState(plan.training.optimizer, for: network.network)
         try plan.training.run(
-            network.network, on: source, steps: plan.steps, state: &state, hooks: [MaskedTraining(network)],
-            progress: progress)
+            network.network, on: source, steps: plan.steps, state: &state,
+            hooks: [DropoutSteps(network.network), MaskedTraining(network)], progress: progress)
     }
 }

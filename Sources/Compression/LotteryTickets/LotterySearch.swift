@@ -120,7 +120,7 @@ final class LotterySearch {
         case .shuffle: .shuffled(seed: seed)
         case .finetune: .fineTuned
         case .learningRateRewind: .learningRateRewound
-        case .oneShot: .oneShot(dense: try snapshot("dense"))
+        case .oneShot: .oneShot(dense: try snapshot("dense"), perLayer: task.settings.scope == .layer)
         }
     }
 

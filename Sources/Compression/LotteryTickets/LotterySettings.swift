@@ -13,8 +13,11 @@ public struct LotterySettings: Sendable, Hashable {
         case finetune
         /// The trained weights take the schedule again.
         case learningRateRewind = "lr-rewind"
-        /// A mask of equal size from one pruning of the dense network.
+        /// A mask of equal size from one pruning of the dense network, shared out among layers as the ticket's is.
         case oneShot = "one-shot"
+
+        /// Whether its network takes more steps than a dense one, so that it cannot match: its weights were trained before.
+        public var takesMoreSteps: Bool { self == .finetune || self == .learningRateRewind }
     }
 
     /// Levels after the dense network.

@@ -49,6 +49,13 @@ struct LotteryTask {
                 "is 0 and there are no test images, so that no accuracy can be measured")
         }
         training = recipe.training(images: images.training.count)
+        let rates = training.rates
+        guard !settings.branches.contains(.finetune) || rates.rate(at: rates.totalSteps - 1) > 0 else {
+            throw CoppiceError(
+                .usage, field: "branches",
+                "finetune goes on at the last learning rate, which is 0 in this recipe; expected a "
+                    + "schedule.minimum_ratio above 0, another schedule, or no finetune")
+        }
         aliases = try recipe.startingCheckpoint(dataFolder: dataFolder)?.aliases ?? [:]
         let search = try self.search()
         try checkKept(settings.rewind)

@@ -37,8 +37,9 @@ public enum TicketBranch: Sendable {
     case reinitialized(Snapshot)
     /// W_k under masks of equal size in each layer, at random places.
     case shuffled(seed: UInt64)
-    /// A mask of equal size from one pruning of a dense network's trained weights, its snapshot; W_k, steps k to T.
-    case oneShot(dense: Snapshot)
+    /// A mask of equal size from one pruning of a dense network's trained weights, its snapshot, by one threshold or with
+    /// as many weights in each layer as the ticket has; W_k, steps k to T.
+    case oneShot(dense: Snapshot, perLayer: Bool = false)
     /// The source's weights under the mask go on at the last learning rate for as many steps (Han et al. 2015): not at
     /// all where the schedule ends at a rate of zero.
     case fineTuned

@@ -25,6 +25,8 @@ public struct MaskApplication {
         public var bytes: Int
         /// Zeros among all parameters.
         public var sparsity: Double
+        /// Whether norms keep running statistics that were averaged without the masks, since the file has none.
+        public var keepsDenseStatistics = false
     }
 
     /// Applies the masks and writes a folder that appears when it is complete.
@@ -37,13 +39,20 @@ public struct MaskApplication {
         let weights = try StoredWeights(checkpoint)
         try file.check(against: weights, source: source)
         let before = try ModelInventory(checkpoint).total
+        var keepsDenseStatistics = false
         switch checkpoint {
         case .languageModel(let model): try write(model, weights, output, progress)
-        case .vision(let network): try write(network, weights, output)
+        case .vision(let network):
+            try write(network, weights, output)
+            keepsDenseStatistics =
+                try file.statistics.isEmpty && file.removedCount > 0
+                && !MaskFile.statistics(of: network.network()).isEmpty
         case .encoder(let encoder): try write(encoder, weights, output, progress)
         }
         let after = try ModelInventory(AnyCheckpoint.open(output)).total
-        return Result(output: output, bytesBefore: before.byteCount, bytes: after.byteCount, sparsity: after.sparsity)
+        return Result(
+            output: output, bytesBefore: before.byteCount, bytes: after.byteCount, sparsity: after.sparsity,
+            keepsDenseStatistics: keepsDenseStatistics)
     }
 
     /// The format that holds a matrix under its mask exactly.
@@ -123,6 +132,7 @@ public struct MaskApplication {
         let entries = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0) })
         let planner = FormatPlanner(preference: preference ?? .size)
         let network = try checkpoint.network()
+        try file.restoreStatistics(network, source: source)
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
         var formats: [String: any WeightFormat] = [:]
         for (name, stored) in try checkpoint.tensorNames().parameters {

@@ -8,7 +8,8 @@ extension MaskFile {
     ///   - weights: a sparse model; one without zeros gives masks that keep everything.
     ///   - selection: which matrices; the projections of a language model's blocks and all matrices of other models
     ///     where it names none.
-    ///   - dense: the model that the masks are to belong to, nil for the sparse one itself.
+    ///   - dense: the model that the masks are to belong to, nil for the sparse one itself. Of another model the running
+    ///     statistics of norms come along.
     /// - Throws: `.badData` for patterns that match nothing, for weights that are not finite, and where `dense` has no
     ///   such matrices.
     /// - Complexity: O(weights).
@@ -24,6 +25,9 @@ extension MaskFile {
                 return Entry(name: name, mask: WeightMask(keepingNonZerosOf: values))
             }, modelDigest: "")
         if let dense { try checkShapes(against: dense, source: weights.path) }
+        if dense != nil, case .vision(let checkpoint) = weights.model {
+            statistics = MaskFile.statistics(of: try checkpoint.network())
+        }
         modelDigest = try (dense ?? weights).digest(of: names)
     }
 

@@ -10,7 +10,8 @@ import CoppiceTensors
 ///
 /// In a safetensors file, a matrix's mask is an i64 tensor of its name: bit `i % 64` of number `i / 64` is set where
 /// weight `i` in row-major order is kept. The metadata have `format: bitmap`, `model` (the digest), `shapes` (JSON: rows
-/// and columns by name) and `sparsity` (the fraction removed).
+/// and columns by name) and `sparsity` (the fraction removed). Any other tensor is an f32 vector: running statistics of norms
+/// under the masks.
 ///
 /// ```swift
 /// let weights = try StoredWeights.open("dense")
@@ -33,6 +34,9 @@ public struct MaskFile: Sendable, Hashable {
     public var entries: [Entry]
     /// SHA-256 of the matrices' values, f32 in row-major order, one matrix after the other.
     public var modelDigest: String
+    /// Running statistics of norms under the masks, by name; none where there are no norms, or where those of the model that
+    /// the masks belong to stay.
+    public var statistics: [String: [Float]] = [:]
 
     public init(_ entries: [Entry], modelDigest: String) {
         self.entries = entries
@@ -58,7 +62,8 @@ public struct MaskFile: Sendable, Hashable {
             (entry.name, .array([.integer(entry.mask.rows), .integer(entry.mask.columns)]))
         }
         try SafetensorsWriter.write(
-            entries.map { (name: $0.name, tensor: Tensor($0.mask.words.map { Int64(bitPattern: $0) })) },
+            entries.map { (name: $0.name, tensor: Tensor($0.mask.words.map { Int64(bitPattern: $0) })) }
+                + statistics.sorted { $0.key < $1.key }.map { (name: $0.key, tensor: Tensor($0.value)) },
             metadata: [
                 "format": Self.format, "model": modelDigest, "sparsity": "\(sparsity)",
                 "shapes": JSON.object(.init(uniqueKeysWithValues: shapes)).serialized(),
@@ -94,9 +99,9 @@ public struct MaskFile: Sendable, Hashable {
         if let missing = shapes.keys.first(where: { !file.contains($0) }) {
             throw failure(missing, "is missing, though shapes names it")
         }
-        guard !file.names.isEmpty else { throw CoppiceError(.badData, source: path, "holds no mask") }
-        return MaskFile(
-            try file.names.map { name in
+        guard !shapes.isEmpty else { throw CoppiceError(.badData, source: path, "holds no mask") }
+        var masks = MaskFile(
+            try file.names.filter { shapes[$0] != nil }.map { name in
                 let extents = shapes[name]?.arrayValue?.compactMap(\.intValue) ?? []
                 guard extents.count == 2, extents.allSatisfy({ (0...StoredWeight.largestExtent).contains($0) }) else {
                     throw failure(name, "has no rows and columns in shapes")
@@ -115,6 +120,15 @@ public struct MaskFile: Sendable, Hashable {
                 }
                 return Entry(name: name, mask: WeightMask(rows: extents[0], columns: extents[1], words: words))
             }, modelDigest: digest)
+        for name in file.names where shapes[name] == nil {
+            let tensor = try file.tensor(name)
+            guard tensor.dataType == .f32, tensor.rank == 1 else {
+                throw failure(name, "has no rows and columns in shapes, and is no f32 vector of running statistics")
+            }
+            try ExactSelection.checkFinite(tensor, name: name, source: path)
+            masks.statistics[name] = tensor.floats()
+        }
+        return masks
     }
 
     // MARK: Models

@@ -119,7 +119,9 @@ final class NetworkStageRun {
         guard MaskFile.isMaskFile(path) else { return try take(part.masks(fromZerosOf: path)) }
         let file = try MaskFile.read(path)
         try file.check(against: StoredWeights(checkpoint), source: path)
-        try take(part.masks(of: file, source: path))
+        let masks = try part.masks(of: file, source: path)
+        try file.restoreStatistics(network, source: path)
+        take(masks)
     }
 
     /// Removes what masks remove.

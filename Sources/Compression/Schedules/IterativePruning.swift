@@ -38,7 +38,8 @@ public struct IterativePruning: Sendable {
     /// - Returns: the weights and running statistics there.
     public func trainToRewindStep(_ network: any SupervisedNetwork, on source: any BatchSource) throws -> Snapshot {
         var state = OptimizerState(training.optimizer, for: network)
-        try training.run(network, on: source, steps: 0..<rewindStep, state: &state)
+        try training.run(
+            network, on: source, steps: 0..<rewindStep, state: &state, hooks: [DropoutSteps(network)])
         return Snapshot(of: network)
     }
 
@@ -54,7 +55,7 @@ public struct IterativePruning: Sendable {
         var state = OptimizerState(training.optimizer, for: network.network)
         try training.run(
             network.network, on: source, steps: rewindStep..<training.rates.totalSteps, state: &state,
-            hooks: [MaskedTraining(network)], progress: progress)
+            hooks: [DropoutSteps(network.network), MaskedTraining(network)], progress: progress)
     }
 
     /// Runs levels until `body` has seen the given number of them; level 0 is dense. Each level removes ⌈p · count⌉ of

@@ -45,6 +45,9 @@ struct JackpotTrial: Sendable {
         switch kind {
         case .fineTuned:
             outcome.accuracies.append((.magnitude, study.accuracy(of: network.network)))
+            if network.network.modules.contains(where: { $0.module is BatchNorm }) {
+                outcome.accuracies.append((.recalibrated, settledAccuracy(network)))
+            }
             let training = study.supervision(epochs: Double(size.searchEpochs))
             var losses = LossCurve(LotteryJackpotsMeasurement.Arm.fineTuned.name, steps: training.rates.totalSteps)
             try training.run(network.network, on: study.batches(seed: seed), hooks: [MaskedTraining(network)]) {
@@ -54,20 +57,30 @@ struct JackpotTrial: Sendable {
             outcome.accuracies.append((.fineTuned, study.accuracy(of: network.network)))
         case .restricted:
             let early = try search(network, originals, epochs: size.searchEpochs, &outcome)
-            outcome.accuracies += [(.firstEpoch, early), (.jackpot, study.accuracy(of: network.network))]
+            outcome.accuracies += [(.firstEpoch, early), (.jackpot, settledAccuracy(network))]
             outcome.changedWeights = changes(of: network, from: originals)
             outcome.overlaps = try overlaps(of: network.masks, magnitude: first)
         case .unrestricted:
             _ = try search(network, originals, epochs: size.searchEpochs, restriction: .none, &outcome)
-            outcome.accuracies.append((.unrestricted, study.accuracy(of: network.network)))
+            outcome.accuracies.append((.unrestricted, settledAccuracy(network)))
         case .randomStart:
             let early = try search(
                 network, originals, epochs: size.randomSearchEpochs, scores: .random(seed: seed), &outcome)
-            outcome.accuracies += [
-                (.randomFirstEpoch, early), (.randomStart, study.accuracy(of: network.network)),
-            ]
+            outcome.accuracies += [(.randomFirstEpoch, early), (.randomStart, settledAccuracy(network))]
         }
         return outcome
+    }
+
+    /// The accuracy with statistics of norms that follow the masks: running averages would lag behind them. Trained ones
+    /// are back afterwards.
+    private func settledAccuracy(_ network: PrunableNetwork) -> Double {
+        let before = network.network.stateTensors.map { ($0.state, $0.state.wrappedValue) }
+        defer { for (state, value) in before { state.wrappedValue = value } }
+        let source = study.batches(seed: seed)
+        network.network.reestimateNormStatistics(on: 0..<min(source.batchesPerEpoch, 100)) { step in
+            _ = network.network.outputs(source.batch(at: step).inputs)
+        }
+        return study.accuracy(of: network.network)
     }
 
     /// The trained network; its last layer is not pruned.
@@ -96,7 +109,7 @@ struct JackpotTrial: Sendable {
             losses.add(loss, at: step)
             sum += loss
             guard (step + 1) % epoch == 0 else { return }
-            if step + 1 == epoch { early = study.accuracy(of: network.network) }
+            if step + 1 == epoch { early = settledAccuracy(network) }
             if sum > before { rising += 1 }
             (before, sum) = (sum, 0)
         }

@@ -65,7 +65,7 @@ public struct LotteryJackpots: Experiment {
         /// The one at which searches from random scores are made.
         static let highest = 0.95
         /// Of the residual network, whose layers are small.
-        static let convolutionalSparsities = [0.8, 0.9]
+        static let convolutionalSparsities = [0.9, 0.95]
 
         /// Training images; nil for all.
         var images: Int?

@@ -9,8 +9,8 @@ import Synchronization
 package struct LotteryJackpotsMeasurement: Sendable {
     /// A way to a sparse network.
     package enum Arm: String, Sendable, Hashable, CaseIterable {
-        /// The magnitude mask as it is.
-        case magnitude
+        /// The magnitude mask as it is, and with the statistics of norms renewed under it.
+        case magnitude, recalibrated
         /// The mask searched from it, after the first epoch and at the end; with all swaps made.
         case firstEpoch, jackpot, unrestricted
         /// Searched from random scores for three times as long, after the first epoch and at the end.
@@ -21,6 +21,7 @@ package struct LotteryJackpotsMeasurement: Sendable {
         var name: String {
             switch self {
             case .magnitude: "magnitude mask, nothing trained"
+            case .recalibrated: "magnitude mask, statistics of norms renewed"
             case .firstEpoch: "jackpot after its first epoch"
             case .jackpot: "jackpot"
             case .unrestricted: "jackpot, all swaps made"
@@ -57,7 +58,7 @@ package struct LotteryJackpotsMeasurement: Sendable {
     var losses: [LossCurve] = []
     var convolutionalLosses: [LossCurve] = []
 
-    package static let convolutionalArms: [Arm] = [.magnitude, .firstEpoch, .jackpot, .fineTuned]
+    package static let convolutionalArms: [Arm] = [.magnitude, .recalibrated, .firstEpoch, .jackpot, .fineTuned]
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, overlaps: ArmAccuracies<Reference>, changedWeights: Int = 0,

@@ -26,14 +26,20 @@ public struct LotteryReport: Sendable {
         return [first]
             + levels.map { level in
                 ["\(level)", results.density(at: level).map { MarkupText.percent($0, places: 2) } ?? ""]
-                    + ([nil] + branches.map(Optional.some)).map { cell(results.accuracies(at: level, of: $0)) }
+                    + ([nil] + branches.map(Optional.some)).map { cell(level, $0) }
             }
     }
 
     /// The mean, with a star where it matches the dense network's.
-    private func cell(_ accuracies: [Double]) -> String {
-        guard !accuracies.isEmpty, let verdict = results.verdict else { return "-" }
-        return Self.statistics(accuracies) + (verdict.isMatched(by: SeedStatistics(accuracies).mean) ? " *" : "  ")
+    private func cell(_ level: Int, _ branch: LotterySettings.Branch?) -> String {
+        let accuracies = results.accuracies(at: level, of: branch)
+        guard !accuracies.isEmpty, results.verdict != nil else { return "-" }
+        return Self.statistics(accuracies) + (isMatch(SeedStatistics(accuracies).mean, branch) ? " *" : "  ")
+    }
+
+    /// Whether a network of an accuracy matches the dense one, after no more steps.
+    private func isMatch(_ accuracy: Double, _ branch: LotterySettings.Branch?) -> Bool {
+        branch?.takesMoreSteps != true && results.verdict?.isMatched(by: accuracy) == true
     }
 
     private static func statistics(_ values: [Double]) -> String {
@@ -69,20 +75,21 @@ public struct LotteryReport: Sendable {
     public var csv: String {
         var lines = ["replicate,seed,level,density,kept,branch,accuracy,loss,validation_accuracy,matches"]
         func add(
-            _ own: LotteryResults.Replicate, _ level: Int, _ kept: Int, _ branch: String, _ measure: LotteryMeasure?
+            _ own: LotteryResults.Replicate, _ level: Int, _ kept: Int, _ name: String, _ measure: LotteryMeasure?,
+            _ branch: LotterySettings.Branch? = nil
         ) {
-            guard let measure, let verdict = results.verdict else { return }
+            guard let measure, results.verdict != nil else { return }
             let density = Double(kept) / Double(results.count)
             lines.append(
-                "\(own.number),\(own.seed),\(level),\(density),\(kept),\(branch),\(measure.accuracy),\(measure.loss),"
-                    + "\(measure.validationAccuracy.map { "\($0)" } ?? ""),\(verdict.isMatched(by: measure.accuracy))")
+                "\(own.number),\(own.seed),\(level),\(density),\(kept),\(name),\(measure.accuracy),\(measure.loss),"
+                    + "\(measure.validationAccuracy.map { "\($0)" } ?? ""),\(isMatch(measure.accuracy, branch))")
         }
         for replicate in results.replicates {
             add(replicate, 0, results.count, "dense", replicate.dense)
             for level in replicate.levels {
                 add(replicate, level.number, level.kept, "ticket", level.ticket)
                 for branch in branches {
-                    add(replicate, level.number, level.kept, branch.rawValue, level.branches[branch])
+                    add(replicate, level.number, level.kept, branch.rawValue, level.branches[branch], branch)
                 }
             }
         }
@@ -91,19 +98,18 @@ public struct LotteryReport: Sendable {
 
     /// Stable keys: `dense`, `levels` (each with `ticket` and `branches`), `replicates`.
     public var json: OrderedDictionary<String, JSON> {
-        func object(_ accuracies: [Double]) -> JSON {
+        func object(_ accuracies: [Double], _ branch: LotterySettings.Branch? = nil) -> JSON {
             let own = SeedStatistics(accuracies)
             return .object([
                 "mean": accuracies.isEmpty ? .null : .number(own.mean),
                 "deviation": accuracies.isEmpty ? .null : .number(own.standardDeviation),
                 "accuracies": .array(accuracies.map { .number($0) }),
-                "matches": accuracies.isEmpty
-                    ? .null : results.verdict.map { .bool($0.isMatched(by: own.mean)) } ?? .null,
+                "matches": accuracies.isEmpty || results.verdict == nil ? .null : .bool(isMatch(own.mean, branch)),
             ])
         }
         let levels = levels.map { level -> JSON in
             let own = results.replicates.first?.levels.first { $0.number == level }
-            let branches = branches.map { ($0.rawValue, object(results.accuracies(at: level, of: $0))) }
+            let branches = branches.map { ($0.rawValue, object(results.accuracies(at: level, of: $0), $0)) }
             return .object([
                 "level": .integer(level), "density": results.density(at: level).map { .number($0) } ?? .null,
                 "kept": own.map { .integer($0.kept) } ?? .null, "ticket": object(results.accuracies(at: level)),

@@ -104,6 +104,7 @@ public struct StabilizingTickets: Experiment {
                 study.architecture = try VisionArchitecture(small)
             }
             study.batchSize = min(isSmall ? 64 : 128, study.training.count)
+            if !isSmall { study.augmentation = .standard }
             study.optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
             study.rateKind = .step
             study.peakRate = 0.1

@@ -18,7 +18,7 @@ import Testing
 
     private func recipe(
         _ rest: String = "", model: String = "architecture: lenet-300-100, width_multiplier: 0.1", seed: Int = 3,
-        images: String = "validation: 0"
+        images: String = "validation: 0", lastRate: Double = 0.1
     ) throws -> ClassificationRecipe {
         try ClassificationRecipe(
             yaml: """
@@ -26,6 +26,7 @@ import Testing
                 model: { \(model) }
                 images: { directory: \(folder.path)/images, \(images) }
                 optimizer: { learning_rate: 0.05 }
+                schedule: { minimum_ratio: \(lastRate) }
                 training: { epochs: 2, batch_size: 20\(rest) }
                 """, source: "r.yaml")
     }
@@ -102,7 +103,7 @@ import Testing
         let network = architecture.makeNetwork(seed: recipe.seed)
         let prunable = try PrunableNetwork(network)
         let rates = LearningRateSchedule(
-            kind: .cosine, peak: 0.05, warmupSteps: 0, minimumRatio: 0, totalSteps: 10)
+            kind: .cosine, peak: 0.05, warmupSteps: 0, minimumRatio: 0.1, totalSteps: 10)
         let method = try IterativePruning(
             training: SupervisedTraining(optimizer: SGD(momentum: 0.9, weightDecay: 5e-4), rates: rates), rewindStep: 3,
             pruneFraction: 0.4)
@@ -150,6 +151,34 @@ import Testing
         }
         #expect(results.accuracies(at: 2) == [try accuracy("level-2/trained")])
         #expect(results.density(at: 1).map { abs($0 - 0.6) < 1e-3 } == true)
+    }
+
+    /// With the same fraction of each layer, the mask by one pruning has as many weights in each as the ticket.
+    @Test func oneShotMasksAreSharedOutAsTickets() throws {
+        var settings = settings
+        settings.branches = [.oneShot]
+        func keptCounts(_ scope: PruningScope, _ piece: String) throws -> [Int] {
+            settings.scope = scope
+            let name = "one-shot-\(scope.rawValue)"
+            if !FileManager.default.fileExists(atPath: folder.path + "/" + name) { _ = try run(name, settings) }
+            let network = try VisionCheckpoint.open(folder.path + "/\(name)/replicate-1/level-2/\(piece)").network()
+            let prunable = try PrunableNetwork(network)
+            return prunable.weights.indices.map { prunable.values($0).floats().count { $0 != 0 } }
+        }
+        #expect(try keptCounts(.layer, "one-shot") == keptCounts(.layer, "trained"))
+        let (once, ticket) = (try keptCounts(.global, "one-shot"), try keptCounts(.global, "trained"))
+        #expect(once.reduce(0, +) == ticket.reduce(0, +) && once != ticket)
+    }
+
+    /// Going on at a rate of zero would be no training.
+    @Test func fineTuningNeedsALastRate() throws {
+        #expect {
+            _ = try run("still", settings, recipe(lastRate: 0))
+        } throws: { "\($0)".contains("branches: finetune goes on at the last learning rate, which is 0") }
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/still"))
+        var others = settings
+        others.branches = [.shuffle]
+        #expect(try run("moving", others, recipe(lastRate: 0)).isComplete)
     }
 
     /// Stopped every thirteen steps, and gone on with each time, a run writes the same bytes.

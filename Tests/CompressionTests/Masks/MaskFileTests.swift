@@ -45,6 +45,57 @@ import Testing
         #expect(layerwise.entries.allSatisfy { abs($0.mask.sparsity - 0.7) < 0.01 } && layerwise != file)
     }
 
+    /// A mask makes the sparse network of the dense one, with the statistics of norms that it was extracted with.
+    @Test func statisticsOfNormsComeAlong() throws {
+        let network = try VisionArchitecture(
+            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
+        ).makeNetwork(seed: 1)
+        let set = ImageDataSet.shapes(48, size: 8, seed: 2)
+        func settle() {
+            network.reestimateNormStatistics(on: set.batches(of: 16)) { _ = network.outputs($0.inputs) }
+            network.setTraining(false)
+        }
+        settle()
+        let (dense, sparse) = (folder.path + "/dense", folder.path + "/sparse")
+        try VisionCheckpoint.write(network, folder: dense)
+        try PrunableNetwork(network).prune(by: .magnitude, to: 0.8)
+        settle()
+        try VisionCheckpoint.write(network, folder: sparse)
+        let inputs = Array(set.batches(of: 48))[0].inputs
+        let expected = network.outputs(inputs).floats()
+        func answers(_ mask: String, _ output: String) throws -> (outputs: [Float], warns: Bool) {
+            let result = try MaskApplication(MaskFile.read(mask)).run(
+                AnyCheckpoint.open(dense), output: folder.path + "/" + output)
+            let applied = try VisionCheckpoint.open(folder.path + "/" + output).network()
+            applied.setTraining(false)
+            return (applied.outputs(inputs).floats(), result.keepsDenseStatistics)
+        }
+        let path = folder.path + "/mask.safetensors"
+        var file = try MaskFile(zerosOf: .open(sparse), belongingTo: .open(dense))
+        #expect(file.statistics.count > 4 && file.statistics.keys.contains { $0.hasSuffix("running_var") })
+        try file.write(to: path)
+        #expect(try MaskFile.read(path) == file)
+        let found = try answers(path, "applied")
+        #expect(found.outputs == expected && !found.warns)
+        // Without them the network is another one, and the result says so.
+        let statistics = file.statistics
+        file.statistics = [:]
+        try file.write(to: path)
+        let bare = try answers(path, "bare")
+        #expect(bare.outputs != expected && bare.warns)
+        let name = try #require(statistics.keys.sorted().first)
+        for (own, message) in [
+            ([name: [1, 2, 3]], "\(name): has 3 running statistics, expected 4"),
+            (["none": [1]], "none: has 1 running statistics, expected none of this name"),
+            ([name: [.nan, 1, 1, 1]], "\(name): element [0] is NaN"),
+        ] as [([String: [Float]], String)] {
+            file.statistics = own
+            try file.write(to: path)
+            #expect(failure { _ = try answers(path, "damaged") }.contains(message), "\(message)")
+            #expect(!FileManager.default.fileExists(atPath: folder.path + "/damaged"))
+        }
+    }
+
     @Test func damageIsNamed() throws {
         let file = try MaskFile(smallestOf: lenet("dense"), sparsity: 0.5)
         let path = folder.path + "/mask.safetensors"

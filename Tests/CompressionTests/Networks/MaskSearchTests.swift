@@ -69,6 +69,22 @@ import Testing
             let swapped = zip(network.masks, before).map { $0.intersection($1.complement).keptCount }
             #expect(swapped == wanted.map { Int((part * Double($0)).rounded(.up)) })
             #expect(search.swapCounts.last == swapped.reduce(0, +))
+            // The best of those that could enter do, and the worst of those that could leave.
+            for index in before.indices {
+                let scores = search.scores[index].floats()
+                let best = ExactSelection.mask(search.scores[index], removing: before[index].removedCount)
+                func flags(_ mask: WeightMask) -> [Bool] { mask.indicator.floats().map { $0 == 1 } }
+                let (was, should, now) = (flags(before[index]), flags(best), flags(network.masks[index]))
+                func range(_ isChosen: (Int) -> Bool) -> (least: Float, most: Float) {
+                    let own = scores.indices.filter(isChosen).map { scores[$0] }
+                    return (own.min() ?? .infinity, own.max() ?? -.infinity)
+                }
+                let entered = range { !was[$0] && now[$0] }
+                let waits = range { !was[$0] && should[$0] && !now[$0] }
+                let left = range { was[$0] && !now[$0] }
+                let stays = range { was[$0] && !should[$0] && now[$0] }
+                #expect(entered.least >= waits.most && left.most <= stays.least, "\(step), \(index)")
+            }
             before = network.masks
         }
         #expect(search.swapCounts[0] > 0)

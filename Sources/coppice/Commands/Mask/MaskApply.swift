@@ -37,11 +37,17 @@ struct MaskApply: ParsableCommand {
                     "output": .string(output), "mask": .string(mask), "bytes_before": .integer(result.bytesBefore),
                     "bytes_after": .integer(result.bytes), "sparsity": .number(result.sparsity),
                     "mask_sparsity": .number(application.file.sparsity),
+                    "keeps_dense_statistics": .bool(result.keepsDenseStatistics),
                 ]))
         } else {
             try Output.line(
                 "\(output): \(Output.bytes(result.bytesBefore)) → \(Output.bytes(result.bytes)), "
                     + "\(Output.number(100 * result.sparsity, digits: 1)) % zeros")
+            if result.keepsDenseStatistics {
+                try Output.line(
+                    "warning: \(mask) has no running statistics of norms, so those of \(model.model) stay, which were "
+                        + "averaged without the mask; a mask extracted from the sparse model with --of has its own")
+            }
         }
     }
 }
