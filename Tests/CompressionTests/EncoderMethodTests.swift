@@ -96,7 +96,7 @@ import Testing
         #expect(report.stages.count == 1 && old.map(\.name) == new.map(\.name))
         for name in after.storedNames {
             let values = try after.isCompressed(name) ? after.weight(name).dense() : after.storedTensor(name)
-            #expect(values.floats().allSatisfy(\.isFinite), "\(name)")
+            #expect(values.floats().allSatisfy { $0.isFinite }, "\(name)")
         }
         let moved = zip(old, new).contains { pair in zip(pair.0.values, pair.1.values).contains { $1 != 0 && $0 != $1 }
         }

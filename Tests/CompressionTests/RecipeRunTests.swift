@@ -68,13 +68,13 @@ private func run(_ stages: String) throws -> RecipeRun {
 
     /// A budget is compared with what is gone of its own matrices.
     @Test func budgetsOfALaterStage() throws {
-        var run = try run(
+        var both = try run(
             "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n"
                 + "  - prune: { method: magnitude, sparsity: 0.1, budgets: { mlp: 0.75 } }")
-        for stage in 0...1 { try run.prune(stage: stage) }
-        #expect(run.decisions["model.layers.1.mlp.down_proj.weight"]?.mask?.removedCount == 480)
-        #expect(run.decisions["model.layers.1.self_attn.q_proj.weight"]?.mask?.removedCount == 25)
-        var less = try self.run(
+        for stage in 0...1 { try both.prune(stage: stage) }
+        #expect(both.decisions["model.layers.1.mlp.down_proj.weight"]?.mask?.removedCount == 480)
+        #expect(both.decisions["model.layers.1.self_attn.q_proj.weight"]?.mask?.removedCount == 25)
+        var less = try run(
             "  - prune: { method: magnitude, sparsity: 0.5, targets: mlp }\n"
                 + "  - prune: { method: magnitude, sparsity: 0.9, budgets: { layers.0.mlp: 0.25 } }")
         try less.prune(stage: 0)

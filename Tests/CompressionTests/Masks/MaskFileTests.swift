@@ -2,6 +2,7 @@ import CoppiceCompression
 import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
+import CoppiceTraining
 import Foundation
 import Testing
 
