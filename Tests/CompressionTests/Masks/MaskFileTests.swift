@@ -49,7 +49,7 @@ import Testing
     /// A mask makes the sparse network of the dense one, with the statistics of norms that it was extracted with.
     @Test func statisticsOfNormsComeAlong() throws {
         let network = try VisionArchitecture(
-            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
         ).makeNetwork(seed: 1)
         let set = ImageDataSet.shapes(48, size: 8, seed: 2)
         func settle() {

@@ -294,7 +294,7 @@ import Testing
     /// is kept or not.
     @Test func gatesHaveTheSlopeOfTheLoss() throws {
         let network = try VisionArchitecture(
-            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 8, widthMultiplier: 0.25
         ).makeNetwork(seed: 1)
         let batch = Array(ImageDataSet.shapes(24, size: 8, seed: 2).batches(of: 24))[0]
         let groups = try ChannelGroups(of: network, example: .zeros([2, 1, 8, 8]))
@@ -348,7 +348,7 @@ import Testing
     /// as they are until the choice stands.
     @Test func channelsBehindNormsReturnWithTheirFilters() throws {
         let network = try VisionArchitecture(
-            named: "resnet8", classes: 3, inputChannels: 1, imageSize: 8, widthMultiplier: 0.5
+            named: "resnet8", classes: 10, inputChannels: 1, imageSize: 8, widthMultiplier: 0.5
         ).makeNetwork(seed: 1)
         let set = ImageDataSet.shapes(64, size: 8, seed: 2)
         let prunable = try PrunableNetwork(network)
