@@ -21,9 +21,9 @@ public struct SparsityPerspective: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         let study = try size.study(in: setting)
+        let seeds = Array(setting.seeds.prefix(size.seeds ?? setting.seeds.count))
         progress.report(study.summary)
-        let measured = try SparsityPerspectiveMeasurement(
-            study: study, size: size, seeds: setting.seeds, progress: progress)
+        let measured = try SparsityPerspectiveMeasurement(study: study, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -38,7 +38,7 @@ public struct SparsityPerspective: Experiment {
                 + "\(MarkupText.percent(Size.collapse, places: 0)) below its best, each for at most "
                 + "\(size.roundLimit) rounds.",
             facts: study.facts + [
-                .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
+                .init("seeds", seeds.map(String.init).joined(separator: ", ")),
                 .init("rounds of pruning", "\(size.rounds), at most \(size.roundLimit)"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
@@ -53,13 +53,15 @@ public struct SparsityPerspective: Experiment {
         var rounds: Int
         /// Levels of a method that is to reach a density, or to collapse, at most.
         var roundLimit: Int
+        /// How many of the seeds; nil for all.
+        var seeds: Int?
 
         /// The least density that methods are compared at.
         static let leastDensity = 0.05
         /// The accuracy that a network has lost when it has collapsed, a fraction.
         static let collapse = 0.1
 
-        static let small = Size(imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40)
+        static let small = Size(imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, seeds: 2)
         static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60)
 
         func scaled(by factor: Double) -> Size {
