@@ -35,6 +35,8 @@ import Testing
         ]
         let ofTexts: Set = ["wanda", "sparsegpt", "heads and neurons", "block-sequential calibration", "reconstruct"]
         let ofImages: Set = ["synflow", "channels", "l1", "l2", "group-l2", "bn-scale"]
+        // Names matrices as decoders do.
+        let ofDecoders: Set = ["budgets"]
         for method in Methods.all {
             guard let example = method.example else { continue }
             let recipe = try Recipe(yaml: example, source: method.name)
@@ -50,8 +52,10 @@ import Testing
                 refusal { _ = try VisionCompressor(network, recipe: recipe) }
             }
             #expect((language == nil) == !ofImages.contains(method.name), "\(language ?? method.name)")
-            #expect((texts == nil) == !ofImages.contains(method.name), "\(texts ?? method.name)")
-            #expect((images.count < networks.count) == !ofTexts.contains(method.name), "\(images) \(method.name)")
+            let isOfTexts = !ofImages.union(ofDecoders).contains(method.name)
+            #expect((texts == nil) == isOfTexts, "\(texts ?? method.name)")
+            let isOfImages = !ofTexts.union(ofDecoders).contains(method.name)
+            #expect((images.count < networks.count) == isOfImages, "\(images) \(method.name)")
         }
     }
 
