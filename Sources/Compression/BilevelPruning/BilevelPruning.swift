@@ -143,6 +143,7 @@ public final class BilevelPruning {
             settle()
             return swapCounts.append(0)
         }
+        showGates(passing: ChannelGates.slit)
         let (flow, gateFlow) = network.slopes(on: source.batch(at: step), and: gates?.parameters ?? []) {
             self.lowerLevel.loss(of: self.network.network, $0)
         }
@@ -157,8 +158,8 @@ public final class BilevelPruning {
         }
     }
 
-    private func showGates() {
-        if let keptChannels { gates?.show(keptChannels) }
+    private func showGates(passing: Double = 0) {
+        if let keptChannels { gates?.show(keptChannels, passing: passing) }
     }
 
     /// A step of momentum of the scores, by the chain rule of |s| or of the norm of a unit's s.

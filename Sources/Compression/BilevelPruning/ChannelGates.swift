@@ -4,6 +4,9 @@ import CoppiceTensors
 /// Gates m on the batch normalizations of channels that bi-level pruning chooses among: z = m ⊙ θ of their scales and
 /// biases, while the filters before them stay.
 ///
+/// What a removed channel would add is asked with its gate a little open (``slit``): at zero itself the ReLU behind the norm
+/// has no slope.
+///
 /// A mask on filters would tell nothing there. What a norm gives does not change with the length of a filter, so that
 /// Σ θ ⊙ g over one that is kept is zero; and of one that is removed no variance is left, so that gradients are larger by
 /// 1/√ε. Behind the norm both are of one scale.
@@ -18,6 +21,9 @@ package struct ChannelGates {
         /// Of each channel.
         var positions: [[Int]]
     }
+
+    /// m of removed channels while gradients by gates are taken; zero otherwise.
+    package static let slit = 1e-3
 
     private let gates: [Gate]
     /// θ of each gate's parameter, `[channels]`: kept or not.
@@ -57,8 +63,12 @@ package struct ChannelGates {
     package var parameters: [Parameter] { gates.map(\.parameter) }
 
     /// Puts m ⊙ θ into the network.
-    package func show(_ kept: KeptChannels) {
-        for (gate, own) in zip(gates, values) { gate.parameter.wrappedValue = own * indicator(of: gate, kept) }
+    ///
+    /// - Parameter passing: m of removed channels.
+    package func show(_ kept: KeptChannels, passing: Double = 0) {
+        for (gate, own) in zip(gates, values) {
+            gate.parameter.wrappedValue = own * indicator(of: gate, kept, passing: Float(passing))
+        }
     }
 
     /// Puts θ into the network for an update.
@@ -100,10 +110,10 @@ package struct ChannelGates {
     }
 
     /// m at each position of a parameter.
-    private func indicator(of gate: Gate, _ kept: KeptChannels) -> Tensor {
+    private func indicator(of gate: Gate, _ kept: KeptChannels, passing: Float = 0) -> Tensor {
         var flags = [Float](repeating: 1, count: gate.parameter.wrappedValue.count)
         for (channel, positions) in gate.positions.enumerated() where !kept[gate.group, channel] {
-            for position in positions { flags[position] = 0 }
+            for position in positions { flags[position] = passing }
         }
         return Tensor(flags, shape: [flags.count])
     }
