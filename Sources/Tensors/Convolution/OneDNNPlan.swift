@@ -64,7 +64,7 @@ final class OneDNNPlan: @unchecked Sendable {
                 wanted(y, isResult: key.operation == .forward, plain: plain), type, engine)
         }
         // Layouts with channels last are used as they are where there is a fast kernel for them.
-        var found = key.isChannelsLast ? attempt(true) : nil
+        var found = key.isChannelsLast && !part.skipsPixelsOfPartialVectors ? attempt(true) : nil
         if let plain = found, !plain.description.isCompiled {
             dnnl_primitive_destroy(plain.primitive)
             dnnl_primitive_desc_destroy(plain.description)
@@ -220,6 +220,16 @@ private func makePrimitive(
         return nil
     }
     return (primitive, description)
+}
+
+extension ConvolutionProblem {
+    /// Whether pixels are gathered that hold no whole vectors of channels: oneDNN 2.6's kernels for windows of one pixel with a
+    /// stride do so in whole vectors, and with channels last that of the weights' gradient for AVX2 writes beyond its memory.
+    fileprivate var skipsPixelsOfPartialVectors: Bool {
+        windows.kernel.rows == 1 && windows.kernel.columns == 1
+            && (windows.stride.rows > 1 || windows.stride.columns > 1)
+            && inputs % 16 != 0
+    }
 }
 
 extension OpaquePointer {
