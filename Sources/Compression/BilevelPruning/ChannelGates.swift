@@ -11,15 +11,14 @@ import CoppiceTensors
 /// Σ θ ⊙ g over one that is kept is zero; and of one that is removed no variance is left, so that gradients are larger by
 /// 1/√ε. Behind the norm both are of one scale.
 package struct ChannelGates {
-    /// A scale or bias.
+    /// A scale or bias; channels of several groups may lie in it, as where a padded shortcut widens a stream.
     private struct Gate {
-        var group: Int
         var name: String
         var parameter: Parameter
         /// The parameter's place in the network.
         var place: Int
-        /// Of each channel.
-        var positions: [[Int]]
+        /// The groups, with the positions of each of their channels.
+        var parts: [(group: Int, positions: [[Int]])]
     }
 
     /// m of removed channels while gradients by gates are taken; zero otherwise.
@@ -41,24 +40,28 @@ package struct ChannelGates {
             uniqueKeysWithValues: network.parameters.enumerated().map {
                 ($1.name, (place: $0, parameter: $1.parameter))
             })
-        gates = places.flatMap { group in
+        var found: [Gate] = []
+        for group in places {
             let members = groups.groups[group].members.filter { norms.contains($0.name) }
             // A scale and a bias behind each convolution: else some of the channel would pass beside its gates.
-            let makers = groups.groups[group].makers.count { $0.shape.count > 2 }
-            guard members.count >= 2 * makers else { return [Gate]() }
-            return members.compactMap { member in
-                parameters[member.name].map {
-                    Gate(
-                        group: group, name: member.name, parameter: $0.parameter, place: $0.place,
-                        positions: member.positions)
+            guard members.count >= 2 * groups.groups[group].makers.count(where: { $0.shape.count > 2 }) else {
+                continue
+            }
+            for member in members {
+                guard let own = parameters[member.name] else { continue }
+                let index = found.firstIndex { $0.name == member.name } ?? found.count
+                if index == found.count {
+                    found.append(Gate(name: member.name, parameter: own.parameter, place: own.place, parts: []))
                 }
+                found[index].parts.append((group, member.positions))
             }
         }
+        gates = found
         values = gates.map { $0.parameter.wrappedValue.detached().copied() }
     }
 
     /// The groups that have gates.
-    package var groups: Set<Int> { Set(gates.map(\.group)) }
+    package var groups: Set<Int> { Set(gates.flatMap { $0.parts.map(\.group) }) }
 
     package var parameters: [Parameter] { gates.map(\.parameter) }
 
@@ -103,8 +106,10 @@ package struct ChannelGates {
                 weights: values[index], slope: flow, mask: indicator(of: gate, kept),
                 regularization: regularization, kind
             ).doubles()
-            let own = gate.positions.map { $0.reduce(0) { $0 + slope[$1] } }
-            sums[gate.group] = sums[gate.group].map { zip($0, own).map(+) } ?? own
+            for (group, positions) in gate.parts {
+                let own = positions.map { $0.reduce(0) { $0 + slope[$1] } }
+                sums[group] = sums[group].map { zip($0, own).map(+) } ?? own
+            }
         }
         return sums
     }
@@ -112,8 +117,10 @@ package struct ChannelGates {
     /// m at each position of a parameter.
     private func indicator(of gate: Gate, _ kept: KeptChannels, passing: Float = 0) -> Tensor {
         var flags = [Float](repeating: 1, count: gate.parameter.wrappedValue.count)
-        for (channel, positions) in gate.positions.enumerated() where !kept[gate.group, channel] {
-            for position in positions { flags[position] = passing }
+        for (group, positions) in gate.parts {
+            for (channel, places) in positions.enumerated() where !kept[group, channel] {
+                for place in places { flags[place] = passing }
+            }
         }
         return Tensor(flags, shape: [flags.count])
     }
