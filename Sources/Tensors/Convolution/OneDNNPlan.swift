@@ -223,8 +223,9 @@ private func makePrimitive(
 }
 
 extension ConvolutionProblem {
-    /// Whether pixels are gathered that hold no whole vectors of channels: oneDNN 2.6's kernels for windows of one pixel with a
-    /// stride do so in whole vectors, and with channels last that of the weights' gradient for AVX2 writes beyond its memory.
+    /// Whether pixels are gathered that hold no whole vectors of channels: oneDNN 2.6's kernels for windows of one pixel
+    /// with a stride do so in whole vectors, and with channels last that of the weights' gradient for AVX2 writes beyond
+    /// its memory.
     fileprivate var skipsPixelsOfPartialVectors: Bool {
         windows.kernel.rows == 1 && windows.kernel.columns == 1
             && (windows.stride.rows > 1 || windows.stride.columns > 1)
