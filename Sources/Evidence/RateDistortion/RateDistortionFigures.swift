@@ -72,7 +72,7 @@ extension RateDistortionMeasurement {
     }
 
     private var distortionTable: ExperimentReport.Table {
-        let rows = Self.methods.map { arm in
+        let rows = (Self.methods + Self.references).map { arm in
             [arm]
                 + Self.sparsities.map { sparsity in
                     MarkupText.number(
@@ -87,7 +87,7 @@ extension RateDistortionMeasurement {
 
     private var beforeTraining: ExperimentReport.Table {
         outcomes.table(
-            "LeNet-300-100: test accuracy before training, in %", arms: Self.methods + Self.variants,
+            "LeNet-300-100: test accuracy before training, in %", arms: Self.methods + Self.references + Self.variants,
             sparsities: Self.sparsities, of: \.accuracyWhenPruned)
     }
 
@@ -95,13 +95,13 @@ extension RateDistortionMeasurement {
         outcomes.table(
             "LeNet-300-100: test accuracy after training, in %, dense "
                 + SeedStatistics(trials.map(\.dense.accuracy)).percent,
-            arms: Self.methods + Self.variants, sparsities: Self.sparsities)
+            arms: Self.methods + Self.references + Self.variants, sparsities: Self.sparsities)
     }
 
     /// What each layer loses, of the first seed.
     private var rates: ExperimentReport.Table {
         let sizes = trials.first?.curves.map(\.count) ?? []
-        let rows = (Self.methods + Self.variants).flatMap { arm in
+        let rows = (Self.methods + Self.references + Self.variants).flatMap { arm in
             Self.sparsities.compactMap { sparsity -> [String]? in
                 outcomes.first { $0.arm == arm && $0.sparsity == sparsity }.map { own in
                     [arm, MarkupText.percent(sparsity)]

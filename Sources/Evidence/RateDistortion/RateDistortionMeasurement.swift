@@ -11,6 +11,8 @@ package struct RateDistortionMeasurement: Sendable {
 
     static let sparsities = [0.8, 0.9, 0.95]
     static let methods = ["RD", "global", "uniform", "ERK", "LAMP"]
+    /// Arms that are shown beside these: the curves' split by prices, as a greedy search finds it, and the usual baselines.
+    static let references = ["RD, Lagrangian", "uniform+", "random"]
     /// Arms whose curves are measured otherwise.
     static let variants = ["RD, worst image", "RD, noise"]
 
@@ -54,14 +56,18 @@ package struct RateDistortionMeasurement: Sendable {
         self.outcomes = outcomes
     }
 
-    /// The arms of a network with its curves.
-    static func arms(_ curves: [DistortionCurve]) -> [PruningComparison.Arm] {
+    /// The arms of a network with its curves: ``methods`` and ``references``. The perceptron has no first convolution that
+    /// uniform+ would keep.
+    static func arms(_ curves: [DistortionCurve], seed: UInt64) -> [PruningComparison.Arm] {
         [
             .init(name: "RD", allocation: RateDistortionAllocation(curves)),
             .init(name: "global", allocation: GlobalAllocation()),
             .init(name: "uniform", allocation: UniformAllocation()),
             .init(name: "ERK", allocation: ErdosRenyiAllocation()),
             .init(name: "LAMP", allocation: LAMPAllocation()),
+            .init(name: references[0], allocation: RateDistortionAllocation(curves, solver: .lagrangian)),
+            .init(name: references[1], allocation: UniformPlusAllocation(keepsFirst: false)),
+            .init(name: references[2], criterion: .random(seed: seed), allocation: GlobalAllocation()),
         ]
     }
 
@@ -78,7 +84,7 @@ package struct RateDistortionMeasurement: Sendable {
         self.trials = trials
         let jobs = trials.flatMap { trial in
             Self.sparsities.flatMap { sparsity in
-                (Self.arms(trial.curves) + [
+                (Self.arms(trial.curves, seed: trial.dense.seed) + [
                     .init(name: Self.variants[0], allocation: RateDistortionAllocation(trial.worst)),
                     .init(name: Self.variants[1], allocation: RateDistortionAllocation(trial.noise)),
                 ]).map { (arm: $0, sparsity: sparsity, dense: trial.dense) }
@@ -135,11 +141,11 @@ package struct RateDistortionMeasurement: Sendable {
         let inputs = study.inputs(of: study.test, count: size.testInputs)
         let outputs = network.inUse { inputs.map { network.outputs($0) } }
         var distortions: [String: [Double: Double]] = [:]
-        for arm in arms(curves) {
+        for arm in arms(curves, seed: dense.seed) {
             for sparsity in sparsities {
                 dense.weights.restore(network)
                 let pruned = try PrunableNetwork(network)
-                try pruned.prune(by: .magnitude, allocation: arm.allocation, to: sparsity)
+                try pruned.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
                 distortions[arm.name, default: [:]][sparsity] = pruned.distortion(on: inputs, from: outputs, .mean)
             }
         }
