@@ -147,6 +147,10 @@ import Testing
         #expect(
             try Data(contentsOf: URL(fileURLWithPath: folder.path + "/random/model.safetensors"))
                 == Data(contentsOf: URL(fileURLWithPath: folder.path + "/again/model.safetensors")))
+        let own = ["--text", text, "--json"]
+        let masked = try Program.run(arguments: ["evaluate", path, "--mask", masks] + own).json()["loss"]?.doubleValue
+        let sparse = try Program.run(arguments: ["evaluate", folder.path + "/again"] + own).json()["loss"]?.doubleValue
+        #expect(abs((masked ?? .nan) - (sparse ?? .nan)) < 1e-5)
     }
 
     /// 2:4 in 8 bits: a smaller file, measured, masked and compressed again as it is, and dense again for others.

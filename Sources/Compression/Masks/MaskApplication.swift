@@ -55,18 +55,6 @@ public struct MaskApplication {
             keepsDenseStatistics: keepsDenseStatistics)
     }
 
-    /// The format that holds a matrix under its mask exactly.
-    ///
-    /// - Parameter type: the type that its values are stored in, where that is one.
-    private func format(
-        _ entry: MaskFile.Entry, _ weights: StoredWeights, type: DataType, planner: FormatPlanner
-    ) throws -> any WeightFormat {
-        var values = try weights.finiteValues(of: entry.name)
-        entry.mask.apply(to: &values)
-        let isExact = values.converted(to: type).converted(to: .f32).floats() == values.floats()
-        return try planner.format(values, for: WeightDecision(mask: entry.mask), dataType: isExact ? type : .f32)
-    }
-
     private func write(
         _ checkpoint: Checkpoint, _ weights: StoredWeights, _ output: String, _ progress: any ProgressReporter
     ) throws {
@@ -116,7 +104,7 @@ public struct MaskApplication {
         defer { progress.end("") }
         for (place, name) in names.enumerated() {
             if let entry = entries[name] {
-                try writer.add(name, try format(entry, weights, type: type(name), planner: planner).stored())
+                try writer.add(name, try entry.format(of: weights, type: type(name), planner: planner).stored())
             } else if let weight = try compressed(name) {
                 try writer.add(name, weight.stored())
             } else {
@@ -143,8 +131,8 @@ public struct MaskApplication {
             let type =
                 try checkpoint.tensors.stored(stored)?.tensors["values"]?.dataType
                 ?? checkpoint.tensors.dataType(of: stored) ?? .f32
-            let format = try format(
-                entry, weights, type: [.f32, .f16, .bf16].contains(type) ? type : .f32, planner: planner)
+            let format = try entry.format(
+                of: weights, type: [.f32, .f16, .bf16].contains(type) ? type : .f32, planner: planner)
             formats[name] = format
             if let parameter = parameters[name] {
                 parameter.wrappedValue = format.dense().reshaped(parameter.wrappedValue.shape)

@@ -14,6 +14,7 @@ struct Chat: ParsableCommand {
     var system: String?
     @Option(help: ArgumentHelp("Tokens of one answer at most.", valueName: "n"))
     var maxTokens = 256
+    @OptionGroup var mask: MaskArgument
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
@@ -24,7 +25,7 @@ struct Chat: ParsableCommand {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
         let tokenizer = try checkpoint.tokenizer()
-        let languageModel = try LanguageModel(checkpoint, execution: execution.apply())
+        let languageModel = try mask.languageModel(checkpoint, execution: execution.apply())
         let generator = try TextGenerator(
             languageModel, tokenizer: tokenizer, cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))

@@ -15,12 +15,13 @@ extension Evaluate {
                     + "RobertaForSequenceClassification for --labelled")
         }
         let labelled = try labels.read(file, for: checkpoint)
-        let found = try Self.measure(checkpoint, on: labelled, length: context, progress: common.progress)
+        let found = try Self.measure(
+            checkpoint, mask: mask, on: labelled, length: context, progress: common.progress)
         let result = found.result
         if common.json {
             try Output.json(
                 .object([
-                    "model": .string(model.model), "labelled": .string(file),
+                    "model": .string(model.model), "mask": mask.json, "labelled": .string(file),
                     "labels": .array(try checkpoint.labels().map { .string($0) }), "count": .integer(result.count),
                     "correct": .integer(result.correct), "accuracy": .number(result.accuracy),
                     "loss": .number(result.loss), "truncated": .integer(found.truncated),
@@ -39,7 +40,7 @@ extension Evaluate {
     /// - Parameter length: the most tokens of an example; nil: the encoder's context.
     /// - Throws: `.usage` for a length beyond the context; `.badData` where scores are not finite.
     static func measure(
-        _ checkpoint: EncoderCheckpoint, on labelled: LabelledTexts, length: Int? = nil,
+        _ checkpoint: EncoderCheckpoint, mask: MaskArgument? = nil, on labelled: LabelledTexts, length: Int? = nil,
         progress: any ProgressReporter
     ) throws -> (result: Classification, truncated: Int, examplesPerSecond: Double) {
         let longest = checkpoint.configuration.longestText
@@ -49,7 +50,9 @@ extension Evaluate {
         }
         let texts = try EncodedTexts(labelled, for: checkpoint, length: length)
         if let note = texts.note { progress.report("note: " + note) }
-        let network = try checkpoint.classifier(expanding: false)
+        let isMasked = mask?.mask != nil
+        var network = try checkpoint.classifier(expanding: isMasked)
+        if let mask { network = try mask.masked(network, of: .encoder(checkpoint)) }
         progress.begin("evaluate", total: texts.count, unit: "examples")
         let start = ContinuousClock.now
         let result =

@@ -13,11 +13,13 @@ extension Evaluate {
         if let (name, _) = foreign.first(where: \.1) {
             throw CoppiceError(.usage, field: name, "is for language models that read from left to right")
         }
-        let (result, file) = try Self.measure(checkpoint, text: text, context: context, progress: common.progress)
+        let (result, file) = try Self.measure(
+            checkpoint, mask: mask, text: text, context: context, progress: common.progress)
         if common.json {
             try Output.json(
                 .object([
-                    "model": .string(model.model), "text": .string(file), "perplexity": .number(result.perplexity),
+                    "model": .string(model.model), "mask": mask.json, "text": .string(file),
+                    "perplexity": .number(result.perplexity),
                     "loss": .number(result.loss), "hidden_tokens": .integer(result.hiddenTokens),
                     "tokens": .integer(result.tokens), "tokens_per_second": .number(result.tokensPerSecond),
                 ]))
@@ -31,10 +33,15 @@ extension Evaluate {
 
     /// Evaluates an encoder that fills gaps.
     static func measure(
-        _ checkpoint: EncoderCheckpoint, text: String?, context: Int? = nil, progress: any ProgressReporter
+        _ checkpoint: EncoderCheckpoint, mask: MaskArgument? = nil, text: String?, context: Int? = nil,
+        progress: any ProgressReporter
     ) throws -> (result: MaskedEvaluation.Result, file: String) {
-        try measure(
-            checkpoint.maskedLanguageModel(expanding: false), of: checkpoint, text: text, context: context,
+        func network() throws -> MaskedLanguageEncoder {
+            guard let mask, mask.mask != nil else { return try checkpoint.maskedLanguageModel(expanding: false) }
+            return try mask.masked(checkpoint.maskedLanguageModel(), of: .encoder(checkpoint))
+        }
+        return try measure(
+            network(), of: checkpoint, text: text, context: context,
             progress: progress)
     }
 

@@ -34,6 +34,7 @@ struct Evaluate: ParsableCommand {
         help: ArgumentHelp("Classify the texts of this file instead: TSV, CSV or JSON lines.", valueName: "file"))
     var labelled: String?
     @OptionGroup var labels: LabelledArguments
+    @OptionGroup var mask: MaskArgument
     @OptionGroup var cache: CacheArguments
     @OptionGroup var visible: WindowArguments
     @OptionGroup var common: CommonOptions
@@ -59,12 +60,13 @@ struct Evaluate: ParsableCommand {
         if let labelled { return try classifyTexts(labelled) }
         if EncoderCheckpoint.isMeant(try model.path) { return try fillGaps(.open(model.path)) }
         let (result, file) = try Self.measure(
-            path: model.path, text: text, context: context, stride: stride, cacheElement: cache.exactType,
-            visible: visible, progress: common.progress)
+            path: model.path, mask: mask, text: text, context: context, stride: stride,
+            cacheElement: cache.exactType, visible: visible, progress: common.progress)
         if common.json {
             try Output.json(
                 .object([
-                    "model": .string(model.model), "text": .string(file), "perplexity": .number(result.perplexity),
+                    "model": .string(model.model), "mask": mask.json, "text": .string(file),
+                    "perplexity": .number(result.perplexity),
                     "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "loss": .number(result.meanLoss),
                     "tokens": .integer(result.tokens), "tokens_per_second": .number(result.tokensPerSecond),
                     "cache_type": .string(cache.exactType.rawValue),
@@ -82,7 +84,7 @@ struct Evaluate: ParsableCommand {
         let checkpoint = try VisionCheckpoint.open(model.path)
         let data = try ImageDataSet.open(
             folder, split: split ?? .test, for: checkpoint.architecture, normalization: checkpoint.normalization)
-        let network = try checkpoint.network()
+        let network = try mask.masked(checkpoint.network(), of: .vision(checkpoint))
         let progress = common.progress
         progress.begin("evaluate", total: data.count, unit: data.noun)
         let start = DispatchTime.now().uptimeNanoseconds
@@ -97,7 +99,8 @@ struct Evaluate: ParsableCommand {
         if common.json {
             try Output.json(
                 .object([
-                    "model": .string(model.model), "architecture": .string(checkpoint.architecture.name),
+                    "model": .string(model.model), "mask": mask.json,
+                    "architecture": .string(checkpoint.architecture.name),
                     "images": .string(folder), "split": .string((split ?? .test).rawValue),
                     "count": .integer(result.count), "correct": .integer(result.correct),
                     "accuracy": .number(result.accuracy), "loss": .number(result.loss),
@@ -113,7 +116,7 @@ struct Evaluate: ParsableCommand {
 
     /// Evaluates the model at a path.
     static func measure(
-        path: String, text: String?, context: Int? = nil, stride: Int? = nil,
+        path: String, mask: MaskArgument? = nil, text: String?, context: Int? = nil, stride: Int? = nil,
         cacheElement: KeyValueCache.Element = .f32, visible: WindowArguments? = nil, progress: any ProgressReporter
     ) throws -> (result: PerplexityEvaluator.Result, file: String) {
         guard case .languageModel(let checkpoint) = try AnyCheckpoint.open(path) else {
@@ -121,8 +124,8 @@ struct Evaluate: ParsableCommand {
         }
         try checkpoint.checkFinite()
         return try measure(
-            LanguageModel(checkpoint), checkpoint.tokenizer(), text: text, context: context, stride: stride,
-            cacheElement: cacheElement, visible: visible, progress: progress)
+            mask?.languageModel(checkpoint) ?? LanguageModel(checkpoint), checkpoint.tokenizer(), text: text,
+            context: context, stride: stride, cacheElement: cacheElement, visible: visible, progress: progress)
     }
 
     /// Evaluates a model.

@@ -15,6 +15,7 @@ struct Generate: ParsableCommand {
     var stop: [String] = []
     @Flag(help: "Go on after the model's end token.")
     var ignoreEnd = false
+    @OptionGroup var mask: MaskArgument
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var execution: ExecutionArguments
     @OptionGroup var cache: CacheArguments
@@ -24,7 +25,7 @@ struct Generate: ParsableCommand {
     func run() throws {
         common.apply()
         let checkpoint = try Checkpoint.open(model.path)
-        let languageModel = try LanguageModel(checkpoint, execution: execution.apply())
+        let languageModel = try mask.languageModel(checkpoint, execution: execution.apply())
         let generator = try TextGenerator(
             languageModel, tokenizer: checkpoint.tokenizer(), cacheElement: cache.type,
             window: visible.streamingWindow(of: languageModel))
