@@ -116,6 +116,10 @@ import Testing
         let found = sparsity(after)
         #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.9))
         #expect(try #require(report.stageReports?.first?.swaps).reduce(0, +) > 0)
+        // Two epochs of six batches; masks rest from three quarters of the six rounds of three steps. 0.8¹¹ < 0.1 < 0.8¹⁰.
+        let work = try #require(report.stageReports?.first?.work)
+        #expect(work.weightSteps == 12 && work.maskSteps == 5 && work.epochs == 2)
+        #expect(work.iterativeLevels == 11 && work.iterativeSteps == 132)
         let (plain, _, _) = try compress("method: magnitude, scope: global, sparsity: 0.9")
         #expect(try #require(report.accuracy).lossAfter < #require(plain.accuracy).lossAfter)
     }
@@ -258,6 +262,32 @@ import Testing
         let (stopped, _, _) = try compress(
             "method: magnitude, schedule: { kind: sap, gamma: 1.0e-6, rounds: 5 }", of: "lenet-300-100")
         #expect(stopped.stageReports?.first?.rounds?.count == 1)
+    }
+
+    /// The network that is written is that of the sparsest round near the best one on images that no round trained on.
+    @Test(arguments: ["p: 1, q: 2, rounds: 3", "p: 1, q: 2, rounds: 2, gamma: 1000, beta: 0.999"])
+    func theBestRoundIsKept(schedule: String) throws {
+        for tolerance in [0, 1.0] {
+            let (report, _, after) = try compress(
+                "method: magnitude, schedule: { kind: sap, \(schedule), keep: best, tolerance: \(tolerance) }",
+                of: "lenet-300-100")
+            let stage = try #require(report.stageReports?.first)
+            let (rounds, kept) = (try #require(stage.rounds), try #require(stage.keptRound))
+            let accuracies = rounds.compactMap(\.validation)
+            #expect(accuracies.count == rounds.count)
+            #expect(tolerance == 1 ? kept == rounds.count - 1 : accuracies[kept] == accuracies.max())
+            #expect(accuracies.dropFirst(kept + 1).allSatisfy { $0 < accuracies[kept] })
+            // A last layer with one weight tells two of ten classes apart.
+            if schedule.contains("gamma"), tolerance == 0 { #expect(kept == 0, "\(accuracies)") }
+            let found = sparsity(after)
+            #expect(abs(Double(found.count - found.zeros) / Double(found.count) - rounds[kept].density) < 1e-12)
+            #expect(report.accuracy?.after == rounds[kept].accuracy)
+        }
+        let (last, _, _) = try compress(
+            "method: magnitude, schedule: { kind: sap, \(schedule) }", of: "lenet-300-100")
+        let stage = try #require(last.stageReports?.first)
+        #expect(stage.keptRound == nil && stage.rounds?.allSatisfy { $0.validation == nil } == true)
+        #expect(last.accuracy?.after == stage.rounds?.last?.accuracy)
     }
 
     // MARK: Whole channels

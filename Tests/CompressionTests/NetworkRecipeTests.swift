@@ -58,6 +58,13 @@ import Testing
         var options = AdaptiveOptions()
         (options.index, options.scope, options.rewind) = (.aggressive, .neuron, nil)
         #expect(sap.network.schedule == .adaptive(options) && sap.sparsity == 0)
+        options = AdaptiveOptions()
+        options.keep = .best(tolerance: 0.02)
+        let best = try stage("method: magnitude, schedule: { kind: sap, keep: best, tolerance: 0.02 }")
+        #expect(best.network.schedule == .adaptive(options))
+        options.keep = .best(tolerance: 0)
+        #expect(
+            try stage("method: magnitude, schedule: { kind: sap, keep: best }").network.schedule == .adaptive(options))
         let channels = try stage("method: taylor, sparsity: 0.5, granularity: channel, of: parameters, floor: 0.2")
         #expect(channels.unit == .channel && channels.network.measure == .parameters && channels.scope == .global)
         #expect(channels.floor == .share(0.2) && channels.needOfImages != nil)
@@ -194,6 +201,10 @@ import Testing
         ("method: magnitude, sparsity: 0.5, schedule: sap", "sparsity: does not go with schedule sap"),
         ("method: snip, schedule: sap", "schedule: sap removes the smallest weights, expected method magnitude"),
         ("method: magnitude, schedule: { kind: sap, beta: 2 }", "beta: expected a number from"),
+        ("method: magnitude, schedule: { kind: sap, keep: first }", "keep: unknown value \"first\""),
+        ("method: magnitude, schedule: { kind: sap, keep: best, tolerance: 2 }", "tolerance: expected a number from"),
+        ("method: magnitude, schedule: { kind: sap, tolerance: 0.1 }", "tolerance: is of keep: best; leave it out"),
+        ("method: magnitude, schedule: { kind: iterative, keep: best }", "keep: has no meaning for schedule iterative"),
         ("method: random, sparsity: 0.5, schedule: { kind: dynamic, by: sgd }", "by: unknown value \"sgd\""),
         (
             "method: random, sparsity: 0.5, schedule: { kind: dynamic, end: 5 }",

@@ -79,6 +79,55 @@ import Testing
         #expect(formats.filter { $0 == "sparse-2:4-f32" }.count == 6)
     }
 
+    /// What bi-level pruning of filters took and how fast what is left is, beside the whole network.
+    @Test func slicedNetworksAreMeasured() throws {
+        let path = folder.path + "/resnet.safetensors"
+        try VisionCheckpoint.write(
+            VisionArchitecture(
+                named: "resnet8", classes: 10, inputChannels: 1, imageSize: 28, widthMultiplier: 0.5
+            ).makeNetwork(seed: 1), file: path)
+        let options = ["--data", Self.stock.images, "--epochs", "1", "--measure"]
+        let json = try compress(shipped("resnet-bip-filters-half"), model: path, options)
+        for part in ["training_step", "inference"] {
+            let bytes = ["_before", "_after"].map { json["bytes"]?[part + $0]?.intValue ?? 0 }
+            #expect(bytes[1] > 0 && bytes[1] < bytes[0], "\(part)")
+            let seconds = ["_before", "_after"].map { json["seconds"]?[part + $0]?.doubleValue ?? 0 }
+            #expect(seconds.allSatisfy { $0 > 0 }, "\(part)")
+        }
+        #expect(json["compression_seconds"]?.doubleValue ?? 0 > 0)
+        let text = try Program.run(
+            arguments: [
+                "compress", path, "--recipe", shipped("resnet-bip-filters-half"), "--output", folder.path + "/text",
+            ] + options)
+        for part in [
+            "entered the masks in each tenth of the steps: ", "levels × 1 epochs: ", " times as many", "pass of 32",
+        ] { #expect(text.output.contains(part), "\(part): \(text.output) \(text.errors)") }
+        let cut = try Program.json(
+            "prune-channels", path, "--remove", "0.5", "--criterion", "l1", "--measure")
+        #expect(cut["speed"]?["seconds"]?["inference_after"]?.doubleValue ?? 0 > 0 && cut["seconds"]?.doubleValue != nil)
+    }
+
+    /// Rounds of adaptive pruning as a table.
+    @Test func roundsAreATable() throws {
+        let recipe = try folder.file(
+            "sap.yaml",
+            """
+            training: { epochs: 1, batch_size: 50, optimizer: { learning_rate: 0.05 } }
+            stages: [{ prune: { method: magnitude, schedule: { kind: sap, p: 1, q: 2, rounds: 2, keep: best } } }]
+            """)
+        let run = try Program.run(
+            "compress", Self.stock.model, "--recipe", recipe, "--output", folder.path + "/small", "--data",
+            Self.stock.images)
+        #expect(run.status == 0, "\(run.errors)")
+        let lines = run.output.split(separator: "\n").map(String.init)
+        let head = try #require(lines.firstIndex { $0.contains("density") })
+        for title in ["round", "PQ index", "index pruned", "removed", "accuracy", "accuracy pruned", "validation"] {
+            #expect(lines[head].contains(title), "\(lines[head])")
+        }
+        let rows = lines[(head + 1)...].prefix(3)
+        #expect(rows.count == 3 && rows.count { $0.hasSuffix("kept") } == 1 && rows.first?.contains("100.0 %") == true)
+    }
+
     @Test func trainingGoesOnSparsely() throws {
         _ = try compress(shipped("vision-half"))
         let recipe = try folder.file(
@@ -160,6 +209,7 @@ import Testing
         try fails(64, "found \"1\"", half, ["--sparsity", "0.5,1"])
         try fails(64, "fix it", "method: magnitude, pattern: \"2:4\"", ["--sparsity", "0.5,0.6"])
         try fails(64, "--sparsity: expected numbers from 0", half, ["--sparsity", "half"])
+        try fails(64, "--measure: is of one result", half, ["--sparsity", "0.5,0.6", "--measure"])
         try Program.expectFailure(64, "expected --images", ["evaluate", Self.stock.model])
     }
 }

@@ -16,6 +16,23 @@ public struct StageReport: Sendable, Hashable, Codable {
         public var accuracy: Double?
         /// Right after pruning.
         public var accuracyPruned: Double?
+        /// The accuracy after training on images that neither trains nor is reported by ``accuracy``; where it chooses the
+        /// round that is kept.
+        public var validation: Double?
+    }
+
+    /// What learning masks along with weights took, and what iterative pruning to as few weights would take: a fifth of
+    /// what is left goes at each level, and a training of the recipe follows.
+    public struct Work: Sendable, Hashable, Codable {
+        /// Batches that went forwards and backwards for weights.
+        public var weightSteps: Int
+        /// Batches that went forwards and backwards for masks.
+        public var maskSteps: Int
+        /// Of a training of the recipe.
+        public var epochs: Double
+        public var iterativeLevels: Int
+        /// Batches of all levels.
+        public var iterativeSteps: Int
     }
 
     /// What an allocation by rate and distortion gave a weight.
@@ -55,6 +72,8 @@ public struct StageReport: Sendable, Hashable, Codable {
     /// The place of the stage in the recipe.
     public var stage: Int
     public var rounds: [Round]?
+    /// The round whose network is the result, where its accuracy chose it.
+    public var keptRound: Int?
     public var rates: [Rate]?
     /// Where whole channels went.
     public var channels: [Channels]?
@@ -71,6 +90,8 @@ public struct StageReport: Sendable, Hashable, Codable {
     public var gradients: Int?
     /// Weights that entered the masks in each tenth of the steps; where masks were searched or learned.
     public var swaps: [Int]?
+    /// Where masks were learned along with weights.
+    public var work: Work?
 
     init(stage: Int) { self.stage = stage }
 

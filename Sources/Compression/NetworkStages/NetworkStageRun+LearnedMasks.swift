@@ -91,6 +91,10 @@ extension NetworkStageRun {
         }
         progress.end("\(pruning.swapCounts.reduce(0, +)) swaps")
         report.swaps = StageReport.tenths(pruning.swapCounts)
+        let (levels, steps) = (try ConstantFraction().levels(keeping: kept, of: part.count), training.rates.totalSteps)
+        report.work = .init(
+            weightSteps: options.lowerSteps * options.steps, maskSteps: options.maskSteps,
+            epochs: recipe.training.loop.epochs, iterativeLevels: levels, iterativeSteps: levels * steps)
         whole.adoptMasks(of: part)
         if let groups, let kept = pruning.keptChannels { try cut(groups, kept) }
     }

@@ -66,24 +66,45 @@ extension NetworkStageRun {
         try train("train", training, source, hooks: [hook], held: try others().map { [$0] } ?? [])
     }
 
-    /// Rounds of training, each followed by the removal of what the PQ index allows, until nothing more can go.
+    /// Rounds of training, each followed by the removal of what the PQ index allows, until nothing more can go; the last
+    /// one's network is the result, or the one that held-out data choose.
     func pruneAdaptively(_ options: AdaptiveOptions) throws {
         let adaptive = try options.sparsity()
+        let reported = data
+        defer { data = reported }
+        var choice: RoundChoice<(weights: Snapshot, masks: [WeightMask])>?
+        if case .best(let tolerance) = options.keep {
+            choice = RoundChoice(tolerance: tolerance)
+            guard let rest = try data?.holdingOut(seed: recipe.seed) else {
+                throw CoppiceError(.usage, field: "schedule: keep", "best needs training images, and there are none")
+            }
+            data = rest
+        }
         var rounds: [StageReport.Round] = []
         try trainInLevels(rewind: options.rewind, count: options.rounds + 1, title: "round") { round in
             network.setTraining(false)
             var own = StageReport.Round(
                 round: round, density: 1 - part.sparsity, index: try options.index.value(of: part), removed: 0,
-                accuracy: data?.accuracy(of: network))
+                accuracy: reported?.accuracy(of: network))
             defer { rounds.append(own) }
+            if choice != nil, let accuracy = data?.accuracy(of: network) {
+                own.validation = accuracy
+                choice?.add(round, accuracy: accuracy, (Snapshot(of: whole.network), part.masks))
+            }
             guard round < options.rounds else { return false }
             own.removed = try adaptive.removeNext(from: part)
             guard own.removed > 0 else { return false }
             whole.adoptMasks(of: part)
             own.indexPruned = try options.index.value(of: part)
-            own.accuracyPruned = data?.accuracy(of: network)
+            own.accuracyPruned = reported?.accuracy(of: network)
             return true
         }
         report.rounds = rounds
+        guard let (round, state) = choice?.chosen else { return }
+        report.keptRound = round
+        part.setMasks(state.masks)
+        whole.adoptMasks(of: part)
+        state.weights.restore(whole.network)
+        whole.applyMasks()
     }
 }

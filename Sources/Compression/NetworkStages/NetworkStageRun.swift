@@ -13,7 +13,8 @@ final class NetworkStageRun {
     var whole: PrunableNetwork
     /// The weights that the stage works on.
     var part: PrunableNetwork
-    let data: (any StageData)?
+    /// What criteria look at and training runs through.
+    var data: (any StageData)?
     /// The model as it was before anything was removed: for distillation, and what mask files belong to.
     let checkpoint: AnyCheckpoint
     /// Whose answers are distilled, where that is another model.

@@ -24,4 +24,14 @@ protocol StageData {
 
     /// Accuracy on what reports are measured on; nil where they have none.
     func accuracy(of network: any SupervisedNetwork) -> Double?
+
+    /// The data without a tenth of what is trained on, whose ``accuracy(of:)`` is that on this tenth; nil where accuracy
+    /// is not measured.
+    ///
+    /// - Throws: `.usage` for data of which there is too little.
+    func holdingOut(seed: UInt64) throws -> (any StageData)?
+}
+
+extension StageData {
+    func holdingOut(seed: UInt64) throws -> (any StageData)? { nil }
 }

@@ -234,6 +234,9 @@ public struct Recipe: Sendable, Hashable {
             if options.allocation == .rateDistortion, options.rateDistortion.calibration == .gaussian {
                 throw refusal("calibration", "gaussian is for vision networks, expected data")
             }
+            if case .adaptive(let schedule) = options.network.schedule, schedule.keep != .last {
+                throw refusal("schedule", "keep: best goes by the accuracy on images, expected last")
+            }
             if options.countsMultiplications {
                 throw refusal("of", "multiplications are counted for vision networks; leave it out")
             }

@@ -24,7 +24,7 @@ extension Recipe {
             fields = try node.fields([
                 "kind", "rounds", "begin", "end", "every", "ramp", "levels", "rewind", "by", "drop", "p", "q", "eta",
                 "gamma",
-                "beta", "scope",
+                "beta", "scope", "keep", "tolerance",
             ])
             guard let field = fields["kind"] else {
                 let kinds = ScheduleKind.allCases.map(\.rawValue).joined(separator: ", ")
@@ -35,7 +35,7 @@ extension Recipe {
         let known: [ScheduleKind: [String]] = [
             .oneShot: ["rounds"], .gradual: ["begin", "end", "every", "ramp"], .iterative: ["levels", "rewind"],
             .dynamic: ["by", "drop", "every", "end"],
-            .sap: ["rounds", "rewind", "p", "q", "eta", "gamma", "beta", "scope"],
+            .sap: ["rounds", "rewind", "p", "q", "eta", "gamma", "beta", "scope", "keep", "tolerance"],
         ]
         let own = ["kind"] + (known[kind] ?? [])
         if let other = fields.first(where: { !own.contains($0.key) }) {
@@ -98,6 +98,20 @@ extension Recipe {
         return options
     }
 
+    private enum KeptRound: String, CaseIterable {
+        case last, best
+    }
+
+    private static func kept(_ fields: [String: RecipeNode]) throws -> AdaptiveOptions.Keep {
+        let tolerance = fields["tolerance"]
+        switch try fields["keep"]?.word(KeptRound.self) ?? KeptRound.last {
+        case .best: return .best(tolerance: try tolerance?.number(in: 0...1) ?? 0)
+        case .last:
+            guard let tolerance else { return .last }
+            throw tolerance.error("is of keep: best; leave it out, or say so")
+        }
+    }
+
     private static func adaptive(_ fields: [String: RecipeNode], epochs: Double) throws -> AdaptiveOptions {
         var options = AdaptiveOptions()
         if let rounds = try fields["rounds"]?.integer(in: 1...1000) { options.rounds = rounds }
@@ -113,6 +127,7 @@ extension Recipe {
         if let tail = try fields["eta"]?.number(in: 0...1e6) { options.tail = tail }
         if let gamma = try fields["gamma"]?.number(in: 1e-6...1e6) { options.aggressiveness = gamma }
         if let cap = try fields["beta"]?.number(in: 1e-6...1) { options.cap = cap }
+        options.keep = try kept(fields)
         return options
     }
 

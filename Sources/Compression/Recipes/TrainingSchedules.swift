@@ -27,6 +27,22 @@ public struct DynamicOptions: Sendable, Hashable, CustomStringConvertible {
 
 /// The schedule `sap`: see ``AdaptiveSparsity``.
 public struct AdaptiveOptions: Sendable, Hashable, CustomStringConvertible {
+    /// The round whose network is the result.
+    public enum Keep: Sendable, Hashable, CustomStringConvertible {
+        case last
+        /// The sparsest whose accuracy is at most a tolerance (of 1) below the best round's, on a tenth of the training
+        /// images, which no round is trained on.
+        case best(tolerance: Double)
+
+        /// As a recipe would have it.
+        public var description: String {
+            switch self {
+            case .last: "keep: last"
+            case .best(let tolerance): "keep: best, tolerance: \(tolerance)"
+            }
+        }
+    }
+
     /// Prunings, at most, each after a whole training; one more training follows.
     public var rounds = 10
     /// The epoch whose weights the kept ones go back to; nil: they stay.
@@ -40,6 +56,7 @@ public struct AdaptiveOptions: Sendable, Hashable, CustomStringConvertible {
     public var aggressiveness = 1.0
     /// β.
     public var cap = 0.9
+    public var keep = Keep.last
 
     public init() {}
 
@@ -51,6 +68,6 @@ public struct AdaptiveOptions: Sendable, Hashable, CustomStringConvertible {
     /// As a recipe would have it.
     public var description: String {
         "{ kind: sap, rounds: \(rounds), rewind: \(rewind.map { "\($0)" } ?? "none"), p: \(index.p), q: \(index.q), "
-            + "scope: \(scope), eta: \(tail), gamma: \(aggressiveness), beta: \(cap) }"
+            + "scope: \(scope), eta: \(tail), gamma: \(aggressiveness), beta: \(cap), \(keep) }"
     }
 }

@@ -33,6 +33,13 @@ public struct ConstantFraction: LevelPruning {
     /// The weights kept of so many.
     public func keptCount(after count: Int) -> Int { count - Int((fraction * Double(count)).rounded(.up)) }
 
+    /// Levels until at most `kept` of `count` weights are left, or one. O(levels).
+    public func levels(keeping kept: Int, of count: Int) -> Int {
+        var (left, levels) = (count, 0)
+        while left > max(kept, 1) { (left, levels) = (keptCount(after: left), levels + 1) }
+        return levels
+    }
+
     public func removeNext(from network: PrunableNetwork) throws -> Int {
         let before = network.removedCount
         let kept = keptCount(after: network.count - before)

@@ -75,4 +75,10 @@ extension CompressionImages: StageData {
     func accuracy(of network: any SupervisedNetwork) -> Double? {
         Classification.measure(network, on: evaluation)?.accuracy
     }
+
+    func holdingOut(seed: UInt64) throws -> (any StageData)? {
+        guard let training else { return nil }
+        let (rest, heldOut) = try training.split(validation: max(1, training.count / 10), seed: seed)
+        return CompressionImages(training: rest, evaluation: heldOut, evaluatedOn: .heldOut)
+    }
 }

@@ -21,43 +21,77 @@ public struct NetworkSpeed: Sendable, Hashable {
     /// - Parameter repetitions: steps and passes that count, after one that does not.
     /// - Throws: `.badData` where the loss is not finite.
     public init(of network: any SupervisedNetwork, on batch: LabeledBatch, repetitions: Int = 5) throws {
+        self = try Self.inTurns([network], on: batch, repetitions: repetitions)[0]
+    }
+
+    /// Measures several networks side by side, and leaves them as they were: steps and passes take turns, so that what
+    /// else the machine does meets all of them.
+    ///
+    /// - Parameters:
+    ///   - batch: one that all of them take.
+    ///   - repetitions: steps and passes of each that count, after one that does not.
+    /// - Throws: `.badData` where a loss is not finite.
+    public static func inTurns(
+        _ networks: [any SupervisedNetwork], on batch: LabeledBatch, repetitions: Int = 5
+    ) throws -> [NetworkSpeed] {
         precondition(repetitions > 0, "a median of nothing")
-        let before = Snapshot(of: network)
-        defer { before.restore(network) }
+        let before = networks.map { Snapshot(of: $0) }
+        defer { for (network, snapshot) in zip(networks, before) { snapshot.restore(network) } }
         let rates = LearningRateSchedule(
             kind: .constant, peak: 1e-4, warmupSteps: 0, minimumRatio: 1, totalSteps: 1)
         let training = SupervisedTraining(optimizer: SGD(momentum: 0.9), rates: rates)
         let source = OneBatch(labeled: batch)
-        let own =
-            network.parameters.reduce(0) { $0 + $1.parameter.wrappedValue.byteCount }
-            + network.stateTensors.reduce(0) { $0 + $1.state.wrappedValue.byteCount }
-        (trainingStep, trainingBytes) = try network.withTraining(true) {
-            let bytes = try Self.peak { try training.run(network, on: source) }
-            return (try Self.median(repetitions) { try training.run(network, on: source) }, own + bytes)
+        func step(_ network: any SupervisedNetwork) throws {
+            try network.withTraining(true) { try training.run(network, on: source) }
         }
-        inference = Self.passSeconds(of: network, on: batch.inputs, repetitions: repetitions)
-        inferenceBytes = own + Self.peak { Self.pass(network, batch.inputs) }
+        let trainingBytes = try networks.map { network in try peak { try step(network) } }
+        let steps = try medians(repetitions, of: networks, step)
+        let passBytes = networks.map { network in peak { pass(network, batch.inputs) } }
+        let passes = medians(repetitions, of: networks) { pass($0, batch.inputs) }
+        return networks.enumerated().map { index, network in
+            let own =
+                network.parameters.reduce(0) { $0 + $1.parameter.wrappedValue.byteCount }
+                + network.stateTensors.reduce(0) { $0 + $1.state.wrappedValue.byteCount }
+            return NetworkSpeed(
+                trainingStep: steps[index], inference: passes[index], trainingBytes: own + trainingBytes[index],
+                inferenceBytes: own + passBytes[index])
+        }
+    }
+
+    private init(trainingStep: Double, inference: Double, trainingBytes: Int, inferenceBytes: Int) {
+        self.trainingStep = trainingStep
+        self.inference = inference
+        self.trainingBytes = trainingBytes
+        self.inferenceBytes = inferenceBytes
     }
 
     /// Seconds of the median pass in use, after one that does not count.
     public static func passSeconds(
         of network: any SupervisedNetwork, on inputs: Tensor, repetitions: Int = 5
     ) -> Double {
-        median(repetitions) { pass(network, inputs) }
+        medians(repetitions, of: [network]) { pass($0, inputs) }[0]
     }
 
     private static func pass(_ network: any SupervisedNetwork, _ inputs: Tensor) {
         network.inUse { _ = network.outputs(inputs).sum().scalar }
     }
 
-    private static func median(_ repetitions: Int, _ body: () throws -> Void) rethrows -> Double {
-        try body()
-        let times = try (0..<repetitions).map { _ in
-            let start = DispatchTime.now().uptimeNanoseconds
-            try body()
-            return Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
-        }.sorted()
-        return (times[(repetitions - 1) / 2] + times[repetitions / 2]) / 2
+    /// Seconds of the median run with each network; they take turns, after one run with each that does not count.
+    private static func medians(
+        _ repetitions: Int, of networks: [any SupervisedNetwork], _ body: (any SupervisedNetwork) throws -> Void
+    ) rethrows -> [Double] {
+        var times = networks.map { _ in [Double]() }
+        for round in 0...repetitions {
+            for (index, network) in networks.enumerated() {
+                let start = DispatchTime.now().uptimeNanoseconds
+                try body(network)
+                if round > 0 { times[index].append(Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9) }
+            }
+        }
+        return times.map { own in
+            let sorted = own.sorted()
+            return (sorted[(repetitions - 1) / 2] + sorted[repetitions / 2]) / 2
+        }
     }
 
     /// The most bytes of tensors that `body` has at a time beyond those that there were.

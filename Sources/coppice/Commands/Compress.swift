@@ -30,6 +30,11 @@ struct Compress: ParsableCommand {
             "Epochs of the recipe's training, for a trial; all times in it that are epochs are scaled alike.",
             valueName: "n"))
     var epochs: Double?
+    @Flag(
+        help: ArgumentHelp(
+            "Measure time and memory of training steps and passes of a vision network and of what is left of it, which "
+                + "take turns on 32 images of noise."))
+    var measure = false
     @OptionGroup var common: CommonOptions
 
     func run() throws {
@@ -41,6 +46,7 @@ struct Compress: ParsableCommand {
         // The sparsest first: what does not fit is found before anything is written.
         let recipes = try sparsities.map { try recipe.withSparsity($0) }
         let compression = try data.open(model.path, for: [recipes.last ?? recipe])
+        if measure { try checkMeasurable(compression, recipes.count) }
         let progress = common.progress
         if let warning = compression.warning { progress.report("warning: " + warning) }
         if recipes.count > 1 {
@@ -50,7 +56,18 @@ struct Compress: ParsableCommand {
             try common.json ? Output.json(json) : Output.line(sweep.text(frontier, results, output: output))
             return
         }
-        let result = try compression.run(output, earlier: nil, progress)
+        var result = try compression.run(output, earlier: nil, progress)
+        if measure { result.speeds = try (compression as? VisionCompression)?.speeds(of: output) }
         if common.json { try Output.json(result.json) } else { try Output.line(result.text) }
+    }
+
+    /// - Throws: `.usage` where ``measure`` has no meaning, before any work.
+    private func checkMeasurable(_ compression: any ModelCompression, _ count: Int) throws {
+        guard compression is VisionCompression else {
+            throw CoppiceError(.usage, field: "--measure", "is for vision networks, this is none")
+        }
+        guard count <= 1 else {
+            throw CoppiceError(.usage, field: "--measure", "is of one result, expected one number for --sparsity")
+        }
     }
 }

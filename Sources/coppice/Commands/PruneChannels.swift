@@ -68,6 +68,8 @@ struct PruneChannels: ParsableCommand {
     var batchSize = 128
     @Flag(help: "Train on shifted and mirrored images.")
     var augment = false
+    @Flag(help: "Measure time and memory of training steps and passes of both networks, on 32 images of noise.")
+    var measure = false
     @Option(help: ArgumentHelp("Seeds the choice and the order of images, and random scores.", valueName: "n"))
     var seed: UInt64 = 0
     @Option(help: ArgumentHelp("The folder to write.", valueName: "folder"))
@@ -146,7 +148,8 @@ struct PruneChannels: ParsableCommand {
         }
         let found = Report(
             architecture: checkpoint.architecture, pruned: pruned, seconds: seconds, trainingSeconds: trainingSeconds,
-            accuracies: [("before", before), ("after", after), ("trained", trained)], output: output)
+            accuracies: [("before", before), ("after", after), ("trained", trained)],
+            speeds: measure ? try SpeedComparison(whole, pruned.network, seed: seed) : nil, output: output)
         if common.json { try Output.json(found.json()) } else { try Output.line(found.text()) }
     }
 
@@ -182,11 +185,12 @@ struct PruneChannels: ParsableCommand {
         var seconds: Double
         var trainingSeconds: Double
         var accuracies: [(name: String, value: Double?)]
+        var speeds: SpeedComparison?
         var output: String?
 
         /// Keys are stable: `architecture`, `parameters_before`, `parameters_after`, `multiplications_before`,
         /// `multiplications_after`, `seconds`, `training_seconds`, `accuracy_before`, `accuracy_after`,
-        /// `accuracy_trained`, `groups` (`layer`, `channels`, `kept`), `output`.
+        /// `accuracy_trained`, `groups` (`layer`, `channels`, `kept`), `speed` (with `--measure`), `output`.
         func json() -> JSON {
             var fields: OrderedDictionary<String, JSON> = ["architecture": .string(architecture.description)]
             fields.merge(pruned.before.changeMembers(to: pruned.after)) { $1 }
@@ -200,6 +204,7 @@ struct PruneChannels: ParsableCommand {
                         "kept": .integer(pruned.kept.count(ofGroup: index)),
                     ])
                 })
+            if let speeds { fields["speed"] = .object(speeds.json) }
             fields["output"] = output.map { .string($0) } ?? .null
             return .object(fields)
         }
@@ -222,6 +227,7 @@ struct PruneChannels: ParsableCommand {
                 own.value.map { "\(own.name) \(Output.number($0, digits: 4))" }
             }
             if !known.isEmpty { lines.append("accuracy         " + known.joined(separator: "  ")) }
+            if let speeds { lines.append(speeds.text) }
             if let output { lines.append("\(output): the smaller network") }
             return lines.joined(separator: "\n")
         }

@@ -51,6 +51,8 @@ struct CompressionResult {
     var before: Classification?
     /// Wall time without measuring the model before, nor perplexity.
     var seconds = 0.0
+    /// Of the model before and what is left of it, where that was asked for.
+    var speeds: SpeedComparison?
 
     /// Stable keys; those of a measure that a model of this kind has not are left out.
     var json: JSON {
@@ -68,6 +70,10 @@ struct CompressionResult {
         members["collapsed_layers"] = .array(report.collapsed.map { .string($0) })
         members.merge(measures) { $1 }
         members["warnings"] = .array(report.warnings.map { .string($0) })
+        if let speeds {
+            members["compression_seconds"] = .number(seconds)
+            members.merge(speeds.json) { $1 }
+        }
         return .object(members)
     }
 
@@ -114,6 +120,8 @@ struct CompressionResult {
                     + "(\(after.count) examples of \(file))")
         case nil: break
         }
+        lines += (report.stageReports ?? []).flatMap(\.lines)
+        if let speeds { lines += ["compressed in \(Output.number(seconds, digits: 1)) s", speeds.text] }
         return lines.joined(separator: "\n")
     }
 }
@@ -204,5 +212,10 @@ struct VisionCompression: ModelCompression {
         (result.isVision, result.isMeasuredByAccuracy, result.before) = (true, true, before)
         result.measure = report.accuracy.map { .accuracy($0) }
         return result
+    }
+
+    /// How fast the network and what a compression of it wrote are.
+    func speeds(of output: String) throws -> SpeedComparison {
+        try SpeedComparison(checkpoint.network(), VisionCheckpoint.open(output).network(), seed: recipe.seed)
     }
 }

@@ -15,14 +15,13 @@ struct SpeedComparison {
     /// What the machine draws; nil: no energy.
     private let watts: Double?
 
+    /// - Parameter seed: of the noise, which both see; they take turns.
     init(_ before: any VisionNetwork, _ after: any VisionNetwork, seed: UInt64, watts: Double? = nil) throws {
-        func speed(of network: any VisionNetwork) throws -> NetworkSpeed {
-            let targets = Tensor((0..<Self.images).map { $0 % network.configuration.classes })
-            return try NetworkSpeed(
-                of: network, on: LabeledBatch(inputs: Self.noise(for: network, seed: seed), targets: targets))
-        }
-        self.before = try speed(of: before)
-        self.after = try speed(of: after)
+        let targets = Tensor((0..<Self.images).map { $0 % before.configuration.classes })
+        let speeds = try NetworkSpeed.inTurns(
+            [before, after], on: LabeledBatch(inputs: Self.noise(for: before, seed: seed), targets: targets),
+            repetitions: 11)
+        (self.before, self.after) = (speeds[0], speeds[1])
         self.watts = watts
     }
 
