@@ -59,7 +59,9 @@ import Testing
         fails("exact-extraction", .channels) { $0.gates?.difference = 2e-5 }
         fails("accuracy", .consensus) { $0.accuracy = 0.804 }
         fails("accuracy", .randomBlocks) { $0.accuracy = 0.813 }
-        fails("better-than-others", .slimming) { $0.accuracy = 0.813 }
+        for arm in [Measurement.Arm.norm, .slimming, .staticGates, .gradual] {
+            fails("better-than-others", arm) { $0.accuracy = 0.813 }
+        }
         fails("one-pass", .consensus) { $0.cost = 1.2 }
         fails("one-pass", .norm) { $0.cost = 1.2 }
     }
@@ -80,5 +82,14 @@ import Testing
         #expect(heldOut > 0 && images.contains(" \(44 - heldOut) for training"))
         #expect(report.illustrations.map(\.id) == ["gates-consensus", "gates-target-only", "accuracy", "loss"])
         #expect(report.json.serialized().contains("random-blocks"))
+        // Gradual pruning of single weights, to the multiplications of the consensus network.
+        let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
+        func run(_ arm: String) throws -> JSON { try #require(runs.first { $0["arm"]?.stringValue == arm }) }
+        let part = try #require(run("consensus")["multiplications"]?.doubleValue)
+        let gradual = try run("gradual")
+        #expect(abs(try #require(gradual["multiplications"]?.doubleValue) - part) < 0.01)
+        let parameters = try #require(gradual["parameters"]?.doubleValue)
+        #expect(part == 1 ? parameters == 1 : parameters < 1)
+        #expect(try #require(gradual["training_cost"]?.doubleValue) <= 1)
     }
 }

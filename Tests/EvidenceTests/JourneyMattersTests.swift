@@ -27,8 +27,9 @@ import Testing
                 "middle-is-near-optimal", "one-law", "published-schedules", "large-models",
             ])
         let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
-        // Three windows for each of two sparsities, three dense sizes at three lengths, and the dense one of the compute.
-        #expect(runs.count == 16)
+        // Three windows for each of two sparsities, three baselines at one, three dense sizes at three lengths, and the dense
+        // one of the compute.
+        #expect(runs.count == 19)
         func loss(_ name: String) throws -> Double {
             try #require(runs.first { $0["name"]?.stringValue?.hasPrefix(name) == true }?["loss"]?.doubleValue)
         }
@@ -49,7 +50,18 @@ import Testing
         let equal = try #require(report.claims.first { $0.id == "same-loss-as-dense" })
         let ratio = try loss("60 %, 25–75") / loss("dense, 98816 weights") - 1
         #expect(equal.comparisons.count == 2 && abs(equal.comparisons[0].value - 100 * ratio) < 1e-9)
-        #expect(report.illustrations.map(\.id) == ["density", "loss-by-size", "layers", "loss"])
+        #expect(report.illustrations.map(\.id) == ["density", "loss-by-size", "layers", "loss", "baselines"])
+        // Other ways take the compute of 36 dense steps, and leave as many weights.
+        let sparse = try #require(runs.first { $0["name"]?.stringValue == "60 %, 25–75 %" })
+        for way in ["cubic ramp, 25–75 %", "at once, 50 %", "sparse from the start, RigL"] {
+            let run = try #require(runs.first { $0["name"]?.stringValue == "60 %, " + way })
+            let steps = try #require(run["steps"]?.intValue)
+            let compute = try Double(steps) * #require(run["average_parameters"]?.doubleValue) / 98_816
+            #expect(abs(compute - 36) < 1.5 && steps != sparse["steps"]?.intValue, "\(way): \(compute)")
+            #expect(run["final_parameters"]?.intValue == sparse["final_parameters"]?.intValue, "\(way)")
+            #expect(try #require(run["loss"]?.doubleValue) < log(26), "\(way)")
+        }
+        #expect(report.tables[1].table.rows.count == 4)
         let layers = try #require(report.illustrations[2].figure as? LineChart)
         // Two layers of seven projections, three windows.
         #expect(layers.series.count == 3 && layers.series.allSatisfy { $0.points.count == 14 })

@@ -104,7 +104,7 @@ import Testing
         ] { #expect(text.output.contains(part), "\(part): \(text.output) \(text.errors)") }
         let cut = try Program.json(
             "prune-channels", path, "--remove", "0.5", "--criterion", "l1", "--measure")
-        #expect(cut["speed"]?["seconds"]?["inference_after"]?.doubleValue ?? 0 > 0 && cut["seconds"]?.doubleValue != nil)
+        #expect(cut["speed"]?["seconds"]?["inference_after"]?.doubleValue ?? 0 > 0)
     }
 
     /// Rounds of adaptive pruning as a table.

@@ -20,7 +20,7 @@ extension SparsePretraining {
             case .global: GlobalAllocation(floor: pruning.floor)
             case .layer: UniformAllocation()
             }
-        let prunable = try PrunableNetwork(network, targets: [WeightPattern("model.layers.*_proj.weight")])
+        let prunable = try projections(of: network)
         do {
             // Before hours of training.
             try allocation.check(prunable.weights, sparsity: pruning.finalSparsity)
@@ -30,5 +30,12 @@ extension SparsePretraining {
             throw error
         }
         return SparsePretraining(prunable, schedule: schedule, allocation: allocation)
+    }
+
+    /// The projections of a decoder's blocks with their masks.
+    ///
+    /// - Throws: `.badData` for a model without them.
+    public static func projections(of network: DecoderNetwork) throws -> PrunableNetwork {
+        try PrunableNetwork(network, targets: [WeightPattern("model.layers.*_proj.weight")])
     }
 }

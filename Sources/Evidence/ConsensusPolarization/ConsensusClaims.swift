@@ -112,14 +112,17 @@ extension ConsensusMeasurement {
             criterion:
                 "The mean accuracy is at most 0.2 points below that of each of the others: level with them, not above "
                 + "them.",
-            comparisons: [Arm.norm, .slimming, .staticGates].map {
+            comparisons: Self.others.map {
                 Comparison("consensus − \($0.name)", lead(of: .consensus, over: $0), .atLeast, -0.2, unit: "points")
             },
             remark: "Multiplications left, of the dense network's: "
-                + [Arm.consensus, .norm, .slimming, .staticGates].map {
+                + ([.consensus] + Self.others).map {
                     "\($0.name) \(MarkupText.percent(mean($0, \.multiplicationPart)))"
-                }.joined(separator: ", ") + ".")
+                }.joined(separator: ", ") + ". Gradual pruning leaves no smaller dense network.")
     }
+
+    /// With the multiplications of the consensus network.
+    private static let others: [Arm] = [.norm, .slimming, .staticGates, .gradual]
 
     private var onePass: Claim {
         Claim(

@@ -18,6 +18,8 @@ package struct ConsensusMeasurement: Sendable {
         case randomBlocks = "random-blocks"
         case norm
         case slimming
+        /// Single weights, while the network trains.
+        case gradual
 
         var name: String {
             switch self {
@@ -29,6 +31,7 @@ package struct ConsensusMeasurement: Sendable {
             case .randomBlocks: "random blocks"
             case .norm: "L1 norm + fine-tuning, channels"
             case .slimming: "slimming + fine-tuning, channels"
+            case .gradual: "gradual magnitude, single weights"
             }
         }
     }

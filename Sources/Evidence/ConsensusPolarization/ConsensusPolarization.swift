@@ -12,7 +12,8 @@ public struct ConsensusPolarization: Experiment {
         + "arXiv:2302.10798"
     public let summary =
         "Residual networks are trained with gates on their blocks, with and without the polarization that makes all "
-        + "images agree, and cut; blocks chosen at random, channels by norm and by scale, and static gates are compared."
+        + "images agree, and cut; blocks chosen at random, channels by norm and by scale, static gates, and single weights by gradual magnitude "
+        + "pruning are compared."
 
     public init() {}
 
@@ -35,7 +36,9 @@ public struct ConsensusPolarization: Experiment {
                 + "training. L1 norm (each block's filters alike) and slimming (trained with 1e-4 of the L1 norm of all "
                 + "scales): filters inside blocks go down to the multiplications of the consensus network, then "
                 + "fine-tuning for 0.6 of the epochs from a tenth of the rate. Static gates: hard concrete, the same "
-                + "target, the as many most probable blocks stay. Costs of training are multiplications.",
+                + "target, the as many most probable blocks stay. Gradual magnitude: single weights, the same part of each "
+                + "layer, go to the same multiplications on a cubic ramp from a quarter to three quarters of the training. "
+                + "Costs of training are multiplications; zeros cost nothing.",
             facts: trained.facts + [
                 .init("images that gates decide on", "\(heldOut.count)"),
                 .init("target", "\(Self.target) of the gates"),

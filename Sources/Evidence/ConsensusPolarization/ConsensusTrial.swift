@@ -73,16 +73,20 @@ struct ConsensusTrial {
                     minimumShare: 0))
             run.losses = losses
             return run
+        case .gradual: return try gradual()
         }
     }
 
     /// Trains as the dense network.
     private func train(
-        _ network: any SupervisedNetwork, _ arm: Arm, hooks: [any TrainingHook] = []
+        _ network: any SupervisedNetwork, _ arm: Arm, hooks: [any TrainingHook] = [], afterStep: () -> Void = {}
     ) throws -> LossCurve {
         let training = study.supervision()
         var losses = LossCurve(arm.name, steps: training.rates.totalSteps)
-        try training.run(network, on: study.batches(seed: seed), hooks: hooks) { losses.add($1, at: $0) }
+        try training.run(network, on: study.batches(seed: seed), hooks: hooks) { step, loss in
+            losses.add(loss, at: step)
+            afterStep()
+        }
         return losses
     }
 
@@ -206,5 +210,26 @@ struct ConsensusTrial {
         try training.run(pruned.network, on: study.batches(seed: seed &+ 1))
         let part = Double(pruned.after.multiplyAccumulates) / Double(pruned.before.multiplyAccumulates)
         return try run(arm, pruned.network, cost: 1 + Self.fineTuning * part)
+    }
+
+    /// Gradual magnitude pruning (Zhu and Gupta 2017) to the multiplications of the consensus network: each layer loses the
+    /// same part, on a cubic ramp from a quarter to three quarters of the training.
+    private func gradual() throws -> Run {
+        let network = study.makeNetwork(seed: seed)
+        let prunable = try PrunableNetwork(network)
+        let steps = study.supervision().rates.totalSteps
+        let schedule = try RampSchedule(
+            to: 1 - multiplicationPart, begin: steps / 4, end: max(steps / 4 + 1, steps * 3 / 4),
+            interval: max(1, steps / 100))
+        let hook = GradualPruning(prunable, schedule: schedule, allocation: UniformAllocation())
+        var density = 0.0
+        let losses = try train(network, .gradual, hooks: [hook]) { density += 1 - prunable.sparsity }
+        // Zeros cost nothing where multiplications are counted.
+        var run = try run(.gradual, network, cost: density / Double(steps), losses)
+        let uses = study.architecture.weightUses
+        let gone = zip(prunable.weights, prunable.masks).reduce(0) { $0 + (uses[$1.0.name] ?? 0) * $1.1.removedCount }
+        run.multiplicationPart -= Double(gone) / Double(dense.multiplyAccumulates)
+        run.parameterPart -= Double(prunable.removedCount) / Double(dense.parameters)
+        return run
     }
 }

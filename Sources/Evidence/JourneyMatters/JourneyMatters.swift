@@ -30,7 +30,10 @@ public struct JourneyMatters: Experiment {
                 + "norm 1. The compute is that of \(size.denseSteps) dense steps. Sparse models lose the smallest weights "
                 + "of all projections together, on a geometric ramp between two fractions of compute. Dense models of "
                 + "the average and the final size see as many tokens, those of both sparsities and of the dense compute; "
-                + "the dense model of the initial size has the same compute. Losses are those of the last step on held-out "
+                + "the dense model of the initial size has the same compute. Baselines of the same compute: a cubic ramp "
+                + "between the same fractions of it, pruning at once at half of it and training on, and RigL, sparse from "
+                + "the start by Erdős–Rényi densities, of whose connections 30 %, falling as a cosine, move thirty times "
+                + "in the first three quarters. Losses are those of the last step on held-out "
                 + "text, in nats a character.",
             facts: [
                 .init(
@@ -60,13 +63,16 @@ public struct JourneyMatters: Experiment {
         /// The compute of sparse runs, in steps of the dense model of ``width``.
         var denseSteps: Int
         var sparsities = [0.6, 0.8]
+        /// At which baselines are trained.
+        var baselineSparsities = [0.6]
         var peakRate = 2e-3
         /// How many of the seeds; nil for all.
         var seeds: Int?
 
         static let small = Size(width: 64, intermediate: 172, layers: 2, batch: 16, denseSteps: 1_200, seeds: 2)
         /// Hours' worth. The paper's own sizes, 58 to 468 million parameters, are out of reach here.
-        static let large = Size(width: 96, intermediate: 256, layers: 3, batch: 32, denseSteps: 2_000)
+        static let large = Size(
+            width: 96, intermediate: 256, layers: 3, batch: 32, denseSteps: 2_000, baselineSparsities: [0.6, 0.8])
 
         /// The compute multiplied.
         func scaled(by factor: Double) -> Size {

@@ -12,7 +12,7 @@ extension JourneyMattersMeasurement {
 
     private static let abstract = "Abstract, qualitatively; no number."
 
-    private func percent(_ sparsity: Double) -> String { MarkupText.percent(sparsity, places: 0) }
+    func percent(_ sparsity: Double) -> String { MarkupText.percent(sparsity, places: 0) }
 
     /// A comparison for each sparsity and seed.
     private func comparisons(_ make: (_ sparsity: Double, _ seed: UInt64, _ name: String) -> Comparison) -> [Comparison]

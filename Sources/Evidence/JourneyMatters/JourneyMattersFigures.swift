@@ -9,6 +9,41 @@ extension JourneyMattersMeasurement {
                 title: "Loss while training",
                 caption: "Seed \(seeds.first ?? 0): \(MarkupText.percent(drawnSparsity, places: 0)) final sparsity, "
                     + "the dense models of its average and final size, and the dense one of equal compute.")
+            + baselineRuns.map(\.losses).illustration(
+                id: "baselines", title: "Loss while training, other ways",
+                caption: "Seed \(seeds.first ?? 0), all with the same compute.")
+    }
+
+    /// The runs of the paper's window and of the baselines at the sparsities that have some.
+    private var baselineRuns: [JourneyRun] {
+        guard let seed = seeds.first else { return [] }
+        return size.baselineSparsities.flatMap { sparsity in
+            [sparse(sparsity, .middle, seed: seed)].compactMap { $0 }
+                + JourneyBaseline.allCases.compactMap { baseline(sparsity, $0, seed: seed) }
+        }
+    }
+
+    /// The paper's window and other ways with the same compute, a row each; nil without any.
+    private var baselineTable: ExperimentReport.Table? {
+        typealias Way = (name: String, run: (_ sparsity: Double, _ seed: UInt64) -> JourneyRun?)
+        let own: Way = ("geometric ramp, 25–75 %", { sparse($0, .middle, seed: $1) })
+        let ways = [own] + JourneyBaseline.allCases.map { way -> Way in (way.rawValue, { baseline($0, way, seed: $1) }) }
+        let rows = size.baselineSparsities.flatMap { sparsity in
+            ways.compactMap { way -> [String]? in
+                let runs = seeds.map { way.run(sparsity, $0) }
+                guard let first = runs.compactMap({ $0 }).first else { return nil }
+                return [
+                    percent(sparsity), way.name, "\(first.steps)",
+                    MarkupText.number(first.averageCount / Double(size.shape.prunableCount)),
+                ] + runs.map { MarkupText.number($0?.loss ?? .nan) }
+            }
+        }
+        guard !rows.isEmpty else { return nil }
+        return .init(
+            title: "Other ways with the same compute, nats a character",
+            HTMLTable(
+                head: ["sparsity", "pruned", "steps", "N̄ / N₀"] + seeds.map { "seed \($0)" }, rows: rows,
+                numericColumns: Set([0] + (2..<(4 + seeds.count)))))
     }
 
     /// The sparsity whose runs are drawn: the largest.
@@ -108,6 +143,7 @@ extension JourneyMattersMeasurement {
                         "dense, final size", "dense, equal compute", "sparse, 2–25", "sparse, 70–97",
                     ], rows: rows, numericColumns: Set(0...9)))
         ]
+        if let baselineTable { tables.append(baselineTable) }
         if let law = fit?.law {
             let numbers = [
                 law.irreducibleLoss, law.parameterScale, law.tokenScale, law.parameterExponent, law.tokenExponent,
@@ -165,7 +201,7 @@ extension JourneyMattersMeasurement {
                             OrderedDictionary(run.layers.map { ($0.name, JSON.number($0.share)) }) { $1 }),
                     ])
                 }),
-            "losses": drawnRuns.map(\.losses).json,
+            "losses": (drawnRuns + baselineRuns).map(\.losses).json,
         ])
     }
 }

@@ -2,6 +2,7 @@ import CoppiceCompression
 import CoppiceModels
 import CoppiceTensors
 import CoppiceTraining
+import OrderedCollections
 import Synchronization
 
 /// What was trained for the experiment, and the law that was fitted to its dense runs.
@@ -23,7 +24,8 @@ struct JourneyMattersMeasurement: Sendable {
 
     init(text: CharacterText, size: JourneyMatters.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
         // The longest first, so that no thread is left alone with one.
-        let arms = try seeds.flatMap { try Self.arms(size, seed: $0) }.sorted { $0.steps > $1.steps }.map(\.arm)
+        let arms = try seeds.flatMap { try Self.arms(size, seed: $0) }.map { (arm: $0, steps: try $0.steps(size)) }
+            .sorted { $0.steps > $1.steps }.map(\.arm)
         progress.report(
             "\(size.layers) layers of width \(size.width), \(size.denseSteps) dense steps of \(size.tokensPerStep) "
                 + "characters, \(text.train.tokens.count) in the text")
@@ -42,29 +44,24 @@ struct JourneyMattersMeasurement: Sendable {
         self.init(size: size, seeds: seeds, runs: runs)
     }
 
-    /// The sparse models, the dense one that they begin as with their compute, and dense ones of each average and final
-    /// size on as many tokens as each sparsity and the dense one have: a grid that a law can be fitted to.
-    private static func arms(_ size: JourneyMatters.Size, seed: UInt64) throws -> [(arm: JourneyArm, steps: Int)] {
-        var arms: [(JourneyArm, Int)] = []
+    /// The sparse models, other ways to some of their sparsities, the dense one that they begin as with their compute, and
+    /// dense ones of each average and final size on as many tokens as each sparsity and the dense one have: a grid that a
+    /// law can be fitted to.
+    private static func arms(_ size: JourneyMatters.Size, seed: UInt64) throws -> [JourneyArm] {
+        var kinds: [JourneyArm.Kind] = []
         var shapes: [ModelShape] = []
         var lengths = [size.denseSteps]
         for sparsity in size.sparsities {
-            for window in JourneyArm.Window.allCases {
-                let schedule = try ComputePhaseSchedule(
-                    denseSteps: size.denseSteps, finalSparsity: sparsity, window: window.fractions)
-                arms.append((JourneyArm(kind: .sparse(sparsity: sparsity, window), seed: seed), schedule.totalSteps))
-                guard window == .middle else { continue }
-                shapes += [averageShape(sparsity, size), finalShape(sparsity, size)]
-                lengths.append(schedule.totalSteps)
-            }
+            kinds += JourneyArm.Window.allCases.map { .sparse(sparsity: sparsity, $0) }
+            shapes += [averageShape(sparsity, size), finalShape(sparsity, size)]
+            lengths.append(try JourneyArm(kind: .sparse(sparsity: sparsity, .middle), seed: seed).steps(size))
         }
-        for shape in Set(shapes) {
-            for steps in Set(lengths) {
-                arms.append((JourneyArm(kind: .dense(shape, steps: steps), seed: seed), steps))
-            }
+        kinds += size.baselineSparsities.flatMap { sparsity in
+            JourneyBaseline.allCases.map { .baseline(sparsity: sparsity, $0) }
         }
-        arms.append((JourneyArm(kind: .dense(size.shape, steps: size.denseSteps), seed: seed), size.denseSteps))
-        return arms
+        for shape in OrderedSet(shapes) { kinds += OrderedSet(lengths).map { .dense(shape, steps: $0) } }
+        kinds.append(.dense(size.shape, steps: size.denseSteps))
+        return kinds.map { JourneyArm(kind: $0, seed: seed) }
     }
 
     /// The dense model of a sparse one's average size.
@@ -88,6 +85,10 @@ struct JourneyMattersMeasurement: Sendable {
 
     func sparse(_ sparsity: Double, _ window: JourneyArm.Window, seed: UInt64) -> JourneyRun? {
         runs.first { $0.arm == JourneyArm(kind: .sparse(sparsity: sparsity, window), seed: seed) }
+    }
+
+    func baseline(_ sparsity: Double, _ way: JourneyBaseline, seed: UInt64) -> JourneyRun? {
+        runs.first { $0.arm == JourneyArm(kind: .baseline(sparsity: sparsity, way), seed: seed) }
     }
 
     private func dense(_ shape: ModelShape, _ sparsity: Double, seed: UInt64) -> JourneyRun? {

@@ -24,6 +24,7 @@ struct JourneyArm: Sendable, Hashable {
     enum Kind: Sendable, Hashable {
         case dense(ModelShape, steps: Int)
         case sparse(sparsity: Double, Window)
+        case baseline(sparsity: Double, JourneyBaseline)
     }
 
     var kind: Kind
@@ -33,7 +34,39 @@ struct JourneyArm: Sendable, Hashable {
         switch kind {
         case .dense(let shape, let steps): "dense, \(shape.prunableCount) weights, \(steps) steps"
         case .sparse(let sparsity, let window): "\(MarkupText.percent(sparsity, places: 0)), \(window.rawValue) %"
+        case .baseline(let sparsity, let way): "\(MarkupText.percent(sparsity, places: 0)), \(way.rawValue)"
         }
+    }
+
+    /// How it is pruned on a ramp; nil for dense models and those without a ramp.
+    var ramp: TrainingRecipe.Pruning? {
+        var section: TrainingRecipe.Pruning
+        switch kind {
+        case .sparse(let sparsity, let window):
+            section = .init(finalSparsity: sparsity)
+            section.window = window.fractions
+        case .baseline(let sparsity, .cubic):
+            section = .init(finalSparsity: sparsity)
+            section.ramp = .cubic
+        case .dense, .baseline: return nil
+        }
+        return section
+    }
+
+    /// Steps that the compute of an experiment allows.
+    ///
+    /// - Throws: `.usage` for a compute that is too small for a ramp.
+    func steps(_ size: JourneyMatters.Size) throws -> Int {
+        if case .dense(_, let steps) = kind { return steps }
+        if case .baseline(let sparsity, let way) = kind,
+            let phases = way.steps(sparsity: sparsity, compute: size.denseSteps)
+        {
+            return phases.all
+        }
+        guard let ramp else { return size.denseSteps }
+        return try ComputePhaseSchedule(
+            denseSteps: size.denseSteps, finalSparsity: ramp.finalSparsity, window: ramp.window, ramp: ramp.ramp
+        ).totalSteps
     }
 }
 
@@ -57,15 +90,11 @@ struct JourneyRun: Sendable {
     /// Trains an arm and measures its last state.
     init(_ arm: JourneyArm, on text: CharacterText, size: JourneyMatters.Size) throws {
         self.arm = arm
-        var (shape, steps) = (size.shape, size.denseSteps)
+        let shape: ModelShape = if case .dense(let own, _) = arm.kind { own } else { size.shape }
         var recipe = TrainingRecipe()
-        switch arm.kind {
-        case .dense(let own, let length): (shape, steps) = (own, length)
-        case .sparse(let sparsity, let window):
-            var section = TrainingRecipe.Pruning(finalSparsity: sparsity)
-            section.window = window.fractions
-            recipe.prune = section
-        }
+        recipe.prune = arm.ramp
+        // Of a ramp the compute, which it turns into steps.
+        let steps = arm.ramp == nil ? try arm.steps(size) : size.denseSteps
         Self.fill(&recipe, shape, size)
         recipe.seed = arm.seed
         recipe.loop.duration = .steps(steps)
@@ -77,6 +106,13 @@ struct JourneyRun: Sendable {
         if let section = recipe.prune, let schedule {
             hooks = [try SparsePretraining.of(network, section, schedule)]
         }
+        var density = schedule?.averageDensity ?? 1
+        if case .baseline(let sparsity, let way) = arm.kind,
+            let phases = way.steps(sparsity: sparsity, compute: size.denseSteps)
+        {
+            hooks = [try way.hook(on: network, sparsity: sparsity, steps: phases, seed: arm.seed)]
+            density = (Double(phases.dense) + Double(phases.all - phases.dense) * (1 - sparsity)) / Double(phases.all)
+        }
         let learner = DecoderLearner(network, recipe: recipe, hooks: hooks)
         let taken = schedule?.totalSteps ?? steps
         let recorder = LossRecorder(LossCurve(arm.name, steps: taken / recipe.loop.logEvery))
@@ -84,7 +120,7 @@ struct JourneyRun: Sendable {
         _ = try trainer.run()
         self.steps = trainer.state.step
         tokens = trainer.state.tokens
-        averageCount = schedule?.averageCount(of: shape.prunableCount) ?? Double(shape.prunableCount)
+        averageCount = density * Double(shape.prunableCount)
         finalCount = hooks.isEmpty ? shape.prunableCount : learner.keptCounts.reduce(0) { $0 + $1.kept }
         losses = recorder.curve
         layers = learner.keptCounts.map { ($0.name, Double($0.kept) / Double(max(1, $0.count))) }
@@ -108,7 +144,11 @@ struct JourneyRun: Sendable {
 
     /// As a point of a scaling law by the average size.
     var scalingRun: ScalingRun {
-        let sparsity: Double = if case .sparse(let sparsity, _) = arm.kind { sparsity } else { 0 }
+        let sparsity: Double =
+            switch arm.kind {
+            case .dense: 0
+            case .sparse(let sparsity, _), .baseline(let sparsity, _): sparsity
+            }
         return ScalingRun(
             averageParameters: averageCount, tokens: Double(tokens), loss: loss, finalSparsity: sparsity)
     }
