@@ -55,6 +55,7 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
 
     @Test func filtersAreJudgedByAccuracyCostAndEquality() {
         #expect(verdict("structured", measurement().claims) == .notMeasured)
+        #expect(verdict("sliced-latency", measurement(filters: filters()).claims) == .notMeasured)
         #expect(verdict("structured", measurement(filters: filters()).claims) == .holds)
         #expect(verdict("structured", measurement(filters: filters(bilevel: 0.78)).claims) == .doesNotHold)
         #expect(verdict("structured", measurement(filters: filters(left: 0.7)).claims) == .doesNotHold)

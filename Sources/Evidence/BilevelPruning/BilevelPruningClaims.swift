@@ -5,7 +5,7 @@ extension BilevelPruningMeasurement {
     package var claims: [Claim] {
         [
             asGoodAsIterative, cheaperThanIterative, aboveLearnedScores, aboveMagnitude, nearDense, implicitTerm,
-            structured,
+            structured, slicedLatency,
         ]
     }
 
@@ -90,26 +90,32 @@ extension BilevelPruningMeasurement {
     }
 
     private var structured: Claim {
-        let (statement, paper) = (
-            "It prunes filters and channels as well.", "Abstract: structured pruning too, with real speed-up."
-        )
-        let criterion =
-            "A residual network that keeps half of every group of filters: BiP's mean accuracy is at least that of filters by "
-            + "L1 norm with as long a retraining, at most 0.6 of the multiplications are left, and the smaller network "
-            + "computes what the masked one does (1e-4)."
-        guard let filters else {
-            return Claim(
-                id: "structured", statement: statement, paper: paper, criterion: criterion,
-                notMeasured: "no filters were pruned")
-        }
-        return Claim(
-            id: "structured", statement: statement, paper: paper, criterion: criterion,
-            comparisons: [
-                Comparison(
-                    "BiP − L1 norm", filters.accuracies.lead(of: .bilevel, over: .norm, at: FilterComparison.kept),
-                    .atLeast, 0, unit: "points"),
-                Comparison("multiplications left", filters.multiplications[.bilevel] ?? .nan, .atMost, 0.6),
-                Comparison("largest difference of outputs", filters.difference, .atMost, 1e-4),
-            ])
+        Claim(
+            id: "structured", statement: "It prunes filters and channels as well.",
+            paper: "Abstract: structured pruning too, with real speed-up.",
+            criterion:
+                "A residual network that keeps half of every group of filters: BiP's mean accuracy is at least that of "
+                + "filters by L1 norm with as long a retraining, at most 0.6 of the multiplications are left, and the "
+                + "smaller network computes what the masked one does (1e-4).",
+            unless: filters == nil ? "no filters were pruned" : nil,
+            comparisons: filters.map { filters in
+                [
+                    Comparison(
+                        "BiP − L1 norm",
+                        filters.accuracies.lead(of: .bilevel, over: .norm, at: FilterComparison.kept), .atLeast, 0,
+                        unit: "points"),
+                    Comparison("multiplications left", filters.multiplications[.bilevel] ?? .nan, .atMost, 0.6),
+                    Comparison("largest difference of outputs", filters.difference, .atMost, 1e-4),
+                ]
+            } ?? [])
+    }
+
+    private var slicedLatency: Claim {
+        Claim(
+            id: "sliced-latency", statement: "The smaller network is faster.",
+            paper: "Abstract: structured pruning too, with real speed-up.",
+            criterion: "A pass of the network with half of the filters takes at most 0.6 of the dense one's time.",
+            notMeasured: "reports hold no times; `coppice compress --measure` with the recipe resnet-bip-filters-half "
+                + "measures both networks in turns")
     }
 }

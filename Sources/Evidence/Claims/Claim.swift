@@ -51,6 +51,25 @@ public struct Claim: Sendable, Hashable {
         remark = ""
     }
 
+    /// A claim that some runs cannot measure.
+    ///
+    /// - Parameters:
+    ///   - reason: why this one cannot; nil where it can.
+    ///   - comparisons: asked for where it can.
+    /// - Precondition: a reason or at least one comparison.
+    public init(
+        id: String, statement: String, paper: String, criterion: String, unless reason: String?,
+        comparisons: @autoclosure () -> [Comparison], remark: @autoclosure () -> String = ""
+    ) {
+        if let reason {
+            self.init(id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
+        } else {
+            self.init(
+                id: id, statement: statement, paper: paper, criterion: criterion, comparisons: comparisons(),
+                remark: remark())
+        }
+    }
+
     public var verdict: Verdict {
         if reason != nil || comparisons.isEmpty { return .notMeasured }
         return comparisons.allSatisfy(\.holds) ? .holds : .doesNotHold

@@ -100,35 +100,36 @@ extension JourneyMattersMeasurement {
     }
 
     private var lawHoldsForSparse: Claim {
-        let statement = "One law in the average number of parameters and the tokens holds for dense and sparse models."
-        let criterion =
-            "A law fitted to the dense runs alone says the loss of the sparse ones (25–75) with a mean error of at most "
-            + "2.5 %, and at least twice as well as with their final size in place of the average. Not measured where the "
-            + "runs do not determine a law: an exponent outside 0.05 to 3, or E below 0.01 nats."
-        guard let fit else {
-            return Claim(
-                id: "one-law", statement: statement, paper: Self.abstract, criterion: criterion,
-                notMeasured: "the dense runs do not suffice to fit a law")
-        }
-        guard determinedLaw != nil else {
-            return Claim(
-                id: "one-law", statement: statement, paper: Self.abstract, criterion: criterion,
-                notMeasured: "the \(fit.runs.count) dense runs do not determine a law: E = "
-                    + "\(MarkupText.number(fit.law.irreducibleLoss)) nats, α = "
-                    + "\(MarkupText.number(fit.law.parameterExponent)), β = "
-                    + "\(MarkupText.number(fit.law.tokenExponent)). What was fitted errs by "
-                    + "\(MarkupText.percent(lawError(.middle), places: 2)) by average size, "
-                    + "\(MarkupText.percent(lawError(.middle, byFinalSize: true), places: 2)) by final size")
-        }
         let (error, final) = (lawError(.middle), lawError(.middle, byFinalSize: true))
+        let fitted = fit.map {
+            "Fitted to \($0.runs.count) dense runs, mean error on them "
+                + "\(MarkupText.percent(ScalingLawFit.meanRelativeError(of: $0.law, on: $0.runs)))."
+        }
         return Claim(
-            id: "one-law", statement: statement, paper: Self.abstract, criterion: criterion,
+            id: "one-law",
+            statement: "One law in the average number of parameters and the tokens holds for dense and sparse models.",
+            paper: Self.abstract,
+            criterion:
+                "A law fitted to the dense runs alone says the loss of the sparse ones (25–75) with a mean error of at "
+                + "most 2.5 %, and at least twice as well as with their final size in place of the average. Not measured "
+                + "where the runs do not determine a law: an exponent outside 0.05 to 3, or E below 0.01 nats.",
+            unless: undetermined,
             comparisons: [
                 Comparison("mean error by average size", 100 * error, .atMost, 2.5, unit: "%"),
                 Comparison("error by final size / error by average size", final / error, .atLeast, 2),
-            ],
-            remark: "Fitted to \(fit.runs.count) dense runs, mean error on them "
-                + "\(MarkupText.percent(ScalingLawFit.meanRelativeError(of: fit.law, on: fit.runs))).")
+            ], remark: fitted ?? "")
+    }
+
+    /// Why the dense runs give no law; nil where they do.
+    private var undetermined: String? {
+        guard let fit else { return "the dense runs do not suffice to fit a law" }
+        guard determinedLaw == nil else { return nil }
+        return "the \(fit.runs.count) dense runs do not determine a law: E = "
+            + "\(MarkupText.number(fit.law.irreducibleLoss)) nats, α = "
+            + "\(MarkupText.number(fit.law.parameterExponent)), β = "
+            + "\(MarkupText.number(fit.law.tokenExponent)). What was fitted errs by "
+            + "\(MarkupText.percent(lawError(.middle), places: 2)) by average size, "
+            + "\(MarkupText.percent(lawError(.middle, byFinalSize: true), places: 2)) by final size"
     }
 
     /// No training: the arithmetic of the schedule against the released models.

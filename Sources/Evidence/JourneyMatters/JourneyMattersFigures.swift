@@ -27,9 +27,9 @@ extension JourneyMattersMeasurement {
     private var baselineTable: ExperimentReport.Table? {
         typealias Way = (name: String, run: (_ sparsity: Double, _ seed: UInt64) -> JourneyRun?)
         let own: Way = ("geometric ramp, 25–75 %", { sparse($0, .middle, seed: $1) })
-        let ways = [own] + JourneyBaseline.allCases.map { way -> Way in (way.rawValue, { baseline($0, way, seed: $1) }) }
+        let others = JourneyBaseline.allCases.map { way -> Way in (way.rawValue, { baseline($0, way, seed: $1) }) }
         let rows = size.baselineSparsities.flatMap { sparsity in
-            ways.compactMap { way -> [String]? in
+            ([own] + others).compactMap { way -> [String]? in
                 let runs = seeds.map { way.run(sparsity, $0) }
                 guard let first = runs.compactMap({ $0 }).first else { return nil }
                 return [

@@ -60,12 +60,19 @@ extension MFACMeasurement {
             comparisons: [Comparison("relative distance", exactness.saliency, .atMost, 1e-6)])
     }
 
-    private var aboveMagnitude: Claim {
+    /// That pruning by M-FAC is at least ten points above another way.
+    private func farAbove(_ other: Arm, named name: String, id: String, statement: String, paper: String) -> Claim {
         Claim(
-            id: "above-magnitude", statement: "One-shot pruning by M-FAC is far above magnitude pruning.",
-            paper: "Figure 2, one-shot: above magnitude and WoodFisher.",
-            criterion: "M-FAC's mean accuracy is at least 10 points above magnitude's at 90 and 95 %.",
-            comparisons: leads(over: .magnitude, atLeast: 10), remark: room(above: .magnitude))
+            id: id, statement: statement, paper: paper,
+            criterion: "M-FAC's mean accuracy is at least 10 points above \(name) at 90 and 95 %.",
+            comparisons: leads(over: other, atLeast: 10), remark: room(above: other))
+    }
+
+    private var aboveMagnitude: Claim {
+        farAbove(
+            .magnitude, named: "magnitude's", id: "above-magnitude",
+            statement: "One-shot pruning by M-FAC is far above magnitude pruning.",
+            paper: "Figure 2, one-shot: above magnitude and WoodFisher.")
     }
 
     private var aboveDiagonal: Claim {
@@ -89,21 +96,16 @@ extension MFACMeasurement {
     }
 
     private var updateMatters: Claim {
-        Claim(
-            id: "update-matters", statement: "Most of the gain is in the update of the kept weights.",
-            paper: "Section 3.2.",
-            criterion:
-                "M-FAC's mean accuracy is at least 10 points above that without the update at 90 and 95 %.",
-            comparisons: leads(over: .withoutUpdate, atLeast: 10), remark: room(above: .withoutUpdate))
+        farAbove(
+            .withoutUpdate, named: "that without the update", id: "update-matters",
+            statement: "Most of the gain is in the update of the kept weights.", paper: "Section 3.2.")
     }
 
     private var recomputationMatters: Claim {
-        Claim(
-            id: "recomputation-matters", statement: "The Fisher matrix has to be taken anew on the way.",
-            paper: "Appendix: recomputations of one-shot pruning.",
-            criterion:
-                "M-FAC's mean accuracy is at least 10 points above that in one step at 90 and 95 %.",
-            comparisons: leads(over: .once, atLeast: 10), remark: room(above: .once))
+        farAbove(
+            .once, named: "that in one step", id: "recomputation-matters",
+            statement: "The Fisher matrix has to be taken anew on the way.",
+            paper: "Appendix: recomputations of one-shot pruning.")
     }
 
     private var moreGradients: Claim {
@@ -113,45 +115,44 @@ extension MFACMeasurement {
             comparisons: leads(over: .fewGradients, at: [0.95], atLeast: 0))
     }
 
-    /// M-FAC's losses for one of another's, each at its best rate: at the end, and over all steps.
-    private func descent(_ trained: Trained, _ other: Descent) -> [Comparison] {
+    /// That M-FAC's loss is at most another's, each at its best rate: at the end, and over all steps.
+    private func descends(
+        _ trained: Trained, asFastAs other: Descent, rates: String, of what: String, id: String, statement: String,
+        paper: String
+    ) -> Claim {
         let (own, beside) = (best(trained, .mfac), best(trained, other))
-        return [
-            Comparison(
-                "loss of M-FAC / \(other.rawValue), last tenth of the steps",
-                (own?.loss ?? .nan) / (beside?.loss ?? .nan), .atMost, 1),
-            Comparison(
-                "the same, mean over all steps", (own?.meanLoss ?? .nan) / (beside?.meanLoss ?? .nan), .atMost, 1),
-        ]
+        return Claim(
+            id: id, statement: statement, paper: paper,
+            criterion:
+                "At the best of \(rates) rates each, the loss of \(what) is at most \(other.rawValue)'s, in the mean over "
+                + "its last tenth and over all of its steps.",
+            comparisons: [
+                Comparison(
+                    "loss of M-FAC / \(other.rawValue), last tenth of the steps",
+                    (own?.loss ?? .nan) / (beside?.loss ?? .nan), .atMost, 1),
+                Comparison(
+                    "the same, mean over all steps", (own?.meanLoss ?? .nan) / (beside?.meanLoss ?? .nan), .atMost, 1),
+            ])
     }
 
     private var optimizer: Claim {
-        Claim(
-            id: "optimizer", statement: "As an optimizer it descends at least as fast per step as SGD with momentum.",
-            paper: "Tables 1 and 2: above SGD and Adam on most tasks.",
-            criterion:
-                "At the best of four rates each, the loss of one epoch is at most SGD's, in the mean over its last tenth "
-                + "and over all of its steps.",
-            comparisons: descent(.perceptron, .sgd))
+        descends(
+            .perceptron, asFastAs: .sgd, rates: "four", of: "one epoch", id: "optimizer",
+            statement: "As an optimizer it descends at least as fast per step as SGD with momentum.",
+            paper: "Tables 1 and 2: above SGD and Adam on most tasks.")
     }
 
     private var optimizerAdaptive: Claim {
-        Claim(
-            id: "optimizer-adaptive", statement: "And as AdamW.", paper: "Tables 1 and 2.",
-            criterion:
-                "At the best of four rates each, the loss of one epoch is at most AdamW's, in the mean over its last "
-                + "tenth and over all of its steps.",
-            comparisons: descent(.perceptron, .adamW))
+        descends(
+            .perceptron, asFastAs: .adamW, rates: "four", of: "one epoch", id: "optimizer-adaptive",
+            statement: "And as AdamW.", paper: "Tables 1 and 2.")
     }
 
     private var optimizerResidual: Claim {
-        Claim(
-            id: "optimizer-residual", statement: "And as SGD with momentum on a residual network with batch norm.",
-            paper: "Section 4: ResNet-20 and ResNet-32 on CIFAR-10.",
-            criterion:
-                "At the best of three rates each, the loss of the training is at most SGD's, in the mean over its last "
-                + "tenth and over all of its steps.",
-            comparisons: descent(.residual, .sgd))
+        descends(
+            .residual, asFastAs: .sgd, rates: "three", of: "the training", id: "optimizer-residual",
+            statement: "And as SGD with momentum on a residual network with batch norm.",
+            paper: "Section 4: ResNet-20 and ResNet-32 on CIFAR-10.")
     }
 
     private var stepTime: Claim {

@@ -104,17 +104,12 @@ extension SparsityPerspectiveMeasurement {
     }
 
     private var adaptiveMatches: Claim {
-        let (id, statement) = (
-            "sap-matches-lottery-ticket",
-            "Pruning by the index of each layer is as accurate as the lottery ticket at equal density."
-        )
-        let paper = "Abstract: more efficient and more robust; figures show SAP by layers above."
-        let criterion = "The mean over seeds is at most 0.3 points below at densities of 30, 20, 10 and 5 %."
-        if let reason = unreached(.layer, .lotteryTicket) {
-            return Claim(id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
-        }
-        return Claim(
-            id: id, statement: statement, paper: paper, criterion: criterion,
+        Claim(
+            id: "sap-matches-lottery-ticket",
+            statement: "Pruning by the index of each layer is as accurate as the lottery ticket at equal density.",
+            paper: "Abstract: more efficient and more robust; figures show SAP by layers above.",
+            criterion: "The mean over seeds is at most 0.3 points below at densities of 30, 20, 10 and 5 %.",
+            unless: unreached(.layer, .lotteryTicket),
             comparisons: Self.densities.map { comparison(.layer, minus: .lotteryTicket, at: $0, .atLeast, -0.3) })
     }
 
@@ -154,20 +149,13 @@ extension SparsityPerspectiveMeasurement {
     }
 
     private var globalIsWorse: Claim {
-        let (id, statement) = (
-            "global-is-worse-when-sparse",
-            "One index for the whole network does worse than one for each layer at small densities."
-        )
-        let paper = "Talk: global SAP is worse at small densities."
-        let criterion = "At a density of 5 % the layers' mean accuracy is larger."
-        if let reason = unreached(.layer, .global) {
-            return Claim(id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
-        }
-        return Claim(
-            id: id, statement: statement, paper: paper, criterion: criterion,
+        Claim(
+            id: "global-is-worse-when-sparse",
+            statement: "One index for the whole network does worse than one for each layer at small densities.",
+            paper: "Talk: global SAP is worse at small densities.",
+            criterion: "At a density of 5 % the layers' mean accuracy is larger.", unless: unreached(.layer, .global),
             comparisons: [
-                comparison(
-                    .layer, minus: .global, at: SparsityPerspective.Size.leastDensity, .above, 0)
+                comparison(.layer, minus: .global, at: SparsityPerspective.Size.leastDensity, .above, 0)
             ])
     }
 
