@@ -146,7 +146,7 @@ extension Methods {
             name: "sap", kind: .schedule,
             summary: "Rounds of training, each of which removes what the PQ index says can go; stops by itself.",
             recipeKey: "prune.schedule: { kind: sap, rounds, rewind, p, q, eta, gamma, beta, "
-                + "scope: global | layer | neuron }",
+                + "scope: global | layer | neuron, keep: last | best, tolerance }",
             example: "training: {epochs: 5}\nstages: [{prune: {method: magnitude, schedule: {kind: sap, rounds: 8}}}]",
             paper: "Diao et al. 2023, arXiv:2302.05601", evidence: "pqi-sap"),
         MethodDescription(

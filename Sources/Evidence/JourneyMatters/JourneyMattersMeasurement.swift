@@ -52,14 +52,16 @@ struct JourneyMattersMeasurement: Sendable {
         var shapes: [ModelShape] = []
         var lengths = [size.denseSteps]
         for sparsity in size.sparsities {
-            kinds += JourneyArm.Window.allCases.map { .sparse(sparsity: sparsity, $0) }
+            kinds += JourneyArm.Window.allCases.map { JourneyArm.Kind.sparse(sparsity: sparsity, $0) }
             shapes += [averageShape(sparsity, size), finalShape(sparsity, size)]
             lengths.append(try JourneyArm(kind: .sparse(sparsity: sparsity, .middle), seed: seed).steps(size))
         }
         kinds += size.baselineSparsities.flatMap { sparsity in
-            JourneyBaseline.allCases.map { .baseline(sparsity: sparsity, $0) }
+            JourneyBaseline.allCases.map { JourneyArm.Kind.baseline(sparsity: sparsity, $0) }
         }
-        for shape in OrderedSet(shapes) { kinds += OrderedSet(lengths).map { .dense(shape, steps: $0) } }
+        for shape in OrderedSet(shapes) {
+            kinds += OrderedSet(lengths).map { JourneyArm.Kind.dense(shape, steps: $0) }
+        }
         kinds.append(.dense(size.shape, steps: size.denseSteps))
         return kinds.map { JourneyArm(kind: $0, seed: seed) }
     }
