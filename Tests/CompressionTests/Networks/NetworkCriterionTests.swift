@@ -106,6 +106,37 @@ import Testing
         }
     }
 
+    /// A loss alone is evaluated once, and its scores are those of the gradient and the Hessian's product taken apart; of
+    /// several, those of their mean loss.
+    @Test func gradientFlowOfOneLossTakesOnePass() {
+        var generator = RandomGenerator(seed: 21)
+        let inputs = (0..<2).map { _ in Tensor.normal([12, 5], dataType: .f64, using: &generator) }
+        let targets = Tensor((0..<12).map { $0 % 3 })
+        let weights = [[4, 5], [3, 4]].map { Tensor.normal($0, dataType: .f64, using: &generator).tracked() }
+        var evaluations = 0
+        func loss(_ x: Tensor, _ weights: [Tensor]) -> Tensor {
+            evaluations += 1
+            return x.matmul(weights[0].transposed()).tanh().matmul(weights[1].transposed())
+                .meanCrossEntropy(targets: targets)
+        }
+        func mean(_ count: Int, _ weights: [Tensor]) -> Tensor {
+            inputs.prefix(count).map { loss($0, weights) }.reduce(Tensor.zeros([], dataType: .f64), +) / Double(count)
+        }
+        for count in [1, 2] {
+            let direction = gradients(of: mean(count, weights), withRespectTo: weights)
+            let product = hessianVectorProduct(of: { mean(count, $0) }, at: weights, direction: direction)
+            evaluations = 0
+            let scores = GradientFlowCriterion.flow(
+                through: weights, losses: inputs.prefix(count).map { x in { loss(x, weights) } })
+            #expect(evaluations == (count == 1 ? 1 : 2 * count))
+            for (score, (weight, own)) in zip(scores, zip(weights, product)) {
+                let expected = zip(weight.doubles(), own.doubles()).map { $0 * $1 }
+                #expect(zip(score.doubles(), expected).allSatisfy { abs($0 - $1) < 1e-12 })
+                #expect(expected.contains { abs($0) > 1e-6 })
+            }
+        }
+    }
+
     /// The mean over many sign vectors against differences of gradients along each coordinate, in f64.
     @Test func theHessiansDiagonalIsEstimatedWithoutBias() throws {
         func network(moving index: Int? = nil, by step: Double = 0) -> SmallMLP {

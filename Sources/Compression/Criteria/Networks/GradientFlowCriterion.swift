@@ -19,7 +19,9 @@ public struct GradientFlowCriterion: NetworkCriterion {
 
     public var needsData: Bool { true }
 
-    /// - Complexity: a forward pass and two nested backward passes of each batch; the product with the Hessian is exact.
+    /// - Complexity: of one batch a forward pass, a backward pass and one back through both; each of several batches
+    ///   takes a forward and a backward pass more, since the gradient of all comes first. The product with the Hessian is
+    ///   exact. What one batch records is in memory at a time.
     public func scores(of network: PrunableNetwork, on batches: [LabeledBatch]) throws -> [Tensor] {
         network.network.keepingState { flow(through: network, on: batches) }
     }
@@ -31,25 +33,24 @@ public struct GradientFlowCriterion: NetworkCriterion {
 
     /// w ⊙ (H g) of the mean of some losses, in the weights' shapes.
     ///
-    /// - Parameter losses: functions of the weights, each evaluated twice.
+    /// - Parameter losses: functions of the weights; a single one is evaluated once, each of several twice.
     /// - Precondition: at least one weight and one loss.
     package static func flow(through weights: [Tensor], losses: [() -> Tensor]) -> [Tensor] {
-        var slope: [Tensor]?
-        var product: [Tensor]?
-        func add(_ sums: [Tensor]?, _ parts: [Tensor]) -> [Tensor] {
-            withoutRecording { sums.map { zip($0, parts).map { $0 + $1 } } ?? parts }
+        func total(_ part: (() -> Tensor) -> [Tensor]) -> [Tensor] {
+            losses.dropFirst().reduce(part(losses[0])) { sums, loss in
+                let own = part(loss)
+                return withoutRecording { zip(sums, own).map { $0 + $1 } }
+            }
         }
-        // The gradient of all losses together comes first, then the product of each one's Hessian with it.
-        for loss in losses { slope = add(slope, gradients(of: loss(), withRespectTo: weights)) }
-        let direction = slope ?? []
-        for loss in losses {
+        // Of several losses the gradient of all together comes first, then the product of each one's Hessian with it.
+        let direction = losses.count == 1 ? nil : total { gradients(of: $0(), withRespectTo: weights) }
+        let product = total { loss in
             let slopes = gradients(of: loss(), withRespectTo: weights, differentiable: true)
-            let inner = zip(slopes, direction).map { ($0 * $1.detached()).sum() }
-            let total = inner.dropFirst().reduce(inner[0], +)
-            product = add(product, gradients(of: total, withRespectTo: weights))
+            let inner = zip(slopes, direction ?? slopes).map { ($0 * $1.detached()).sum() }
+            return gradients(of: inner.dropFirst().reduce(inner[0], +), withRespectTo: weights)
         }
         let scale = 1 / Double(losses.count * losses.count)
-        return withoutRecording { zip(weights, product ?? []).map { $0.detached() * $1 * scale } }
+        return withoutRecording { zip(weights, product).map { $0.detached() * $1 * scale } }
     }
 
     private func loss(_ network: PrunableNetwork, _ batch: LabeledBatch) -> Tensor {
