@@ -96,6 +96,24 @@ import Testing
         #expect(json["removed"]?.arrayValue?.isEmpty == true && json["watts"]?.doubleValue == 20)
         let seconds = try #require(json["seconds"]?["training_step_before"]?.doubleValue)
         #expect(abs(try #require(json["joules"]?["training_step_before"]?.doubleValue) - 20 * seconds) < 1e-9)
+        #expect(json["multiplications_ratio"]?.doubleValue == 1 && json["expected_ratio"]?.doubleValue == 0.85)
+        let two = [
+            "prune-blocks", "resnet20", "--width-multiplier", "0.25", "--image-size", "8", "--criterion", "l1",
+            "--count",
+            "2", "--measure",
+        ]
+        let shallow = try Program.run(arguments: two + ["--json"])
+        let ratios = try shallow.json()
+        func ratio(_ before: JSON?, _ after: JSON?) throws -> Double {
+            try #require(before?.doubleValue) / #require(after?.doubleValue)
+        }
+        let fewer = try ratio(ratios["multiplications_before"], ratios["multiplications_after"])
+        let step = try ratio(ratios["seconds"]?["training_step_before"], ratios["seconds"]?["training_step_after"])
+        #expect(fewer > 1.1 && abs(try #require(ratios["multiplications_ratio"]?.doubleValue) - fewer) < 1e-9)
+        #expect(abs(try #require(ratios["expected_ratio"]?.doubleValue) - 0.85 * fewer) < 1e-9)
+        #expect(abs(try #require(ratios["training_step_ratio"]?.doubleValue) - step) < 1e-6 * step)
+        let lines = try Program.run(arguments: two)
+        #expect(lines.output.contains("times fewer multiplications at least 0.85 of that"), "\(lines.output)")
         try Program.expectFailure(65, "latency: 1e-06 ms, expected at least", small + ["--latency", "0.000001"])
         try Program.expectFailure(64, "--latency: expected a number above 0", small + ["--latency", "0"])
         try Program.expectFailure(64, "--watts", small + ["--count", "1", "--watts", "-1"])

@@ -31,6 +31,41 @@ struct SpeedComparison {
         return .normal([images] + network.configuration.inputShape, using: &generator)
     }
 
+    /// How many times faster a training step became, beside how many times fewer the multiplications are. A shallower
+    /// network is expected to have at least 0.85 of that in time (Jordao et al., "When layers play the lottery, all
+    /// tickets win at initialization", 2023).
+    struct Gain {
+        static let expectedPart = 0.85
+
+        var trainingStep: Double
+        var multiplications: Double
+
+        private var expected: Double { Self.expectedPart * multiplications }
+
+        /// `training_step_ratio`, `multiplications_ratio`, `expected_ratio`.
+        var json: OrderedDictionary<String, JSON> {
+            [
+                "training_step_ratio": .number(trainingStep), "multiplications_ratio": .number(multiplications),
+                "expected_ratio": .number(expected),
+            ]
+        }
+
+        var text: String {
+            "training steps are \(Output.number(trainingStep)) times as fast; with "
+                + "\(Output.number(multiplications)) times fewer multiplications at least "
+                + "\(Output.number(Self.expectedPart)) of that, \(Output.number(expected)), is expected: "
+                + (trainingStep >= expected ? "reached" : "not reached")
+        }
+    }
+
+    /// - Parameter change: of the multiplications for one example, before and after.
+    func gain(_ change: (before: NetworkCost, after: NetworkCost)) -> Gain {
+        Gain(
+            trainingStep: before.trainingStep / after.trainingStep,
+            multiplications: Double(change.before.multiplyAccumulates)
+                / Double(max(1, change.after.multiplyAccumulates)))
+    }
+
     /// `seconds`, `bytes` and, where the power is known, `watts` and `joules`.
     var json: OrderedDictionary<String, JSON> {
         func members(_ scale: Double) -> JSON {

@@ -51,12 +51,18 @@ extension PruneBlocks {
             fields["output"] = output.map { .string($0) } ?? .null
             fields["rewound_to"] = rewind.map { .string($0) } ?? .null
             fields["rewound_step"] = step.map { .integer($0) } ?? .null
-            if let speeds { fields.merge(speeds.json) { $1 } }
+            if let speeds {
+                fields.merge(speeds.json) { $1 }
+                fields.merge(speeds.gain((plan.before, plan.after)).json) { $1 }
+            }
             try Output.json(.object(fields))
         } else {
             try Output.line(plan.text)
             if let measured { try Output.line(measured.text) }
-            if let speeds { try Output.line(speeds.text) }
+            if let speeds {
+                try Output.line(speeds.text)
+                try Output.line(speeds.gain((plan.before, plan.after)).text)
+            }
             if let output { try Output.line(outputLine(output, step)) }
         }
     }
