@@ -59,14 +59,17 @@ struct ImageStudy: Sendable {
         try training.check(fits: self.architecture)
     }
 
-    /// A small residual network with batch norm on Fashion-MNIST: a ResNet-20 of a quarter of its widths, trained in
+    /// A small residual network with batch norm on Fashion-MNIST: a ResNet-20 of a part of its widths, trained in
     /// batches of 64.
     ///
     /// - Parameter imageCount: training images, of each class alike.
-    static func smallResidual(imageCount: Int, epochs: Int, in setting: ExperimentSetting) throws -> ImageStudy {
+    static func smallResidual(
+        imageCount: Int, epochs: Int, widthMultiplier: Double = 0.25, in setting: ExperimentSetting
+    ) throws -> ImageStudy {
         var study = try ImageStudy(
             .fashion,
-            architecture: VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: 0.25),
+            architecture: VisionArchitecture(
+                named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: widthMultiplier),
             imageCount: imageCount, epochs: epochs, in: setting)
         study.batchSize = min(64, imageCount)
         return study

@@ -11,7 +11,7 @@ public struct LayerLotteryExperiment: Experiment {
         "Jordao et al., When Layers Play the Lottery, all Tickets Win at Initialization (2023), arXiv:2301.10835"
     public let summary =
         "A residual network loses blocks before training by several criteria and is trained as the whole one is; "
-        + "single filters, the usual shallower network and removal after training are compared."
+        + "single filters, the usual shallower network, rewinding and removal after training are compared."
 
     public init() {}
 
@@ -27,15 +27,17 @@ public struct LayerLotteryExperiment: Experiment {
                 + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, \(study.ratesText). "
                 + "Removable are all blocks that keep the shape. Filters: single filters inside blocks go by their "
                 + "GraSP scores until as many parameters are left as in GraSP's ticket, or (by count) as many filters, but "
-                + "for one of each block. After training: GraSP's "
-                + "blocks of the trained dense network go without further training. Accuracies are means over seeds.",
+                + "for one of each block. Rewound: blocks go by their scores in the trained network, and what is left goes "
+                + "back to its first weights, or to those and the rates of epoch \(measured.rewindEpoch), or starts from "
+                + "others (reinitialized). After training: the blocks of GraSP's ticket go from the trained network, or "
+                + "from one without shortcuts (plain), without further training. Accuracies are means over seeds.",
             facts: study.facts + [
                 .init("parameters", "\(study.architecture.parameterCount)"),
                 .init("removable blocks", measured.removable.joined(separator: ", ")),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
-            notes: measured.notes, data: measured.json)
+            data: measured.json)
     }
 
     private static func study(_ setting: ExperimentSetting) throws -> ImageStudy {
@@ -47,6 +49,6 @@ public struct LayerLotteryExperiment: Experiment {
             return study
         }
         func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }
-        return try .smallResidual(imageCount: scaled(4_000), epochs: 5, in: setting)
+        return try .smallResidual(imageCount: scaled(4_000), epochs: 8, widthMultiplier: 0.5, in: setting)
     }
 }
