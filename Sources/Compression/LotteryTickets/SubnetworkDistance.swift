@@ -13,6 +13,12 @@ public struct SubnetworkDistance: Sendable, Hashable, Codable {
     /// The angle between a and b in radians, from 0 to π; 0 where one is zero.
     public let angle: Double
 
+    /// A distance from elsewhere.
+    package init(euclidean: Double, angle: Double) {
+        self.euclidean = euclidean
+        self.angle = angle
+    }
+
     /// - Parameters:
     ///   - a: f32 matrices, one for each mask.
     ///   - masks: what counts.

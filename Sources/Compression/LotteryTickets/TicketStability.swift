@@ -13,6 +13,13 @@ public struct TicketStability: Sendable, Hashable, Codable {
     /// From the one training in the first order to the one in the second.
     public var path: LinearPath
 
+    /// What was measured elsewhere.
+    package init(toPruning: SubnetworkDistance, toDataOrder: SubnetworkDistance, path: LinearPath) {
+        self.toPruning = toPruning
+        self.toDataOrder = toDataOrder
+        self.path = path
+    }
+
     /// Compares two trainings of a sparse network with each other and with the dense network.
     ///
     /// - Parameters:

@@ -44,7 +44,7 @@ public struct GrokkingTickets: Experiment {
     }
 
     /// How much is trained.
-    struct Size: Sendable {
+    package struct Size: Sendable {
         /// κ of the ticket that claims are about.
         static let kept = 0.4
 
@@ -61,7 +61,7 @@ public struct GrokkingTickets: Experiment {
         }()
 
         /// Generalizes about ten times as soon as the paper's sizes.
-        static var small: Size {
+        package static var small: Size {
             var settings = GrokkingSettings()
             settings.steps = 12_000
             return Size(

@@ -3,7 +3,7 @@ import CoppiceModels
 
 extension GrokkingTicketsMeasurement {
     /// What the paper says, and whether it is so here.
-    var claims: [Claim] {
+    package var claims: [Claim] {
         [
             ticketsAccelerate, normIsNotEnough, earlyMasksDoNotHelp, laterSourcesAreFaster, withoutDecay,
             criteriaAtInitialization, transformerToo, imagesToo, structureOnly,

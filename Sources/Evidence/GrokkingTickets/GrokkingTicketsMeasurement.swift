@@ -7,9 +7,9 @@ import Foundation
 import Synchronization
 
 /// What was trained for the experiment, seed by seed.
-struct GrokkingTicketsMeasurement: Sendable {
+package struct GrokkingTicketsMeasurement: Sendable {
     /// One dense run and what is compared with it.
-    struct Trial: Sendable {
+    package struct Trial: Sendable {
         var seed: UInt64
         var dense: GrokkingStudy.Dense
         var outcomes: [GrokkingOutcome]
@@ -20,6 +20,16 @@ struct GrokkingTicketsMeasurement: Sendable {
         /// |A ∩ B| / |A ∪ B| of the ticket of a step and the final one, by step.
         var overlaps: [(step: Int, overlap: Double)]
         var pruning: PruningCurve?
+
+        package init(
+            seed: UInt64, dense: GrokkingStudy.Dense, outcomes: [GrokkingOutcome] = [], edgePopup: GrokkingCurve? = nil
+        ) {
+            self.seed = seed
+            self.dense = dense
+            self.outcomes = outcomes
+            self.edgePopup = edgePopup
+            (spectra, overlaps) = ([], [])
+        }
 
         func outcome(_ start: GrokkingArm.Start, kept: Double = GrokkingTickets.Size.kept, decay: Double = 1)
             -> GrokkingOutcome?
@@ -37,6 +47,19 @@ struct GrokkingTicketsMeasurement: Sendable {
     var transformer: Trial?
     /// Images, the first seed; nil where there are none.
     var images: Trial?
+
+    /// What was measured elsewhere.
+    package init(
+        size: GrokkingTickets.Size, taskName: String, weightCount: Int, trials: [Trial], transformer: Trial? = nil,
+        images: Trial? = nil
+    ) {
+        self.size = size
+        self.taskName = taskName
+        self.weightCount = weightCount
+        self.trials = trials
+        self.transformer = transformer
+        self.images = images
+    }
 
     /// - Parameter dataFolder: where MNIST is; nil for no images.
     /// - Throws: `.noInput` for a folder without MNIST; what training throws.
@@ -158,8 +181,7 @@ struct GrokkingTicketsMeasurement: Sendable {
 
         /// What is measured beside the arms.
         func extras(of dense: GrokkingStudy.Dense) throws -> Trial {
-            var trial = Trial(
-                seed: seed, dense: dense, outcomes: [], edgePopup: nil, spectra: [], overlaps: [], pruning: nil)
+            var trial = Trial(seed: seed, dense: dense)
             guard kind == .perceptron, let last = dense.checkpoints[dense.lastStep] else { return trial }
             let task = try settings.makeTask()
             let network = task.makeNetwork(seed)

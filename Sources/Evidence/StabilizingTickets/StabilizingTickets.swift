@@ -42,7 +42,7 @@ public struct StabilizingTickets: Experiment {
     }
 
     /// How much is trained.
-    struct Size: Sendable {
+    package struct Size: Sendable {
         var perceptronImages: Int?
         var perceptronEpochs: Int
         /// p and levels of A: a level of the small size removes as much as two of the paper's.
@@ -61,9 +61,9 @@ public struct StabilizingTickets: Experiment {
         /// k as parts of B's training, the first one 0.
         var rewindParts = [0, 0.02, 0.1]
 
-        static let small = Size(
+        package static let small = Size(
             perceptronImages: 20_000, perceptronEpochs: 6, perceptronFraction: 0.36, perceptronLevels: 6,
-            residualImages: 2_000, residualEpochs: 12, residualFraction: 0.57, residualLevels: 3, residualSide: 16,
+            residualImages: 7_000, residualEpochs: 12, residualFraction: 0.4, residualLevels: 5, residualSide: 16,
             residualBlocks: 2, residualWidth: 8)
         static let paper = Size(
             perceptronImages: nil, perceptronEpochs: 40, perceptronFraction: 0.2, perceptronLevels: 12,

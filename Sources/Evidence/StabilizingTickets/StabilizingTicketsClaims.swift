@@ -3,7 +3,7 @@ import CoppiceModels
 
 extension StabilizingTicketsMeasurement {
     /// What the paper says, and whether it is so here.
-    var claims: [Claim] {
+    package var claims: [Claim] {
         [
             initializationMatters, ticketsMatch, stabilityGrows, ticketsAreStabler, shuffledStaysUnstable,
             ticketsAreMoreAccurate, rewindingHelps,

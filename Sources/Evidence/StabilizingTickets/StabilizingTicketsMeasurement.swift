@@ -6,28 +6,42 @@ import CoppiceTraining
 import Synchronization
 
 /// What was trained for the experiment, network by network and seed by seed.
-struct StabilizingTicketsMeasurement: Sendable {
+package struct StabilizingTicketsMeasurement: Sendable {
     /// What the reader should know of a network's training.
-    struct Network: Sendable {
+    package struct Network: Sendable {
         var architecture: String
         var description: String
         var steps: Int
         /// The layers that are pruned.
         var layers: [String]
+
+        package init(architecture: String, description: String, steps: Int, layers: [String]) {
+            self.architecture = architecture
+            self.description = description
+            self.steps = steps
+            self.layers = layers
+        }
     }
 
     /// Accuracies of a level's ticket and of its controls.
-    struct Level: Sendable {
+    package struct Level: Sendable {
         /// From 1.
         var number: Int
         var density: Double
         var ticket: Double
         /// By name of the branch; empty where controls were not trained.
         var controls: [String: Double] = [:]
+
+        package init(number: Int, density: Double, ticket: Double, controls: [String: Double] = [:]) {
+            self.number = number
+            self.density = density
+            self.ticket = ticket
+            self.controls = controls
+        }
     }
 
     /// A: one seed.
-    struct Search: Sendable {
+    package struct Search: Sendable {
         var seed: UInt64
         var dense: Double
         var levels: [Level]
@@ -35,10 +49,16 @@ struct StabilizingTicketsMeasurement: Sendable {
         var losses: [LossCurve] = []
         /// The share of each layer that each level keeps, and that controls of the last do which choose otherwise.
         var layers: [(name: String, values: [Double])] = []
+
+        package init(seed: UInt64, dense: Double, levels: [Level]) {
+            self.seed = seed
+            self.dense = dense
+            self.levels = levels
+        }
     }
 
     /// B: one seed, one rewinding step.
-    struct Rewinding: Sendable {
+    package struct Rewinding: Sendable {
         var seed: UInt64
         /// k.
         var step: Int
@@ -51,6 +71,17 @@ struct StabilizingTicketsMeasurement: Sendable {
         var losses: [LossCurve] = []
         /// The share of each layer that the last level keeps.
         var layers: [Double] = []
+
+        package init(
+            seed: UInt64, step: Int, dense: Double, levels: [Level], ticket: TicketStability, shuffled: TicketStability
+        ) {
+            self.seed = seed
+            self.step = step
+            self.dense = dense
+            self.levels = levels
+            self.ticket = ticket
+            self.shuffled = shuffled
+        }
     }
 
     var size: StabilizingTickets.Size
@@ -59,6 +90,18 @@ struct StabilizingTicketsMeasurement: Sendable {
     var searches: [Search]
     /// Seed by seed, and in the order of k within.
     var rewindings: [Rewinding]
+
+    /// What was measured elsewhere.
+    package init(
+        size: StabilizingTickets.Size, perceptron: Network, residual: Network, searches: [Search],
+        rewindings: [Rewinding]
+    ) {
+        self.size = size
+        self.perceptron = perceptron
+        self.residual = residual
+        self.searches = searches
+        self.rewindings = rewindings
+    }
 
     init(
         perceptron: ImageStudy, residual: ImageStudy, size: StabilizingTickets.Size, seeds: [UInt64],
@@ -179,8 +222,9 @@ struct StabilizingTicketsMeasurement: Sendable {
                 if isLast { layers.append((name, prunable.keptShares())) }
             }
         }
-        return Search(
-            seed: seed, dense: accuracies.first ?? .nan, levels: levels, losses: losses, layers: layers)
+        var search = Search(seed: seed, dense: accuracies.first ?? .nan, levels: levels)
+        (search.losses, search.layers) = (losses, layers)
+        return search
     }
 
     // MARK: B
@@ -224,8 +268,10 @@ struct StabilizingTicketsMeasurement: Sendable {
         let fresh = Snapshot(of: study.makeNetwork(seed: seed &+ 1_000))
         try method.train(.reinitialized(fresh), of: ticket, in: prunable, on: batches)
         last.controls["reinitialized"] = study.accuracy(of: network)
-        return Rewinding(
+        var rewinding = Rewinding(
             seed: seed, step: step, dense: accuracies.first ?? .nan, levels: Array(levels.dropLast()) + [last],
-            ticket: own, shuffled: shuffled, losses: losses, layers: prunable.keptShares(of: ticket.masks))
+            ticket: own, shuffled: shuffled)
+        (rewinding.losses, rewinding.layers) = (losses, prunable.keptShares(of: ticket.masks))
+        return rewinding
     }
 }
