@@ -2,7 +2,8 @@
 /// semantics.
 ///
 /// Derivatives of any order come from the composition; ``fastGradients(inputs:output:seed:)`` may give first
-/// derivatives by kernels, as long as those are differentiable themselves (made of primitives and fused operations).
+/// derivatives by kernels, as long as those are differentiable themselves (made of primitives and fused operations)
+/// wherever they are recorded.
 public protocol FusedOperation: Sendable {
     /// Computes the result, by a kernel where there is one for the element type, else from the composition.
     func evaluate(_ inputs: [Tensor]) -> Tensor
