@@ -157,30 +157,25 @@ final class MemoryStore: Trainer.CheckpointStore {
         #expect(again.state.step == saved.state.step)
     }
 
-    @Test(arguments: [Double.nan, .infinity])
-    func aLossThatIsNoNumberEndsTheRunAndKeepsTheCheckpoint(loss: Double) throws {
-        let store = MemoryStore()
-        let learner = BigramLearner(vocabularySize: 8)
-        learner.failure = (10, loss)
-        var trainer = try Trainer(learner, recipe: recipe(steps: 20), train: stream(2000, seed: 1), store: store)
-        do {
-            _ = try trainer.run()
-            Issue.record("no error")
-        } catch let error as CoppiceError {
-            #expect(error.kind == .badData)
-            #expect(
-                "\(error)"
-                    == "recipe: step 10: the loss is \(loss), expected a finite number; the checkpoint of step 7 is "
-                    + "kept; try a lower learning_rate, more warmup_steps or clip_norm")
-        }
-        #expect(store.latest?.state.step == 7)
+    fileprivate struct Failure: CustomTestStringConvertible, Sendable {
+        /// In step 10; nil: losses and gradients are finite up to the last update, which is not.
+        var loss: Double?
+        var step: Int
+        var message: String
+        var kept: Int
+        var testDescription: String { message }
     }
 
-    /// Losses and gradients were finite up to the last update, which was not: nothing is kept of it.
-    @Test func aParameterThatIsNoNumberIsNotKept() throws {
+    /// What is no number ends the run, and nothing is kept of it.
+    @Test(arguments: [
+        Failure(loss: .nan, step: 10, message: "the loss is nan", kept: 7),
+        Failure(loss: .infinity, step: 10, message: "the loss is inf", kept: 7),
+        Failure(step: 20, message: "table is not finite", kept: 14),
+    ])
+    fileprivate func noNumberIsKept(_ failure: Failure) throws {
         let store = MemoryStore()
         let learner = BigramLearner(vocabularySize: 8)
-        learner.brokenUpdate = 19
+        if let loss = failure.loss { learner.failure = (10, loss) } else { learner.brokenUpdate = 19 }
         var trainer = try Trainer(learner, recipe: recipe(steps: 20), train: stream(2000, seed: 1), store: store)
         do {
             _ = try trainer.run()
@@ -189,10 +184,10 @@ final class MemoryStore: Trainer.CheckpointStore {
             #expect(error.kind == .badData)
             #expect(
                 "\(error)"
-                    == "recipe: step 20: table is not finite, expected a finite number; the checkpoint of step 14 is kept; "
-                    + "try a lower learning_rate, more warmup_steps or clip_norm")
+                    == "recipe: step \(failure.step): \(failure.message), expected a finite number; the checkpoint of step "
+                    + "\(failure.kept) is kept; try a lower learning_rate, more warmup_steps or clip_norm")
         }
-        #expect(store.latest?.state.step == 14)
+        #expect(store.latest?.state.step == failure.kept)
     }
 
     @Test func clippingBoundsTheStep() throws {
