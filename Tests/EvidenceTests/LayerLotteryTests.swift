@@ -71,8 +71,7 @@ import Testing
         let losses = try #require(report.illustrations.first { $0.id == "loss" }?.figure as? LineChart)
         let names = [
             "dense", "grasp", "snip", "random", "filters", "filters-by-count", "shallower", "rewound-to-start",
-            "rewound",
-            "reinitialized",
+            "rewound", "reinitialized",
         ]
         #expect(losses.series.map(\.name) == names && losses.series.allSatisfy { !$0.points.isEmpty })
         let runs = try #require(report.data["runs"]?.arrayValue)

@@ -99,8 +99,7 @@ import Testing
         #expect(json["multiplications_ratio"]?.doubleValue == 1 && json["expected_ratio"]?.doubleValue == 0.85)
         let two = [
             "prune-blocks", "resnet20", "--width-multiplier", "0.25", "--image-size", "8", "--criterion", "l1",
-            "--count",
-            "2", "--measure",
+            "--count", "2", "--measure",
         ]
         let shallow = try Program.run(arguments: two + ["--json"])
         let ratios = try shallow.json()
@@ -109,7 +108,8 @@ import Testing
         }
         let fewer = try ratio(ratios["multiplications_before"], ratios["multiplications_after"])
         let step = try ratio(ratios["seconds"]?["training_step_before"], ratios["seconds"]?["training_step_after"])
-        #expect(fewer > 1.1 && abs(try #require(ratios["multiplications_ratio"]?.doubleValue) - fewer) < 1e-9)
+        #expect(fewer > 1.1)
+        #expect(abs(try #require(ratios["multiplications_ratio"]?.doubleValue) - fewer) < 1e-9)
         #expect(abs(try #require(ratios["expected_ratio"]?.doubleValue) - 0.85 * fewer) < 1e-9)
         #expect(abs(try #require(ratios["training_step_ratio"]?.doubleValue) - step) < 1e-6 * step)
         let lines = try Program.run(arguments: two)

@@ -110,8 +110,7 @@ extension LayerLotteryMeasurement {
             comparisons: counts.map { count in
                 Comparison(
                     "plain − residual loss, \(blocks(count))", plainLoss(count) + gain(.afterTraining, count), .above,
-                    0,
-                    unit: "points")
+                    0, unit: "points")
             },
             remark: "The whole plain network: \(MarkupText.percent(plainAccuracy, places: 2)); it loses "
                 + counts.map { MarkupText.number(plainLoss($0), digits: 2) }.joined(separator: ", ") + " points.")
