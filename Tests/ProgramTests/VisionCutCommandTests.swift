@@ -121,18 +121,30 @@ import Testing
             "precrop", "resnet8", "--image-size", "16", "--params", "10%", "--proxy", "residual", "--measure",
             "--json")
         #expect(crop.status == 0, "\(crop.errors)")
-        let bytes = try #require(try crop.json()["bytes"])
+        let cropped = try crop.json()
+        let bytes = try #require(cropped["bytes"])
         for part in ["training_step", "inference"] {
             let (before, after) = (bytes[part + "_before"]?.intValue, bytes[part + "_after"]?.intValue)
             #expect(try #require(after) > 0 && #require(after) < #require(before), "\(part)")
         }
-        #expect((try crop.json()["log_signal"]?.doubleValue ?? 0) < 0)
+        #expect((cropped["log_signal"]?.doubleValue ?? 0) < 0)
+        for key in ["training_step_before", "training_step_after"] {
+            #expect((cropped["seconds"]?[key]?.doubleValue ?? 0) > 0, "\(key)")
+        }
+        #expect((cropped["allocation_seconds"]?.doubleValue ?? 0) > 0)
+        let flow = try Program.run(
+            "precrop", "resnet8", "--width-multiplier", "0.25", "--image-size", "8", "--params", "30%",
+            "--density-from", "synflow", "--measure")
+        #expect(flow.status == 0 && flow.output.contains("widths by synflow: "), "\(flow.errors)")
+        #expect(flow.output.contains("training step of 32 images: ") && flow.output.contains("memory"))
     }
 
     @Test func mistakesAreSaidInOneLine() throws {
         let folder = TemporaryFolder()
         try Program.expectFailure(64, "--params, --flops", ["precrop", "resnet20"])
-        try Program.expectFailure(64, "--params", ["precrop", "resnet20", "--params", "many"])
+        for budget in ["many", "0", "0%"] {
+            try Program.expectFailure(64, "--params", ["precrop", "resnet20", "--params", budget])
+        }
         try Program.expectFailure(64, "resnet20", ["precrop", "resnet2O", "--params", "50%"])
         try Program.expectFailure(65, "expected at least", ["precrop", "resnet20", "--params", "100"])
         try Program.expectFailure(64, "--materialize", ["precrop", "resnet20", "--params", "50%", "--materialize"])

@@ -34,13 +34,14 @@ public enum DensitySource: String, Sendable, Hashable, CaseIterable {
     /// - Parameters:
     ///   - sparsity: the fraction of weights that goes, in `[0, 1)`.
     ///   - batches: labelled images where ``needsData``.
+    ///   - seed: of the places that ``erk`` keeps.
     /// - Throws: `.usage` where data are needed and there are none.
     /// - Precondition: a source of masks.
     public func prune(
-        _ network: PrunableNetwork, to sparsity: Double, inputShape: [Int], batches: [LabeledBatch]
+        _ network: PrunableNetwork, to sparsity: Double, inputShape: [Int], batches: [LabeledBatch], seed: UInt64 = 0
     ) throws {
         switch self {
-        case .erk: try network.prune(by: .random(seed: 0), allocation: ErdosRenyiAllocation(), to: sparsity)
+        case .erk: try network.prune(by: .random(seed: seed), allocation: ErdosRenyiAllocation(), to: sparsity)
         case .snip: try network.prune(by: GradientWeightCriterion(), to: sparsity, batches: batches)
         case .grasp: try network.prune(by: GradientFlowCriterion(), to: sparsity, batches: batches)
         case .synflow:

@@ -144,6 +144,39 @@ import Testing
         #expect(same.widths == structure.widths && same.note != nil)
     }
 
+    /// A width counts once for each layer that makes it and each that reads it; a filter of each channel alone does both
+    /// at once, so its density is linear in the width.
+    @Test func widthsCountForTheLayersThatTheyAreIn() throws {
+        let chain = try ChannelStructure(VisionArchitecture(named: "lenet-300-100"))
+        #expect(ChannelProgram(chain).weights == [2, 2])
+        let structure = try ChannelStructure(VisionArchitecture(named: "mobilenet-v1-cifar"))
+        let weights = ChannelProgram(structure).weights
+        #expect(weights.dropLast().allSatisfy { $0 == 3 } && weights.last == 2)
+        let plan = try PreCropping(parameters: 800_000).plan(for: structure)
+        let depthwise = plan.layers.filter { $0.oldInputs == 1 && $0.newOutputs < $0.oldOutputs }
+        #expect(!depthwise.isEmpty)
+        for layer in depthwise {
+            #expect(layer.newInputs == 1 && layer.density == Double(layer.newOutputs) / Double(layer.oldOutputs))
+        }
+    }
+
+    /// New weights have the scale of the narrow layers, not of the wide ones.
+    @Test func croppedNetworksStartAsNarrowOnes() throws {
+        let architecture = try VisionArchitecture(named: "resnet20-projected")
+        let plan = try PreCropping(parameters: architecture.parameterCount / 10).plan(for: architecture)
+        func deviation(_ architecture: VisionArchitecture, _ name: String) throws -> Double {
+            let parameters = architecture.makeNetwork(seed: 1).parameters
+            let weight = try #require(parameters.first { $0.name == name }).parameter.wrappedValue.detached()
+            return weight.square().mean().doubles()[0].squareRoot()
+        }
+        let layer = try #require(
+            plan.layers.first { $0.name.hasPrefix("layer3.1.conv") && 2 * $0.newOutputs <= $0.oldOutputs })
+        // He et al. by fan-out: √(2 / (9 · outputs)).
+        let found = try deviation(plan.architecture, layer.name + ".weight")
+        #expect(abs(found / (2 / Double(9 * layer.newOutputs)).squareRoot() - 1) < 0.15)
+        #expect(try deviation(architecture, layer.name + ".weight") < 0.9 * found)
+    }
+
     @Test func shortcutsThatArePaddedStayInOrder() throws {
         for part in [0.5, 0.1, 0.05] {
             let structure = try ChannelStructure(VisionArchitecture(named: "resnet20"))
