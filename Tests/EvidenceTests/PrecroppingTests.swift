@@ -107,7 +107,7 @@ import Testing
             for arm in Arm.allCases {
                 for (part, budget) in zip(values(arm, "parameters"), PrecroppingMeasurement.budgets) {
                     #expect(part <= budget + 2 * weight, "\(arm)")
-                    #expect(part > (arm.rawValue.hasSuffix("crop") ? 0.9 : 0.7) * budget, "\(arm)")
+                    #expect(part > 0.7 * budget, "\(arm)")
                     if [.synflow, .shuffled, .snip, .grasp, .erk].contains(arm) { #expect(part > budget - 2 * weight) }
                 }
                 let multiplications = values(arm, "multiplications")

@@ -111,7 +111,8 @@ public struct PreCropping: Sendable, Hashable {
         ).solve()
     }
 
-    /// The widths whose layers are as dense, one against the other, as given, and that use the budgets up.
+    /// The widths whose layers are as dense, one against the other, as given, and that use the budgets up: rounded to the
+    /// nearest as far as these allow.
     ///
     /// - Parameter densities: of layers, by the name of their weight; nil for one factor for all widths.
     /// - Throws: as ``plan(for:)-(VisionArchitecture)`` does.
@@ -198,7 +199,8 @@ public struct PreCropping: Sendable, Hashable {
     ) throws -> CropPlan<Structure> {
         let exact = program.widths(ordered(point, program))
         let rounded = WidthRounding(
-            program, rounding: rounding, parameters: parameters, multiplications: multiplications)(exact)
+            program, rounding: rounding, parameters: parameters, multiplications: multiplications)(
+                exact, follows: solution == nil)
         guard let widths = rounded else { throw GeometricProgram.infeasible }
         return try CropPlan(
             structure: structure, widths: widths, exactWidths: exact, residual: solution?.residual,

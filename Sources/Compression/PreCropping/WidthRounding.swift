@@ -2,7 +2,8 @@ import CoppiceNetworks
 import Foundation
 
 /// Whole widths near real ones, within budgets: rounded down, then, step by step, the width grows whose logarithm gains
-/// most for what it costs, until none fits any more.
+/// most for what it costs, until none fits any more. Where widths are to follow the real ones, those that lack most of a
+/// step grow first.
 struct WidthRounding {
     private let program: ChannelProgram
     private let rounding: Int
@@ -27,9 +28,11 @@ struct WidthRounding {
         self.dependents = dependents
     }
 
+    /// - Parameter follows: whether widths come as near to the real ones as they can, before what is left of the budget
+    ///   goes where it pays most.
     /// - Returns: nil where not even the least widths fit.
     /// - Complexity: O(widths · dependents of one) for each step.
-    func callAsFunction(_ exact: [Double]) -> [Int]? {
+    func callAsFunction(_ exact: [Double], follows: Bool = false) -> [Int]? {
         var widths = exact.indices.map { index in
             // A hair below a multiple counts as that multiple.
             let whole = Int((exact[index] * (1 + 1e-9)).rounded(.down))
@@ -43,6 +46,9 @@ struct WidthRounding {
         // The least widths may be more than the real ones: others make up for them.
         while load(size) > 1 {
             guard let step = best(widths, size, growing: false) else { return nil }
+            (widths[step.index], size) = (step.width, step.size)
+        }
+        while follows, let step = nearest(widths, size, to: exact) {
             (widths[step.index], size) = (step.width, step.size)
         }
         while let step = best(widths, size, growing: true) {
@@ -66,7 +72,8 @@ struct WidthRounding {
         var index: Int
         var width: Int
         var size: Size
-        var worth: Double
+        /// What it changes of the load.
+        var cost: Double
     }
 
     /// The largest width that is allowed and not above one.
@@ -83,32 +90,45 @@ struct WidthRounding {
 
     /// The step of one width that pays best: the most gained (or least lost) of Σ weight · log width for what it costs.
     private func best(_ widths: [Int], _ size: Size, growing: Bool) -> Step? {
-        let before = load(size)
-        var found: Step?
-        var trial = widths
+        var found: (step: Step, worth: Double)?
         for index in widths.indices {
-            let own = widths[index]
-            let width =
-                growing
-                ? min(program.most[index], (own / rounding + 1) * rounding)
-                : max(program.least[index], (own - 1) / rounding * rounding)
-            guard width != own, keepsOrder(widths, index, width) else { continue }
-            var changed = size
-            trial[index] = width
-            for entry in dependents[index] {
-                let change = entry.count(trial) - entry.count(widths)
-                changed.parameters += change
-                changed.multiplications += change * entry.uses
-            }
-            trial[index] = own
-            let after = load(changed)
-            if growing, after > 1 { continue }
-            let gain = weights[index] * abs(log(Double(width) / Double(own)))
-            let cost = max(abs(after - before), 1e-300)
-            let worth = growing ? gain / cost : cost / gain
-            if worth > found?.worth ?? 0 { found = Step(index: index, width: width, size: changed, worth: worth) }
+            guard let step = step(of: index, widths, size, growing: growing) else { continue }
+            let gain = weights[index] * abs(log(Double(step.width) / Double(widths[index])))
+            let worth = growing ? gain / step.cost : step.cost / gain
+            if worth > found?.worth ?? 0 { found = (step, worth) }
         }
-        return found
+        return found?.step
+    }
+
+    /// The step up of the width that lacks most of one to its real width; nil where none lacks any or fits.
+    private func nearest(_ widths: [Int], _ size: Size, to exact: [Double]) -> Step? {
+        var found: (step: Step, lack: Double)?
+        for index in widths.indices where exact[index] > Double(widths[index]) * (1 + 1e-9) {
+            guard let step = step(of: index, widths, size, growing: true) else { continue }
+            let lack = (exact[index] - Double(widths[index])) / Double(step.width - widths[index])
+            if lack > found?.lack ?? 0 { found = (step, lack) }
+        }
+        return found?.step
+    }
+
+    /// The next width up or down; nil where there is none, or it does not fit.
+    private func step(of index: Int, _ widths: [Int], _ size: Size, growing: Bool) -> Step? {
+        let own = widths[index]
+        let width =
+            growing
+            ? min(program.most[index], (own / rounding + 1) * rounding)
+            : max(program.least[index], (own - 1) / rounding * rounding)
+        guard width != own, keepsOrder(widths, index, width) else { return nil }
+        var (trial, changed) = (widths, size)
+        trial[index] = width
+        for entry in dependents[index] {
+            let change = entry.count(trial) - entry.count(widths)
+            changed.parameters += change
+            changed.multiplications += change * entry.uses
+        }
+        let after = load(changed)
+        guard !growing || after <= 1 else { return nil }
+        return Step(index: index, width: width, size: changed, cost: max(abs(after - load(size)), 1e-300))
     }
 
     private func keepsOrder(_ widths: [Int], _ index: Int, _ width: Int) -> Bool {

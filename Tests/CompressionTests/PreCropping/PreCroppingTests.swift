@@ -127,6 +127,20 @@ import Testing
         }
     }
 
+    /// One factor for all widths stays one where they are few: what whole channels leave of the budget does not go to one
+    /// of them.
+    @Test(arguments: [0.3, 0.1]) func oneFactorIsFollowed(part: Double) throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "resnet14-projected", widthMultiplier: 0.5))
+        let budget = Int(part * Double(structure.parameterCount(structure.widths)))
+        let plan = try PreCropping(parameters: budget).plan(for: structure, densities: nil)
+        #expect(plan.after.parameters <= budget && Double(plan.after.parameters) > 0.9 * Double(budget))
+        let factor = plan.exactWidths[0] / Double(structure.widths[0])
+        for (index, exact) in plan.exactWidths.enumerated() {
+            #expect(abs(exact - factor * Double(structure.widths[index])) < 1e-9 * exact)
+            #expect(abs(Double(plan.widths[index]) - exact) < 2, "\(structure.names[index])")
+        }
+    }
+
     @Test func roundingKeepsMultiplesAndFullWidths() throws {
         let structure = try ChannelStructure(VisionArchitecture(named: "vgg16-bn", widthMultiplier: 0.3))
         let plan = try PreCropping(multiplications: 12_000_000, rounding: 8).plan(for: structure)

@@ -54,8 +54,10 @@ public struct ChannelStructure: WidthStructure {
     public func resized(_ widths: [Int]) throws -> VisionArchitecture {
         precondition(widths.count == names.count, "\(widths.count) widths for \(names.count)")
         var configuration = architecture.configuration
+        // Where no width was chosen the architecture has the standard ones: no network is built to see them.
+        let isStandard = configuration.options.widths.isEmpty
         configuration.options.widths = [:]
-        let standard = try VisionArchitecture(configuration).widths
+        let standard = try isStandard ? architecture.widths : VisionArchitecture(configuration).widths
         for (name, width) in zip(names, widths) where standard[name] != width {
             configuration.options.widths[name] = width
         }
