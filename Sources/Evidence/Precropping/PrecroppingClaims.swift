@@ -59,7 +59,8 @@ extension PrecroppingMeasurement {
             criterion:
                 "Cropped by SynFlow's densities is at most 1.5 points below SynFlow, on each network at each budget.",
             comparisons: leads(of: .synflowCrop, over: .synflow, "cropped − SynFlow") { _ in -1.5 },
-            remark: "By the densities of others, points at each budget: \(others.joined(separator: "; ")).")
+            remark: "Cropped − single weights by others' densities, points at each budget: "
+                + "\(others.joined(separator: "; ")).")
     }
 
     private var programmeBeatsOneFactor: Claim {
