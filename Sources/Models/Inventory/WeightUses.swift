@@ -19,9 +19,16 @@ extension AnyCheckpoint {
 extension VisionArchitecture {
     /// How often an entry of each weight is multiplied for one input: output pixels of a convolution, steps of a recurrent
     /// layer, else 1. By a pass of a network that has one channel wherever the architecture has a choice.
-    public var weightUses: [String: Int] {
+    public var weightUses: [String: Int] { weightUses(of: narrowestNetwork()) }
+
+    /// A network that has one channel wherever the architecture has a choice.
+    func narrowestNetwork() -> any VisionNetwork {
         var layers = LayerBuilder(unloaded: configuration.options) { [widths] in widths[$0] == nil ? nil : 1 }
-        let network = configuration.network(&layers)
+        return configuration.network(&layers)
+    }
+
+    /// The uses of the weights, by a pass of a network of the architecture with any widths.
+    func weightUses(of network: any VisionNetwork) -> [String: Int] {
         var counts = configuration.stepUses
         let modules = network.modules
         func weight(_ name: String) -> String { name.isEmpty ? "weight" : name + ".weight" }

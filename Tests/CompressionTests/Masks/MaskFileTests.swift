@@ -69,6 +69,12 @@ import Testing
                 AnyCheckpoint.open(dense), output: folder.path + "/" + output)
             let applied = try VisionCheckpoint.open(folder.path + "/" + output).network()
             applied.setTraining(false)
+            // In memory they make the same network of the dense one.
+            let own = try VisionCheckpoint.open(dense)
+            let masked = try own.network()
+            try MaskFile.read(mask).apply(to: masked, of: .vision(own))
+            masked.setTraining(false)
+            #expect(masked.outputs(inputs).floats() == applied.outputs(inputs).floats())
             return (applied.outputs(inputs).floats(), result.keepsDenseStatistics)
         }
         let path = folder.path + "/mask.safetensors"

@@ -23,8 +23,8 @@ public struct ChannelStructure: WidthStructure {
     /// Pairs of widths of which the second must be at least the first.
     public let ascents: [(lower: Int, upper: Int)]
 
-    /// Finds the structure by building the network with other widths and comparing shapes, and by one pass of a network
-    /// of one channel everywhere.
+    /// Finds the structure by comparing the shapes of a network of other widths and of one that has one channel
+    /// everywhere, and by a pass of the latter.
     ///
     /// - Throws: `.badData` for an architecture that has no widths to choose.
     public init(_ architecture: VisionArchitecture) throws {
@@ -38,9 +38,9 @@ public struct ChannelStructure: WidthStructure {
         widths = Array(architecture.widths.values)
         let ascending = architecture.configuration.ascendingWidths.compactMap(names.firstIndex(of:))
         ascents = zip(ascending, ascending.dropFirst()).map { ($0, $1) }
-        let probe = WidthProbe(architecture, names: names)
-        let uses = architecture.weightUses
-        entries = try probe.extents(widths).map { own in
+        let narrowest = architecture.narrowestNetwork()
+        let uses = architecture.weightUses(of: narrowest)
+        entries = try WidthProbe(architecture, names: names).extents(narrowest: narrowest).map { own in
             StructuredEntry(name: own.name, axes: own.axes, isTrainable: own.isTrainable, uses: uses[own.name] ?? 0)
         }
     }
@@ -86,33 +86,35 @@ private struct WidthProbe {
         return architecture.configuration.network(&layers)
     }
 
-    private func shapes(_ widths: [Int]) -> [(name: String, shape: [Int], isTrainable: Bool)] {
-        let network = network(widths)
-        return network.parameters.map { ($0.name, $0.parameter.wrappedValue.shape, $0.parameter.isTrainable) }
+    private func shapes(_ network: any VisionNetwork) -> [(name: String, shape: [Int], isTrainable: Bool)] {
+        network.parameters.map { ($0.name, $0.parameter.wrappedValue.shape, $0.parameter.isTrainable) }
             + network.stateTensors.map { ($0.name, $0.state.wrappedValue.shape, false) }
     }
 
-    /// Shapes are affine in the widths. Two networks of random widths tell an axis of one width; where channels of
-    /// several are side by side, each width is changed alone.
-    func extents(_ own: [Int]) throws -> [(name: String, axes: [ChannelExtent], isTrainable: Bool)] {
+    /// Shapes are affine in the widths. A network whose widths all differ tells an axis of one width, beside one that has
+    /// one channel everywhere; where that cannot tell several channels of one width from those of several side by side, a
+    /// network of random widths does. Of these, each width is changed alone.
+    func extents(
+        narrowest: any VisionNetwork
+    ) throws -> [(name: String, axes: [ChannelExtent], isTrainable: Bool)] {
+        let first = names.indices.map { 64 + $0 }
+        let (one, unit) = (shapes(network(first)), shapes(narrowest))
         var generator = RandomGenerator(seed: 1)
-        func random() -> [Int] { names.map { _ in 1024 + Int(generator.next() % 8192) } }
-        let (first, second) = (random(), random())
-        let (own, one, two) = (shapes(own), shapes(first), shapes(second))
-        func single(_ a: Int, _ b: Int) -> ChannelExtent.Term? {
-            for width in names.indices where a % first[width] == 0 && b % second[width] == 0 {
-                let multiple = a / first[width]
-                if multiple == b / second[width] { return .init(width: width, multiple: multiple) }
-            }
-            return nil
+        let second = names.map { _ in 1024 + Int(generator.next() % 8192) }
+        lazy var two = shapes(network(second))
+        func single(_ index: Int, _ axis: Int, multiple: Int) -> ChannelExtent.Term? {
+            names.indices.first { width in
+                one[index].shape[axis] == multiple * first[width]
+                    && (multiple == 1 || two[index].shape[axis] == multiple * second[width])
+            }.map { .init(width: $0, multiple: multiple) }
         }
-        var result = own.indices.map { index in
-            let axes = own[index].shape.indices.map { axis -> ChannelExtent? in
-                let (a, b) = (one[index].shape[axis], two[index].shape[axis])
-                if a == b { return ChannelExtent(fixed: a) }
-                return single(a, b).map { ChannelExtent(fixed: 0, terms: [$0]) }
+        var result = one.indices.map { index in
+            let axes = one[index].shape.indices.map { axis -> ChannelExtent? in
+                let multiple = unit[index].shape[axis]
+                if one[index].shape[axis] == multiple { return ChannelExtent(fixed: multiple) }
+                return single(index, axis, multiple: multiple).map { ChannelExtent(fixed: 0, terms: [$0]) }
             }
-            return (name: own[index].name, axes: axes, isTrainable: own[index].isTrainable)
+            return (name: one[index].name, axes: axes, isTrainable: one[index].isTrainable)
         }
         let open = result.indices.flatMap { index in
             result[index].axes.indices.filter { result[index].axes[$0] == nil }.map { (index, $0) }
@@ -123,7 +125,7 @@ private struct WidthProbe {
             for width in names.indices {
                 var more = first
                 more[width] += 1
-                let changed = shapes(more)
+                let changed = shapes(network(more))
                 for (place, (index, axis)) in open.enumerated() {
                     let multiple = changed[index].shape[axis] - one[index].shape[axis]
                     guard multiple > 0 else { continue }
@@ -132,13 +134,13 @@ private struct WidthProbe {
                 }
             }
             for (place, (index, axis)) in open.enumerated() {
-                let extent = ChannelExtent(fixed: sums[place], terms: terms[place])
-                guard extent(second) == two[index].shape[axis], sums[place] >= 0 else {
+                let sum = ChannelExtent(fixed: sums[place], terms: terms[place])
+                guard sum(second) == two[index].shape[axis], sums[place] >= 0 else {
                     throw CoppiceError(
                         .badData, field: result[index].name,
                         "its shape is no sum of channels in \(architecture.name), expected one to choose widths")
                 }
-                result[index].axes[axis] = extent
+                result[index].axes[axis] = sum
             }
         }
         return result.map { ($0.name, $0.axes.compactMap { $0 }, $0.isTrainable) }
