@@ -49,6 +49,6 @@ public struct LayerLotteryExperiment: Experiment {
             return study
         }
         func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }
-        return try .smallResidual(imageCount: scaled(4_000), epochs: 8, widthMultiplier: 0.5, in: setting)
+        return try .smallResidual(imageCount: scaled(3_000), epochs: 4, widthMultiplier: 0.5, in: setting)
     }
 }
