@@ -1,3 +1,4 @@
+import CoppiceCompression
 import CoppiceEvidence
 import CoppiceModels
 import CoppiceTensors
@@ -64,6 +65,29 @@ import Testing
         }
         fails("one-pass", .consensus) { $0.cost = 1.2 }
         fails("one-pass", .norm) { $0.cost = 1.2 }
+    }
+
+    /// A removed weight of a convolution saves a multiplication at each output pixel: half of the second layer of LeNet-5,
+    /// 16 × 6 × 25 weights at 10 × 10 pixels, and half of its last.
+    @Test func removedWeightsCountWhereTheyAreUsed() throws {
+        let architecture = try VisionArchitecture(named: "lenet-5")
+        let network = try PrunableNetwork(architecture.makeNetwork(seed: 1))
+        let uses = architecture.weightUses
+        func removed(_ halved: [String]) throws -> Int {
+            network.setMasks(
+                network.weights.map { weight in
+                    let isHalved = halved.contains(weight.name)
+                    return WeightMask(
+                        rows: weight.rows, columns: weight.columns,
+                        kept: (0..<weight.count).map { !isHalved || $0 % 2 == 0 })
+                })
+            return ConsensusTrial.multiplications(withRemovedOf: network, uses)
+        }
+        let names = network.weights.map(\.name)
+        let (second, last) = (names[1], try #require(names.last))
+        #expect(try removed([]) == 0)
+        #expect(try removed([second]) == network.weights[1].count / 2 * (uses[second] ?? 0) && uses[second] != 1)
+        #expect(try removed([second, last]) == removed([second]) + (network.weights.last?.count ?? 0) / 2)
     }
 
     @Test func aTinyRunIsReported() throws {

@@ -5,7 +5,7 @@ import CoppiceTensors
 import CoppiceTraining
 
 /// The networks of one seed.
-struct ConsensusTrial {
+package struct ConsensusTrial {
     typealias Arm = ConsensusMeasurement.Arm
     typealias Run = ConsensusMeasurement.Run
 
@@ -226,10 +226,16 @@ struct ConsensusTrial {
         let losses = try train(network, .gradual, hooks: [hook]) { density += 1 - prunable.sparsity }
         // Zeros cost nothing where multiplications are counted.
         var run = try run(.gradual, network, cost: density / Double(steps), losses)
-        let uses = study.architecture.weightUses
-        let gone = zip(prunable.weights, prunable.masks).reduce(0) { $0 + (uses[$1.0.name] ?? 0) * $1.1.removedCount }
+        let gone = Self.multiplications(withRemovedOf: prunable, study.architecture.weightUses)
         run.multiplicationPart -= Double(gone) / Double(dense.multiplyAccumulates)
         run.parameterPart -= Double(prunable.removedCount) / Double(dense.parameters)
         return run
+    }
+
+    /// Multiplications with removed weights, for one input.
+    ///
+    /// - Parameter uses: how often an entry of each weight is multiplied.
+    package static func multiplications(withRemovedOf network: PrunableNetwork, _ uses: [String: Int]) -> Int {
+        zip(network.weights, network.masks).reduce(0) { $0 + (uses[$1.0.name] ?? 0) * $1.1.removedCount }
     }
 }

@@ -38,7 +38,8 @@ public struct RateDistortion: Experiment {
                     "ResNet-20",
                     "curves of \(size.residualSteps) rates on \(size.residualCalibration) images; "
                         + "\(size.residualImages.map(String.init) ?? "all") images, "
-                        + "\(MarkupText.number(size.residualEpochs)) epochs after each round"),
+                        + "\(MarkupText.number(size.residualEpochs)) epochs after each round, "
+                        + "\(min(size.residualSeeds ?? setting.seeds.count, setting.seeds.count)) seed(s)"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: [
@@ -63,10 +64,12 @@ public struct RateDistortion: Experiment {
         var residualEpochs: Double
         var residualSteps: Int
         var residualCalibration: Int
+        /// The first of the seeds; nil for all.
+        var residualSeeds: Int?
 
         static let standard = Size(
             images: 20_000, epochs: 5, epochsAfter: 3, steps: 50, calibrationImages: 500, testInputs: 1_000, splits: 40,
-            residualImages: 3_500, residualEpochs: 1, residualSteps: 15, residualCalibration: 64)
+            residualImages: 3_500, residualEpochs: 1, residualSteps: 15, residualCalibration: 64, residualSeeds: 2)
 
         static let full = Size(
             images: nil, epochs: 30, epochsAfter: 30, steps: 100, calibrationImages: 1_024, testInputs: 5_000,
