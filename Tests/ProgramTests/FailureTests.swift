@@ -40,18 +40,8 @@ import Testing
     }
 
     @Test func aTakenPort() async throws {
-        let folder = TemporaryFolder()
-        FileManager.default.createFile(atPath: folder.path + "/out", contents: nil)
-        let server = try Program.start(
-            ["serve", "tales", "--port", "0", "--json"], output: FileHandle(forWritingAtPath: folder.path + "/out"))
+        let (server, taken) = try await Program.serve(["tales"])
         defer { server.terminate() }
-        var port: Int?
-        for _ in 0..<200 where port == nil {
-            try await Task.sleep(for: .milliseconds(50))
-            let text = try String(contentsOfFile: folder.path + "/out", encoding: .utf8)
-            port = text.firstMatch(of: /"port":([0-9]+)/).flatMap { Int($0.1) }
-        }
-        let taken = try #require(port)
         try Program.expectFailure(69, "\(taken)", ["serve", "tales", "--port", "\(taken)"])
         server.terminate()
         server.waitUntilExit()

@@ -47,18 +47,10 @@ import Testing
 
     @Test func aServerHasTheModelUnderEachMask() async throws {
         let (half, most) = (try sparseTales("half", 0.5), try sparseTales("most", 0.8))
-        FileManager.default.createFile(atPath: folder.path + "/out", contents: nil)
-        let server = try Program.start(
-            ["serve", "tales", "--mask", half.mask, "--mask", "small=\(most.mask)", "--port", "0", "--json"],
-            output: FileHandle(forWritingAtPath: folder.path + "/out"))
+        let (server, port) = try await Program.serve(
+            ["tales", "--mask", half.mask, "--mask", "small=\(most.mask)"])
         defer { server.terminate() }
-        var port: Int?
-        for _ in 0..<200 where port == nil {
-            try await Task.sleep(for: .milliseconds(50))
-            let text = try String(contentsOfFile: folder.path + "/out", encoding: .utf8)
-            port = text.firstMatch(of: /"port":([0-9]+)/).flatMap { Int($0.1) }
-        }
-        let address = "http://127.0.0.1:\(try #require(port))/v1/"
+        let address = "http://127.0.0.1:\(port)/v1/"
         func answer(_ route: String, _ body: String? = nil) async throws -> JSON {
             var request = URLRequest(url: try #require(URL(string: address + route)))
             if let body { (request.httpMethod, request.httpBody) = ("POST", Data(body.utf8)) }

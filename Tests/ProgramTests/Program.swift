@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceTensors
 import Foundation
 import Testing
 
@@ -39,6 +40,22 @@ struct Program {
         process.standardError = errors ?? FileHandle.nullDevice
         try process.run()
         return process
+    }
+
+    /// Starts a server on a port that is free, and waits until it says which. Who starts it terminates it.
+    static func serve(_ arguments: [String]) async throws -> (process: Process, port: Int) {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/out"
+        FileManager.default.createFile(atPath: path, contents: nil)
+        let process = try start(
+            ["serve"] + arguments + ["--port", "0", "--json"], output: FileHandle(forWritingAtPath: path))
+        for _ in 0..<200 {
+            try await Task.sleep(for: .milliseconds(50))
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            if let port = text.firstMatch(of: /"port":([0-9]+)/).flatMap({ Int($0.1) }) { return (process, port) }
+        }
+        process.terminate()
+        throw CoppiceError(.unavailable, source: "serve", "said no port within ten seconds")
     }
 
     static func run(_ arguments: String..., environment: [String: String] = [:]) throws -> Run {
