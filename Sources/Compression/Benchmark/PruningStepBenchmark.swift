@@ -130,7 +130,7 @@ public struct PruningStepBenchmark: Sendable {
     }
 
     private func mask(
-        _ prunable: PrunableNetwork, _ percent: Int, sparseFrom: Double = PrunableNetwork.sparsityThatPays,
+        _ prunable: PrunableNetwork, _ percent: Int, sparseFrom: Double = SparseProducts.linearSparsityThatPays,
         _ source: FixedBatches, _ finished: () -> Void
     ) throws {
         try prunable.prune(by: .magnitude, to: Double(percent) / 100)

@@ -16,7 +16,7 @@ public protocol MaskHolding: TrainingHook {
 }
 
 extension MaskHolding {
-    public var sparseFrom: Double { PrunableNetwork.sparsityThatPays }
+    public var sparseFrom: Double { SparseProducts.linearSparsityThatPays }
 
     public var sparseProducts: SparseProducts? { network.sparseProducts(from: sparseFrom) }
 

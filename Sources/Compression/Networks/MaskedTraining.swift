@@ -9,7 +9,7 @@ public final class MaskedTraining: MaskHolding {
 
     /// - Parameter sparseFrom: the sparsity from which on a linear layer is computed with its kept weights alone; above
     ///   1: never.
-    public init(_ network: PrunableNetwork, sparseFrom: Double = PrunableNetwork.sparsityThatPays) {
+    public init(_ network: PrunableNetwork, sparseFrom: Double = SparseProducts.linearSparsityThatPays) {
         self.network = network
         self.sparseFrom = sparseFrom
     }

@@ -171,7 +171,7 @@ public final class ResNet: Module, VisionNetwork {
         let first = ForwardStep(stem) { [self] images in
             let x = stem(checked(images))
             return configuration.scale == .large
-                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast() : x
+                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).laidOutForConvolutions() : x
         }
         let blocks = stages.flatMap(\.wrappedValue).map { block in ForwardStep(block) { block($0) } }
         return [first] + blocks + [ForwardStep(classifier) { [self] in classifier($0.mean(axes: [-2, -1])) }]

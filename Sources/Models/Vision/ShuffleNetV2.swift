@@ -83,7 +83,7 @@ public final class ShuffleNetV2: Module, VisionNetwork {
         let first = ForwardStep(stem) { [self] images in
             let x = stem(checked(images))
             return configuration.scale == .large
-                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).channelsLast() : x
+                ? x.maxPooled(Windows(kernel: 3, stride: 2, padding: 1)).laidOutForConvolutions() : x
         }
         let units = stages.flatMap(\.wrappedValue).map { unit in ForwardStep(unit) { unit($0) } }
         return [first] + units + [
@@ -137,7 +137,7 @@ public final class ShuffleUnit: Module {
         // Channels alternate between the halves.
         let shape = second.shape
         return Tensor.stacked([first, second], axis: 2).reshaped([shape[0], 2 * half, shape[2], shape[3]])
-            .channelsLast()
+            .laidOutForConvolutions()
     }
 }
 

@@ -91,7 +91,7 @@ public final class VGG: Module, VisionNetwork {
         var steps = [ForwardStep { [self] in checked($0) }]
         for stage in stages {
             steps += stage.map(\.wrappedValue).map { unit in ForwardStep(unit) { unit($0) } }
-            steps.append(ForwardStep { $0.maxPooled(Windows(kernel: 2, stride: 2)).channelsLast() })
+            steps.append(ForwardStep { $0.maxPooled(Windows(kernel: 2, stride: 2)).laidOutForConvolutions() })
         }
         let last = classifier[classifier.count - 1].wrappedValue
         if configuration.scale == .small { return steps + [ForwardStep(last) { last($0.mean(axes: [-2, -1])) }] }

@@ -40,9 +40,15 @@ public final class Conv2d: Module {
         self.init(weight: weight, bias: bias, windows: windows, groups: groups)
     }
 
+    /// Within ``withSparseProducts(_:_:)`` that skips zeros by the kept weights alone.
     public func callAsFunction(_ x: Tensor) -> Tensor {
         inputObserver?(x)
-        let y = x.convolved(with: weight, windows: windows, groups: groups)
+        let y =
+            if x.dataType == .f32, let kernel = SparseProducts.current?.kernel(of: $weight) {
+                x.convolved(with: kernel, windows: windows, groups: groups)
+            } else {
+                x.convolved(with: weight, windows: windows, groups: groups)
+            }
         guard let bias else { return y }
         return y + bias.wrappedValue.reshaped([1, -1, 1, 1])
     }

@@ -17,6 +17,12 @@ extension SupervisedNetwork {
     public func inUse<Result>(_ body: () throws -> Result) rethrows -> Result {
         try withoutRecording { try withTraining(false, body) }
     }
+
+    /// Computes with the network in use as ``inUse(_:)`` does, skipping the zeros of its weights where that is faster.
+    /// `body` must not change the weights. Looking for zeros takes O(weights): for more than a batch or two.
+    public func inUseSkippingZeros<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try inUse { try withSparseProducts(SparseProducts(skippingZerosOf: self), body) }
+    }
 }
 
 extension Tensor {

@@ -44,10 +44,13 @@ public struct NetworkSpeed: Sendable, Hashable {
         func step(_ network: any SupervisedNetwork) throws {
             try network.withTraining(true) { try training.run(network, on: source) }
         }
+        // Before steps, which leave no weight at zero.
+        let passBytes = networks.map { network in
+            network.inUseSkippingZeros { peak { pass(network, batch.inputs) } }
+        }
+        let passes = passSeconds(of: networks, on: batch.inputs, repetitions: repetitions)
         let trainingBytes = try networks.map { network in try peak { try step(network) } }
-        let steps = try medians(repetitions, of: networks, step)
-        let passBytes = networks.map { network in peak { pass(network, batch.inputs) } }
-        let passes = medians(repetitions, of: networks) { pass($0, batch.inputs) }
+        let steps = try medians(repetitions, of: networks.indices) { try step(networks[$0]) }
         return networks.enumerated().map { index, network in
             let own =
                 network.parameters.reduce(0) { $0 + $1.parameter.wrappedValue.byteCount }
@@ -69,22 +72,32 @@ public struct NetworkSpeed: Sendable, Hashable {
     public static func passSeconds(
         of network: any SupervisedNetwork, on inputs: Tensor, repetitions: Int = 5
     ) -> Double {
-        medians(repetitions, of: [network]) { pass($0, inputs) }[0]
+        passSeconds(of: [network], on: inputs, repetitions: repetitions)[0]
+    }
+
+    /// The same of several networks. Their zeros are looked for before.
+    private static func passSeconds(
+        of networks: [any SupervisedNetwork], on inputs: Tensor, repetitions: Int
+    ) -> [Double] {
+        let products = networks.map { SparseProducts(skippingZerosOf: $0) }
+        return medians(repetitions, of: networks.indices) { index in
+            withSparseProducts(products[index]) { pass(networks[index], inputs) }
+        }
     }
 
     private static func pass(_ network: any SupervisedNetwork, _ inputs: Tensor) {
         network.inUse { _ = network.outputs(inputs).sum().scalar }
     }
 
-    /// Seconds of the median run with each network; they take turns, after one run with each that does not count.
+    /// Seconds of the median run of each; they take turns, after one run of each that does not count.
     private static func medians(
-        _ repetitions: Int, of networks: [any SupervisedNetwork], _ body: (any SupervisedNetwork) throws -> Void
+        _ repetitions: Int, of indices: Range<Int>, _ body: (Int) throws -> Void
     ) rethrows -> [Double] {
-        var times = networks.map { _ in [Double]() }
+        var times = indices.map { _ in [Double]() }
         for round in 0...repetitions {
-            for (index, network) in networks.enumerated() {
+            for index in indices {
                 let start = DispatchTime.now().uptimeNanoseconds
-                try body(network)
+                try body(index)
                 if round > 0 { times[index].append(Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9) }
             }
         }

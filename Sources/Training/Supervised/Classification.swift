@@ -17,7 +17,8 @@ public struct Classification: Sendable, Hashable {
     /// The mean cross-entropy in nats; 0 of nothing.
     public var loss: Double { count == 0 ? 0 : totalLoss / Double(count) }
 
-    /// Measures a network in use (running statistics) on batches, and leaves it in the mode that it was in.
+    /// Measures a network in use (running statistics) on batches, skipping zeros of its weights where that is faster, and
+    /// leaves it in the mode that it was in.
     public init(of network: any SupervisedNetwork, on batches: some Sequence<LabeledBatch>) {
         self = Self.measure(network, on: batches) ?? Classification()
     }
@@ -30,7 +31,7 @@ public struct Classification: Sendable, Hashable {
         _ network: any SupervisedNetwork, on batches: some Sequence<LabeledBatch>,
         progress: (Int) -> Bool = { _ in true }
     ) -> Classification? {
-        network.inUse {
+        network.inUseSkippingZeros {
             var result = Classification()
             for batch in batches {
                 result.add(network.outputs(batch.inputs), targets: batch.targets)

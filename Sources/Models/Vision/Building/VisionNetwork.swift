@@ -36,13 +36,13 @@ extension VisionNetwork {
         }
     }
 
-    /// Images as the network takes them, with channels last in memory: most layers are fastest so.
+    /// Images as the network takes them, lying in memory as most of its layers are fastest on.
     func checked(_ images: Tensor) -> Tensor {
         precondition(
             images.rank == 4 && images.shape[1] == configuration.inputChannels
                 && min(images.shape[2], images.shape[3]) >= configuration.smallestImage,
             "images of shape \(images.shape) for \(configuration.inputChannels) channels and at least "
                 + "\(configuration.smallestImage) rows and columns")
-        return images.channelsLast()
+        return images.laidOutForConvolutions()
     }
 }

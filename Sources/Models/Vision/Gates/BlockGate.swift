@@ -71,7 +71,7 @@ extension BlockGate {
         var places = [Int](repeating: open.count, count: x.shape[0])
         for (place, image) in open.enumerated() { places[image] = place }
         let zero = Tensor.zeros([1] + part.shape.dropFirst(), dataType: part.dataType)
-        return Tensor.concatenated([part, zero]).take(Tensor(places)).channelsLast()
+        return Tensor.concatenated([part, zero]).take(Tensor(places)).laidOutForConvolutions()
     }
 }
 
