@@ -5,7 +5,7 @@
 public struct SparsityCurve: Sendable, Hashable, Codable {
     /// Increasing sparsities, the first one zero (the dense model).
     public var sparsities: [Double]
-    /// Mean loss at each sparsity, in nats per token; lower is better.
+    /// Mean loss at each sparsity: in nats, or the share of errors; lower is better.
     public var losses: [Double]
 
     /// - Precondition: as many losses as sparsities, at least one, sparsities increasing from zero.
@@ -21,10 +21,12 @@ public struct SparsityCurve: Sendable, Hashable, Codable {
     ///
     /// - Parameters:
     ///   - tolerance: τ, the fraction of what the model has learned that may be lost.
-    ///   - chanceLoss: the loss of knowing nothing, ln(vocabulary size) for a language model.
+    ///   - chanceLoss: the loss of knowing nothing: ln(vocabulary size) of a language model, 1 − 1 / n of the errors of a
+    ///     classifier of n classes alike. For errors this is P(s') ≥ P(0) − τ (P(0) − P_chance) of accuracies P.
     public func tolerancePoint(tolerance: Double = 0.01, chanceLoss: Double) -> Double {
         let limit = losses[0] + tolerance * max(0, chanceLoss - losses[0])
-        let within = zip(sparsities, losses).prefix { $0.1 <= limit }
+        // What is at the limit is within it, whatever rounding makes of either.
+        let within = zip(sparsities, losses).prefix { $0.1 <= limit + abs(limit) * 1e-12 }
         return within.last?.0 ?? 0
     }
 
