@@ -64,7 +64,7 @@ import Testing
             (error as? CoppiceError)?.kind == .badData
                 && "\(error)"
                     == "model.layers.0.self_attn.q_proj.weight: pattern n:7 needs rows whose length is a multiple of 7, "
-                    + "this weight's is 16; expected one of n:2, n:4, n:8"
+                    + "this weight's is 16; expected one of n:2, n:4, n:8, or other weights (targets, ignore)"
         }
         // 24 of the feed-forward layer would do, 16 of the others would not.
         analysis.pattern = .groups(length: 12)
@@ -146,9 +146,10 @@ import Testing
     @Test func fineTunedWeightsStayRemoved() throws {
         let network = try Self.trained()
         let source = TokenWindows(Self.stream, length: 16, batchSize: 8, seed: 2)
-        let decoder = try FineTunedDecoder(
-            network, windows: windows(), training: SparsityAnalysis.FineTuning.training(steps: 5, learningRate: 1e-3),
-            source: source)
+        let pretrained = try MaskedNetwork(decoder: network, windows: windows())
+        let decoder = MaskedNetwork(
+            pretrained.prunable, measuredOn: pretrained.evaluation,
+            fineTuning: .init(SparsityAnalysis.FineTuning.training(steps: 5, learningRate: 1e-3), on: source))
         let method = PruningMethod(
             criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
             sparsity: 0.5)

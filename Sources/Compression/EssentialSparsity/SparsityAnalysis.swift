@@ -63,6 +63,7 @@ public struct SparsityAnalysis {
         }
         var sweep = SparsitySweep(variants: try variants(model.heads), evaluation: model.evaluation)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
+        sweep.kneesEndAtChance = model.evaluation.measure == .accuracy
         /// Masks of all weights.
         func whole(_ masks: [WeightMask]) -> [WeightMask] {
             var all = model.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
@@ -117,7 +118,7 @@ public struct SparsityAnalysis {
                 + (fitting.isEmpty
                     ? "no group length up to 32 divides those of all weights"
                     : "expected one of " + fitting.map { "n:\($0)" }.joined(separator: ", "))
-                + ", or this weight among those that are ignored")
+                + ", or other weights (targets, ignore)")
     }
 
     private func variants(_ heads: AttentionHeads?) throws -> [SparsityVariant] {

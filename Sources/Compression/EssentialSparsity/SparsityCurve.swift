@@ -30,6 +30,20 @@ public struct SparsityCurve: Sendable, Hashable, Codable {
         return within.last?.0 ?? 0
     }
 
+    /// The curve up to the first point that has lost nearly all that was learned, 95 %, and at least its first four points.
+    ///
+    /// Behind that point an accuracy can only stay at chance, and two segments would bend where it gets there rather than
+    /// where it begins to fall.
+    public func untilChance(_ chanceLoss: Double) -> SparsityCurve {
+        let limit = losses[0] + 0.95 * max(0, chanceLoss - losses[0])
+        let first = losses.firstIndex { $0 >= limit } ?? losses.count - 1
+        let count = max(first + 1, 4)
+        return SparsityCurve(sparsities: Array(sparsities.prefix(count)), losses: Array(losses.prefix(count)))
+    }
+
+    /// The fit to the curve, or to that until chance.
+    func knee(untilChance chanceLoss: Double?) -> TwoSegmentFit? { (chanceLoss.map(untilChance) ?? self).kneeFit() }
+
     /// The two-segment fit to the curve after isotonic smoothing. Nil for fewer than four points.
     ///
     /// - Parameter upTo: points beyond this sparsity are left out. Near chance a loss can only flatten or turn

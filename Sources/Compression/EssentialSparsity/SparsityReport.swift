@@ -76,15 +76,17 @@ public struct SparsityReport: Sendable, Codable {
 
 extension SparsityReport.Series {
     /// Reads tolerance point and knee off the points, with bootstrap intervals over the evaluation shards.
+    ///
+    /// - Parameter kneeChance: the loss of knowing nothing, where knees are fitted until it is reached; nil: to the end.
     init(
-        label: String, points: [SparsityReport.Point], tolerance: Double, chanceLoss: Double, seed: UInt64,
-        samples: Int = 500
+        label: String, points: [SparsityReport.Point], tolerance: Double, chanceLoss: Double, kneeChance: Double?,
+        seed: UInt64, samples: Int = 500
     ) {
         self.label = label
         self.points = points
         let curve = points.curve
         tolerancePoint = curve.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss)
-        knee = curve.kneeFit()
+        knee = curve.knee(untilChance: kneeChance)
         let shardCount = points[0].shardLosses.count
         guard shardCount > 1 else { return }
         var generator = RandomGenerator(seed: seed)
@@ -96,7 +98,7 @@ extension SparsityReport.Series {
             let losses = points.map { $0.loss(on: drawn) }
             let sample = SparsityCurve(sparsities: curve.sparsities, losses: losses)
             tolerancePoints.append(sample.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss))
-            if let fit = sample.kneeFit() { knees.append(fit.breakpoint) }
+            if let fit = sample.knee(untilChance: kneeChance) { knees.append(fit.breakpoint) }
         }
         tolerancePointInterval = SparsityReport.Interval(samples: tolerancePoints)
         kneeInterval = SparsityReport.Interval(samples: knees)

@@ -21,6 +21,8 @@ public struct SparsitySweep: Sendable {
     public var tolerance: Double = 0.01
     /// Whether to halve the steps on both sides of the knee and measure there too.
     public var refinesKnee = true
+    /// Whether knees are those of curves ``SparsityCurve/untilChance(_:)``, as accuracies need it.
+    public var kneesEndAtChance = false
     /// Seeds the bootstrap.
     public var seed: UInt64 = 42
 
@@ -99,12 +101,15 @@ public struct SparsitySweep: Sendable {
             return measured
         }
 
+        let kneeChance = kneesEndAtChance ? chanceLoss : nil
         let series = try variants.map { variant in
             var points = [origin]
             for step in variant.steps {
                 if let point = try measure(step, variant.label, besides: points) { points.append(point) }
             }
-            if refinesKnee, let composition = variant.composition, let knee = points.curve.kneeFit()?.breakpoint {
+            if refinesKnee, let composition = variant.composition,
+                let knee = points.curve.knee(untilChance: kneeChance)?.breakpoint
+            {
                 let middles = Self.middles(around: knee, of: points.map(\.sparsity))
                 total += middles.count
                 for sparsity in middles {
@@ -115,7 +120,8 @@ public struct SparsitySweep: Sendable {
                 points.sort { $0.sparsity < $1.sparsity }
             }
             return SparsityReport.Series(
-                label: variant.label, points: points, tolerance: tolerance, chanceLoss: chanceLoss, seed: seed)
+                label: variant.label, points: points, tolerance: tolerance, chanceLoss: chanceLoss,
+                kneeChance: kneeChance, seed: seed)
         }
         return SparsityReport(
             weights: weights.map(\.name), tolerance: tolerance, measure: self.measure, chanceLoss: chanceLoss,

@@ -51,6 +51,11 @@ extension AnalyzeSparsity {
             analysis.normStatistics = normBatches.map { .init(of: batches, batchCount: $0) }
         }
         let network = try checkpoint.network()
+        if normBatches != nil, MaskFile.statistics(of: network).isEmpty {
+            throw CoppiceError(
+                .usage, field: "--norm-batches",
+                "\(checkpoint.architecture) has no batch norms with running statistics")
+        }
         let set = images.evaluation
         let result = try showing {
             try analysis.run(
