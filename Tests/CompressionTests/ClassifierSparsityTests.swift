@@ -284,7 +284,7 @@ import Testing
         var analysis = analysis()
         let zeroShot = try analysis.run(network, on: texts, by: .loss).sweep.series[0]
         analysis.fineTuning = .init(
-            SparsityAnalysis.FineTuning.training(steps: 30, learningRate: 3e-3), on: training)
+            SparsityAnalysis.FineTuning.training(steps: 60, learningRate: 5e-3), on: training)
         let tuned = try analysis.run(network, on: texts, by: .loss).sweep.series[0]
         #expect(numbers(of: network) == before)
         #expect(zip(tuned.points, zeroShot.points).allSatisfy { $0.loss < $1.loss })
