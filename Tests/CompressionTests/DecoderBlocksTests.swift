@@ -121,28 +121,28 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
     }
 }
 
-@Suite struct MaskedDecoderTests {
+@Suite struct MaskedNetworkTests {
     @Test func lossesAreThoseOfTheMaskedNetworkAndWeightsComeBack() throws {
         let network = network(.qwen3)
         let windows = try windows(count: 9).windows
-        let decoder = try MaskedDecoder(network, windows: windows, shardCount: 3)
+        let decoder = try MaskedNetwork(decoder: network, windows: windows, shardCount: 3)
         #expect(decoder.weights.count == 21)
         #expect(decoder.chanceLoss == log(50))
-        let dense = decoder.losses(nil)
+        let dense = try decoder.losses(nil)
         #expect(dense.count == 3)
         let everything = decoder.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
-        #expect(decoder.losses(everything) == dense)
+        #expect(try decoder.losses(everything) == dense)
         let nothing = decoder.weights.map {
             WeightMask(rows: $0.rows, columns: $0.columns, kept: [Bool](repeating: false, count: $0.count))
         }
-        let empty = decoder.losses(nothing)
+        let empty = try decoder.losses(nothing)
         // Without projections a hidden state is its token's embedding.
         let tokens = Tensor(windows[0].dropLast().map { $0 }, shape: [1, 15])
         let bare = network.logits(ofHidden: network.embed(tokens)).floats()
         #expect(zip(network(tokens).floats(), bare).allSatisfy { abs($0 - $1) < 1e-5 })
         #expect(empty != dense)
         decoder.restore()
-        #expect(try MaskedDecoder(network, windows: windows, shardCount: 3).losses(nil) == dense)
+        #expect(try MaskedNetwork(decoder: network, windows: windows, shardCount: 3).losses(nil) == dense)
     }
 
     @Test func sweepsANetwork() throws {

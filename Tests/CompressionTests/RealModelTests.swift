@@ -46,7 +46,7 @@ private let dataFolder = ProcessInfo.processInfo.environment["COPPICE_DATA"]
     }
 
     private func loss(_ checkpoint: Checkpoint) throws -> Double {
-        let losses = try MaskedDecoder(network(checkpoint), windows: windows).losses(nil)
+        let losses = try MaskedNetwork(decoder: network(checkpoint), windows: windows).losses(nil)
         return losses.reduce(0, +) / Double(losses.count)
     }
 

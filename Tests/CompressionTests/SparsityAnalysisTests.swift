@@ -15,7 +15,7 @@ import Testing
 
     private static func trained() throws -> DecoderNetwork {
         let network = DecoderNetwork(configuration, seed: 3, initialDeviation: 0.1)
-        let training = FineTunedDecoder.training(steps: 120, learningRate: 1e-2)
+        let training = SparsityAnalysis.FineTuning.training(steps: 120, learningRate: 1e-2)
         try training.run(network, on: TokenWindows(stream, length: 16, batchSize: 8, seed: 1))
         return network
     }
@@ -64,7 +64,7 @@ import Testing
             (error as? CoppiceError)?.kind == .badData
                 && "\(error)"
                     == "model.layers.0.self_attn.q_proj.weight: pattern n:7 needs rows whose length is a multiple of 7, "
-                    + "this weight's is 16; expected one of n:2, n:4, n:8"
+                    + "this weight's is 16; expected one of n:2, n:4, n:8, or other weights (targets, ignore)"
         }
         // 24 of the feed-forward layer would do, 16 of the others would not.
         analysis.pattern = .groups(length: 12)
@@ -103,7 +103,7 @@ import Testing
             for place in values.indices where place % 16 >= 8 { values[place] = 0 }
             parameter.wrappedValue = Tensor(values, shape: [16, 16])
         }
-        let cut = try MaskedDecoder(network, windows: windows()).losses(nil)
+        let cut = try MaskedNetwork(decoder: network, windows: windows()).losses(nil)
         #expect(zip(cut, points[1].shardLosses).allSatisfy { abs($0 - $1) < 1e-5 })
         analysis.scope = .layer
         let layers = try analysis.run(network, windows: windows()).sweep.series[0]
@@ -131,7 +131,7 @@ import Testing
         (analysis.sparsities, analysis.refinesKnee) = ([0.3, 0.6, 0.8], false)
         let plain = try analysis.run(network, windows: windows()).sweep.series[0]
         let source = TokenWindows(Self.stream, length: 16, batchSize: 8, seed: 2)
-        analysis.fineTuning = .init(FineTunedDecoder.training(steps: 60, learningRate: 5e-3), on: source)
+        analysis.fineTuning = .init(SparsityAnalysis.FineTuning.training(steps: 60, learningRate: 5e-3), on: source)
         let tuned = try analysis.run(network, windows: windows()).sweep.series[0]
         #expect(bits(network) == before)
         #expect(tuned.points.map(\.sparsity) == plain.points.map(\.sparsity))
@@ -146,9 +146,10 @@ import Testing
     @Test func fineTunedWeightsStayRemoved() throws {
         let network = try Self.trained()
         let source = TokenWindows(Self.stream, length: 16, batchSize: 8, seed: 2)
-        let decoder = try FineTunedDecoder(
-            network, windows: windows(), training: FineTunedDecoder.training(steps: 5, learningRate: 1e-3),
-            source: source)
+        let pretrained = try MaskedNetwork(decoder: network, windows: windows())
+        let decoder = MaskedNetwork(
+            pretrained.prunable, measuredOn: pretrained.evaluation,
+            fineTuning: .init(SparsityAnalysis.FineTuning.training(steps: 5, learningRate: 1e-3), on: source))
         let method = PruningMethod(
             criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
             sparsity: 0.5)

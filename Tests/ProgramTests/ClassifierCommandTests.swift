@@ -3,7 +3,7 @@ import CoppiceTensors
 import Foundation
 import Testing
 
-/// `evaluate`, `compress`, `inspect`, `convert` and `analyze curves` of a classifier of texts.
+/// `evaluate`, `compress`, `inspect`, `convert`, `analyze curves` and `analyze sparsity` of a classifier of texts.
 @Suite struct ClassifierCommandTests {
     private let folder = TemporaryFolder()
     private static let encoders =
@@ -122,6 +122,37 @@ import Testing
             let tensor = try pruned.storedTensor(layer["name"]?.stringValue ?? "")
             #expect(tensor.count - tensor.zeroCount == layer["kept"]?.intValue)
         }
+    }
+
+    @Test func analyzesSparsityByAccuracy() throws {
+        let path = try classifier()
+        let (training, test) = (try texts("train.tsv", 60), try texts("test.tsv", 30, from: 7))
+        let command = ["analyze", "sparsity", path, "--text", test, "--grid", "0.3,0.6,0.9", "--no-refine"]
+        func points(_ arguments: String...) throws -> [Double] {
+            let analysis = try Program.json(arguments: command + arguments)["analysis"]
+            #expect(analysis?["eval"] == "accuracy" && analysis?["chance_accuracy"]?.doubleValue == 0.5)
+            let points = try #require(analysis?["series"]?[0]?["points"]?.arrayValue)
+            return points.compactMap { $0["accuracy"]?.doubleValue }
+        }
+        let dense = try Program.json("evaluate", path, "--labelled", test)["accuracy"]?.doubleValue
+        let zeroShot = try points()
+        #expect(zeroShot.count == 4 && abs(zeroShot[0] - (dense ?? .nan)) < 1e-12)
+        let tuned = try points(
+            "--fine-tune", training, "--steps", "80", "--learning-rate", "3e-3", "--batch-size", "8")
+        #expect(tuned.reduce(0, +) > zeroShot.reduce(0, +) && tuned[0] > 0.8)
+        let masks = folder.path + "/masks.safetensors"
+        _ = try points("--pattern", "n:4", "--masks", masks)
+        _ = try Program.json("mask", "apply", path, masks, "--output", folder.path + "/knee")
+        func fails(_ status: Int32, _ expected: String, _ arguments: String...) throws {
+            try Program.expectFailure(status, expected, ["analyze", "sparsity", path] + arguments)
+        }
+        try fails(64, "--text: is missing: a classifier is measured on a file of texts with labels")
+        try fails(64, "--windows: is for running texts", "--text", test, "--windows", "4")
+        try fails(64, "--data: is for vision networks", "--text", test, "--data", folder.path)
+        try fails(65, "test.tsv: columns: expected \"body\"", "--text", test, "--text-columns", "body")
+        try fails(65, "4 tokens of a text, expected at least 5", "--text", test, "--length", "4")
+        let warned = try Program.run(arguments: command + ["--fine-tune", test, "--steps", "1"])
+        #expect(warned.errors.contains("--fine-tune has the texts that accuracy is measured on"))
     }
 
     /// One line that names the file and the field, the status, and nothing half-written.

@@ -6,14 +6,16 @@ extension SparsityAnalysis {
     public struct Result: Sendable {
         /// By magnitude, then at random where that was asked for.
         public var sweep: SparsityReport
-        /// Near-zero weights of each matrix below ``nearZeroThresholds``.
+        /// Near-zero weights of each pruned matrix below ``nearZeroThresholds``.
         public var nearZero: [NearZeroCounts]
         /// The measured point nearest to the knee of pruning by magnitude, and its masks; nil without a knee.
         public var knee: (point: SparsityReport.Point, masks: [WeightMask])?
         /// SHA-256 of the pruned matrices' values, to which masks belong.
         public var modelDigest: String
+        /// Running statistics of norms under the masks at the knee, by name; none where those of the dense network stay.
+        public var statistics: [String: [Float]] = [:]
 
-        /// The share of all weights below each threshold.
+        /// The share of all those weights below each threshold.
         public var nearZeroFractions: [Double] {
             let total = nearZero.reduce(0) { $0 + $1.count }
             return SparsityAnalysis.nearZeroThresholds.indices.map { index in
@@ -24,8 +26,19 @@ extension SparsityAnalysis {
         /// Matrices that lose more than 95 % at a sparsity of 90 % or less.
         public var starved: [(weight: String, sparsity: Double)] { sweep.starvedWeights(in: sweep.series[0]) }
 
+        /// The masks at the knee with what belongs to them; nil without a knee.
+        public var maskFile: MaskFile? {
+            knee.map { knee in
+                var file = MaskFile(
+                    zip(sweep.weights, knee.masks).map { MaskFile.Entry(name: $0, mask: $1) }, modelDigest: modelDigest)
+                file.statistics = statistics
+                return file
+            }
+        }
+
         /// With stable keys.
         public var json: JSON {
+            let measure = sweep.measure
             func interval(_ value: SparsityReport.Interval?) -> JSON {
                 value.map { .array([.number($0.low), .number($0.high)]) } ?? .null
             }
@@ -35,12 +48,14 @@ extension SparsityAnalysis {
                     "tolerance_point_interval": interval(series.tolerancePointInterval),
                     "knee": series.knee.map { .number($0.breakpoint) } ?? .null,
                     "knee_interval": interval(series.kneeInterval),
-                    "slope_before": series.knee.map { .number($0.slopeBefore) } ?? .null,
-                    "slope_after": series.knee.map { .number($0.slopeAfter) } ?? .null,
+                    "slope_before": series.knee.map { .number(measure.slope($0.slopeBefore)) } ?? .null,
+                    "slope_after": series.knee.map { .number(measure.slope($0.slopeAfter)) } ?? .null,
                     "sharp": series.knee.map { .bool($0.isSharp) } ?? .null,
                     "points": .array(
                         series.points.map {
-                            .object(["sparsity": .number($0.sparsity), "loss": .number($0.loss)])
+                            .object([
+                                "sparsity": .number($0.sparsity), measure.rawValue: .number(measure.value($0.loss)),
+                            ])
                         }),
                 ])
             }
@@ -52,8 +67,9 @@ extension SparsityAnalysis {
                 ])
             }
             return .object([
-                "chance_loss": .number(sweep.chanceLoss), "tolerance": .number(sweep.tolerance),
-                "series": .array(series),
+                "eval": .string(measure.rawValue),
+                "chance_\(measure.rawValue)": .number(measure.value(sweep.chanceLoss)),
+                "tolerance": .number(sweep.tolerance), "series": .array(series),
                 "near_zero_thresholds": .array(SparsityAnalysis.nearZeroThresholds.map { .number($0) }),
                 "near_zero": .array(nearZeroFractions.map { .number($0) }), "weights": .array(weights),
                 "starved": .array(starved.map { .string($0.weight) }), "model_digest": .string(modelDigest),

@@ -1,8 +1,7 @@
 import CoppiceModels
 import CoppiceTensors
-import CoppiceTraining
 
-/// How far a decoder or an encoder can be pruned by magnitude in one shot, where the cliff is, and which weights are gone there.
+/// How far a network can be pruned by magnitude in one shot, where the cliff is, and which weights are gone there.
 ///
 /// ```swift
 /// let analysis = try SparsityAnalysis().run(network, windows: windows)
@@ -25,17 +24,6 @@ public struct SparsityAnalysis {
     /// Whose weights are compared with each other.
     public typealias Scope = PruningScope
 
-    /// What is trained between pruning and measuring.
-    public struct FineTuning {
-        public var training: SupervisedTraining
-        public var source: any BatchSource
-
-        public init(_ training: SupervisedTraining, on source: any BatchSource) {
-            self.training = training
-            self.source = source
-        }
-    }
-
     public var pattern = Pattern.unstructured
     public var scope = Scope.global
     public var sparsities = (1...9).map { Double($0) / 10 }
@@ -45,8 +33,13 @@ public struct SparsityAnalysis {
     public var comparesRandom = false
     public var tolerance = 0.01
     public var seed: UInt64 = 42
+    /// Which weights are pruned. Without targets the projections of a decoder's blocks, the matrices of an encoder's
+    /// layers, and of a vision network all weights but those of the layer that gives the classes' scores.
+    public var selection = WeightSelection()
     /// nil: the zero-shot protocol.
     public var fineTuning: FineTuning?
+    /// nil: running statistics of batch normalizations stay as they are in the dense network, or as training leaves them.
+    public var normStatistics: NormStatistics?
 
     public init() {}
 
@@ -55,44 +48,28 @@ public struct SparsityAnalysis {
 
     /// Prunes, measures and puts the weights back.
     ///
-    /// - Parameter windows: evaluation windows of one length.
-    /// - Throws: `.badData` for weights that are not finite, a pattern that does not divide a matrix's columns, and a
-    ///   text without windows.
+    /// - Throws: `.badData` for weights and losses that are not finite, a pattern that does not divide a matrix's columns,
+    ///   and heads of a network that has none.
     public func run(
-        _ network: DecoderNetwork, windows: [[Int]], progress: (SparsitySweep.Progress) -> Void = { _ in }
+        _ model: MaskedNetwork, progress: (SparsitySweep.Progress) -> Void = { _ in }
     ) throws -> Result {
-        let model: any MaskedModel =
-            if let fineTuning {
-                try FineTunedDecoder(
-                    network, windows: windows, training: fineTuning.training, source: fineTuning.source)
-            } else {
-                try MaskedDecoder(network, windows: windows)
-            }
-        return try run(model, progress: progress)
-    }
-
-    /// Prunes an encoder, measures it by its loss on hidden tokens, and puts the weights back.
-    ///
-    /// - Parameter windows: evaluation windows of one length, without the tokens that begin and end texts.
-    /// - Throws: as ``run(_:windows:progress:)``.
-    public func run(
-        _ network: MaskedLanguageEncoder, windows: [[Int]], frame: EncoderCheckpoint.TextFrame,
-        progress: (SparsitySweep.Progress) -> Void = { _ in }
-    ) throws -> Result {
-        try run(
-            PrunedEncoder(network, windows: windows, frame: frame, tuning: fineTuning, seed: seed), progress: progress)
-    }
-
-    private func run(_ model: any MaskedModel, progress: (SparsitySweep.Progress) -> Void) throws -> Result {
         try checkPattern(model.weights)
-        let places = pattern == .heads ? model.heads.names : nil
+        let places = pattern == .heads ? model.heads?.names ?? [] : nil
         let chosen = model.weights.indices.filter { places?.contains(model.weights[$0].name) ?? true }
         let weights = chosen.map { model.weights[$0] }
-        guard !weights.isEmpty else {
-            throw CoppiceError(.badData, field: "pattern", "the model has no attention heads")
+        guard !weights.isEmpty else { throw Self.noHeads }
+        for (index, weight) in zip(chosen, weights) {
+            try ExactSelection.checkFinite(model.values(index), name: weight.name)
         }
-        var sweep = SparsitySweep(variants: variants(model), chanceLoss: model.chanceLoss)
+        var sweep = SparsitySweep(variants: try variants(model.heads), evaluation: model.evaluation)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, refinesKnee, seed)
+        sweep.kneesEndAtChance = model.evaluation.measure == .accuracy
+        /// Masks of all weights.
+        func whole(_ masks: [WeightMask]) -> [WeightMask] {
+            var all = model.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
+            for (place, mask) in zip(chosen, masks) { all[place] = mask }
+            return all
+        }
         // Of each number of removed weights the first masks, which are those by magnitude.
         var masksBySize: [Int: [WeightMask]] = [:]
         func losses(_ masks: [WeightMask]?) throws -> [Double] {
@@ -100,17 +77,12 @@ public struct SparsityAnalysis {
                 let removed = masks.reduce(0) { $0 + $1.removedCount }
                 if masksBySize[removed] == nil { masksBySize[removed] = masks }
             }
-            return try model.losses(
-                masks.map { masks in
-                    var all = model.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) }
-                    for (place, mask) in zip(chosen, masks) { all[place] = mask }
-                    return all
-                })
+            return try model.losses(masks.map(whole))
         }
         defer { model.restore() }
         let report = try sweep.run(
             weights, values: { model.values(chosen[$0]) }, evaluate: losses, progress: progress)
-        let nearZero = model.weights.indices.map {
+        let nearZero = chosen.map {
             NearZeroCounts(model.values($0), relativeThresholds: Self.nearZeroThresholds)
         }
         var hash = SHA256()
@@ -125,8 +97,15 @@ public struct SparsityAnalysis {
             let total = weights.reduce(0) { $0 + $1.count }
             result.knee = masksBySize[Int((point.sparsity * Double(total)).rounded())].map { (point, $0) }
         }
+        // Statistics of networks that were trained on belong to other weights than the dense ones.
+        if let knee = result.knee, normStatistics != nil, fineTuning == nil {
+            try model.prepare(whole(knee.masks))
+            result.statistics = MaskFile.statistics(of: model.prunable.network)
+        }
         return result
     }
+
+    private static let noHeads = CoppiceError(.badData, field: "pattern", "the model has no attention heads")
 
     /// - Throws: `.badData` for groups that do not divide the rows of a matrix, saying what divides all.
     private func checkPattern(_ weights: [PrunableWeight]) throws {
@@ -138,25 +117,27 @@ public struct SparsityAnalysis {
             "pattern n:\(length) needs rows whose length is a multiple of \(length), this weight's is \(first.columns); "
                 + (fitting.isEmpty
                     ? "no group length up to 32 divides those of all weights"
-                    : "expected one of " + fitting.map { "n:\($0)" }.joined(separator: ", ")))
+                    : "expected one of " + fitting.map { "n:\($0)" }.joined(separator: ", "))
+                + ", or other weights (targets, ignore)")
     }
 
-    private func variants(_ model: any MaskedModel) -> [SparsityVariant] {
-        func variant(_ name: String, _ criterion: any Criterion) -> SparsityVariant {
+    private func variants(_ heads: AttentionHeads?) throws -> [SparsityVariant] {
+        func variant(_ name: String, _ criterion: any Criterion) throws -> SparsityVariant {
             switch pattern {
             case .unstructured:
-                SparsityVariant(
+                return SparsityVariant(
                     label: "\(name)-\(scope.rawValue)", criterion: criterion, allocation: scope.allocation,
                     sparsities: sparsities)
             case .groups(let length):
-                SparsityVariant(label: "\(name)-n:\(length)", criterion: criterion, groupLength: length)
+                return SparsityVariant(label: "\(name)-n:\(length)", criterion: criterion, groupLength: length)
             case .heads:
-                SparsityVariant(
-                    label: "\(name)-heads-\(scope.rawValue)", criterion: criterion, heads: model.heads, scope: scope,
+                guard let heads else { throw Self.noHeads }
+                return SparsityVariant(
+                    label: "\(name)-heads-\(scope.rawValue)", criterion: criterion, heads: heads, scope: scope,
                     sparsities: sparsities)
             }
         }
-        let magnitude = variant("magnitude", MagnitudeCriterion())
-        return comparesRandom ? [magnitude, variant("random", RandomCriterion(seed: seed))] : [magnitude]
+        let magnitude = try variant("magnitude", MagnitudeCriterion())
+        return comparesRandom ? [magnitude, try variant("random", RandomCriterion(seed: seed))] : [magnitude]
     }
 }

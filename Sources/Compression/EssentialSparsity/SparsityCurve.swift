@@ -5,7 +5,7 @@
 public struct SparsityCurve: Sendable, Hashable, Codable {
     /// Increasing sparsities, the first one zero (the dense model).
     public var sparsities: [Double]
-    /// Mean loss at each sparsity, in nats per token; lower is better.
+    /// Mean loss at each sparsity: in nats, or the share of errors; lower is better.
     public var losses: [Double]
 
     /// - Precondition: as many losses as sparsities, at least one, sparsities increasing from zero.
@@ -21,12 +21,28 @@ public struct SparsityCurve: Sendable, Hashable, Codable {
     ///
     /// - Parameters:
     ///   - tolerance: τ, the fraction of what the model has learned that may be lost.
-    ///   - chanceLoss: the loss of knowing nothing, ln(vocabulary size) for a language model.
+    ///   - chanceLoss: the loss of knowing nothing: ln(vocabulary size) of a language model, 1 − 1 / n of the errors of a
+    ///     classifier of n classes alike. For errors this is P(s') ≥ P(0) − τ (P(0) − P_chance) of accuracies P.
     public func tolerancePoint(tolerance: Double = 0.01, chanceLoss: Double) -> Double {
         let limit = losses[0] + tolerance * max(0, chanceLoss - losses[0])
-        let within = zip(sparsities, losses).prefix { $0.1 <= limit }
+        // What is at the limit is within it, whatever rounding makes of either.
+        let within = zip(sparsities, losses).prefix { $0.1 <= limit + abs(limit) * 1e-12 }
         return within.last?.0 ?? 0
     }
+
+    /// The curve up to the first point that has lost nearly all that was learned, 95 %, and at least its first four points.
+    ///
+    /// Behind that point an accuracy can only stay at chance, and two segments would bend where it gets there rather than
+    /// where it begins to fall.
+    public func untilChance(_ chanceLoss: Double) -> SparsityCurve {
+        let limit = losses[0] + 0.95 * max(0, chanceLoss - losses[0])
+        let first = losses.firstIndex { $0 >= limit } ?? losses.count - 1
+        let count = max(first + 1, 4)
+        return SparsityCurve(sparsities: Array(sparsities.prefix(count)), losses: Array(losses.prefix(count)))
+    }
+
+    /// The fit to the curve, or to that until chance.
+    func knee(untilChance chanceLoss: Double?) -> TwoSegmentFit? { (chanceLoss.map(untilChance) ?? self).kneeFit() }
 
     /// The two-segment fit to the curve after isotonic smoothing. Nil for fewer than four points.
     ///

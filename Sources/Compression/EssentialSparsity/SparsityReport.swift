@@ -6,7 +6,9 @@ public struct SparsityReport: Sendable, Codable {
     public var weights: [String]
     /// τ of the tolerance points.
     public var tolerance: Double
-    /// Loss of knowing nothing, in nats per token.
+    /// What was measured: what is called a loss here is the share of errors where that is accuracy.
+    public var measure: SparsityMeasure
+    /// The loss of knowing nothing.
     public var chanceLoss: Double
     /// One curve for each variant.
     public var series: [Series]
@@ -15,12 +17,20 @@ public struct SparsityReport: Sendable, Codable {
     public struct Point: Sendable, Codable {
         /// The fraction of entries really removed.
         public var sparsity: Double
-        /// Loss on each shard of the evaluation text, in nats per token.
+        /// Loss on each shard of what is evaluated.
         public var shardLosses: [Double]
+        /// What each shard counts in the mean; nil: all alike.
+        public var shardSizes: [Int]?
         /// Sparsity of each matrix.
         public var layerSparsities: [Double]
         /// Mean of ``shardLosses``.
-        public var loss: Double { shardLosses.reduce(0, +) / Double(shardLosses.count) }
+        public var loss: Double { loss(on: shardLosses.indices) }
+
+        /// The mean over some shards, each as often as it is named; at least one.
+        func loss(on shards: some Collection<Int>) -> Double {
+            func size(_ shard: Int) -> Double { Double(shardSizes?[shard] ?? 1) }
+            return shards.reduce(0) { $0 + size($1) * shardLosses[$1] } / shards.reduce(0) { $0 + size($1) }
+        }
     }
 
     /// An interval that holds 95 of 100 bootstrap samples.
@@ -54,25 +64,29 @@ public struct SparsityReport: Sendable, Codable {
         }
     }
 
-    /// The curves as comma-separated values: `method,sparsity,loss`.
+    /// The curves as comma-separated values: `method,sparsity,loss`, or `method,sparsity,accuracy`.
     public var csv: String {
-        series.reduce(into: "method,sparsity,loss\n") { text, series in
-            for point in series.points { text += "\(series.label),\(point.sparsity),\(point.loss)\n" }
+        series.reduce(into: "method,sparsity,\(measure.rawValue)\n") { text, series in
+            for point in series.points {
+                text += "\(series.label),\(point.sparsity),\(measure.value(point.loss))\n"
+            }
         }
     }
 }
 
 extension SparsityReport.Series {
     /// Reads tolerance point and knee off the points, with bootstrap intervals over the evaluation shards.
+    ///
+    /// - Parameter kneeChance: the loss of knowing nothing, where knees are fitted until it is reached; nil: to the end.
     init(
-        label: String, points: [SparsityReport.Point], tolerance: Double, chanceLoss: Double, seed: UInt64,
-        samples: Int = 500
+        label: String, points: [SparsityReport.Point], tolerance: Double, chanceLoss: Double, kneeChance: Double?,
+        seed: UInt64, samples: Int = 500
     ) {
         self.label = label
         self.points = points
         let curve = points.curve
         tolerancePoint = curve.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss)
-        knee = curve.kneeFit()
+        knee = curve.knee(untilChance: kneeChance)
         let shardCount = points[0].shardLosses.count
         guard shardCount > 1 else { return }
         var generator = RandomGenerator(seed: seed)
@@ -81,12 +95,10 @@ extension SparsityReport.Series {
         for _ in 0..<samples {
             // The same shards at every sparsity: their difficulty is common to all points.
             let drawn = (0..<shardCount).map { _ in Int.random(in: 0..<shardCount, using: &generator) }
-            let losses = points.map { point in
-                drawn.reduce(0) { $0 + point.shardLosses[$1] } / Double(shardCount)
-            }
+            let losses = points.map { $0.loss(on: drawn) }
             let sample = SparsityCurve(sparsities: curve.sparsities, losses: losses)
             tolerancePoints.append(sample.tolerancePoint(tolerance: tolerance, chanceLoss: chanceLoss))
-            if let fit = sample.kneeFit() { knees.append(fit.breakpoint) }
+            if let fit = sample.knee(untilChance: kneeChance) { knees.append(fit.breakpoint) }
         }
         tolerancePointInterval = SparsityReport.Interval(samples: tolerancePoints)
         kneeInterval = SparsityReport.Interval(samples: knees)

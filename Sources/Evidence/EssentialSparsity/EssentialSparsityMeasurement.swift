@@ -50,8 +50,8 @@ struct EssentialSparsityMeasurement: Sendable {
         progress: any ProgressReporter
     ) throws {
         let shards = Self.shardCount(windows, vocabularySize: network.configuration.vocabularySize)
-        let trained = try MaskedDecoder(network, windows: windows, shardCount: shards)
-        let fresh = try MaskedDecoder(untrained, windows: windows, shardCount: shards)
+        let trained = try MaskedNetwork(decoder: network, windows: windows, shardCount: shards)
+        let fresh = try MaskedNetwork(decoder: untrained, windows: windows, shardCount: shards)
         weights = trained.weights
         let grid = EssentialSparsity.tenths.map { Double($0) / 10 }
         let standard = SparsityVariant.standard(sparsities: grid, seed: seed)
@@ -70,7 +70,7 @@ struct EssentialSparsityMeasurement: Sendable {
         let total = (refined + random + controls).reduce(3 + 8) { $0 + $1.steps.count }
         progress.begin("prune and evaluate", total: total, unit: "evaluations")
         var completed = 0
-        func run(_ decoder: MaskedDecoder, _ variants: [SparsityVariant], refines: Bool) throws -> SparsityReport {
+        func run(_ decoder: MaskedNetwork, _ variants: [SparsityVariant], refines: Bool) throws -> SparsityReport {
             defer { decoder.restore() }
             var sweep = SparsitySweep(variants: variants, chanceLoss: decoder.chanceLoss)
             sweep.tolerance = EssentialSparsity.tolerance

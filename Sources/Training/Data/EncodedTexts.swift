@@ -63,8 +63,11 @@ public struct EncodedTexts: Sendable {
     }
 
     /// All examples once, those of like length together.
-    public func batches(of size: Int) -> [LabeledBatch] {
-        let order = sequences.indices.sorted { (sequences[$0].count, $0) < (sequences[$1].count, $1) }
+    public func batches(of size: Int) -> [LabeledBatch] { batches(of: size, among: sequences.indices) }
+
+    /// Some examples, those of like length together.
+    public func batches(of size: Int, among indices: some Sequence<Int>) -> [LabeledBatch] {
+        let order = indices.sorted { (sequences[$0].count, $0) < (sequences[$1].count, $1) }
         return stride(from: 0, to: order.count, by: size).map { batch(order[$0..<min($0 + size, order.count)]) }
     }
 

@@ -71,7 +71,7 @@ struct EncoderPretraining: Sendable {
         func sweep(_ variants: [SparsityVariant]) throws -> SparsityReport? {
             guard kind != .supervised else { return nil }
             return try MaskedEncoder.languageModel(language, shards: task.gaps).sweep(
-                variants, chance: EncoderTask.chanceLoss, tolerance: Self.zeroShotTolerance, seed: seed, progress: {})
+                variants, tolerance: Self.zeroShotTolerance, seed: seed, progress: {})
         }
         func checkpoint(_ step: Int) throws -> Checkpoint {
             // An untrained model has nothing to lose.

@@ -46,12 +46,12 @@ package struct EncoderTask: Sendable {
 
     /// Fine-tuning as the paper has it, at this model's rate.
     var tuning: SupervisedTraining {
-        FineTunedDecoder.training(steps: size.tuningSteps, learningRate: size.tuningRate)
+        SparsityAnalysis.FineTuning.training(steps: size.tuningSteps, learningRate: size.tuningRate)
     }
 
     /// Longer and at a higher rate, for initial weights.
     var control: SupervisedTraining {
-        FineTunedDecoder.training(steps: size.controlSteps, learningRate: size.controlRate)
+        SparsityAnalysis.FineTuning.training(steps: size.controlSteps, learningRate: size.controlRate)
     }
 
     /// So many passages, from one text after the other, and whether each begins where a word does; kinds take turns.

@@ -63,8 +63,7 @@ package struct EncoderTrial: Sendable {
                 network, training: training ?? task.tuning, source: task.training, shards: task.testing)
         }
         func sweep(_ encoder: MaskedEncoder, _ variants: [SparsityVariant]) throws -> SparsityReport {
-            try encoder.sweep(
-                variants, chance: EncoderTask.chanceError, tolerance: Self.tolerance, seed: seed, progress: progress)
+            try encoder.sweep(variants, tolerance: Self.tolerance, seed: seed, progress: progress)
         }
         func standard(_ sparsities: [Double], _ labels: [String]) -> [SparsityVariant] {
             SparsityVariant.standard(sparsities: sparsities, seed: seed).filter { labels.contains($0.label) }

@@ -7,76 +7,51 @@ import CoppiceTraining
 /// An encoder that is measured under masks, always from the same dense weights: at once, or after fine-tuning with the
 /// mask held.
 final class MaskedEncoder {
-    let prunable: PrunableNetwork
-    private let dense: Snapshot
-    private let values: [Tensor]
-    private let tuning: (training: SupervisedTraining, source: any BatchSource)?
-    private let shards: [LabeledBatch]
-    private let performance: (any SupervisedNetwork, LabeledBatch) -> Double
+    private let masked: MaskedNetwork
+    private let tuning: SparsityAnalysis.FineTuning?
 
     /// The matrices of the layers: attention and feed-forward, without embeddings and heads.
     static let prunableWeights = [WeightPattern("encoder.layer")]
 
-    /// - Parameters:
-    ///   - tuning: nil: measured at once.
-    ///   - shards: what it is measured on, in parts of one size.
-    ///   - performance: of a shard; lower is better.
+    /// - Parameter tuning: nil: measured at once.
     init(
-        _ network: any SupervisedNetwork, tuning: (training: SupervisedTraining, source: any BatchSource)? = nil,
-        shards: [LabeledBatch], performance: @escaping (any SupervisedNetwork, LabeledBatch) -> Double
+        _ network: any SupervisedNetwork, tuning: SparsityAnalysis.FineTuning? = nil,
+        measuredOn evaluation: SparsityEvaluation
     ) throws {
-        let prunable = try PrunableNetwork(network, targets: Self.prunableWeights)
-        self.prunable = prunable
-        dense = Snapshot(of: network)
-        values = prunable.weights.indices.map { prunable.values($0).copied() }
         self.tuning = tuning
-        self.shards = shards
-        self.performance = performance
+        masked = MaskedNetwork(
+            try PrunableNetwork(network, targets: Self.prunableWeights), measuredOn: evaluation, fineTuning: tuning)
     }
 
     /// A classifier, tuned on a task and measured by the share of errors.
+    ///
+    /// - Parameter shards: what it is measured on, in parts of one size.
     static func classifier(
         _ network: EncoderClassifier, training: SupervisedTraining, source: any BatchSource, shards: [LabeledBatch]
     ) throws -> MaskedEncoder {
-        try MaskedEncoder(network, tuning: (training, source), shards: shards) { network, shard in
-            1 - Classification(of: network, on: [shard]).accuracy
+        let evaluation = SparsityEvaluation(by: .accuracy, chanceLoss: EncoderTask.chanceError) { network in
+            shards.map { 1 - Classification(of: network, on: [$0]).accuracy }
         }
+        return try MaskedEncoder(network, tuning: .init(training, on: source), measuredOn: evaluation)
     }
 
     /// A masked language model, measured at once by the loss in nats a gap.
     static func languageModel(_ network: MaskedLanguageEncoder, shards: [LabeledBatch]) throws -> MaskedEncoder {
-        try MaskedEncoder(network, shards: shards) { network, shard in
-            network.inUse { Double(network.loss(shard).scalar) }
+        let evaluation = SparsityEvaluation(by: .loss, chanceLoss: EncoderTask.chanceLoss) { network in
+            network.inUse { shards.map { Double(network.loss($0).scalar) } }
         }
-    }
-
-    /// The performance on each shard under masks, or dense.
-    func measure(_ masks: [WeightMask]?) throws -> [Double] {
-        restore()
-        if let masks { prunable.setMasks(masks) }
-        if let tuning { try FineTuning(tuning.training).recover(prunable, on: tuning.source) }
-        return performanceAsItIs()
-    }
-
-    private func performanceAsItIs() -> [Double] { shards.map { performance(prunable.network, $0) } }
-
-    /// Dense weights and no masks.
-    func restore() {
-        dense.restore(prunable.network)
-        prunable.setMasks(prunable.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) })
+        return try MaskedEncoder(network, measuredOn: evaluation)
     }
 
     /// Prunes to many sparsities and measures each; the dense weights are back afterwards.
-    ///
-    /// - Parameter chance: the performance of guessing.
     func sweep(
-        _ variants: [SparsityVariant], chance: Double, tolerance: Double, seed: UInt64, progress: () -> Void
+        _ variants: [SparsityVariant], tolerance: Double, seed: UInt64, progress: () -> Void
     ) throws -> SparsityReport {
-        defer { restore() }
-        var sweep = SparsitySweep(variants: variants, chanceLoss: chance)
+        defer { masked.restore() }
+        var sweep = SparsitySweep(variants: variants, evaluation: masked.evaluation)
         (sweep.tolerance, sweep.refinesKnee, sweep.seed) = (tolerance, false, seed)
         return try sweep.run(
-            prunable.weights, values: { values[$0] }, evaluate: measure, progress: { _ in progress() })
+            masked.weights, values: masked.values, evaluate: masked.losses, progress: { _ in progress() })
     }
 
     /// The masks of one-shot magnitude pruning of the dense weights.
@@ -84,7 +59,7 @@ final class MaskedEncoder {
         try PruningMethod(
             criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
             sparsity: sparsity
-        ).masks(of: prunable.weights, values: { values[$0] })
+        ).masks(of: masked.weights, values: masked.values)
     }
 
     /// Iterative magnitude pruning: trains, removes the next tenth of all weights, rewinds the rest to the dense
@@ -95,14 +70,14 @@ final class MaskedEncoder {
         to sparsities: [Double], progress: () -> Void
     ) throws -> [(masks: [WeightMask], performance: [Double])] {
         guard let tuning else { preconditionFailure("iterative pruning trains") }
-        restore()
-        defer { restore() }
+        masked.restore()
+        defer { masked.restore() }
         var levels: [(masks: [WeightMask], performance: [Double])] = []
         try IterativePruning(training: tuning.training, rewindStep: 0).run(
-            prunable, levels: sparsities.count, removing: GivenLevels(sparsities: sparsities), rewound: dense,
-            on: tuning.source
+            masked.prunable, levels: sparsities.count, removing: GivenLevels(sparsities: sparsities),
+            rewound: Snapshot(of: masked.prunable.network), on: tuning.source
         ) { level in
-            if level > 0 { levels.append((prunable.masks, performanceAsItIs())) }
+            if level > 0 { levels.append((masked.prunable.masks, try masked.lossesAsItIs())) }
             progress()
         }
         return levels

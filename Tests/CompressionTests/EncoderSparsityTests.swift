@@ -6,7 +6,7 @@ import CoppiceTraining
 import Testing
 
 /// How far an encoder can be pruned, by its loss on hidden tokens.
-@Suite struct PrunedEncoderTests {
+@Suite struct EncoderSparsityTests {
     private static let frame = EncoderCheckpoint.TextFrame(begin: 11, end: 12, mask: 13)
     private static let configuration = EncoderConfiguration(
         vocabularySize: 16, hiddenSize: 16, intermediateSize: 24, layerCount: 2, headCount: 4, positionCount: 40,
@@ -20,7 +20,7 @@ import Testing
 
     private static func trained() throws -> MaskedLanguageEncoder {
         let network = MaskedLanguageEncoder(configuration, seed: 3, initialDeviation: 0.1)
-        try FineTunedDecoder.training(steps: 400, learningRate: 1e-2).run(network, on: source())
+        try SparsityAnalysis.FineTuning.training(steps: 400, learningRate: 1e-2).run(network, on: source())
         return network
     }
 
@@ -81,7 +81,7 @@ import Testing
         var analysis = SparsityAnalysis()
         (analysis.sparsities, analysis.refinesKnee) = ([0.5, 0.7, 0.8], false)
         let zeroShot = try analysis.run(network, windows: windows(), frame: Self.frame)
-        analysis.fineTuning = .init(FineTunedDecoder.training(steps: 30, learningRate: 1e-2), on: Self.source())
+        analysis.fineTuning = .init(SparsityAnalysis.FineTuning.training(steps: 30, learningRate: 1e-2), on: Self.source())
         let before = bits(network)
         let tuned = try analysis.run(network, windows: windows(), frame: Self.frame)
         #expect(bits(network) == before)
