@@ -151,7 +151,8 @@ public enum Methods {
                 name: "rate-distortion", kind: .allocation,
                 summary:
                     "The split that costs a model's outputs least, by a dynamic programme over curves that are measured "
-                    + "layer by layer, without labels.",
+                    + "layer by layer, without labels: of single weights, or of whole channels (granularity: filter | "
+                    + "channel; also: coppice prune-channels --allocation rate-distortion).",
                 recipeKey:
                     "prune.allocation: rate-distortion, prune.grid, prune.samples, prune.distortion: mean | worst, "
                     + "prune.calibration: data | gaussian, prune.solver: exact | buckets | lagrangian, prune.buckets, "
