@@ -88,7 +88,9 @@ public enum Methods {
                 summary:
                     "Whole channels, or filters that one layer makes, go with all that is coupled to them, and a smaller dense "
                     + "vision network is left; also: coppice prune-channels.",
-                recipeKey: "prune.granularity: filter | channel, prune.of: channels | parameters | multiplications",
+                recipeKey:
+                    "prune.granularity: filter | channel, prune.of: channels | parameters | multiplications, "
+                    + "prune.allocation: rate-distortion",
                 example:
                     "stages: [{prune: {method: taylor, sparsity: 0.5, granularity: channel, of: multiplications}}, "
                     + "{quantize: {bits: 8}}]",

@@ -33,12 +33,13 @@ extension Recipe {
         }
         if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
         let whole = unit.goesFirst ? "\(unit.rawValue)s" : "channels"
-        let isMeasured = try unit.isOfChannels && method != .bip && sharesByDistortion(fields)
+        let isMeasurable = unit.isOfChannels && method != .bip
+        let isMeasured = try isMeasurable && sharesByDistortion(fields)
         var others = ["pattern", "group_size", "group_score", "block", "budgets", "floor_of"]
         if !isMeasured { others += ["allocation", "schedule"] }
         if unit == .layer { others += ["scope", "floor"] }
         let sharing =
-            " and set scope to layer or global" + (unit.isOfChannels ? ", or allocation to rate-distortion" : "")
+            " and set scope to layer or global" + (isMeasurable ? ", or allocation to rate-distortion" : "")
         for key in others {
             guard let field = fields[key] else { continue }
             throw field.error(
