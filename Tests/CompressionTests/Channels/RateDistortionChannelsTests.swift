@@ -74,11 +74,13 @@ private func candidates(_ scores: [[Double]]) -> [[Int]] {
         let scale = OutputDistortion.mean.value(
             of: OutputDistortion.squaredErrors(reference, to: .zeros(reference.shape))
         ).squareRoot()
-        var seen = 0
+        var (seen, count) = (0, 0)
+        // Of many groups some.
+        let stride = max(1, curves.count / 10)
         for (index, (curve, own)) in zip(curves, candidates).enumerated() {
             #expect(curve.points[0] == .init(kept: curve.count, distortion: 0))
             #expect(curve.points.last?.kept == curve.count - own.count)
-            for point in curve.points.dropFirst() {
+            for point in curve.points.dropFirst() where index % stride == 0 {
                 var kept = KeptChannels(allOf: groups)
                 for channel in own.prefix(curve.count - point.kept) { kept.remove(channel, ofGroup: index) }
                 let narrow = try network.removingChannels(of: groups, keeping: kept)
@@ -86,11 +88,12 @@ private func candidates(_ scores: [[Double]]) -> [[Int]] {
                     of: OutputDistortion.squaredErrors(outputs(narrow, inputs), to: reference))
                 let error = abs(point.distortion.squareRoot() - expected.squareRoot())
                 #expect(error <= 1e-4 * scale, "\(curve.name) keeping \(point.kept): \(point.distortion), \(expected)")
+                count += 1
                 if expected.squareRoot() > 1e-3 * scale { seen += 1 }
             }
         }
         // What goes is seen in the outputs.
-        #expect(4 * seen > curves.reduce(0) { $0 + $1.points.count - 1 })
+        #expect(count > 0 && 4 * seen > count)
         // The channels of images stay.
         let first = network.parameters[0].name
         #expect(groups.groups.allSatisfy { group in !group.members.contains { $0.isReader && $0.name == first } })
