@@ -310,6 +310,24 @@ import Testing
         #expect(try #require(first.relativeError) > 0.05)
     }
 
+    /// By what channels cost the outputs, on images and on noise, without labels, in rounds.
+    @Test(arguments: ["data", "gaussian"]) func channelsAreSharedOutByDistortion(calibration: String) throws {
+        let (report, _, after) = try compress(
+            "method: group-l2, granularity: channel, sparsity: 0.5, of: multiplications, allocation: rate-distortion, "
+                + "calibration: \(calibration), samples: 40, grid: 6, floor: 0.2, "
+                + "schedule: { kind: one-shot, rounds: 2 }", blind: calibration == "gaussian")
+        let stage = try #require(report.stageReports?.first)
+        let (before, left) = (try #require(stage.multiplicationsBefore), try #require(stage.multiplicationsAfter))
+        #expect(left <= before / 2 && left > before / 3)
+        let example = Tensor.zeros([2] + after.configuration.inputShape)
+        #expect(try NetworkCost(of: after, example: example).multiplyAccumulates == left)
+        let channels = try #require(stage.channels)
+        #expect(channels.allSatisfy { 5 * $0.kept >= $0.channels } && channels.contains { $0.kept < $0.channels })
+        #expect(
+            failure("method: l1, granularity: channel, sparsity: 0.5, allocation: rate-distortion", blind: true)
+                .contains("(calibration: gaussian needs none), and needs training images; there are none"))
+    }
+
     @Test func channelsGoBeforeAndAfterOtherStages() throws {
         let (report, _, after) = try compress(
             "method: magnitude, sparsity: 0.5",

@@ -69,6 +69,12 @@ import Testing
         #expect(channels.unit == .channel && channels.network.measure == .parameters && channels.scope == .global)
         #expect(channels.floor == .share(0.2) && channels.needOfImages != nil)
         #expect(try stage("method: l2, sparsity: 0.5, granularity: filter").needOfImages == nil)
+        let measured = try stage(
+            "method: l2, sparsity: 0.5, granularity: filter, allocation: rate-distortion, of: multiplications, "
+                + "floor: 0.2, schedule: { kind: one-shot, rounds: 3 }")
+        #expect(measured.allocation == .rateDistortion && measured.network.measure == .multiplications)
+        #expect(measured.floor == .share(0.2) && measured.network.schedule == .oneShot(rounds: 3))
+        #expect(!measured.rateDistortion.countsMultiplications && measured.needOfImages?.isOfLabels == false)
         #expect(
             try stage("method: magnitude, sparsity: 0.5, pattern: block, block: [4, 8]").pattern
                 == .blocks(rows: 4, columns: 8, score: .mean))
@@ -196,6 +202,31 @@ import Testing
         ("method: l1, sparsity: 0.5", "method: l1 scores whole channels; set granularity to channel or filter"),
         ("method: l1, sparsity: 0.5, granularity: channel, pattern: group", "pattern: does not go with granularity"),
         ("method: l1, sparsity: 0.5, granularity: channel, scope: row", "scope: rows are single outputs"),
+        (
+            "method: l1, sparsity: 0.5, granularity: channel, allocation: erk",
+            "leave it out and set scope to layer or global, or allocation to rate-distortion"
+        ),
+        (
+            "method: l1, sparsity: 0.5, granularity: channel, schedule: { kind: one-shot, rounds: 2 }",
+            "schedule: does not go with granularity channel"
+        ),
+        (
+            "method: l1, sparsity: 0.5, granularity: channel, allocation: rate-distortion, schedule: iterative",
+            "schedule: whole channels go in rounds, expected schedule one-shot"
+        ),
+        (
+            "method: l1, sparsity: 0.5, granularity: filter, allocation: rate-distortion, curves: a.json",
+            "curves: curves of a file are of single weights, those of filters are measured; leave it out"
+        ),
+        (
+            "method: l1, sparsity: 0.5, granularity: channel, allocation: rate-distortion, scope: global",
+            "allocation: does not go with scope global"
+        ),
+        ("method: l1, sparsity: 0.5, granularity: channel, grid: 5", "grid: goes with allocation rate-distortion"),
+        (
+            "method: bip, sparsity: 0.5, granularity: filter, allocation: rate-distortion",
+            "allocation: does not go with"
+        ),
         ("method: magnitude, sparsity: 0.5, of: parameters", "of: goes with granularity filter and channel"),
         ("method: magnitude, schedule: { kind: sap, p: 2, q: 1 }", "q: expected p below q, found p 2.0 and q 1.0"),
         ("method: magnitude, sparsity: 0.5, schedule: sap", "sparsity: does not go with schedule sap"),

@@ -107,6 +107,36 @@ import Testing
         #expect(cut["speed"]?["seconds"]?["inference_after"]?.doubleValue ?? 0 > 0)
     }
 
+    /// Channels by what they cost the outputs, on images and on noise.
+    @Test func channelsAreSharedOutByDistortion() throws {
+        let command = ["prune-channels", Self.stock.model, "--remove", "0.5", "--criterion", "l1"]
+        let measured = command + ["--allocation", "rate-distortion"]
+        let run = try Program.run(
+            arguments: measured + [
+                "--data", Self.stock.images, "--images", "40", "--rounds", "2", "--output", folder.path + "/narrow",
+                "--json",
+            ])
+        #expect(run.status == 0, "\(run.errors)")
+        let cut = try run.json()
+        let (before, after) = (
+            try #require(cut["multiplications_before"]?.intValue), try #require(cut["multiplications_after"]?.intValue)
+        )
+        #expect(2 * after <= before && 2.2 * Double(after) > Double(before))
+        let said = try #require(cut["accuracy_after"]?.doubleValue)
+        #expect(abs(try accuracy(folder.path + "/narrow") - said) < 1e-9)
+        let noise = try Program.run(arguments: measured + ["--calibration", "gaussian", "--images", "20"])
+        #expect(noise.status == 0 && noise.output.contains("multiplications"), "\(noise.errors)")
+        for (options, message) in [
+            (measured, "--allocation rate-distortion: expected --data beside it, or --calibration gaussian"),
+            (command + ["--rounds", "2"], "--rounds: goes with --allocation rate-distortion alone"),
+            (command + ["--calibration", "data"], "--calibration: goes with --allocation rate-distortion alone"),
+            (measured + ["--calibration", "gaussian", "--rounds", "0"], "--rounds: expected at least 1, found 0"),
+        ] {
+            let failed = try Program.run(arguments: options)
+            #expect(failed.status == 64 && failed.errors.contains(message), "\(failed.errors)")
+        }
+    }
+
     /// Rounds of adaptive pruning as a table.
     @Test func roundsAreATable() throws {
         let recipe = try folder.file(

@@ -45,6 +45,9 @@ public struct StructuredPruning: Sendable {
     public var minimumShare: Double
     /// Patterns of layers whose channels stay.
     public var ignore: [WeightPattern]
+    /// Rounds that each remove the same part of what is left, with scores (and curves) of the network without the channels
+    /// of the rounds before.
+    public var rounds = 1
 
     public init(
         by criterion: any ChannelCriterion, allocation: any ChannelAllocation = GlobalChannels(),
@@ -106,15 +109,47 @@ public struct StructuredPruning: Sendable {
         guard !criterion.needsData || !batches.isEmpty else {
             throw CoppiceError(.usage, field: name, "needs calibration data with labels, and there is none")
         }
-        let scores = try criterion.scores(of: groups, in: network, on: batches)
-        for (group, own) in zip(groups.groups, scores) where own.contains(where: \.isNaN) {
-            throw CoppiceError(.badData, field: group.name, "has a \(name) score that is not a number")
-        }
+        precondition(rounds > 0, "\(rounds) rounds")
         let limits = groups.groups.map { group in
             allows(group) ? group.count - max(1, Int((minimumShare * Double(group.count)).rounded(.up))) : 0
         }
-        let compared = criterion.estimatesLoss ? perCost(scores, of: groups) : scores
-        return try Self.shortest(allocation.order(of: compared, limits: limits), reaching: target, of: groups)
+        let whole = rounds > 1 ? Snapshot(of: network) : nil
+        defer { whole?.restore(network) }
+        var kept = KeptChannels(allOf: groups)
+        for round in 1...rounds {
+            if round > 1 { groups.mask(network, keeping: kept) }
+            let scores = try scores(of: groups, in: network, on: batches, without: kept)
+            if round == 1, rounds > 1 { try check(scores, limits, of: groups) }
+            let part = SparsityRamp.geometric.sparsity(
+                at: Double(round) / Double(rounds), from: 0, to: target.fraction)
+            kept = try allocation.keptChannels(
+                of: groups, in: network, scores: scores, limits: limits,
+                reaching: round == rounds ? target : target.withFraction(part))
+        }
+        return kept
+    }
+
+    /// Refuses what the last of several rounds would.
+    private func check(_ scores: [[Double]], _ limits: [Int], of groups: ChannelGroups) throws {
+        let least = KeptChannels(of: groups, without: zip(scores, limits).map { leastFirst($0).prefix($1) })
+        _ = try target.mostKept(
+            of: target.size(of: groups, keeping: KeptChannels(allOf: groups)),
+            least: target.size(of: groups, keeping: least))
+    }
+
+    /// Scores that compare between groups; −∞ for channels that have gone.
+    private func scores(
+        of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch],
+        without kept: KeptChannels
+    ) throws -> [[Double]] {
+        let scores = try criterion.scores(of: groups, in: network, on: batches)
+        for (group, own) in zip(groups.groups, scores) where own.contains(where: \.isNaN) {
+            throw CoppiceError(
+                .badData, field: group.name, "has a \(type(of: criterion).name) score that is not a number")
+        }
+        return zip(criterion.estimatesLoss ? perCost(scores, of: groups) : scores, kept.isKept).map { own, isKept in
+            zip(own, isKept).map { $1 ? $0 : -.infinity }
+        }
     }
 
     /// Scores over what one channel of the group takes of what the target limits, while nothing is removed: the least
@@ -123,17 +158,11 @@ public struct StructuredPruning: Sendable {
     ///
     /// - Complexity: O(groups) costs.
     private func perCost(_ scores: [[Double]], of groups: ChannelGroups) -> [[Double]] {
-        let whole = groups.cost()
+        let whole = target.size(of: groups, keeping: KeptChannels(allOf: groups))
         return scores.enumerated().map { index, own in
             var kept = KeptChannels(allOf: groups)
             kept.remove(0, ofGroup: index)
-            let rest = groups.cost(keeping: kept)
-            let cost =
-                switch target {
-                case .channels: 1
-                case .parameters: whole.parameters - rest.parameters
-                case .multiplyAccumulates: whole.multiplyAccumulates - rest.multiplyAccumulates
-                }
+            let cost = whole - target.size(of: groups, keeping: kept)
             return own.map { $0 / Double(max(1, cost)) }
         }
     }
@@ -148,41 +177,15 @@ public struct StructuredPruning: Sendable {
         case .neurons: makers.count == 1 && makers[0].shape.count == 2
         }
     }
+}
 
-    /// The fewest channels of an order that meet a target. Costs fall with each channel, so bisection finds them.
-    ///
-    /// - Complexity: O(log channels) costs.
-    static func shortest(
-        _ order: [ChannelPlace], reaching target: Target, of groups: ChannelGroups
-    ) throws -> KeptChannels {
-        func kept(_ count: Int) -> KeptChannels {
-            var result = KeptChannels(allOf: groups)
-            for place in order.prefix(count) { result.remove(place.channel, ofGroup: place.group) }
-            return result
+extension KeptChannels {
+    /// All channels but some of each group.
+    init(of groups: ChannelGroups, without removed: [some Sequence<Int>]) {
+        self.init(allOf: groups)
+        for (group, channels) in removed.enumerated() {
+            for channel in channels { remove(channel, ofGroup: group) }
         }
-        let (all, before) = (KeptChannels(allOf: groups).count, groups.cost())
-        func removed(_ count: Int) -> Double {
-            switch target {
-            case .channels: return Double(count) / Double(max(1, all))
-            case .parameters:
-                return 1 - Double(groups.cost(keeping: kept(count)).parameters) / Double(max(1, before.parameters))
-            case .multiplyAccumulates:
-                let left = groups.cost(keeping: kept(count)).multiplyAccumulates
-                return 1 - Double(left) / Double(max(1, before.multiplyAccumulates))
-            }
-        }
-        let most = removed(order.count)
-        guard most >= target.fraction else {
-            let limit = (most * 1000).rounded(.down) / 1000
-            throw CoppiceError(
-                .usage, field: "target", "\(target.fraction) of \(target.unit), but at most \(limit) may go")
-        }
-        var (low, high) = (0, order.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if removed(middle) >= target.fraction { high = middle } else { low = middle + 1 }
-        }
-        return kept(low)
     }
 }
 
@@ -193,5 +196,37 @@ extension StructuredPruning.Target {
         case .parameters: "parameters"
         case .multiplyAccumulates: "multiplications"
         }
+    }
+
+    func withFraction(_ part: Double) -> Self {
+        switch self {
+        case .channels: .channels(part)
+        case .parameters: .parameters(part)
+        case .multiplyAccumulates: .multiplyAccumulates(part)
+        }
+    }
+
+    /// What is counted, of a network with some of its channels.
+    func size(of groups: ChannelGroups, keeping kept: KeptChannels) -> Int {
+        switch self {
+        case .channels: kept.count
+        case .parameters: groups.cost(keeping: kept).parameters
+        case .multiplyAccumulates: groups.cost(keeping: kept).multiplyAccumulates
+        }
+    }
+
+    /// The most that may be left.
+    ///
+    /// - Parameter least: what is left where all has gone that may go.
+    /// - Throws: `.usage` where that is more.
+    func mostKept(of whole: Int, least: Int) throws -> Int {
+        func part(_ removed: Int) -> Double { Double(removed) / Double(max(1, whole)) }
+        let near = Int((fraction * Double(whole)).rounded(.down))
+        let most = whole - (part(near) >= fraction ? near : near + 1)
+        guard least <= most else {
+            let limit = (part(whole - least) * 1000).rounded(.down) / 1000
+            throw CoppiceError(.usage, field: "target", "\(fraction) of \(unit), but at most \(limit) may go")
+        }
+        return most
     }
 }

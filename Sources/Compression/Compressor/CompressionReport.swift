@@ -233,7 +233,12 @@ extension PruneStage {
         if layers.count == nil { options.append("sparsity: \(sparsity)") }
         if unit == .layer { return options }
         if method == .searched || method == .bip { return options }
-        if unit != .weight { return options + ["scope: \(scope)"] + (floor?.options ?? []) }
+        if unit != .weight {
+            let isMeasured = allocation == .rateDistortion
+            options.append(isMeasured ? "allocation: \(allocation.rawValue)" : "scope: \(scope)")
+            if isMeasured { options += rateDistortion.options }
+            return options + (floor?.options ?? [])
+        }
         if case .semiStructured(let pattern) = pattern { return options + ["pattern: \"\(pattern)\""] }
         options.append("pattern: \(pattern)")
         switch pattern {

@@ -88,7 +88,9 @@ public enum Methods {
                 summary:
                     "Whole channels, or filters that one layer makes, go with all that is coupled to them, and a smaller dense "
                     + "vision network is left; also: coppice prune-channels.",
-                recipeKey: "prune.granularity: filter | channel, prune.of: channels | parameters | multiplications",
+                recipeKey:
+                    "prune.granularity: filter | channel, prune.of: channels | parameters | multiplications, "
+                    + "prune.allocation: rate-distortion",
                 example:
                     "stages: [{prune: {method: taylor, sparsity: 0.5, granularity: channel, of: multiplications}}, "
                     + "{quantize: {bits: 8}}]",
@@ -151,7 +153,8 @@ public enum Methods {
                 name: "rate-distortion", kind: .allocation,
                 summary:
                     "The split that costs a model's outputs least, by a dynamic programme over curves that are measured "
-                    + "layer by layer, without labels.",
+                    + "layer by layer, without labels: of single weights, or of whole channels (granularity: filter | "
+                    + "channel; also: coppice prune-channels --allocation rate-distortion).",
                 recipeKey:
                     "prune.allocation: rate-distortion, prune.grid, prune.samples, prune.distortion: mean | worst, "
                     + "prune.calibration: data | gaussian, prune.solver: exact | buckets | lagrangian, prune.buckets, "

@@ -26,7 +26,15 @@ extension NetworkStageRun {
         var pruning = StructuredPruning(
             by: criterion, granularity: stage.unit == .filter ? .filters : .channels,
             to: stage.network.measure.target(stage.sparsity))
-        if stage.scope != .global { pruning.allocation = UniformChannels() }
+        if stage.allocation == .rateDistortion {
+            let options = stage.rateDistortion
+            pruning.allocation = RateDistortionChannels(
+                on: try calibrationInputs(), grid: rateGrid, distortion: options.distortion, solver: options.solver,
+                progress: progress)
+            if case .oneShot(let rounds) = stage.network.schedule { pruning.rounds = rounds }
+        } else if stage.scope != .global {
+            pruning.allocation = UniformChannels()
+        }
         if case .share(let share) = stage.floor { pruning.minimumShare = share }
         pruning.ignore = whole.weights.map(\.name).filter { !own.contains($0) }.map { WeightPattern($0) }
         let groups = try ChannelGroups(of: network, example: example())
@@ -58,30 +66,38 @@ extension NetworkStageRun {
     /// Curves of the network as it is.
     func distortionCurves(_ criterion: any NetworkCriterion, _ samples: [LabeledBatch]) throws -> [DistortionCurve] {
         if let matrixCurves { return try matrixCurves() }
+        let inputs = try calibrationInputs()
+        progress.begin("measure", total: part.weights.count, unit: "layers")
+        defer { progress.end("") }
+        return try part.distortionCurves(
+            on: inputs, grid: rateGrid, distortion: stage.rateDistortion.distortion, criterion: criterion,
+            batches: samples
+        ) { done, _ in progress.advance(to: done, note: "") }
+    }
+
+    /// The rates that distortion is measured at.
+    private var rateGrid: RateGrid {
+        stage.rateDistortion.grid(
+            standard: network is any VisionNetwork ? RateDistortionOptions.steps : RateDistortionOptions.coarseSteps,
+            sparsity: stage.sparsity)
+    }
+
+    /// What runs through the network while distortion is measured.
+    private func calibrationInputs() throws -> [Tensor] {
         let options = stage.rateDistortion
         let isVision = network is any VisionNetwork
         let count = options.samples ?? (isVision ? RateDistortionOptions.images : RateDistortionOptions.windows)
         let size = min(count, isVision ? recipe.images.batchSize : recipe.calibration.batchSize)
-        let inputs: [Tensor]
         switch options.calibration {
         case .data:
-            inputs = try data?.samples(count, of: size, seed: recipe.seed).map(\.inputs) ?? []
+            return try data?.samples(count, of: size, seed: recipe.seed).map(\.inputs) ?? []
         case .gaussian:
             let inputShape = try vision().configuration.inputShape
             var generator = RandomGenerator(seed: recipe.seed)
-            inputs = stride(from: 0, to: count, by: size).map {
+            return stride(from: 0, to: count, by: size).map {
                 .normal([min(size, count - $0)] + inputShape, using: &generator)
             }
         }
-        progress.begin("measure", total: part.weights.count, unit: "layers")
-        defer { progress.end("") }
-        return try part.distortionCurves(
-            on: inputs,
-            grid: options.grid(
-                standard: isVision ? RateDistortionOptions.steps : RateDistortionOptions.coarseSteps,
-                sparsity: stage.sparsity),
-            distortion: options.distortion, criterion: criterion, batches: samples
-        ) { done, _ in progress.advance(to: done, note: "") }
     }
 
     // MARK: - Multiplications

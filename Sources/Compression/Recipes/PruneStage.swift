@@ -40,6 +40,9 @@ public struct PruneStage: Sendable, Hashable {
         case neuron
         /// Residual blocks of a vision network; layers of a language model, or their attention or feed-forward layers.
         case layer
+
+        /// Whether channels of vision networks go.
+        var isOfChannels: Bool { self == .filter || self == .channel }
     }
 
     /// The shape in which entries are removed.
@@ -77,7 +80,7 @@ public struct PruneStage: Sendable, Hashable {
     public enum Sharing: String, Sendable, Hashable, CaseIterable {
         case uniform, erk, lamp
         case uniformPlus = "uniform+"
-        /// By curves of output distortion that are measured first.
+        /// By curves of output distortion that are measured first; with ``Unit/channel`` and ``Unit/filter`` too.
         case rateDistortion = "rate-distortion"
     }
 

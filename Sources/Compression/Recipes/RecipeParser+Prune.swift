@@ -86,9 +86,10 @@ extension Recipe {
         let standard = isLayers ? .layer : PruneStage.defaultScope(method)
         let scope = try fields["scope"]?.word(PruneStage.Scope.self) ?? standard
         let allocation = try sharing(fields, method: method, scope: scope)
+        let hasFloor = scope == .global || unit.isOfChannels && allocation == .rateDistortion
         return PruneStage(
             method: method, sparsity: sparsity, pattern: pattern, scope: scope, allocation: allocation,
-            floor: try LayerFloor.read(fields, isGlobal: scope == .global), budgets: try budgets(fields, scope: scope),
+            floor: try LayerFloor.read(fields, isGlobal: hasFloor), budgets: try budgets(fields, scope: scope),
             selection: selection)
     }
 

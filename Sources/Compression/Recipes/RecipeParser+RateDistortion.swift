@@ -25,20 +25,10 @@ extension Recipe {
         guard stage.pattern == .unstructured else {
             throw own.error("rate-distortion shares out single weights, expected pattern unstructured")
         }
-        switch stage.network.schedule {
-        case .oneShot, .iterative: break
-        default: throw own.error("rate-distortion measures before it prunes, expected schedule one-shot or iterative")
-        }
-        switch try fields["of"]?.word(ChannelMeasure.self) {
-        case .parameters, nil: break
-        case .multiplications:
-            options.countsMultiplications = true
-            if stage.network.recovery == .surgeon {
-                throw own.error("the recovery surgeon counts weights, expected another one with of: multiplications")
-            }
-        case .channels:
-            throw (fields["of"] ?? own).error(
-                "expected parameters or multiplications: rate-distortion removes single weights")
+        if stage.unit.isOfChannels {
+            try checkChannels(fields, of: stage)
+        } else {
+            options.countsMultiplications = try countsMultiplications(fields, of: stage, own)
         }
         options.curves = try curves(fields, of: stage)
         options.grid = try fields["grid"]?.integer(in: 1...1000)
@@ -59,6 +49,41 @@ extension Recipe {
             options.solver = .buckets(try field.integer(in: 1...(1 << 20)))
         }
         return options
+    }
+
+    /// What single weights are allocated by: whether a sparsity is of multiplications.
+    private static func countsMultiplications(
+        _ fields: [String: RecipeNode], of stage: PruneStage, _ own: RecipeNode
+    ) throws -> Bool {
+        switch stage.network.schedule {
+        case .oneShot, .iterative: break
+        default: throw own.error("rate-distortion measures before it prunes, expected schedule one-shot or iterative")
+        }
+        switch try fields["of"]?.word(ChannelMeasure.self) {
+        case .parameters, nil: return false
+        case .multiplications:
+            if stage.network.recovery == .surgeon {
+                throw own.error("the recovery surgeon counts weights, expected another one with of: multiplications")
+            }
+            return true
+        case .channels:
+            throw (fields["of"] ?? own).error(
+                "expected parameters or multiplications: rate-distortion removes single weights, and whole channels "
+                    + "with granularity channel or filter")
+        }
+    }
+
+    /// Refuses what whole channels are not allocated by.
+    private static func checkChannels(_ fields: [String: RecipeNode], of stage: PruneStage) throws {
+        if let field = fields["schedule"] {
+            guard case .oneShot = stage.network.schedule else {
+                throw field.error("whole \(stage.unit.rawValue)s go in rounds, expected schedule one-shot")
+            }
+        }
+        if let field = fields["curves"] {
+            throw field.error(
+                "curves of a file are of single weights, those of \(stage.unit.rawValue)s are measured; leave it out")
+        }
     }
 
     /// The file of curves.

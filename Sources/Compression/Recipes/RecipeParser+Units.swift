@@ -33,13 +33,18 @@ extension Recipe {
         }
         if method == .bip, let field = fields["of"] { throw field.error("does not go with method bip; leave it out") }
         let whole = unit.goesFirst ? "\(unit.rawValue)s" : "channels"
-        var others = ["pattern", "group_size", "group_score", "block", "allocation", "budgets", "floor_of", "schedule"]
+        let isMeasurable = unit.isOfChannels && method != .bip
+        let isMeasured = try isMeasurable && sharesByDistortion(fields)
+        var others = ["pattern", "group_size", "group_score", "block", "budgets", "floor_of"]
+        if !isMeasured { others += ["allocation", "schedule"] }
         if unit == .layer { others += ["scope", "floor"] }
+        let sharing =
+            " and set scope to layer or global" + (isMeasurable ? ", or allocation to rate-distortion" : "")
         for key in others {
             guard let field = fields[key] else { continue }
             throw field.error(
                 "does not go with granularity \(unit.rawValue), which removes whole \(whole); leave it out"
-                    + (key == "allocation" ? " and set scope to layer or global" : ""))
+                    + (key == "allocation" ? sharing : ""))
         }
         return unit
     }

@@ -36,11 +36,31 @@ extension ChannelGroups {
             let shape = parameter.wrappedValue.shape
             for axis in shape.indices {
                 guard let gone = removed[Axis(name: name, axis: axis)] else { continue }
-                let factors = (0..<shape[axis]).map { gone.contains($0) ? 0.0 : 1.0 }
-                let target = shape.indices.map { $0 == axis ? shape[axis] : 1 }
-                let own = parameter.wrappedValue.detached()
-                parameter.wrappedValue = own * Tensor(factors, shape: target).converted(to: own.dataType)
+                parameter.wrappedValue = parameter.wrappedValue.detached().zeroing(gone, axis: axis)
             }
         }
+    }
+}
+
+extension ChannelGroup {
+    /// Sets to zero what is multiplied by some of the channels: the network then computes, in use, what it would without
+    /// them. What makes them stays.
+    ///
+    /// - Parameter parameters: of the network, by their names.
+    package func closeReaders(of channels: some Sequence<Int>, in parameters: [String: Parameter]) {
+        for member in members where member.isReader {
+            guard let parameter = parameters[member.name] else { continue }
+            let gone = Set(channels.flatMap { member.positions[$0] })
+            parameter.wrappedValue = parameter.wrappedValue.detached().zeroing(gone, axis: member.axis)
+        }
+    }
+}
+
+extension Tensor {
+    /// Zeros at some positions of an axis, all else as it is.
+    fileprivate func zeroing(_ positions: Set<Int>, axis: Int) -> Tensor {
+        let factors = (0..<shape[axis]).map { positions.contains($0) ? 0.0 : 1.0 }
+        let target = shape.indices.map { $0 == axis ? shape[axis] : 1 }
+        return self * Tensor(factors, shape: target).converted(to: dataType)
     }
 }

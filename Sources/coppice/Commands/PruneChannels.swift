@@ -19,6 +19,7 @@ struct PruneChannels: ParsableCommand {
 
     enum Allocation: String, CaseIterable, ExpressibleByArgument {
         case global, uniform
+        case rateDistortion = "rate-distortion"
     }
 
     enum Granularity: String, CaseIterable, ExpressibleByArgument {
@@ -30,8 +31,9 @@ struct PruneChannels: ParsableCommand {
         abstract: "Remove whole channels of a vision network, so that a smaller dense network is left.",
         discussion: """
             Channels that are coupled (by residual additions, concatenations, depthwise convolutions, flattening) are \
-            removed together; which they are is found from the network's forward pass. Without --output only the table \
-            is printed.
+            removed together; which they are is found from the network's forward pass. By --allocation rate-distortion \
+            each group alone loses its channels at one rate after another while the error of the outputs is measured, \
+            without labels, and the split that costs them least is taken. Without --output only the table is printed.
             """)
 
     @Argument(help: ArgumentHelp("A folder or .safetensors file of a vision network.", valueName: "network"))
@@ -47,7 +49,10 @@ struct PruneChannels: ParsableCommand {
                 + "or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."
         ))
     var criterion = Criterion.group
-    @Option(help: "global: one threshold for the network; uniform: the same fraction everywhere.")
+    @Option(
+        help: ArgumentHelp(
+            "global: one threshold for the network; uniform: the same fraction everywhere; rate-distortion: what costs "
+                + "the outputs least, measured on --data or on noise (--calibration gaussian)."))
     var allocation = Allocation.global
     @Option(help: "channels: all; filters: those that one layer makes; neurons: of linear layers.")
     var granularity = Granularity.channels
@@ -58,8 +63,18 @@ struct PruneChannels: ParsableCommand {
     @Option(
         help: ArgumentHelp("A folder of labelled images: IDX, CIFAR or a folder for each class.", valueName: "folder"))
     var data: String?
-    @Option(help: ArgumentHelp("Images that taylor looks at.", valueName: "n"))
-    var images = 512
+    @Option(
+        help: ArgumentHelp(
+            "Images that taylor looks at (default: 512) and rate-distortion measures on (default: 128).",
+            valueName: "n"))
+    var images: Int?
+    @Option(help: ArgumentHelp("What rate-distortion measures on: data, or gaussian for noise.", valueName: "c"))
+    var calibration: RateDistortionOptions.Calibration?
+    @Option(
+        help: ArgumentHelp(
+            "Rounds of rate-distortion, which each remove the same part of what is left and measure anew (default: 1).",
+            valueName: "n"))
+    var rounds: Int?
     @Option(help: ArgumentHelp("Epochs of training afterwards.", valueName: "n"))
     var epochs = 0
     @Option(help: ArgumentHelp("The learning rate of the first step; it falls as a cosine.", valueName: "rate"))
@@ -80,14 +95,24 @@ struct PruneChannels: ParsableCommand {
         if data == nil, criterion == .taylor || epochs > 0 {
             throw ValidationError("\(epochs > 0 ? "--epochs" : "--criterion taylor"): expected --data beside it")
         }
-        for (name, count) in [("--images", images), ("--batch-size", batchSize)] where count < 1 {
-            throw ValidationError("\(name): expected at least 1, found \(count)")
+        for (name, count) in [("--images", images), ("--rounds", rounds), ("--batch-size", batchSize)] {
+            if let count, count < 1 { throw ValidationError("\(name): expected at least 1, found \(count)") }
+        }
+        if allocation == .rateDistortion {
+            if data == nil, calibration != .gaussian {
+                throw ValidationError(
+                    "--allocation rate-distortion: expected --data beside it, or --calibration gaussian")
+            }
+        } else if calibration != nil || rounds != nil {
+            throw ValidationError(
+                "\(calibration != nil ? "--calibration" : "--rounds"): goes with --allocation rate-distortion alone")
         }
         if epochs < 0 { throw ValidationError("--epochs: expected at least 0, found \(epochs)") }
         if !(rate > 0 && rate.isFinite) { throw ValidationError("--rate: expected a number above 0, found \(rate)") }
     }
 
-    private var pruning: StructuredPruning {
+    /// - Parameter images: of training, where there are any.
+    private func pruning(_ checkpoint: VisionCheckpoint, _ images: ImageDataSet?) throws -> StructuredPruning {
         let target: StructuredPruning.Target =
             switch of {
             case .multiplications: .multiplyAccumulates(remove)
@@ -110,9 +135,30 @@ struct PruneChannels: ParsableCommand {
             case .filters: .filters
             case .neurons: .neurons
             }
-        return StructuredPruning(
-            by: measure, allocation: allocation == .global ? GlobalChannels() : UniformChannels(), granularity: scope,
-            to: target, minimumShare: minimumShare, ignore: ignore.map { WeightPattern($0) })
+        let sharing: any ChannelAllocation =
+            switch allocation {
+            case .global: GlobalChannels()
+            case .uniform: UniformChannels()
+            case .rateDistortion:
+                RateDistortionChannels(on: try inputs(checkpoint, images), progress: common.progress)
+            }
+        var pruning = StructuredPruning(
+            by: measure, allocation: sharing, granularity: scope, to: target, minimumShare: minimumShare,
+            ignore: ignore.map { WeightPattern($0) })
+        pruning.rounds = rounds ?? 1
+        return pruning
+    }
+
+    /// What distortion is measured on.
+    private func inputs(_ checkpoint: VisionCheckpoint, _ images: ImageDataSet?) throws -> [Tensor] {
+        let count = self.images ?? RateDistortionOptions.images
+        if calibration != .gaussian, let images {
+            return try images.sample(min(images.count, count), seed: seed).batches(of: 128).map(\.inputs)
+        }
+        var generator = RandomGenerator(seed: seed)
+        return stride(from: 0, to: count, by: 128).map {
+            .normal([min(128, count - $0)] + checkpoint.architecture.inputShape, using: &generator)
+        }
     }
 
     func run() throws {
@@ -120,11 +166,11 @@ struct PruneChannels: ParsableCommand {
         PendingOutput.removeOnTermination()
         let checkpoint = try VisionCheckpoint.open(network)
         let whole = try checkpoint.network()
-        var pruning = pruning
+        let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }
+        var pruning = try pruning(checkpoint, sets?.0)
         let (names, aliases) = (whole.parameters.map(\.name), try checkpoint.aliases)
         pruning.ignore = pruning.ignore.flatMap { $0.resolved(among: names, aliases: aliases) }
-        let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }
-        let batches = try sets.map { try $0.0.sample(min($0.0.count, images), seed: seed).batches(of: 128) }
+        let batches = try sets.map { try $0.0.sample(min($0.0.count, images ?? 512), seed: seed).batches(of: 128) }
         let example = Tensor.zeros([2] + checkpoint.architecture.inputShape)
         let start = Self.now
         let pruned = try pruning.prune(

@@ -24,42 +24,14 @@ extension PrunableNetwork {
         criterion: any NetworkCriterion = .magnitude, batches: [LabeledBatch] = [],
         progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
     ) throws -> [DistortionCurve] {
-        guard inputs.contains(where: { $0.count > 0 }) else {
-            throw CoppiceError(.usage, field: "inputs", "there are none to measure distortion on")
-        }
+        let probe = try OutputProbe(network, on: inputs)
         let scores = try scores(by: criterion, batches: batches)
-        return try network.inUse {
-            let references = inputs.map { network.outputs($0) }
-            let steps =
-                (network as? any SteppedNetwork)?.steps ?? [ForwardStep(network) { [network] in network.outputs($0) }]
-            let places = places(in: steps)
-            var curves = [DistortionCurve?](repeating: nil, count: weights.count)
-            var reached = inputs
-            for (step, own) in steps.enumerated() {
-                for index in weights.indices where places[index] == step {
-                    curves[index] = try curve(of: index, scores[index], grid, distortion) {
-                        zip(reached, references).flatMap { x, reference in
-                            let outputs = steps[step...].reduce(x) { $1($0) }
-                            return OutputDistortion.squaredErrors(outputs, to: reference)
-                        }
-                    }
-                    progress(curves.count { $0 != nil }, weights.count)
-                }
-                if step < places.max() ?? 0 { reached = reached.map { own($0) } }
-            }
-            return curves.compactMap { $0 }
+        var curves = [DistortionCurve?](repeating: nil, count: weights.count)
+        try probe.forEach(parameters.map { [$0] }) { index, errors in
+            curves[index] = try curve(of: index, scores[index], grid, distortion, errors: errors)
+            progress(curves.count { $0 != nil }, weights.count)
         }
-    }
-
-    /// The step of each weight: the first that uses it, and the first of all for a weight that none names.
-    private func places(in steps: [ForwardStep]) -> [Int] {
-        var first: [ObjectIdentifier: Int] = [:]
-        for (step, own) in steps.enumerated() {
-            for (_, parameter) in own.modules.flatMap(\.parameters) where first[ObjectIdentifier(parameter)] == nil {
-                first[ObjectIdentifier(parameter)] = step
-            }
-        }
-        return parameters.map { first[ObjectIdentifier($0)] ?? 0 }
+        return curves.compactMap { $0 }
     }
 
     /// The curve of one weight. Leaves the weight as it was.
@@ -79,13 +51,7 @@ extension PrunableNetwork {
             parameter.wrappedValue = original.detached().copied()
             let mask = ExactSelection.mask(remaining, removing: weight.count - kept)
             parameter.update { mask.apply(to: $0) }
-            let value = distortion.value(of: errors())
-            guard value.isFinite else {
-                throw CoppiceError(
-                    .badData, field: weight.name,
-                    "outputs are not finite when it keeps \(kept) weights, expected finite numbers")
-            }
-            return DistortionCurve.Point(kept: kept, distortion: value)
+            return try DistortionCurve.Point(kept: kept, distortion, of: errors(), in: weight.name, unit: "weights")
         }
         return DistortionCurve(name: weight.name, count: weight.count, points: points)
     }
