@@ -112,6 +112,11 @@ import Testing
             }
         }
         try check("resnet20", multiplier: 0.25) { "module." + $0.replacing("fc.", with: "linear.") }
+        for wrapper in ["model.", "module.model.", "_orig_mod.module.", "state_dict."] {
+            try check("resnet20", multiplier: 0.25) { wrapper + $0 }
+        }
+        // Not all of it is under `model`.
+        try check("mobilenet-v1-cifar", multiplier: 0.1) { $0 }
         try check("resnet14-projected", multiplier: 0.25) { $0.replacing("downsample", with: "shortcut") }
         try check("densenet-bc-16-3", multiplier: 1) {
             $0.replacing("norm1.", with: "norm.1.").replacing("conv2.", with: "conv.2.")

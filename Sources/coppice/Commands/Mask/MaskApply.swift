@@ -27,6 +27,7 @@ struct MaskApply: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        for input in [try model.path, mask] { try Output.check(output, spares: input) }
         var application = MaskApplication(try MaskFile.read(mask))
         (application.preference, application.source) = (prefer, mask)
         let result = try application.run(
