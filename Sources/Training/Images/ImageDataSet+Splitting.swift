@@ -20,7 +20,7 @@ extension ImageDataSet {
 
     /// What to say where a class has one image alone, which is trained on and not held out; nil where none has.
     package var loneClassWarning: String? {
-        let sizes = labels.reduce(into: [Int](repeating: 0, count: classCount)) { $0[$1] += 1 }
+        let sizes = classSizes
         let lone = sizes.indices.filter { sizes[$0] == 1 }.map { classNames[$0] }
         guard let first = lone.first else { return nil }
         return (lone.count == 1 ? "class \(first) has" : "\(lone.count) classes, \(first) the first, have each")
