@@ -7,13 +7,13 @@ import Testing
     private let folder = TemporaryFolder()
     private static let stock = VisionStock.shared
 
-    private func recipe() throws -> String {
+    private func half() throws -> String {
         try folder.file("half.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.5 } }]\n")
     }
 
     /// No command writes over what it reads, by whatever name it is given.
     @Test func inputsAreSpared() throws {
-        let (model, recipe) = (try folder.lenet("model"), try recipe())
+        let (model, recipe) = (try folder.lenet("model"), try half())
         let (mask, link, file) = (folder.path + "/mask", folder.path + "/link", model + "/model.safetensors")
         _ = try Program.json("mask", "extract", model, "--sparsity", "0.5", "--output", mask)
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: model)
@@ -36,7 +36,7 @@ import Testing
 
     /// What cannot be written or measured is found out about before the work, which leaves nothing.
     @Test func mistakesAreFoundBeforeTheWork() throws {
-        let (model, recipe) = (try folder.lenet("model"), try recipe())
+        let (model, recipe) = (try folder.lenet("model"), try half())
         let taken = try folder.file("taken", "")
         for arguments in [
             ["prune-channels", model, "--remove", "0.3", "--data", "/nowhere"],
@@ -89,7 +89,7 @@ import Testing
         let cut = try Program.json("prune-channels", model, "--remove", "0.3", "--data", images)
         #expect(cut["accuracy_before"]?.doubleValue ?? 0 > 0.3)
         let small = try Program.json(
-            "compress", model, "--recipe", recipe(), "--data", images, "--output", folder.path + "/small")
+            "compress", model, "--recipe", half(), "--data", images, "--output", folder.path + "/small")
         #expect(small["part"]?.stringValue == "held-out")
         #expect(try Program.run("prune-channels", model, "--remove", "1").errors.contains("--remove: expected"))
         try Program.expectFailure(
