@@ -514,7 +514,7 @@ import Testing
         network.parameters[0].parameter.update { $0.update(repeating: 3e38) }
         try VisionCheckpoint.write(network, file: path)
         let message = failure("method: snip, sparsity: 0.5", from: try .open(path))
-        #expect(message.contains("weight (gradient)"), "\(message)")
+        #expect(message == "\(path): the network's scores are not finite numbers: its activations overflow")
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"), "a failure leaves nothing")
     }
 }
