@@ -24,6 +24,25 @@ import Testing
         }
     }
 
+    /// A pruned vision network becomes one that PyTorch loads, and answers the same.
+    @Test func aCompressedVisionNetworkBecomesDense() throws {
+        let folder = TemporaryFolder()
+        let (small, dense) = (folder.path + "/small", folder.path + "/dense")
+        let recipe = try folder.file("r.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.8 } }]\n")
+        _ = try Program.json("compress", VisionStock.shared.model, "--recipe", recipe, "--output", small)
+        #expect(try Program.json("convert", small, "--output", dense)["tensors"]?.intValue == 6)
+        let tensors = try #require(try Program.json("inspect", dense)["tensors"]?.arrayValue)
+        #expect(tensors.allSatisfy { $0["format"]?.stringValue == "f32" })
+        #expect(tensors.contains { abs(($0["sparsity"]?.doubleValue ?? 0) - 0.8) < 0.01 })
+        let results = try [small, dense].map {
+            try Program.json("evaluate", $0, "--images", VisionStock.shared.images)["loss"]?.doubleValue
+        }
+        #expect(results[0] != nil && results[0] == results[1])
+        try Program.expectFailure(
+            64, "gguf is for language models; vision networks become safetensors",
+            ["convert", small, "--to", "gguf", "--output", folder.path + "/x.gguf"])
+    }
+
     @Test func whatCannotBeWrittenIsSaidInOneLine() throws {
         let folder = TemporaryFolder()
         let output = folder.path + "/out"

@@ -81,6 +81,33 @@ import Testing
             ["compress", model, "--recipe", recipe, "--epochs", "0", "--output", folder.path + "/none"])
     }
 
+    /// A class that one series alone has is trained on, and said not to be measured.
+    @Test func aClassOfOneSeriesIsTold() throws {
+        let series = folder.path + "/series"
+        try FileManager.default.createDirectory(atPath: series, withIntermediateDirectories: true)
+        func line(_ label: Int, _ start: Int) -> String {
+            "\(label)\t" + (0..<6).map { "\(start + label * $0)" }.joined(separator: "\t")
+        }
+        let lines = (0..<20).map { line($0 % 2, $0) } + [line(7, 0)]
+        _ = try folder.file("series/T_TRAIN.tsv", lines.joined(separator: "\n"))
+        let recipe = try folder.file(
+            "series.yaml",
+            """
+            model: { architecture: fastgrnn-4, sequence_length: 6 }
+            images: { directory: \(series), validation: 0.5 }
+            optimizer: { learning_rate: 0.01 }
+            training: { epochs: 1, batch_size: 5 }
+            """)
+        let run = try Program.run("train", recipe, "--output", folder.path + "/told")
+        #expect(run.status == 0, "\(run.errors)")
+        let warning = "warning: class 7 has one among the training series, which is trained on: none is held out"
+        #expect(run.errors.contains(warning), "\(run.errors)")
+        let half = try folder.file("half.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.5 } }]\n")
+        let compressed = try Program.run(
+            "compress", folder.path + "/told", "--recipe", half, "--data", series, "--output", folder.path + "/half")
+        #expect(compressed.status == 0 && compressed.errors.contains(warning), "\(compressed.errors)")
+    }
+
     @Test func mistakesAreNamed() throws {
         let wrong = try folder.file(
             "wrong.yaml", "model: { architecture: fastgrnn-8 }\ndata: { directory: \(Self.stock.images) }\n")

@@ -157,6 +157,9 @@ import Testing
         try Program.expectFailure(
             64, "expected 1 to the 5 blocks", ["prune-blocks", "resnet20", "--criterion", "l1", "--count", "6"])
         try Program.expectFailure(
+            64, "the network has no block that may be removed",
+            ["prune-blocks", "resnet8", "--criterion", "l1", "--count", "1"])
+        try Program.expectFailure(
             64, "--count, --flops and --latency", ["prune-blocks", "resnet20", "--criterion", "l1"])
     }
 }

@@ -157,8 +157,12 @@ public struct NormScale: ChannelCriterion {
 
     public func scores(
         of groups: ChannelGroups, in network: any SupervisedNetwork, on batches: [LabeledBatch]
-    ) -> [[Double]] {
+    ) throws -> [[Double]] {
         let scales = ScaleSparsity.names(in: network)
+        guard !scales.isEmpty else {
+            throw CoppiceError(
+                .badData, field: Self.name, "takes scales of batch normalizations, and the network has none")
+        }
         let values = Dictionary(
             uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) })
         return groups.groups.map { group in

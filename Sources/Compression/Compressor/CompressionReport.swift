@@ -156,7 +156,10 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     /// What prune stages did, where there is more to say than ``weights`` do.
     public var stageReports: [StageReport]?
 
-    init(recipe: Recipe, weights: [Weight], calibrationTokens: Int?) {
+    /// - Parameter preference: what formats were chosen by; nil: what the recipe says.
+    init(
+        recipe: Recipe, weights: [Weight], calibrationTokens: Int?, preference: FormatPlanner.Preference? = nil
+    ) {
         recipeName = recipe.name
         recipeHash = recipe.hash
         seed = recipe.seed
@@ -175,12 +178,14 @@ public struct CompressionReport: Sendable, Hashable, Codable {
                 ? "\(weight.name) has no weight left"
                 : "\(weight.name) lost \(String(format: "%.1f", weight.sparsity * 100)) % of its weights"
         }
-        if let warning = Self.storedZeros(recipe, weights) { warnings.append(warning) }
+        if preference ?? recipe.preference == .speed, let warning = Self.storedZeros(recipe, weights) {
+            warnings.append(warning)
+        }
     }
 
-    /// What to say where a recipe prunes matrices, and stores their zeros like other weights although it need not.
+    /// What to say where a recipe that prefers speed prunes matrices, and stores their zeros like other weights although it need not.
     private static func storedZeros(_ recipe: Recipe, _ weights: [Weight]) -> String? {
-        guard recipe.preference == .speed, recipe.stages.contains(where: { $0.name == "prune" }) else { return nil }
+        guard recipe.stages.contains(where: { $0.name == "prune" }) else { return nil }
         let dense = weights.filter { weight in
             weight.relativeError != nil && weight.sparsity > 0.25
                 && ["f32", "f16", "bf16", "int"].contains { weight.format.hasPrefix($0) }

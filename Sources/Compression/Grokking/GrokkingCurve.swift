@@ -1,3 +1,5 @@
+import CoppiceTensors
+
 /// What was measured along one training run.
 public struct GrokkingCurve: Sendable, Hashable {
     /// One measurement, before the step of its number.
@@ -45,13 +47,38 @@ public struct GrokkingCurve: Sendable, Hashable {
         return (last - (trainStep ?? last), true)
     }
 
+    private static let head = "step,train_accuracy,test_accuracy,train_loss,test_loss,l1_norm,l2_norm"
+
+    /// Reads ``csv``. Norms of points are the means that it has, as those of one tensor.
+    ///
+    /// - Parameter source: what errors call it.
+    /// - Throws: `.badData` naming the line that is no measurement.
+    init(csv: String, threshold: Double, source: String) throws {
+        self.init(threshold: threshold)
+        let lines = csv.split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.first.map({ String($0) }) == Self.head else {
+            throw CoppiceError(.badData, source: source, field: "line 1", "expected \(Self.head)")
+        }
+        for (index, line) in lines.enumerated().dropFirst() where !line.isEmpty {
+            let values = line.split(separator: ",", omittingEmptySubsequences: false)
+            let numbers = values.dropFirst().compactMap { Double($0) }
+            guard let step = values.first.flatMap({ Int($0) }), values.count == 7, numbers.count == 6 else {
+                throw CoppiceError(
+                    .badData, source: source, field: "line \(index + 1)", "expected a step and six numbers")
+            }
+            points.append(
+                Point(
+                    step: step, trainAccuracy: numbers[0], testAccuracy: numbers[1], trainLoss: numbers[2],
+                    testLoss: numbers[3], norms: WeightNorms(l1OfEach: [numbers[4]], l2OfEach: [numbers[5]])))
+        }
+    }
+
     /// `step,train_accuracy,…`: a header and one line a measurement.
     public var csv: String {
         let lines = points.map { point in
             "\(point.step),\(point.trainAccuracy),\(point.testAccuracy),\(point.trainLoss),\(point.testLoss),"
                 + "\(point.norms.l1),\(point.norms.l2)"
         }
-        return (["step,train_accuracy,test_accuracy,train_loss,test_loss,l1_norm,l2_norm"] + lines)
-            .joined(separator: "\n") + "\n"
+        return ([Self.head] + lines).joined(separator: "\n") + "\n"
     }
 }

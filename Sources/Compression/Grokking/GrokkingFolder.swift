@@ -19,8 +19,6 @@ public struct GrokkingFolder: Sendable {
     private struct Record: Codable {
         var settings: GrokkingSettings
         var lastStep: Int
-        var trainStep: Int?
-        var testStep: Int?
     }
 
     /// Writes a run into the folder, which must exist.
@@ -30,12 +28,10 @@ public struct GrokkingFolder: Sendable {
         let network = task.makeNetwork(settings.seed)
         try write(dense.initial, of: network, to: "initial.safetensors")
         for (step, weights) in dense.checkpoints { try write(weights, of: network, to: "step-\(step).safetensors") }
-        let curve = dense.outcome.curve
-        try write(curve.csv, to: "dense.csv")
+        try write(dense.outcome.curve.csv, to: "dense.csv")
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let record = Record(
-            settings: settings, lastStep: dense.lastStep, trainStep: curve.trainStep, testStep: curve.testStep)
+        let record = Record(settings: settings, lastStep: dense.lastStep)
         try write(String(decoding: encoder.encode(record), as: UTF8.self) + "\n", to: "settings.json")
     }
 
@@ -51,12 +47,11 @@ public struct GrokkingFolder: Sendable {
     /// - Throws: `.noInput` where there are none, `.badData` for damaged ones.
     public func settings() throws -> GrokkingSettings { try record().settings }
 
-    /// Reads the weights of a run. The curve is not read: the steps of ``GrokkingStudy/Dense/outcome`` are those that
-    /// were recorded.
+    /// Reads the weights and the curve of a run; norms of the curve's points are means over tensors.
     ///
     /// - Parameter rewindStep: the step whose weights tickets go back to; 0 for those before training.
-    /// - Throws: `.noInput` for a folder without settings or without the weights that are rewound to; `.badData` for
-    ///   weights of other shapes.
+    /// - Throws: `.noInput` for a folder without settings, curve or the weights that are rewound to; `.badData` for
+    ///   weights of other shapes and a damaged curve.
     public func dense(task: GrokkingTask, rewindStep: Int = 0) throws -> GrokkingStudy.Dense {
         let record = try record()
         let network = task.makeNetwork(record.settings.seed)
@@ -76,18 +71,18 @@ public struct GrokkingFolder: Sendable {
             else { continue }
             checkpoints[step] = try read(name, into: network)
         }
-        var curve = GrokkingCurve(threshold: record.settings.training.threshold)
-        for step in [record.trainStep, record.testStep, record.lastStep].compactMap({ $0 }).sorted() {
-            curve.points.append(
-                .init(
-                    step: step, trainAccuracy: record.trainStep.map { step >= $0 } == true ? 1 : 0,
-                    testAccuracy: record.testStep.map { step >= $0 } == true ? 1 : 0, trainLoss: .nan,
-                    testLoss: .nan, norms: norms))
+        let curvePath = path + "/dense.csv"
+        guard let curve = FileManager.default.contents(atPath: curvePath) else {
+            throw CoppiceError(.noInput, source: curvePath, "cannot be read, expected the curve of the run")
         }
         let arm = GrokkingArm(
             .dense, kept: 1, weightDecay: record.settings.weightDecay, steps: record.settings.steps)
         return .init(
-            outcome: .init(arm: arm, curve: curve, initialNorms: norms, overlap: nil), initial: initial,
+            outcome: .init(
+                arm: arm,
+                curve: try GrokkingCurve(
+                    csv: String(decoding: curve, as: UTF8.self), threshold: record.settings.training.threshold,
+                    source: curvePath), initialNorms: norms, overlap: nil), initial: initial,
             checkpoints: checkpoints, lastStep: record.lastStep)
     }
 

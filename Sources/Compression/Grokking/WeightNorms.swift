@@ -14,6 +14,11 @@ public struct WeightNorms: Sendable, Hashable {
         self.init(of: network.parameters.map(\.parameter.wrappedValue))
     }
 
+    init(l1OfEach: [Double], l2OfEach: [Double]) {
+        self.l1OfEach = l1OfEach
+        self.l2OfEach = l2OfEach
+    }
+
     public init(of tensors: [Tensor]) {
         let sums = tensors.map { tensor in
             tensor.detached().withElements(Float.self) { elements in

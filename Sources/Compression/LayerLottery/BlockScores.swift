@@ -68,6 +68,9 @@ public struct BlockScores<Place: BlockPlace>: Sendable, Hashable {
     /// - Throws: `.usage` for less than one block or more than may be removed, naming these.
     public func lowest(_ count: Int, leaving least: Int = 0) throws -> [String] {
         let limit = blocks.count - least
+        guard !blocks.isEmpty else {
+            throw CoppiceError(.usage, field: "count", "\(count), and the network has no block that may be removed")
+        }
         guard limit > 0, (1...limit).contains(count) else {
             let all = least == 0 ? "the \(limit)" : "\(max(0, limit)) of the \(blocks.count)"
             throw CoppiceError(

@@ -17,6 +17,8 @@ public struct CompressionImages: Sendable {
     public let training: ImageDataSet?
     public let evaluation: ImageDataSet
     public let evaluatedOn: Evaluation
+    /// What a user should know of them; nil for nothing.
+    public private(set) var warning: String?
 
     /// Images in memory. They are normalized alike.
     public init(training: ImageDataSet?, evaluation: ImageDataSet, evaluatedOn: Evaluation = .test) {
@@ -42,6 +44,7 @@ public struct CompressionImages: Sendable {
         } else if let all {
             let (training, heldOut) = try all.split(validation: max(1, all.count / 10), seed: seed)
             self.init(training: training, evaluation: heldOut, evaluatedOn: .heldOut)
+            warning = all.loneClassWarning
         } else {
             // Says what is missing.
             _ = try ImageDataSet.open(folder, split: .train)

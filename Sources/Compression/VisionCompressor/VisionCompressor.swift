@@ -92,13 +92,14 @@ public struct VisionCompressor {
         try whole.checkFinite(source: checkpoint.path)
         let run = try RecipeRun(recipe, on: NetworkWeights(whole, aliases: checkpoint.aliases))
         try recipe.checkCurves(of: .vision(checkpoint), run.selected)
-        let before = before ?? measure(network, images, progress)
+        let before = try before ?? measure(network, images, progress)
         whole.adoptZeros()
         let pruned = try prune(network, whole, run, images, progress)
         let (formats, changed) = try self.formats(pruned, run)
-        let after = measure(pruned.network, images, progress)
+        let after = try measure(pruned.network, images, progress)
         var report = CompressionReport(
-            recipe: recipe, weights: try entries(pruned, formats, changed), calibrationTokens: nil)
+            recipe: recipe, weights: try entries(pruned, formats, changed), calibrationTokens: nil,
+            preference: planner.preference)
         report.stageReports = pruned.reports.isEmpty ? nil : pruned.reports
         removed?.complete(&report)
         if let before, let after, let images {
@@ -117,12 +118,12 @@ public struct VisionCompressor {
 
     /// How well the network classifies as it is; nil without images.
     ///
-    /// - Throws: what reading weights throws.
+    /// - Throws: what reading weights throws; `.badData` for scores that are not finite.
     public func accuracy(
         on images: CompressionImages?, progress: any ProgressReporter = SilentProgress()
     ) throws -> Classification? {
         guard images != nil else { return nil }
-        return measure(try checkpoint.network(), images, progress)
+        return try measure(checkpoint.network(), images, progress)
     }
 
     /// What ``run(output:images:before:progress:)`` throws before any work.
@@ -141,14 +142,16 @@ public struct VisionCompressor {
 
     private func measure(
         _ network: any SupervisedNetwork, _ images: CompressionImages?, _ progress: any ProgressReporter
-    ) -> Classification? {
+    ) throws -> Classification? {
         guard let set = images?.evaluation else { return nil }
         progress.begin("evaluate", total: set.count, unit: set.noun)
         defer { progress.end("") }
-        return Classification.measure(network, on: set) {
+        let result = Classification.measure(network, on: set) {
             progress.advance(to: $0, note: "")
             return true
         }
+        try result?.checkFinite(source: checkpoint.path)
+        return result
     }
 
     /// A network behind its prune stages.
@@ -237,7 +240,7 @@ public struct VisionCompressor {
             case .unstructured, nil: break
             }
             if let own { decision.adoptStructure(of: own, values: now) }
-            let type = try valueType(of: name)
+            let type = try checkpoint.valueType(of: name)
             do {
                 let format = try planner.format(now, for: decision, dataType: type)
                 formats[weight.name] = format
@@ -250,14 +253,6 @@ public struct VisionCompressor {
         }
         whole.setValues(values)
         return (formats, changed)
-    }
-
-    /// The type that a weight's values are stored in: that of the checkpoint where it has one of floating point.
-    private func valueType(of name: String) throws -> DataType {
-        let type =
-            try checkpoint.tensors.stored(name)?.tensors["values"]?.dataType
-            ?? checkpoint.tensors.dataType(of: name)
-        return type.map { [.f32, .f16, .bf16].contains($0) ? $0 : .f32 } ?? .f32
     }
 
     /// What became of every tensor.

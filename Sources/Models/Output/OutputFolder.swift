@@ -32,7 +32,8 @@ public final class OutputFolder: @unchecked Sendable {
     public init(at path: String) throws {
         let (parent, name) = PendingOutput.split(path)
         guard !name.isEmpty, name != ".", name != ".." else {
-            throw CoppiceError(.cannotCreate, source: path, "is not the name of an output folder")
+            throw CoppiceError(
+                .cannotCreate, source: path.isEmpty ? "\"\"" : path, "is not the name of an output folder")
         }
         self.path = parent + name
         try Self.checkReplaceable(self.path)
@@ -102,6 +103,20 @@ public final class OutputFolder: @unchecked Sendable {
         guard let data = FileManager.default.contents(atPath: marker) else { return }
         let entries = Set(String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init) + [name])
         try AtomicFile.write(entries.sorted().joined(separator: "\n") + "\n", to: marker)
+    }
+
+    /// Whether a folder that is written at `path` takes the place of a file or folder that is there: of one that lies
+    /// in it, or that it is itself.
+    public static func takesPlace(_ path: String, of input: String) -> Bool {
+        guard let folder = resolved(path), let input = resolved(input) else { return false }
+        return input == folder || input.hasPrefix(folder + "/")
+    }
+
+    /// Without links; nil where nothing is there.
+    private static func resolved(_ path: String) -> String? {
+        guard let pointer = realpath(path, nil) else { return nil }
+        defer { free(pointer) }
+        return String(cString: pointer)
     }
 
     private func moveIntoPlace() throws {

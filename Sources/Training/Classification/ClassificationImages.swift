@@ -6,16 +6,22 @@ package struct ClassificationImages: Sendable {
     package var training: ImageDataSet
     package var validation: ImageDataSet?
     package var test: ImageDataSet?
+    /// What a user should know of them; nil for nothing.
+    package var warning: String?
 
     /// Opens them.
     ///
     /// - Parameter dataFolder: where the recipe's directory is looked up that does not exist in the working folder.
-    /// - Throws: `.noInput` and `.badData` as opening data sets does.
+    /// - Throws: `.noInput` and `.badData` as opening data sets does; `.badData` where there is one class alone.
     package init(_ recipe: ClassificationRecipe, dataFolder: String?) throws {
         let directory = try DataPath.locate(
             recipe.images.directory, folder: dataFolder, expected: "a folder of images")
         let all = try ImageDataSet.open(directory, split: .train)
         training = all
+        guard all.classCount > 1 else {
+            throw CoppiceError(
+                .badData, source: directory, "has training \(all.noun) of one class, expected at least two classes")
+        }
         try all.check(takes: recipe.images.augmentation)
         do {
             test = try ImageDataSet.open(directory, split: .test)
@@ -33,6 +39,7 @@ package struct ClassificationImages: Sendable {
             let count = max(1, Int((part * Double(all.count)).rounded()))
             let parts = try all.split(validation: count, seed: recipe.seed)
             (training, validation) = (parts.training, parts.validation)
+            warning = all.loneClassWarning
         case .test: (validation, test) = (test, nil)
         }
         if recipe.images.normalization == .computed {
@@ -80,6 +87,17 @@ extension ClassificationRecipe {
         try model.weights.map {
             try VisionCheckpoint.open(DataPath.locate($0, folder: dataFolder, expected: "a trained network"))
         }
+    }
+
+    /// - Throws: `.usage` where a folder that is to be written would take the place of the network that training starts
+    ///   from, which a run that is started again would then miss.
+    func checkWeightsStay(writing output: String, dataFolder: String?) throws {
+        guard let start = try startingCheckpoint(dataFolder: dataFolder)?.path,
+            OutputFolder.takesPlace(output, of: start)
+        else { return }
+        throw CoppiceError(
+            .usage, source: source, field: "model.weights",
+            "\(output) would take the place of \(start); name another output")
     }
 
     private func architecture(for images: ImageDataSet, dataFolder: String?) throws -> VisionArchitecture {

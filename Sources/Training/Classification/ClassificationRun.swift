@@ -38,6 +38,7 @@ public struct ClassificationRun {
         progress: any ProgressReporter = SilentProgress(), interruption: TrainingInterruption = TrainingInterruption()
     ) throws -> ClassificationResult {
         let data = try ClassificationImages(recipe, dataFolder: options.dataFolder)
+        try recipe.checkWeightsStay(writing: options.output, dataFolder: options.dataFolder)
         try OutputFolder(at: options.output).discard()
         let (network, sparse) = try recipe.makeStartingPoint(for: data.training, dataFolder: options.dataFolder)
         let gated = try makeGates(network, sparse, data.training)
@@ -48,6 +49,7 @@ public struct ClassificationRun {
             validation: data.validation?.digest, resume: options.resumes
         ) { identity, path in try check(identity, path, data) }
         let trainer = try makeTrainer(network, sparse, gated, data, folder)
+        if let warning = data.warning { progress.report("warning: " + warning) }
         if folder.isResumed { progress.report("resuming at step \(trainer.state.step)") }
         if let window { progress.report(window) }
         let log = try TrainingLog(path: folder.path + "/log.jsonl", resumingAt: trainer.state.step)

@@ -41,6 +41,14 @@ public struct Classification: Sendable, Hashable {
         }
     }
 
+    /// - Parameter source: what errors call the network.
+    /// - Throws: `.badData` where a score was not a number, so that neither accuracy nor loss mean anything.
+    public func checkFinite(source: String?) throws {
+        guard !totalLoss.isFinite else { return }
+        throw CoppiceError(
+            .badData, source: source, "the network's scores are not finite numbers: its activations overflow")
+    }
+
     /// Takes in scores `[..., classes]` of targets `[...]`; negative targets do not count.
     public mutating func add(_ scores: Tensor, targets: Tensor) {
         let classes = scores.shape[scores.rank - 1]

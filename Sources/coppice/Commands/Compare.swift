@@ -47,6 +47,7 @@ struct Compare: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        if let output { try Output.check(output, spares: model.path) }
         let numbers = (0..<UInt64(seeds)).map { seed &+ $0 }
         let recipes = try files.map { try Recipe.load($0).withSeed(seed) }
         let compression = try data.open(model.path, for: recipes)

@@ -40,6 +40,7 @@ struct Compress: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        try Output.check(output, spares: model.path)
         var recipe = try Recipe.load(recipe)
         if let epochs { recipe = try recipe.withEpochs(epochs) }
         let sparsities = try sparsity.map(CompressionData.sparsities) ?? []

@@ -12,7 +12,7 @@ struct Convert: ParsableCommand {
             compressed-tensors: a Hugging Face folder whose weights stay compressed, for transformers and vLLM.
             gguf: one file with the tokenizer, for llama.cpp; compressed weights become the blocks that say the same \
             where there are any.
-            Encoders (BERT, RoBERTa) become safetensors.
+            Encoders (BERT, RoBERTa) become safetensors, and so do vision networks, with the names of torchvision.
             """)
 
     enum Target: String, ExpressibleByArgument, CaseIterable {
@@ -64,8 +64,21 @@ struct Convert: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
-        if EncoderCheckpoint.isMeant(try model.path) { return try convert(.open(model.path)) }
-        let checkpoint = try Checkpoint.open(model.path)
+        try Output.check(output, spares: model.path)
+        switch try AnyCheckpoint.open(model.path) {
+        case .languageModel(let checkpoint): try convert(checkpoint)
+        case .encoder(let checkpoint):
+            try refuseOtherFormats("encoders")
+            try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
+            try report(ModelInventory(EncoderCheckpoint.open(output)))
+        case .vision(let checkpoint):
+            try refuseOtherFormats("vision networks")
+            try checkpoint.convert(to: output, dataType: type?.dataType)
+            try report(ModelInventory(VisionCheckpoint.open(output)))
+        }
+    }
+
+    private func convert(_ checkpoint: Checkpoint) throws {
         switch to {
         case .safetensors:
             try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
@@ -77,14 +90,9 @@ struct Convert: ParsableCommand {
         try report(ModelInventory(Checkpoint.open(output)))
     }
 
-    /// Writes an encoder.
-    private func convert(_ checkpoint: EncoderCheckpoint) throws {
-        guard to == .safetensors else {
-            throw CoppiceError(
-                .usage, field: "--to", "\(to.rawValue) is for language models; encoders become safetensors")
-        }
-        try checkpoint.convert(to: output, dataType: type?.dataType, progress: common.progress)
-        try report(ModelInventory(EncoderCheckpoint.open(output)))
+    private func refuseOtherFormats(_ kind: String) throws {
+        guard to != .safetensors else { return }
+        throw CoppiceError(.usage, field: "--to", "\(to.rawValue) is for language models; \(kind) become safetensors")
     }
 
     private func report(_ inventory: ModelInventory) throws {

@@ -94,6 +94,7 @@ struct Evaluate: ParsableCommand {
                 return true
             } ?? Classification()
         progress.end("")
+        try result.checkFinite(source: model.model)
         let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
         let rate = Double(result.count) / max(seconds, 1e-9)
         if common.json {

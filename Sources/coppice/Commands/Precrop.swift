@@ -69,6 +69,7 @@ struct Precrop: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let (architecture, checkpoint) = try model.open()
+        try Output.check(folder: output, spares: model.network)
         if materialize, checkpoint == nil {
             throw CoppiceError(
                 .usage, source: model.network, "--materialize needs the weights of a stored network")

@@ -107,6 +107,12 @@ struct PruneChannels: ParsableCommand {
             throw ValidationError(
                 "\(calibration != nil ? "--calibration" : "--rounds"): goes with --allocation rate-distortion alone")
         }
+        if !(0..<1).contains(remove) {
+            throw ValidationError("--remove: expected a number from 0 to below 1, found \(remove)")
+        }
+        if !(0...1).contains(minimumShare) {
+            throw ValidationError("--minimum-share: expected a number from 0 to 1, found \(minimumShare)")
+        }
         if epochs < 0 { throw ValidationError("--epochs: expected at least 0, found \(epochs)") }
         if !(rate > 0 && rate.isFinite) { throw ValidationError("--rate: expected a number above 0, found \(rate)") }
     }
@@ -165,26 +171,29 @@ struct PruneChannels: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let checkpoint = try VisionCheckpoint.open(network)
+        try Output.check(folder: output, spares: network)
         let whole = try checkpoint.network()
-        let sets = try data.map { try (open($0, .train, checkpoint), open($0, .test, checkpoint)) }
-        var pruning = try pruning(checkpoint, sets?.0)
+        let sets = try data.map { try CompressionImages(folder: $0, for: checkpoint, seed: seed) }
+        if let warning = sets?.warning { common.progress.report("warning: " + warning) }
+        let training = try sets.map { try trainingImages(of: $0) }
+        var pruning = try pruning(checkpoint, training)
         let (names, aliases) = (whole.parameters.map(\.name), try checkpoint.aliases)
         pruning.ignore = pruning.ignore.flatMap { $0.resolved(among: names, aliases: aliases) }
-        let batches = try sets.map { try $0.0.sample(min($0.0.count, images ?? 512), seed: seed).batches(of: 128) }
+        let batches = try training.map { try $0.sample(min($0.count, images ?? 512), seed: seed).batches(of: 128) }
         let example = Tensor.zeros([2] + checkpoint.architecture.inputShape)
         let start = Self.now
         let pruned = try pruning.prune(
             whole, on: batches.map { Array($0) } ?? [LabeledBatch(inputs: example, targets: Tensor([0, 0]))])
         let seconds = Self.now - start
         func accuracy(_ network: any VisionNetwork) -> Double? {
-            sets.flatMap { Classification.measure(network, on: $0.1)?.accuracy }
+            sets.flatMap { Classification.measure(network, on: $0.evaluation)?.accuracy }
         }
         let (before, after) = (accuracy(whole), accuracy(pruned.network))
         var trained: Double?
         var trainingSeconds = 0.0
-        if epochs > 0, let images = sets?.0 {
+        if epochs > 0, let training {
             let start = Self.now
-            try train(pruned.network, on: images)
+            try train(pruned.network, on: training)
             trainingSeconds = Self.now - start
             trained = accuracy(pruned.network)
         }
@@ -201,11 +210,10 @@ struct PruneChannels: ParsableCommand {
 
     private static var now: Double { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
 
-    private func open(
-        _ folder: String, _ split: ImageDataSet.Split, _ checkpoint: VisionCheckpoint
-    ) throws -> ImageDataSet {
-        let images = try ImageDataSet.open(
-            folder, split: split, for: checkpoint.architecture, normalization: checkpoint.normalization)
+    private func trainingImages(of sets: CompressionImages) throws -> ImageDataSet {
+        guard let images = sets.training else {
+            throw CoppiceError(.noInput, source: data, "has no training \(sets.evaluation.noun)")
+        }
         try images.check(takes: augment ? .standard : .none)
         return images
     }

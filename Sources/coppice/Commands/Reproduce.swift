@@ -35,6 +35,7 @@ struct Reproduce: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let experiment = try Experiments.named(id)
+        try Output.check(folder: output)
         let (name, textFile) = (model, text)
         var setting = ExperimentSetting(
             languageModel: { try Self.languageModel(name, textFile: textFile) },

@@ -37,18 +37,19 @@ struct Train: ParsableCommand {
             keep: try keep.map { try NameList.names($0).map { try RewindPoint($0, option: "--keep") } } ?? [])
         let interruption = TrainingInterruption()
         let progress = common.progress
-        let (json, text) = try interruption.listeningToSignals {
+        let (json, text, outcome) = try interruption.listeningToSignals {
             switch try AnyTrainingRecipe.load(recipe) {
             case .languageModel(let recipe):
                 let run = TrainingRun(recipe: recipe, options: options, pruning: SparsePretraining.of)
                 let result = try run.execute(progress: progress, interruption: interruption)
-                return (result.json, result.description)
+                return (result.json, result.description, result.outcome)
             case .classification(let recipe):
                 let run = ClassificationRun(recipe: recipe, options: options, gating: ConsensusTraining.of)
                 let result = try run.execute(progress: progress, interruption: interruption)
-                return (result.json, result.description)
+                return (result.json, result.description, result.outcome)
             }
         }
         if common.json { try Output.json(json) } else { try Output.line(text) }
+        if outcome == .interrupted { interruption.endProcessBySignal() }
     }
 }

@@ -51,13 +51,17 @@ struct ClassifierCompression: ModelCompression {
     func run(
         _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
     ) throws -> CompressionResult {
+        // First, since what cannot be written or measured should not be found out about after the work.
+        try Output.check(folder: output)
+        let before = try evaluation.map {
+            try earlier?.before ?? Evaluate.measure(checkpoint, on: $0, progress: progress).result
+        }
         let start = ContinuousClock.now
         let report = try compressor.run(output: output, labelled: calibration, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
         result.isMeasuredByAccuracy = true
-        guard let evaluation else { return result }
-        let before = try earlier?.before ?? Evaluate.measure(checkpoint, on: evaluation, progress: progress).result
+        guard let evaluation, let before else { return result }
         let after = try Evaluate.measure(.open(output), on: evaluation, progress: progress).result
         result.before = before
         result.measure = .classification(before: before, after: after, of: evaluation.source)

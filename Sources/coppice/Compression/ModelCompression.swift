@@ -182,7 +182,7 @@ struct VisionCompression: ModelCompression {
     private let checkpoint: VisionCheckpoint
     private var compressor: VisionCompressor
     private let images: CompressionImages?
-    let warning: String? = nil
+    var warning: String? { images?.warning }
     let isOfLanguage = false
     let isClassifier = true
 

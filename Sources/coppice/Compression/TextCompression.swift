@@ -61,17 +61,19 @@ struct TextCompression: ModelCompression {
     func run(
         _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
     ) throws -> CompressionResult {
+        // First, since what cannot be written or measured should not be found out about after the work.
+        try Output.check(folder: output)
+        let before: Double? =
+            if case .perplexity(let known, _) = earlier?.measure {
+                known
+            } else {
+                try measures ? perplexity(path, progress) : nil
+            }
         let start = ContinuousClock.now
         let report = try compressor.run(output: output, calibration: tokens, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
-        guard measures else { return result }
-        let before: Double
-        if case .perplexity(let known, _) = earlier?.measure {
-            before = known
-        } else {
-            before = try perplexity(path, progress)
-        }
+        guard let before else { return result }
         result.measure = .perplexity(before: before, after: try perplexity(output, progress))
         return result
     }

@@ -33,5 +33,24 @@ enum Output {
         return unit == 0 ? "\(count) B" : String(format: "%.2f %@", value, units[unit])
     }
 
+    /// Finds out before any work whether a folder can be written.
+    ///
+    /// - Parameters:
+    ///   - folder: nil where nothing is written.
+    ///   - inputs: files and folders that the command reads.
+    /// - Throws: as ``check(_:spares:)``; `.cannotCreate` where the folder cannot be written.
+    static func check(folder: String?, spares inputs: String?...) throws {
+        guard let folder else { return }
+        for input in inputs { try check(folder, spares: input) }
+        try OutputFolder(at: folder).discard()
+    }
+
+    /// - Throws: `.usage` where a file or folder that is to be written would take the place of an input.
+    static func check(_ output: String, spares input: String?) throws {
+        guard let input, OutputFolder.takesPlace(output, of: input) else { return }
+        throw CoppiceError(
+            .usage, field: "--output", "\(output) would take the place of \(input), which is read; name another")
+    }
+
     static func number(_ value: Double, digits: Int = 2) -> String { String(format: "%.\(digits)f", value) }
 }

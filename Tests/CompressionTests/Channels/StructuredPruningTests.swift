@@ -77,12 +77,16 @@ import Testing
         let groups = try ChannelGroups(of: network, example: Self.batch(network))
         let (name, norm) = try #require(network.parameters.first { $0.name == "layer1.0.bn1.weight" })
         norm.wrappedValue = Tensor((0..<8).map { Float($0) - 4 })
-        let scores = NormScale().scores(of: groups, in: network, on: [])
+        let scores = try NormScale().scores(of: groups, in: network, on: [])
         let group = try groups.group(madeBy: "layer1.0.conv1")
         #expect(scores[group] == (0..<8).map { abs(Double($0) - 4) }, "\(name)")
         let plain = try VisionArchitecture(named: "lenet-5").makeNetwork()
         let none = try ChannelGroups(of: plain, example: Self.batch(plain))
-        #expect(NormScale().scores(of: none, in: plain, on: []).allSatisfy { $0.allSatisfy { $0 == .infinity } })
+        #expect {
+            try NormScale().scores(of: none, in: plain, on: [])
+        } throws: {
+            "\($0)" == "slimming: takes scales of batch normalizations, and the network has none"
+        }
         #expect(throws: CoppiceError.self) { try ScaleSparsity(of: plain) }
         let hook = try ScaleSparsity(of: network, strength: 0.5)
         var slopes = network.parameters.map { Tensor.zeros($0.parameter.wrappedValue.shape) }

@@ -49,6 +49,10 @@ import Testing
             }
             let curve = try String(contentsOfFile: folder.path + "/dense.csv", encoding: .utf8)
             #expect(curve == dense.outcome.curve.csv)
+            // The dense run's row of a table is the same from the folder.
+            #expect(read.outcome.curve.csv == curve && read.outcome.curve.threshold == dense.outcome.curve.threshold)
+            #expect(
+                GrokkingTable(dense: read.outcome, arms: []).rows == GrokkingTable(dense: dense.outcome, arms: []).rows)
         }
     }
 
@@ -63,6 +67,14 @@ import Testing
 
     @Test func whatIsMissingOrDamagedIsNamed() throws {
         try withRun { folder, task, _, _ in
+            let csv = try String(contentsOfFile: folder.path + "/dense.csv", encoding: .utf8)
+            try folder.write(csv + "60,0.5\n", to: "dense.csv")
+            expectError("dense.csv: line \(csv.split(separator: "\n").count + 1): expected a step and six numbers") {
+                _ = try folder.dense(task: task)
+            }
+            try folder.write("step\n", to: "dense.csv")
+            expectError("dense.csv: line 1: expected step,train_accuracy") { _ = try folder.dense(task: task) }
+            try folder.write(csv, to: "dense.csv")
             expectError("step-7.safetensors") { _ = try folder.dense(task: task, rewindStep: 7) }
             let cut = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/step-20.safetensors")).prefix(200)
             try cut.write(to: URL(fileURLWithPath: folder.path + "/step-20.safetensors"))

@@ -8,6 +8,21 @@ import Testing
 
     init() throws { scratch = try ScratchFolder() }
 
+    @Test func outputsKnowWhatTheyTakeThePlaceOf() throws {
+        try scratch.write("model/config.json", "{}")
+        try scratch.write("model-2/config.json", "{}")
+        try FileManager.default.createSymbolicLink(atPath: scratch["link"], withDestinationPath: scratch["model"])
+        let model = scratch["model"]
+        for input in ["model", "model/", "model/config.json", "link", "model-2/../model"] {
+            #expect(OutputFolder.takesPlace(model, of: scratch[input]), "\(input)")
+            #expect(OutputFolder.takesPlace(model + "/", of: scratch[input]), "\(input)")
+        }
+        for input in ["model-2", "", "missing"] {
+            #expect(!OutputFolder.takesPlace(model, of: scratch[input]), "\(input)")
+        }
+        #expect(!OutputFolder.takesPlace(scratch["missing"], of: model))
+    }
+
     @Test func aFileAppearsWhenItIsCommitted() throws {
         let file = try AtomicFile(at: scratch["report.html"])
         try file.write("first ")

@@ -1,3 +1,4 @@
+import CoppiceFormats
 import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
@@ -112,6 +113,9 @@ import Testing
             }
         }
         try check("resnet20", multiplier: 0.25) { "module." + $0.replacing("fc.", with: "linear.") }
+        for wrapper in ["model.", "module.model.", "_orig_mod.module.", "state_dict."] {
+            try check("resnet20", multiplier: 0.25) { wrapper + $0 }
+        }
         try check("resnet14-projected", multiplier: 0.25) { $0.replacing("downsample", with: "shortcut") }
         try check("densenet-bc-16-3", multiplier: 1) {
             $0.replacing("norm1.", with: "norm.1.").replacing("conv2.", with: "conv.2.")
@@ -133,6 +137,52 @@ import Testing
         let message = refusal { _ = try VisionCheckpoint.open(path) }
         #expect(message.hasPrefix(path + ": "), "\(message)")
         return String(message.dropFirst(path.count + 2))
+    }
+
+    /// Of matrices and of all other tensors: a network with NaN in a bias answers at random.
+    @Test func numbersThatAreNoneAreNamed() throws {
+        let scratch = try ScratchFolder()
+        let path = scratch["bad.safetensors"]
+        let network = try VisionArchitecture(named: "resnet14", widthMultiplier: 0.25).makeNetwork(seed: 1)
+        for (name, value, message) in [
+            ("fc.bias", Float.nan, "is NaN at [1], expected finite weights"),
+            ("bn1.weight", .infinity, "is infinite at [1], expected finite weights"),
+            ("layer1.0.bn1.running_mean", .nan, "is NaN at [1], expected finite weights"),
+            ("layer2.0.bn1.running_var", -0.5, "is -0.5 at [1], expected variances of at least 0"),
+        ] {
+            let broken = tensors(network).map { own -> (name: String, tensor: Tensor) in
+                guard own.name == name else { return own }
+                var values = own.tensor.floats()
+                values[1] = value
+                return (name, Tensor(values, shape: own.tensor.shape))
+            }
+            try SafetensorsWriter.write(broken, to: path)
+            #expect(refusal { _ = try VisionCheckpoint.open(path).network() } == "\(path): \(name): \(message)")
+        }
+    }
+
+    /// What was compressed becomes what PyTorch loads: dense tensors of the same values by torchvision's names.
+    @Test func compressedNetworksBecomeDense() throws {
+        let scratch = try ScratchFolder()
+        let network = try VisionArchitecture(named: "resnet14", widthMultiplier: 0.25).makeNetwork(seed: 3)
+        let name = "layer2.1.conv2.weight"
+        let weight = try #require(network.parameters.first { $0.name == name }?.parameter)
+        let kept = weight.wrappedValue.floats().map { max(0, $0) }
+        weight.wrappedValue = Tensor(kept, shape: [8, 8, 3, 3])
+        try VisionCheckpoint.write(
+            network, formats: [name: BitmaskSparseWeight(packing: Tensor(kept, shape: [8, 72]), values: .float(.f32))],
+            folder: scratch["small"])
+        try VisionCheckpoint.open(scratch["small"]).convert(to: scratch["dense"])
+        let file = try SafetensorsFile(path: scratch["dense/model.safetensors"])
+        for own in tensors(network) {
+            #expect(try file.tensor(own.name).doubles() == own.tensor.doubles(), "\(own.name)")
+            #expect(try file.tensor(own.name).shape == own.tensor.shape, "\(own.name)")
+        }
+        try VisionCheckpoint.open(scratch["small"]).convert(to: scratch["half"], dataType: .f16)
+        let half = try SafetensorsFile(path: scratch["half/model.safetensors"])
+        #expect(try half.tensor(name).dataType == .f16 && half.tensor(name).shape == [8, 8, 3, 3])
+        #expect(try half.tensor("fc.bias").dataType == .f32)
+        #expect(try VisionCheckpoint.open(scratch["half"]).architecture.name == "resnet14")
     }
 
     @Test func checkpointsThatAreNone() throws {

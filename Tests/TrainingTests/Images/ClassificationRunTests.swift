@@ -95,6 +95,28 @@ import Testing
         #expect(card.contains("| Test accuracy |") && card.contains("architecture: lenet-300-100"))
     }
 
+    /// A folder is not written over the network that it is trained from, and one class is nothing to learn.
+    @Test func whatCannotBeTrainedIsNamed() throws {
+        let fixture = try Fixture()
+        let short: KeyValuePairs = ["epochs: 4": "epochs: 0.6"]
+        _ = try fixture.run(fixture.recipe(short), "out").execute()
+        let onward = try fixture.recipe([
+            "architecture: lenet-300-100": "weights: \(fixture.folder.path)/out", "epochs: 4": "epochs: 0.6",
+        ])
+        let before = try fixture.data("out/model.safetensors")
+        #expect { try fixture.run(onward, "out").execute() } throws: {
+            "\($0)".hasSuffix("/out would take the place of \(fixture.folder.path)/out; name another output")
+        }
+        #expect(try fixture.data("out/model.safetensors") == before)
+        #expect(try fixture.run(onward, "other").execute().outcome == .completed)
+        try fixture.folder.writeIDX(
+            "figures/train-labels-idx1-ubyte", shape: [600], [UInt8](repeating: 0, count: 600))
+        try fixture.folder.write("figures/classes.txt", "one\n")
+        #expect { try fixture.run(fixture.recipe(short), "none").execute() } throws: {
+            "\($0)".hasSuffix("has training images of one class, expected at least two classes")
+        }
+    }
+
     /// Interrupted and resumed, twice and not at a validation, a run gives the same bits as one that was not.
     @Test(arguments: [
         ("lenet-300-100", "kind: sgd, learning_rate: 0.05"),

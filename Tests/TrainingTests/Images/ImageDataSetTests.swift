@@ -230,6 +230,29 @@ import Testing
         for count in [0, 205, -1] { #expect(throws: CoppiceError.self) { try set.split(validation: count, seed: 1) } }
     }
 
+    /// The only image of a class stays to be trained on, and is told of.
+    @Test func theLastOfAClassIsNotHeldOut() throws {
+        func set(_ labels: [Int]) -> ImageDataSet {
+            ImageDataSet(
+                name: "few", pixels: .zeros([labels.count, 1, 1, 1], dataType: .u8), labels: labels,
+                classNames: ["a", "b", "c"], normalization: .centred(channels: 1))
+        }
+        for seed in 0..<5 {
+            // By shares alone it would be one of each class.
+            let (training, validation) = try set([0, 0, 0, 1, 1, 1, 2]).split(validation: 3, seed: UInt64(seed))
+            #expect(training.classSizes == [1, 2, 1] && validation.classSizes == [2, 1, 0], "\(seed)")
+        }
+        #expect(try set([0, 1, 2]).split(validation: 2, seed: 1).validation.count == 2)
+        #expect(set([0, 0, 1, 1]).loneClassWarning == nil)
+        #expect(
+            set([0, 0, 1, 1, 2]).loneClassWarning
+                == "class c has one among the training images, which is trained on: none is held out")
+        #expect(
+            set([0, 1, 1, 2]).loneClassWarning
+                == "2 classes, a the first, have each one among the training images, which is trained on: none is held "
+                + "out")
+    }
+
     @Test func measuresChannels() {
         let pixels = Tensor([0, 255, 0, 255, 10, 10, 10, 10] as [UInt8], shape: [1, 2, 2, 2])
         let set = ImageDataSet(

@@ -151,14 +151,59 @@ public struct VisionCheckpoint: Sendable {
     }
 
     /// The network with its weights, as f32, ready to be used (not in training).
+    ///
+    /// - Throws: `.badData` naming a tensor that holds NaN or infinite numbers, and a variance below zero. O(weights).
     public func network() throws -> any VisionNetwork {
         let network = architecture.makeUnloadedNetwork()
         try network.load(tensors)
         network.setTraining(false)
+        try checkNumbers(of: network)
         return network
     }
 
+    private func checkNumbers(of network: any VisionNetwork) throws {
+        for (name, parameter) in network.parameters {
+            try parameter.wrappedValue.detached().checkFinite(name, source: path)
+        }
+        for (name, state) in network.stateTensors {
+            let values = state.wrappedValue
+            try values.checkFinite(name, source: path)
+            guard name.hasSuffix("running_var"), let place = values.floats().firstIndex(where: { $0 < 0 }) else {
+                continue
+            }
+            throw CoppiceError(
+                .badData, source: path, field: name,
+                "is \(values.floats()[place]) at [\(place)], expected variances of at least 0")
+        }
+    }
+
+    /// The type that a weight's values are stored in: that of the file where it is one of floating point.
+    ///
+    /// - Parameter stored: what the file calls the weight.
+    package func valueType(of stored: String) throws -> DataType {
+        let type = try tensors.stored(stored)?.tensors["values"]?.dataType ?? tensors.dataType(of: stored)
+        return type.map { [.f32, .f16, .bf16].contains($0) ? $0 : .f32 } ?? .f32
+    }
+
     // MARK: Writing
+
+    /// Writes the network with dense tensors, which PyTorch loads by torchvision's names, into a folder. Compressed
+    /// weights become what they stand for.
+    ///
+    /// - Parameter dataType: of convolutions and matrices; nil: as they are stored.
+    /// - Throws: as ``network()`` and ``write(_:architecture:normalization:formats:folder:files:)``.
+    public func convert(to path: String, dataType: DataType? = nil) throws {
+        let network = try network()
+        let stored = Dictionary(uniqueKeysWithValues: try tensorNames().parameters.map { ($0.name, $0.stored) })
+        var formats: [String: any WeightFormat] = [:]
+        for (name, parameter) in network.parameters where parameter.wrappedValue.rank > 1 {
+            let values = parameter.wrappedValue.detached().contiguous()
+            let type = try dataType ?? valueType(of: stored[name] ?? name)
+            formats[name] = try DenseWeight(values.reshaped([values.shape[0], -1]).converted(to: type))
+        }
+        try Self.write(
+            network, architecture: architecture, normalization: normalization, formats: formats, folder: path)
+    }
 
     /// `config.json`.
     public static func configuration(

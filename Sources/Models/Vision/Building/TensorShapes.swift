@@ -12,14 +12,19 @@ public struct TensorShapes: Sendable {
 
     /// - Throws: `.badData` where two tensors have one name.
     public init(source: String? = nil, _ tensors: [(name: String, shape: [Int])]) throws {
-        // As data-parallel training of PyTorch saves: all under `module.`.
-        let wrapper = "module."
-        let isWrapped = !tensors.isEmpty && tensors.allSatisfy { $0.name.hasPrefix(wrapper) }
-        try self.init(
-            source: source,
-            entries: tensors.map {
-                (isWrapped ? String($0.name.dropFirst(wrapper.count)) : $0.name, $0.shape, $0.name)
-            })
+        let length = Self.wrapperLength(of: tensors.map(\.name))
+        try self.init(source: source, entries: tensors.map { (String($0.name.dropFirst(length)), $0.shape, $0.name) })
+    }
+
+    /// The length of what names no layer and all names begin with: PyTorch saves networks that were trained in parallel
+    /// under `module`, compiled ones under `_orig_mod`; Lightning puts them under `model`.
+    private static func wrapperLength(of names: [String]) -> Int {
+        var length = 0
+        while let name = names.first?.dropFirst(length), let dot = name.firstIndex(of: "."),
+            ["module", "_orig_mod", "model", "net", "state_dict"].contains(name[..<dot]),
+            names.allSatisfy({ $0.dropFirst(length).hasPrefix(name[...dot]) })
+        { length += name[...dot].count }
+        return length
     }
 
     /// The tensors of a file, compressed ones as what they stand for.

@@ -40,6 +40,7 @@ struct GatesExtract: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        try Output.check(folder: output, spares: folder)
         let training = try ClassificationRun(
             runFolder: folder, dataFolder: data ?? ProcessInfo.processInfo.environment["COPPICE_DATA"],
             gating: ConsensusTraining.of)

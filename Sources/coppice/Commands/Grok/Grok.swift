@@ -54,7 +54,8 @@ struct GrokOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Seeds the split and the initial weights.", valueName: "n"))
     var seed: UInt64 = 0
     @Option(
-        help: ArgumentHelp("Steps whose weights are kept, separated by commas.", valueName: "n,n"),
+        help: ArgumentHelp(
+            "Steps whose weights are kept, separated by commas (default: 500,1500,2500).", valueName: "n,n"),
         transform: Self.list)
     var sourceSteps = [500, 1_500, 2_500]
     @Option(help: ArgumentHelp("The folder that holds mnist (default: COPPICE_DATA).", valueName: "folder"))

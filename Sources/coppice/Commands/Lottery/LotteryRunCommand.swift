@@ -41,6 +41,7 @@ struct LotteryRunCommand: ParsableCommand {
         }
         try options.finish(
             LotteryReport(results, title: title), isComplete: results.isComplete, asJSON: common.json)
+        if !results.isComplete { interruption.endProcessBySignal() }
     }
 
     static func branches(_ text: String) throws -> [LotterySettings.Branch] {

@@ -36,5 +36,6 @@ struct LotteryStabilityCommand: ParsableCommand {
         }
         try options.finish(
             LotteryStabilityReport(results, title: title), isComplete: results.isComplete, asJSON: common.json)
+        if !results.isComplete { interruption.endProcessBySignal() }
     }
 }

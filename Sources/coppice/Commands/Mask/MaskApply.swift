@@ -27,6 +27,7 @@ struct MaskApply: ParsableCommand {
     func run() throws {
         common.apply()
         PendingOutput.removeOnTermination()
+        for input in [try model.path, mask] { try Output.check(output, spares: input) }
         var application = MaskApplication(try MaskFile.read(mask))
         (application.preference, application.source) = (prefer, mask)
         let result = try application.run(
@@ -43,6 +44,11 @@ struct MaskApply: ParsableCommand {
             try Output.line(
                 "\(output): \(Output.bytes(result.bytesBefore)) → \(Output.bytes(result.bytes)), "
                     + "\(Output.number(100 * result.sparsity, digits: 1)) % zeros")
+            if prefer == nil, result.bytes == result.bytesBefore, application.file.removedCount > 0 {
+                try Output.line(
+                    "warning: zeros take up space, since no matrix would be faster without them; --prefer size leaves "
+                        + "them out")
+            }
             if result.keepsDenseStatistics {
                 try Output.line(
                     "warning: \(mask) has no running statistics of norms, so those of \(model.model) stay, which were "

@@ -112,6 +112,7 @@ struct PruneBlocks: ParsableCommand {
         common.apply()
         PendingOutput.removeOnTermination()
         let path = try ModelArgument.locate(model.network)
+        try Output.check(folder: output, spares: path, rewind)
         guard FileManager.default.fileExists(atPath: path) else { return try runVision() }
         switch try AnyCheckpoint.open(path) {
         case .languageModel(let checkpoint): try run(checkpoint)
