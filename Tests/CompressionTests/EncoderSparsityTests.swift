@@ -81,7 +81,8 @@ import Testing
         var analysis = SparsityAnalysis()
         (analysis.sparsities, analysis.refinesKnee) = ([0.5, 0.7, 0.8], false)
         let zeroShot = try analysis.run(network, windows: windows(), frame: Self.frame)
-        analysis.fineTuning = .init(SparsityAnalysis.FineTuning.training(steps: 30, learningRate: 1e-2), on: Self.source())
+        analysis.fineTuning = .init(
+            SparsityAnalysis.FineTuning.training(steps: 30, learningRate: 1e-2), on: Self.source())
         let before = bits(network)
         let tuned = try analysis.run(network, windows: windows(), frame: Self.frame)
         #expect(bits(network) == before)
