@@ -4,6 +4,11 @@
 
 #include "thread_pool.h"
 
+// What becomes of the sums of one output.
+struct finish {
+    float scale, shift, least;
+};
+
 #define BODY "sparse_convolution.inc"
 #include "variants.h"
 
@@ -49,34 +54,32 @@ long coppice_sparse_convolution_place(const coppice_sparse_convolution *c, long 
 struct job {
     const coppice_sparse_convolution *convolution;
     coppice_sparse_kernel kernel;
+    coppice_sparse_epilogue epilogue;
     struct planes planes;
     const float *images;
     float *padded, *out;
     long plane_count, rows_in_band, bands, parts;
     void (*sum_line)(long, long, const int32_t *, const float *, const float *, float *);
-    void (*join_rows)(long, long, long, const float *, float *);
-    void (*pad_line)(long, long, long, long, const float *, float *);
+    void (*finish_rows)(long, long, long, const struct finish *, const float *, const float *, float *);
+    void (*pad_plane)(long, long, long, long, long, long, long, long, long, const float *, float *);
 };
 
 static void pad_channel(const struct job *job, long image, long channel) {
     const coppice_sparse_convolution *c = job->convolution;
     const coppice_windows *w = &c->windows;
     const float *plane = job->images + image * c->image_step + channel * c->channel_step;
-    float *line = job->padded + image * job->plane_count + channel * channel_size(job->planes);
+    float *out = job->padded + image * job->plane_count + channel * channel_size(job->planes);
     for (long row_phase = 0; row_phase < job->planes.row_phases; row_phase++)
         for (long column_phase = 0; column_phase < job->planes.column_phases; column_phase++) {
             // Input columns of this plane: first + i · stride, inside the image for begin ≤ i < end.
             long first = column_phase - w->left, stride = w->stride_x;
             long begin = minimum(first >= 0 ? 0 : (-first + stride - 1) / stride, job->planes.columns);
             long end = first >= w->width ? begin : minimum((w->width - first + stride - 1) / stride, job->planes.columns);
-            end = maximum(end, begin);
-            for (long row = 0; row < job->planes.rows; row++, line += job->planes.columns) {
-                long y = row * w->stride_y + row_phase - w->top;
-                int isInside = y >= 0 && y < w->height;
-                const float *in = plane + y * c->row_step + (first + begin * stride) * c->column_step;
-                job->pad_line(
-                    job->planes.columns, begin, isInside ? end : begin, stride * c->column_step, in, line);
-            }
+            job->pad_plane(
+                job->planes.rows, job->planes.columns, begin, maximum(end, begin), stride * c->column_step,
+                row_phase - w->top, w->stride_y, c->row_step, w->height,
+                plane + (first + begin * stride) * c->column_step, out);
+            out += job->planes.rows * job->planes.columns;
         }
 }
 
@@ -93,24 +96,24 @@ static void convolve_band(const struct job *job, long image, long band, long fir
     long pitch = job->planes.columns, top = band * job->rows_in_band, plane = w->out_height * w->out_width;
     long rows = minimum(job->rows_in_band, w->out_height - top);
     const float *in = job->padded + image * job->plane_count + top * pitch;
-    float *out = job->out + (image * c->outputs + first) * plane + top * w->out_width;
+    long place = (image * c->outputs + first) * plane + top * w->out_width;
     long extent = (rows - 1) * pitch + w->out_width;
+    const coppice_sparse_epilogue *epilogue = &job->epilogue;
     float sums[most_outputs + vector];
-    for (long o = first; o < end; o++, out += plane) {
+    for (long o = first; o < end; o++, place += plane) {
         long start = job->kernel.starts[o], count = job->kernel.starts[o + 1] - start;
-        const int32_t *places = job->kernel.places + start;
-        const float *values = job->kernel.values + start;
-        if (extent <= most_outputs) {
-            job->sum_line((extent + vector - 1) / vector, count, places, values, in, sums);
-            job->join_rows(rows, w->out_width, pitch, sums, out);
-            continue;
+        struct finish finish = {
+            epilogue->scales ? epilogue->scales[o] : 1, epilogue->shifts ? epilogue->shifts[o] : 0, epilogue->least,
+        };
+        // A row that is longer than a band is one, part by part.
+        for (long x = 0; x < extent; x += most_outputs) {
+            long here = minimum(most_outputs, extent - x), width = minimum(here, w->out_width);
+            job->sum_line(
+                (here + vector - 1) / vector, count, job->kernel.places + start, job->kernel.values + start, in + x, sums);
+            job->finish_rows(
+                rows, width, pitch, &finish, sums, epilogue->residual ? epilogue->residual + place + x : NULL,
+                job->out + place + x);
         }
-        // One long row: whole vectors go where they belong.
-        long whole = extent / vector * vector;
-        job->sum_line(whole / vector, count, places, values, in, out);
-        if (whole == extent) continue;
-        job->sum_line(1, count, places, values, in + whole, sums);
-        memcpy(out + whole, sums, (size_t)(extent - whole) * sizeof(float));
     }
 }
 
@@ -139,18 +142,19 @@ static void image_task(void *context, long image) {
 }
 
 void coppice_sparse_convolve(
-    const coppice_sparse_convolution *c, coppice_sparse_kernel kernel, const float *images, float *planes, float *out) {
+    const coppice_sparse_convolution *c, coppice_sparse_kernel kernel, coppice_sparse_epilogue epilogue,
+    const float *images, float *planes, float *out) {
     const coppice_windows *w = &c->windows;
     struct planes p = planes_of(w);
-    long line_bytes = c->channels * p.row_phases * p.column_phases * p.columns * (long)sizeof(float);
+    long line_bytes = maximum(1, c->channels) * p.row_phases * p.column_phases * p.columns * (long)sizeof(float);
     long rows = minimum(most_outputs / p.columns, cached_bytes / line_bytes - (p.rows - w->out_height));
     rows = maximum(1, minimum(maximum(rows, least_outputs / p.columns), w->out_height));
     long bands = (w->out_height + rows - 1) / rows;
     struct job job = {
-        c, kernel, p, images, planes, out, coppice_sparse_convolution_plane_count(c),
+        c, kernel, epilogue, p, images, planes, out, coppice_sparse_convolution_plane_count(c),
         // Bands of about the same height.
         (w->out_height + bands - 1) / bands, 0, 1,
-        CHOOSE(sum_line), CHOOSE(join_rows), CHOOSE(pad_line),
+        CHOOSE(sum_line), CHOOSE(finish_rows), CHOOSE(pad_plane),
     };
     job.bands = (w->out_height + job.rows_in_band - 1) / job.rows_in_band;
     long threads = coppice_thread_count();

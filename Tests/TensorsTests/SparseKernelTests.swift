@@ -49,6 +49,38 @@ extension SerializedByVariant {
             }
         }
 
+        /// Rows that are vectors, parts of them and several, with and without a residual.
+        @Test(arguments: [4, 9, 16, 33], [false, true])
+        func outputsAreFinishedInPassing(size: Int, addsAndRectifies: Bool) {
+            var generator = RandomGenerator(seed: 4)
+            let w = weight([5, 3, 3, 3], 0.4, &generator)
+            let x = Tensor.normal([6, 3, size, size], using: &generator)
+            let (scales, shifts) = (Tensor.normal([5], using: &generator), Tensor.normal([5], using: &generator))
+            let residual = Tensor.normal([6, 5, size, size], using: &generator)
+            let windows = Windows(kernel: 3, padding: 1)
+            func each(_ values: Tensor) -> Tensor { values.reshaped([1, 5, 1, 1]) }
+            var expected = x.convolved(with: w, windows: windows) * each(scales) + each(shifts)
+            if addsAndRectifies { expected = Tensor.maximum(expected + residual, Tensor(0)) }
+            underEveryVariant { variant in
+                let y = x.convolved(
+                    with: SparseKernel(w), windows: windows,
+                    epilogue: .init(
+                        scales: scales, shifts: shifts, residual: addsAndRectifies ? residual.channelsLast() : nil,
+                        rectifies: addsAndRectifies))
+                #expect(relativeError(y, expected.doubles()) < 1e-5, "\(variant)")
+            }
+        }
+
+        /// A number that is none is not rectified away.
+        @Test func notANumberStaysNone() {
+            let kernel = SparseKernel(.ones([1, 1, 1, 1]))
+            let x = Tensor([.nan, -1, 2] as [Float], shape: [1, 1, 1, 3])
+            let y = x.convolved(
+                with: kernel, windows: Windows(kernel: 1),
+                epilogue: .init(scales: .ones([1]), shifts: .zeros([1]), rectifies: true))
+            #expect(y.floats()[0].isNaN && y.floats().dropFirst() == [0, 2])
+        }
+
         /// What is known of one size of images is not used for another.
         @Test func oneKernelMeetsImagesOfSeveralSizes() {
             var generator = RandomGenerator(seed: 2)

@@ -25,6 +25,16 @@ typedef struct coppice_sparse_kernel {
     const float *values;
 } coppice_sparse_kernel;
 
+/// What becomes of each sum: max(scale · sum + shift + residual, least). A sum that is no number stays none.
+typedef struct coppice_sparse_epilogue {
+    /// One for each output; null for 1 and 0.
+    const float *scales, *shifts;
+    /// Laid out as the result; null for none.
+    const float *residual;
+    /// 0 rectifies, -∞ does nothing.
+    float least;
+} coppice_sparse_epilogue;
+
 /// Floats that the padded planes of one image take.
 long coppice_sparse_convolution_plane_count(const coppice_sparse_convolution *convolution);
 
@@ -35,5 +45,5 @@ long coppice_sparse_convolution_place(
 /// out = the convolution, [images, outputs, out_height, out_width], contiguous. `planes` is room for the padded planes of
 /// all images. Sums are in the order of entries, whatever the number of threads. Threaded.
 void coppice_sparse_convolve(
-    const coppice_sparse_convolution *convolution, coppice_sparse_kernel kernel, const float *images, float *planes,
-    float *out);
+    const coppice_sparse_convolution *convolution, coppice_sparse_kernel kernel, coppice_sparse_epilogue epilogue,
+    const float *images, float *planes, float *out);

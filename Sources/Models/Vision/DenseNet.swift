@@ -158,7 +158,7 @@ public final class DenseLayer: Module {
 
     /// `[images, inputs, rows, columns]` → `[images, inputs + outputs, rows, columns]`.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        let inner = secondNorm(firstConvolution(firstNorm(x, rectifies: true)), rectifies: true)
+        let inner = firstConvolution(firstNorm(x, rectifies: true), normalizedBy: secondNorm, rectifies: true)
         return .concatenated([x, dropout(secondConvolution(inner))], axis: 1)
     }
 }

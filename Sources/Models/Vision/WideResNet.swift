@@ -141,7 +141,7 @@ public final class PreactivatedBlock: Module, GateableBlock {
     private func branch(_ activated: Tensor, _ factors: GateFactors) -> Tensor {
         var each: Tensor?
         if case .channels(let factors) = factors { each = factors }
-        let inner = secondNorm(firstConvolution(activated), times: each, rectifies: true)
+        let inner = firstConvolution(activated, normalizedBy: secondNorm, times: each, rectifies: true)
         return secondConvolution(dropout(inner))
     }
 }

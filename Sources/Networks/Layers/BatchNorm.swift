@@ -60,6 +60,14 @@ public final class BatchNorm: Module, TrainingModeDependent {
         return normalized.output
     }
 
+    /// What the layer does in use, scale · x + shift: [channels] each.
+    var affine: (scales: Tensor, shifts: Tensor) {
+        let inverse = 1 / (runningVariance + epsilon).squareRoot()
+        let scales = weight.map { $0.wrappedValue * inverse } ?? inverse
+        let shifts = -(runningMean * scales)
+        return (scales, bias.map { $0.wrappedValue + shifts } ?? shifts)
+    }
+
     private func keep(_ batch: BatchNormalized, terms: Int) {
         batchCount = batchCount + Tensor(1, dataType: .i64)
         let part = momentum ?? 1 / batchCount.doubles()[0]

@@ -52,6 +52,22 @@ public final class Conv2d: Module {
         guard let bias else { return y }
         return y + bias.wrappedValue.reshaped([1, -1, 1, 1])
     }
+
+    /// The layer's output normalized, plus a residual, then max(·, 0) where asked for: in one pass where the layer skips
+    /// zeros and the norm is in use, otherwise one after the other.
+    public func callAsFunction(
+        _ x: Tensor, normalizedBy norm: BatchNorm, times factors: Tensor? = nil, adding residual: Tensor? = nil,
+        rectifies: Bool = false
+    ) -> Tensor {
+        guard x.dataType == .f32, factors == nil, bias == nil, !norm.isTraining,
+            let kernel = SparseProducts.current?.kernel(of: $weight)
+        else { return norm(self(x), times: factors, adding: residual, rectifies: rectifies) }
+        inputObserver?(x)
+        let (scales, shifts) = norm.affine
+        return x.convolved(
+            with: kernel, windows: windows, groups: groups,
+            epilogue: .init(scales: scales, shifts: shifts, residual: residual, rectifies: rectifies))
+    }
 }
 
 /// One-dimensional convolution: `[sequences, in channels, length]` → `[sequences, out channels, length]`.

@@ -47,8 +47,29 @@ public final class SparseKernel: Sendable {
         (self.starts, self.entries, self.values) = (starts, entries, values)
     }
 
+    /// What becomes of outputs while they are at hand: scaled and shifted by channel, a residual added, then rectified.
+    public struct Epilogue: Sendable {
+        /// [out channels] each.
+        public var scales, shifts: Tensor
+        /// Of the outputs' shape; nil for none.
+        public var residual: Tensor?
+        /// Whether max(·, 0) comes last.
+        public var rectifies: Bool
+
+        public init(scales: Tensor, shifts: Tensor, residual: Tensor? = nil, rectifies: Bool = false) {
+            (self.scales, self.shifts, self.residual, self.rectifies) = (scales, shifts, residual, rectifies)
+        }
+
+        /// As kernels read it.
+        fileprivate var laidOut: Epilogue {
+            func flat(_ x: Tensor) -> Tensor { x.detached().converted(to: .f32).contiguous() }
+            return Epilogue(
+                scales: flat(scales), shifts: flat(shifts), residual: residual.map(flat), rectifies: rectifies)
+        }
+    }
+
     /// f32 `[images, out channels, rows, columns]`, contiguous; the images may lie in any order of dimensions.
-    fileprivate func convolve(_ x: Tensor, _ problem: ConvolutionProblem) -> Tensor {
+    fileprivate func convolve(_ x: Tensor, _ problem: ConvolutionProblem, _ epilogue: Epilogue?) -> Tensor {
         let result = Tensor(uninitialized: problem.outputShape)
         var convolution = coppice_sparse_convolution(
             images: problem.images, channels: problem.groups * problem.inputs, outputs: shape[0],
@@ -61,12 +82,16 @@ public final class SparseKernel: Sendable {
         let planes = Tensor(uninitialized: [atOnce, size])
         let places = places(in: problem, of: convolution)
         let imageSize = shape[0] * problem.outputPlane
-        withExtendedLifetime((x, planes)) {
+        withExtendedLifetime((x, planes, epilogue)) {
             withEntries(at: places) { entries in
                 for first in stride(from: 0, to: problem.images, by: atOnce) {
                     convolution.images = min(atOnce, problem.images - first)
+                    let finish = coppice_sparse_epilogue(
+                        scales: epilogue?.scales.pointer(), shifts: epilogue?.shifts.pointer(),
+                        residual: epilogue?.residual.map { $0.pointer(Float.self) + first * imageSize },
+                        least: epilogue?.rectifies == true ? 0 : -.infinity)
                     coppice_sparse_convolve(
-                        &convolution, entries, x.pointer(Float.self) + first * x.strides[0], planes.pointer(),
+                        &convolution, entries, finish, x.pointer(Float.self) + first * x.strides[0], planes.pointer(),
                         result.pointer(Float.self) + first * imageSize)
                 }
             }
@@ -75,7 +100,7 @@ public final class SparseKernel: Sendable {
     }
 
     /// Floats of padded planes that are in use at a time.
-    private static let planeBudget = 1 << 20
+    private static let planeBudget = 1 << 17
 
     private func withEntries(at places: [Int32], _ body: (coppice_sparse_kernel) -> Void) {
         starts.withUnsafeBufferPointer { starts in
@@ -119,13 +144,23 @@ extension Tensor {
     /// ``convolved(with:windows:groups:)`` with the whole weight gives, but that zeros are not multiplied by anything,
     /// infinities included. In f32, whatever the type.
     ///
+    /// - Parameter epilogue: what becomes of the outputs; nil: nothing.
     /// - Returns: [images, out channels, rows, columns], contiguous.
     /// - Precondition: this tensor is [images, in channels, rows, columns], fits weight and windows, and is not recorded.
     /// - Complexity: O(outputs · kept entries / out channels + inputs).
-    public func convolved(with kernel: SparseKernel, windows: Windows, groups: Int = 1) -> Tensor {
+    public func convolved(
+        with kernel: SparseKernel, windows: Windows, groups: Int = 1, epilogue: SparseKernel.Epilogue? = nil
+    ) -> Tensor {
         precondition(!isTracked || !Recording.isEnabled, "gradients do not pass through a sparse kernel")
         let problem = ConvolutionProblem(input: shape, weight: kernel.shape, windows: windows, groups: groups)
-        guard problem.outputShape.allSatisfy({ $0 > 0 }), count > 0 else { return .zeros(problem.outputShape) }
-        return kernel.convolve(detached().converted(to: .f32), problem)
+        if let epilogue {
+            let channels = [kernel.shape[0]]
+            precondition(
+                epilogue.scales.shape == channels && epilogue.shifts.shape == channels
+                    && epilogue.residual.map { $0.shape == problem.outputShape } ?? true,
+                "an epilogue of other shapes than \(problem.outputShape)")
+        }
+        guard problem.outputShape.allSatisfy({ $0 > 0 }) else { return .zeros(problem.outputShape) }
+        return kernel.convolve(detached().converted(to: .f32), problem, epilogue?.laidOut)
     }
 }

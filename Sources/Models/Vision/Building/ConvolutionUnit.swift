@@ -26,7 +26,7 @@ public final class ConvolutionUnit: Module {
     public var outputs: Int { convolution.weight.shape[0] }
 
     /// The normalized convolution, not rectified.
-    func normalized(_ x: Tensor) -> Tensor { norm(convolution(x)) }
+    func normalized(_ x: Tensor) -> Tensor { convolution(x, normalizedBy: norm) }
 
     /// `[images, inputs, rows, columns]` → `[images, outputs, rows, columns]`; a residual is added before the rectifier, to
     /// what a gate's factors `[images, outputs]` have multiplied. Without a residual factors come last.
@@ -36,7 +36,8 @@ public final class ConvolutionUnit: Module {
         _ x: Tensor, times factors: Tensor? = nil, adding residual: Tensor? = nil
     ) -> Tensor {
         precondition(factors == nil || rectifier != .limited, "factors of a limited rectifier")
-        let y = norm(convolution(x), times: factors, adding: residual, rectifies: rectifier != .none)
+        let y = convolution(
+            x, normalizedBy: norm, times: factors, adding: residual, rectifies: rectifier != .none)
         return rectifier == .limited ? Tensor.minimum(y, Tensor(6, dataType: y.dataType)) : y
     }
 }
