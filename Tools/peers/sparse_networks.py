@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures passes of a pruned ResNet-20 that skip zeros, beside DeepSparse, and beside dense passes of both and of PyTorch.
 
-usage: sparse_networks.py COPPICE CHECKPOINT [--sparsity 0.8,0.9,0.95] [--images 32] [--rounds 5] [--threads 1]
+usage: sparse_networks.py COPPICE CHECKPOINT [--sparsity 0.8,0.9,0.95] [--rounds 5] [--threads 1]
 
 COPPICE is the program, CHECKPOINT a safetensors file of a ResNet-20. Each side removes the smallest weights of all
 convolutions and the last layer by one threshold. Coppice's times are those of `coppice compress --measure` (medians of 11
 passes of 32 images, dense and pruned in turns), PyTorch's are of the faster memory format, DeepSparse's of the exported
-network; each number is the median of the rounds, in which the sides take turns. Needs torch, safetensors and, for its
-columns, deepsparse 1.8.
+network; each number is the median of the rounds, in which the sides take turns. Needs torch, transformers and
+safetensors, and onnx and deepsparse 1.8 for DeepSparse.
 """
 import argparse
 import json
@@ -16,12 +16,27 @@ import statistics
 import subprocess
 import tempfile
 import time
+import warnings
 
 import torch
+from safetensors.torch import load_file
 
-from structured_pruning import load
+from torch_speed import resnet20
 
 RECIPE = "stages:\n  - prune: { method: magnitude, scope: global, sparsity: %g }\n"
+
+
+def load(checkpoint):
+    def renamed(name):
+        name = name.replace("linear.", "fc.")
+        if not name.startswith("layer"):
+            return name
+        stage, block, rest = name[len("layer"):].split(".", 2)
+        return f"blocks.{3 * (int(stage) - 1) + int(block)}.{rest}"
+
+    network = resnet20()
+    network.load_state_dict({renamed(name): value for name, value in load_file(checkpoint).items()}, strict=False)
+    return network.eval()
 
 
 def pruned(checkpoint, sparsity):
@@ -70,6 +85,7 @@ def pytorch(network, images):
 
 def engine(network, images, path, threads):
     from deepsparse import compile_model
+    warnings.filterwarnings("ignore", module="torch.onnx")
     torch.onnx.export(network, images, str(path), opset_version=13, dynamo=False)
     return compile_model(str(path), batch_size=len(images), num_cores=threads)
 
