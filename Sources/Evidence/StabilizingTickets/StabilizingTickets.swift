@@ -63,7 +63,7 @@ public struct StabilizingTickets: Experiment {
 
         package static let small = Size(
             perceptronImages: 20_000, perceptronEpochs: 6, perceptronFraction: 0.36, perceptronLevels: 6,
-            residualImages: 6_000, residualEpochs: 14, residualFraction: 0.4, residualLevels: 5, residualSide: 16,
+            residualImages: 4_000, residualEpochs: 14, residualFraction: 0.4, residualLevels: 5, residualSide: 16,
             residualBlocks: 2, residualWidth: 8)
         static let paper = Size(
             perceptronImages: nil, perceptronEpochs: 40, perceptronFraction: 0.2, perceptronLevels: 12,
