@@ -56,6 +56,18 @@ public final class SparseSupport: Sendable {
         self.byColumn = byColumn
     }
 
+    /// The entries of a matrix that are not zero.
+    public convenience init(ofNonzerosOf matrix: Tensor) {
+        precondition(matrix.rank == 2, "entries of shape \(matrix.shape): a matrix expected")
+        var words = [UInt64](repeating: 0, count: (matrix.count + 63) / 64)
+        matrix.converted(to: .f32).withElements(Float.self) { elements in
+            for (index, element) in elements.enumerated() where element != 0 {
+                words[index / 64] |= 1 << UInt64(index % 64)
+            }
+        }
+        self.init(rows: matrix.shape[0], columns: matrix.shape[1], words: words)
+    }
+
     /// Kept entries.
     public var count: Int { byRow.places.count }
 

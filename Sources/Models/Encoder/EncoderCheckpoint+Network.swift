@@ -5,7 +5,7 @@ import CoppiceTensors
 extension EncoderCheckpoint {
     /// The share of zeros from which on the rows of a batch meet the kept entries of a matrix alone, which then is faster
     /// than a dense product; with fewer zeros it is slower (`docs/pruning.md`).
-    public static let sparsityThatPays = 0.85
+    public static let sparsityThatPays = SparseProducts.linearSparsityThatPays
 
     /// The encoder with the head that fills gaps in texts, as `BertForMaskedLM` and `RobertaForMaskedLM` store it.
     ///

@@ -8,9 +8,6 @@ struct FormatMatrix: StoredMatrix {
     /// Of a matrix of which few entries are left: they, as f32 in their places, for many rows at once.
     private let kept: (matrix: Tensor, support: SparseSupport)?
 
-    /// Rows of a batch from which on that pays.
-    private static let leastRows = 32
-
     init(_ weight: any WeightFormat) {
         self.weight = weight
         guard weight is BitmaskSparseWeight, weight.sparsity >= EncoderCheckpoint.sparsityThatPays else {
@@ -18,15 +15,11 @@ struct FormatMatrix: StoredMatrix {
             return
         }
         let matrix = weight.dense()
-        var words = [UInt64](repeating: 0, count: (matrix.count + 63) / 64)
-        matrix.withElements(Float.self) { elements in
-            for (place, value) in elements.enumerated() where value != 0 { words[place / 64] |= 1 << (place % 64) }
-        }
-        kept = (matrix, SparseSupport(rows: weight.rows, columns: weight.columns, words: words))
+        kept = (matrix, SparseSupport(ofNonzerosOf: matrix))
     }
 
     func multiply(_ x: Tensor) -> Tensor {
-        guard let kept, x.shape[0] >= Self.leastRows else { return weight.multiply(x) }
+        guard let kept, x.shape[0] >= SparseProducts.leastRows else { return weight.multiply(x) }
         return x.multiplied(byTransposed: kept.matrix, keeping: kept.support)
     }
 

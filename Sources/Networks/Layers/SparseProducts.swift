@@ -16,7 +16,7 @@ public struct SparseProducts: Sendable {
     @TaskLocal static var current: SparseProducts?
 
     /// Rows of a batch from which on skipping pays: below, the panels of 64 rows are mostly filling.
-    static let leastRows = 32
+    public static let leastRows = 32
 
     /// - Parameter supports: weights of linear layers, each with its kept entries.
     public init(_ supports: [(weight: Parameter, kept: SparseSupport)]) {
@@ -80,22 +80,6 @@ extension Tensor {
     /// by plane within ``withSparseProducts(_:_:)`` that skips weights of convolutions.
     public func laidOutForConvolutions() -> Tensor {
         SparseProducts.current?.takesPlanes == true ? contiguous() : channelsLast()
-    }
-
-    /// Elements that are zero.
-    var zeroCount: Int { converted(to: .f32).withElements(Float.self) { $0.reduce(0) { $0 + ($1 == 0 ? 1 : 0) } } }
-}
-
-extension SparseSupport {
-    /// The entries of a matrix that are not zero.
-    convenience init(ofNonzerosOf matrix: Tensor) {
-        var words = [UInt64](repeating: 0, count: (matrix.count + 63) / 64)
-        matrix.converted(to: .f32).withElements(Float.self) { elements in
-            for (index, element) in elements.enumerated() where element != 0 {
-                words[index / 64] |= 1 << UInt64(index % 64)
-            }
-        }
-        self.init(rows: matrix.shape[0], columns: matrix.shape[1], words: words)
     }
 }
 
