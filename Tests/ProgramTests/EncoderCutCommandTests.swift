@@ -1,4 +1,5 @@
 import CoppiceModels
+import CoppiceTensors
 import Foundation
 import Testing
 
