@@ -28,8 +28,10 @@ extension VisionTransformer.Configuration {
     /// Whether patches are those of large images.
     private static func isLarge(_ patchSize: Int) -> Bool { patchSize > 8 }
 
-    /// The head size of published networks, or the largest that is usual for the width.
-    private static func usualHeadSize(_ width: Int) -> Int { [64, 32, 16, 8].first { width % $0 == 0 } ?? width }
+    /// The head size of published networks: the largest usual one that makes at least three heads.
+    private static func usualHeadSize(_ width: Int) -> Int {
+        [64, 32, 16, 8].first { width % $0 == 0 && width >= 3 * $0 } ?? width
+    }
 
     /// `vit-b-16` as torchvision has it, `vit-base-patch16-224` and `deit-small-patch16-224` as timm has, or depth, width
     /// and patch size.
