@@ -37,7 +37,8 @@ public struct ResidualSignal: Sendable {
         guard !(structure.architecture.configuration is VisionTransformer.Configuration) else {
             throw CoppiceError(
                 .badData, field: "architecture",
-                "\(structure.architecture.name) has attention in its blocks, expected a residual network of convolutions")
+                "\(structure.architecture.name) has attention in its blocks, expected a residual network of convolutions"
+            )
         }
         let layers = structure.entries.filter(\.isWeight)
         let network = structure.architecture.makeNetwork(seed: 0)
