@@ -34,6 +34,11 @@ import Testing
         ] { #expect(try VisionArchitecture(named: name) == VisionArchitecture(named: own)) }
         let large = try VisionArchitecture(named: "vit_base_patch16_384")
         #expect(large.inputShape == [3, 384, 384] && large.name == "vit-b-16")
+        for (name, side) in [("vit-2-24-p7", 28), ("vit-2-24-p40", 200), ("vit-2-24-p300", 300)] {
+            #expect(try VisionArchitecture(named: name).inputShape == [3, side, side])
+        }
+        let images = try VisionArchitecture(named: "vit-2-24-p7", images: [1, 14, 21], classes: 2)
+        #expect(images.inputShape == [1, 14, 21])
         let names = Set(
             try VisionArchitecture(named: "vit-b-16").makeNetwork().parameters.map { Self.torchvisionName($0.name) })
         for name in [

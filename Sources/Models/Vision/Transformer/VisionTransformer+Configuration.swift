@@ -52,7 +52,8 @@ extension VisionTransformer.Configuration {
             self.init(
                 depth: numbers[0], width: numbers[1], headSize: Self.usualHeadSize(numbers[1]), patchSize: numbers[2],
                 options: Self.isLarge(numbers[2]) ? .imageNet : .cifar)
-            if options.imageSize.rows < patchSize { options.imageSize = .init(patchSize) }
+            // Whole patches, at least one.
+            options.imageSize = .init(max(1, options.imageSize.rows / patchSize) * patchSize)
         } else {
             return nil
         }
