@@ -53,7 +53,8 @@ package struct EncoderSize: Sendable, Hashable {
         size.tuningSteps = times(tuningSteps, 2)
         size.controlSteps = times(controlSteps, 2)
         size.tuningPassages = times(tuningPassages, tuningBatch)
-        size.testPassages = times(testPassages, 32)
+        // Parts of one size, as many as are tested apart.
+        size.testPassages = times(testPassages, 32) / 8 * 8
         size.heldOutWindows = times(heldOutWindows, 32)
         return size
     }

@@ -14,7 +14,7 @@ extension EncoderSparsityMeasurement {
 
     private func percent(_ series: [SparsityReport.Series], at place: Int?) -> String {
         guard let place else { return MarkupText.missing }
-        return SeedStatistics(series.map { 1 - $0.points[place].loss }).percent
+        return series.accuracy(at: place)
     }
 
     private var accuracyTable: HTMLTable {
@@ -74,12 +74,12 @@ extension EncoderSparsityMeasurement {
             let last = pretrainings(kind).compactMap { $0.checkpoints.last?.nearZero }
             let (losses, errors) = (zeroShot(kind, Label.global), tuned(kind))
             return [
-                kind.rawValue, losses.isEmpty ? MarkupText.missing : MarkupText.number(Self.mean(losses, at: 0)),
+                kind.rawValue, losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.meanLoss(at: 0)),
                 MarkupText.percent(SeedStatistics(last.map { $0[1] }).mean, places: 3),
                 MarkupText.percent(SeedStatistics(last.map { $0[2] }).mean, places: 2),
                 MarkupText.number(abruptness(kind), digits: 3),
-                losses.isEmpty ? MarkupText.missing : MarkupText.number(tolerancePoint(losses), digits: 3),
-                errors.isEmpty ? MarkupText.missing : MarkupText.number(tolerancePoint(errors), digits: 3),
+                losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.tolerancePoint, digits: 3),
+                errors.isEmpty ? MarkupText.missing : MarkupText.number(errors.tolerancePoint, digits: 3),
             ]
         }
         return HTMLTable(
@@ -114,7 +114,7 @@ extension EncoderSparsityMeasurement {
         ]
         let rows = ([0] + EssentialSparsity.tenths).map { tenth in
             [MarkupText.number(Double(tenth) / 10)]
-                + columns.map { MarkupText.number(Self.mean($0, at: tenth)) }
+                + columns.map { MarkupText.number($0.meanLoss(at: tenth)) }
         }
         return HTMLTable(
             head: ["sparsity", "magnitude", "random", "weight decay 0.1, magnitude", "less data, magnitude"],

@@ -55,14 +55,15 @@ package struct EncoderTrial: Sendable {
         }
         self.pretrainings = pretrainings
 
-        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedEncoder {
+        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedTransformer {
             let network = EncoderClassifier(
                 size.configuration, classCount: EncoderTask.classCount, seed: seed)
             stack?.restore(network.stack)
             return try .classifier(
-                network, training: training ?? task.tuning, source: task.training, shards: task.testing)
+                network, pruning: EncoderTask.prunableWeights, classCount: EncoderTask.classCount,
+                training: training ?? task.tuning, source: task.training, shards: task.testing)
         }
-        func sweep(_ encoder: MaskedEncoder, _ variants: [SparsityVariant]) throws -> SparsityReport {
+        func sweep(_ encoder: MaskedTransformer, _ variants: [SparsityVariant]) throws -> SparsityReport {
             try encoder.sweep(variants, tolerance: Self.tolerance, seed: seed, progress: progress)
         }
         func standard(_ sparsities: [Double], _ labels: [String]) -> [SparsityVariant] {
