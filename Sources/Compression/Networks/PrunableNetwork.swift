@@ -50,7 +50,7 @@ public final class PrunableNetwork {
         includesEmbeddings: Bool = false
     ) throws {
         let embeddings = Set(
-            network.modules.filter { $0.module is Embedding }.flatMap { own in
+            network.modules.filter { $0.module is any VectorTable }.flatMap { own in
                 own.module.parameters.map { own.name.isEmpty ? $0.name : "\(own.name).\($0.name)" }
             })
         func isCandidate(_ name: String, _ parameter: Parameter) -> Bool {

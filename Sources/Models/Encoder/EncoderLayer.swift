@@ -59,16 +59,9 @@ public final class EncoderAttention: Module {
     /// `[texts, positions, hidden]` → the same shape.
     func callAsFunction(_ x: Tensor, padding: EncoderPadding?, observe: MatrixObserver? = nil) -> Tensor {
         for name in ["query", "key", "value"] { observe?("attention.self.\(name).weight", x) }
-        let (texts, length) = (x.shape[0], x.shape[1])
-        let (heads, size) = (configuration.headCount, configuration.headSize)
-        func split(_ y: Tensor, _ order: [Int]) -> Tensor { y.reshaped([texts, length, heads, size]).permuted(order) }
-        let scores = split(query(x), [0, 2, 1, 3]).matmul(split(key(x), [0, 2, 3, 1]))
-        let scale = 1 / Double(size).squareRoot()
-        let shares =
-            padding.map { (scores * scale + $0.scores.converted(to: x.dataType)).softmax() }
-            ?? scores.softmax(scale: scale)
-        let mixed = shares.matmul(split(value(x), [0, 2, 1, 3])).permuted([0, 2, 1, 3])
-        let joined = mixed.reshaped([texts, length, heads * size])
+        let joined = Tensor.attention(
+            query(x), key(x), value(x), headSize: configuration.headSize,
+            bias: padding?.scores.converted(to: x.dataType))
         observe?("attention.output.dense.weight", joined)
         return norm(output(joined) + x)
     }

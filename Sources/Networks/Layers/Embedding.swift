@@ -1,7 +1,10 @@
 import CoppiceTensors
 
+/// A module whose own parameters are vectors that are looked up or added, not weights that inputs are multiplied with.
+public protocol VectorTable: Module {}
+
 /// A table of vectors, one for each token.
-public final class Embedding: Module {
+public final class Embedding: Module, VectorTable {
     /// [tokens, size].
     @Parameter public var weight: Tensor
     /// What vectors are read from in the weight's place, which is not read then: for use, not for training.

@@ -35,6 +35,8 @@ enum CouplingRules {
         case .sumPool:
             let rank = shape.count
             return tracer.replacing([rank - 2, rank - 1], of: inputs[0], by: shape, "pooling over these channels")
+        case .fused(let operation) where operation is LayerNormalization:
+            return tracer.normalizedAlongLast(inputs, shape: shape)
         case .fused(let operation): return tracer.value(of: operation.composition, inputs)
         }
     }
@@ -149,6 +151,15 @@ extension StructureTracer {
             products.append(Product(input: input, multiplier: 1, axes: axes + [sums]))
         }
         return Value(axes: axes, isData: a.isData || b.isData)
+    }
+
+    /// What normalizes along an axis computes something else with fewer positions, even where those were zero: they stay.
+    mutating func normalizedAlongLast(_ inputs: [Tensor], shape: [Int]) -> Value {
+        let last = shape.count - 1
+        for vector in inputs.dropFirst() {
+            for element in operand(vector).axes[0].elements { classes.fix(element, .given) }
+        }
+        return replacing([last], of: inputs[0], by: shape, nil)
     }
 
     /// Joins the positions that are summed over; those of parameters read channels.

@@ -16,6 +16,7 @@ public struct VisionArchitecture: Sendable, Hashable, CustomStringConvertible {
         ResNet.Configuration.self, WideResNet.Configuration.self, VGG.Configuration.self, LeNet5.Configuration.self,
         LeNet300.Configuration.self, MobileNetV1.Configuration.self, MobileNetV2.Configuration.self,
         ShuffleNetV2.Configuration.self, DenseNet.Configuration.self, FastGRNN.Configuration.self,
+        VisionTransformer.Configuration.self,
     ]
 
     /// Names of usual architectures, for lists.

@@ -13,6 +13,9 @@ public struct LayerBuilder {
         case normalByFanOut
         /// Normal with variance 2 / fan-in (the same).
         case normalByFanIn
+        /// Normal with variance 2 / (fan-in + fan-out) (Glorot and Bengio, "Understanding the difficulty of training deep
+        /// feedforward neural networks", 2010).
+        case normalByBoth
         /// Uniform within 1 / √fan-in: PyTorch's default.
         case uniform
         /// Normal with a standard deviation.
@@ -110,6 +113,7 @@ public struct LayerBuilder {
         switch start {
         case .normalByFanOut: normal(shape, (2 / Double(fanOut)).squareRoot())
         case .normalByFanIn: normal(shape, (2 / Double(fanIn)).squareRoot())
+        case .normalByBoth: normal(shape, (2 / Double(fanIn + fanOut)).squareRoot())
         case .normal(let deviation): normal(shape, deviation)
         case .uniform: uniform(shape, fanIn: fanIn)
         }

@@ -116,6 +116,19 @@ public struct DetailFields {
     /// A flag that may be absent.
     func flag(_ key: String, default standard: Bool) throws -> Bool { try fields.flag(key, default: standard) }
 
+    /// A count of at least one that may be absent.
+    func count(_ key: String, default standard: Int) throws -> Int { try fields.optionalInteger(key) ?? standard }
+
+    /// So many counts of at least one; nil where they are absent.
+    func counts(_ key: String, count: Int) throws -> [Int]? {
+        guard let value = fields.value(key) else { return nil }
+        let counts = value.arrayValue?.compactMap(\.intValue).filter { (1...1 << 16).contains($0) } ?? []
+        guard counts.count == count, value.arrayValue?.count == count else {
+            throw fields.mismatch(key, "\(count) whole numbers of at least 1")
+        }
+        return counts
+    }
+
     /// A probability below one that may be absent.
     func rate(_ key: String, default standard: Double) throws -> Double {
         guard let rate = try fields.optionalPositive(key, orZero: true) else { return standard }

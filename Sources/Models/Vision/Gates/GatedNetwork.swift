@@ -57,7 +57,8 @@ public final class GatedNetwork: Module, SupervisedNetwork {
         guard !found.isEmpty, found.count == places.count else {
             throw CoppiceError(
                 .badData, field: "architecture",
-                "\(architecture.name) has no block that can be skipped, expected one whose output has its input's shape"
+                "\(architecture.name) has no block that can be skipped, expected one of convolutions whose output has its "
+                    + "input's shape"
             )
         }
         let structure = try ChannelStructure(architecture)
