@@ -76,3 +76,20 @@ extension SparsityReport {
             })
     }
 }
+
+extension [SparsityReport] {
+    /// The matrix that loses more than 95 % at the smallest sparsity of all, under the masks of a label.
+    func firstStarved(by label: String) -> (weight: String, sparsity: Double)? {
+        let starved = flatMap { report in
+            report.series.first { $0.label == label }.map { report.starvedWeights(in: $0) } ?? []
+        }
+        return starved.min { $0.sparsity < $1.sparsity }
+    }
+}
+
+extension SparsityVariant {
+    /// Those of the standard ones that are named.
+    static func standard(sparsities: [Double], _ labels: [String], seed: UInt64) -> [SparsityVariant] {
+        standard(sparsities: sparsities, seed: seed).filter { labels.contains($0.label) }
+    }
+}

@@ -61,7 +61,7 @@ struct EncoderPretraining: Sendable {
             network = language
             source = MaskedLetters(texts: texts, length: size.context, batchSize: size.pretrainingBatch, seed: seed)
         }
-        let sparsities = EssentialSparsity.tenths.map { Double($0) / 10 }
+        let sparsities = EssentialSparsity.sparsities
         let magnitude = SparsityVariant(
             label: EssentialSparsityMeasurement.Label.global, criterion: MagnitudeCriterion(),
             allocation: GlobalAllocation(), sparsities: sparsities)

@@ -66,15 +66,7 @@ package struct EncoderSize: Sendable, Hashable {
             padToken: LetterTexts.pad)
     }
 
-    /// AdamW, the rate rising over a twentieth of the steps and then falling to zero, clipped to norm 1.
     func pretraining(weightDecay: Double) -> SupervisedTraining {
-        var training = SupervisedTraining(
-            optimizer: AdamW(beta2: 0.98, weightDecay: weightDecay),
-            rates: LearningRateSchedule(
-                kind: .linear, peak: pretrainingRate, warmupSteps: pretrainingSteps / 20, minimumRatio: 0,
-                totalSteps: pretrainingSteps))
-        training.clipNorm = 1
-        training.decay = .matrices
-        return training
+        .pretraining(steps: pretrainingSteps, peakRate: pretrainingRate, weightDecay: weightDecay)
     }
 }

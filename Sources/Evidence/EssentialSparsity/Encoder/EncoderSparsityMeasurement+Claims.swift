@@ -51,7 +51,7 @@ extension EncoderSparsityMeasurement {
     /// Places of the grid's sparsities up to the knee; the first at least.
     private var upToKnee: [Int] {
         let limit = knee?.breakpoint ?? 0
-        return EssentialSparsity.tenths.indices.filter { $0 == 0 || EncoderTrial.sparsities[$0] <= limit + 1e-9 }
+        return EssentialSparsity.tenths.indices.filter { $0 == 0 || EssentialSparsity.sparsities[$0] <= limit + 1e-9 }
     }
 
     /// Mean over seeds of the one-shot mask's error less the iterative one's, in points.
@@ -76,7 +76,7 @@ extension EncoderSparsityMeasurement {
                     "cosine for s ≤ s_k / cosine at s = 0.1, least",
                     upToKnee.map { cosine(at: $0) / cosine(at: 0) }.leastNumber, .atLeast, 0.9),
             ],
-            remark: "At s = \(MarkupText.number(EncoderTrial.sparsities[last])): cosine "
+            remark: "At s = \(MarkupText.number(EssentialSparsity.sparsities[last])): cosine "
                 + "\(MarkupText.number(cosine(at: last), digits: 3)), Jaccard "
                 + "\(MarkupText.number(jaccard, digits: 3)); two random masks have a cosine of "
                 + "\(MarkupText.number(expected, digits: 3)).")
@@ -98,11 +98,11 @@ extension EncoderSparsityMeasurement {
 
     private var control: Claim {
         func difference(_ series: (String) -> [SparsityReport.Series]) -> Double {
-            EncoderTrial.coarse.indices.map {
+            EssentialSparsity.coarseSparsities.indices.map {
                 abs(series(Label.random).gap(to: series(Label.global), at: $0 + 1)) * 100
             }.largestNumber
         }
-        let pretrained = EncoderTrial.coarse.map { sparsity in
+        let pretrained = EssentialSparsity.coarseSparsities.map { sparsity in
             let place = Int((sparsity * 10).rounded())
             return tuned(Label.random).gap(to: tuned(Label.global), at: place) * 100
         }

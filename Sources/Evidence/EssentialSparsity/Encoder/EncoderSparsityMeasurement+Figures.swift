@@ -4,9 +4,9 @@ extension EncoderSparsityMeasurement {
     package var illustrations: [ExperimentReport.Illustration] { [accuracies, patternChart, courses, zeroShotLosses] }
 
     private var accuracies: ExperimentReport.Illustration {
-        let iterative = EncoderTrial.sparsities.indices.map { place in
+        let iterative = EssentialSparsity.sparsities.indices.map { place in
             (
-                x: EncoderTrial.sparsities[place],
+                x: EssentialSparsity.sparsities[place],
                 y: (1 - SeedStatistics(trials.map { $0.iterative[place].error }).mean) * 100
             )
         }

@@ -19,7 +19,8 @@ extension EncoderSparsityMeasurement {
 
     private var accuracyTable: HTMLTable {
         let rows = ([0] + EssentialSparsity.tenths).map { tenth -> [String] in
-            let coarse = tenth == 0 ? 0 : EncoderTrial.coarse.firstIndex(of: Double(tenth) / 10).map { $0 + 1 }
+            let coarse =
+                tenth == 0 ? 0 : EssentialSparsity.coarseSparsities.firstIndex(of: Double(tenth) / 10).map { $0 + 1 }
             let iterative =
                 tenth == 0
                 ? MarkupText.missing : SeedStatistics(trials.map { 1 - $0.iterative[tenth - 1].error }).percent
@@ -55,10 +56,10 @@ extension EncoderSparsityMeasurement {
     }
 
     private var agreementTable: HTMLTable {
-        let rows = EncoderTrial.sparsities.indices.map { place -> [String] in
+        let rows = EssentialSparsity.sparsities.indices.map { place -> [String] in
             let agreement = trials.map { $0.iterative[place].agreement }
             return [
-                MarkupText.number(EncoderTrial.sparsities[place]), MarkupText.number(cosine(at: place)),
+                MarkupText.number(EssentialSparsity.sparsities[place]), MarkupText.number(cosine(at: place)),
                 MarkupText.number(SeedStatistics(agreement.map(\.expectedCosine)).mean),
                 MarkupText.number(SeedStatistics(agreement.map(\.jaccard)).mean),
                 MarkupText.number(-iterativeGap(at: place), digits: 3),

@@ -2,6 +2,17 @@ import CoppiceNetworks
 import CoppiceTraining
 
 extension SupervisedTraining {
+    /// AdamW, the rate rising over a twentieth of the steps and then falling to zero, clipped to norm 1.
+    static func pretraining(steps: Int, peakRate: Double, weightDecay: Double = 0) -> SupervisedTraining {
+        var training = SupervisedTraining(
+            optimizer: AdamW(beta2: 0.98, weightDecay: weightDecay),
+            rates: LearningRateSchedule(
+                kind: .linear, peak: peakRate, warmupSteps: steps / 20, minimumRatio: 0, totalSteps: steps))
+        training.clipNorm = 1
+        training.decay = .matrices
+        return training
+    }
+
     /// Trains from a fresh optimizer and stops at the start and at equally spaced steps, the last one included.
     ///
     /// - Parameters:
