@@ -35,7 +35,7 @@ ONLY_ON = {"resnet-2of4": "resnet20", "resnet-bip-filters-half": "resnet20"}
 # Epochs that training recipes are cut to even with --full, and otherwise.
 LONG = {"train-tales": 0.02, "train-resnet20-cifar": 1}
 SHORT = {"train-tales": 0.01, "train-resnet20-cifar": 0.25, "train-lenet-fashion": 3, "train-resnet20-gates-fashion": 1,
-         "train-fastgrnn-fashion": 2}
+         "train-fastgrnn-fashion": 2, "train-vit-fashion": 2}
 
 
 class Failure(Exception):

@@ -17,6 +17,16 @@ public struct AttentionHeads: Sendable {
     /// The heads of an encoder.
     public init(_ configuration: EncoderConfiguration) { self.init(TransformerUnits(.head, of: configuration)) }
 
+    /// The heads of a vision transformer; nil where blocks have lost some, so that they are not alike.
+    public init?(_ configuration: VisionTransformer.Configuration) {
+        guard configuration.heads == nil else { return nil }
+        count = configuration.headCount
+        let parts = [("qkv", 0), ("proj", 1)].map { name, axis in
+            TransformerUnits.Part(name: "attn.\(name).weight", axis: axis, extent: configuration.headSize)
+        }
+        blocks = (0..<configuration.depth).map { block in parts.map { ("blocks.\(block).\($0.name)", $0) } }
+    }
+
     private init(_ units: TransformerUnits) {
         count = units.count
         blocks = (0..<units.blockCount).map { block in
@@ -50,7 +60,9 @@ public struct AttentionHeads: Sendable {
                 let values = try values(index)
                 try ExactSelection.checkFinite(values, name: name)
                 let scores = try criterion.scores(of: values, name: name, inputNorms: nil)
-                for (head, sum) in TransformerUnits.sums(of: scores, over: part).enumerated() { sums[head] += sum }
+                for (place, sum) in TransformerUnits.sums(of: scores, over: part).enumerated() {
+                    sums[place % count] += sum
+                }
             }
             return sums
         }
@@ -79,8 +91,13 @@ public struct AttentionHeads: Sendable {
             for (name, part) in parts { kept[name] = (part, (0..<count).filter { !gone[block].contains($0) }) }
         }
         return weights.map { weight in
-            kept[weight.name].map { $0.part.mask(rows: weight.rows, columns: weight.columns, keeping: $0.heads) }
-                ?? WeightMask(keepingAllOf: weight.rows, weight.columns)
+            guard let (part, heads) = kept[weight.name] else {
+                return WeightMask(keepingAllOf: weight.rows, weight.columns)
+            }
+            // Queries, keys and values of one matrix follow each other.
+            let times = (part.axis == 0 ? weight.rows : weight.columns) / (part.extent * count)
+            let units = (0..<times).flatMap { time in heads.map { time * count + $0 } }
+            return part.mask(rows: weight.rows, columns: weight.columns, keeping: units)
         }
     }
 }

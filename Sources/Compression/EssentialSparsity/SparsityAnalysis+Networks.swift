@@ -56,7 +56,8 @@ extension SparsityAnalysis {
         // The last layer gives the scores of the classes.
         let scores = try PrunableNetwork(network).weights.last?.name
         let pruned = try prunable(network, aliases: aliases) { $0 != scores }
-        return try run(pruned, SparsityEvaluation(images, by: measure, seed: seed), nil, progress)
+        let heads = (network.configuration as? VisionTransformer.Configuration).flatMap { AttentionHeads($0) }
+        return try run(pruned, SparsityEvaluation(images, by: measure, seed: seed), heads, progress)
     }
 
     private func layers(of network: some EncoderNetwork) throws -> PrunableNetwork {

@@ -31,9 +31,15 @@ public struct ResidualSignal: Sendable {
 
     /// The signal of an architecture; layers are its weights in the structure's order.
     ///
-    /// - Throws: `.badData` for a network without residual blocks.
+    /// - Throws: `.badData` for a network without residual blocks, and for blocks that are no chains of layers.
     public init(_ structure: ChannelStructure) throws {
         let places = try BlockRemoval.blocks(of: structure.architecture)
+        guard !(structure.architecture.configuration is VisionTransformer.Configuration) else {
+            throw CoppiceError(
+                .badData, field: "architecture",
+                "\(structure.architecture.name) has attention in its blocks, expected a residual network of convolutions"
+            )
+        }
         let layers = structure.entries.filter(\.isWeight)
         let network = structure.architecture.makeNetwork(seed: 0)
         let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })

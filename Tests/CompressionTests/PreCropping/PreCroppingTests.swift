@@ -101,6 +101,12 @@ import Testing
         }
     }
 
+    /// Blocks with attention are no chains of layers, whose signal is a product.
+    @Test func attentionHasNoResidualSignal() throws {
+        let structure = try ChannelStructure(VisionArchitecture(named: "vit-2-24-p8"))
+        #expect { try ResidualSignal(structure) } throws: { "\($0)".contains("attention in its blocks") }
+    }
+
     /// The proxy of residual networks finds widths that it calls better, within the same budget.
     @Test(arguments: ["resnet20", "wrn-16-4"]) func residualProxyRaisesItsSignal(name: String) throws {
         let structure = try ChannelStructure(VisionArchitecture(named: name))

@@ -21,12 +21,12 @@ import Testing
     @Test(arguments: [
         ("resnet20", ["layer1.0", "layer2.2", "layer3.1"]), ("resnet20", ["layer1.0", "layer1.1", "layer1.2"]),
         ("resnet20-projected", ["layer3.1", "layer3.2"]), ("wrn-22-8", ["block1.layer.1", "block3.layer.2"]),
-        ("resnet50-cifar", ["layer1.1", "layer3.2", "layer3.5"]),
+        ("resnet50-cifar", ["layer1.1", "layer3.2", "layer3.5"]), ("vit-4-96-p8", ["blocks.0", "blocks.2"]),
     ])
     func aShallowerNetworkIsTheWholeOneWithoutItsBranches(name: String, blocks: [String]) throws {
         let plain = try VisionArchitecture(named: name, widthMultiplier: 0.25)
         // A block that stays and one that goes have widths of their own.
-        let inner = plain.widths.keys.filter { $0.hasSuffix("conv1") && $0.contains("layer") }
+        let inner = plain.widths.keys.filter { ($0.hasSuffix("conv1") && $0.contains("layer")) || $0.hasSuffix("fc1") }
         let widths = Dictionary(uniqueKeysWithValues: inner.enumerated().map { ($0.element, 3 + $0.offset % 4) })
         let architecture = try VisionArchitecture(named: name, widthMultiplier: 0.25, widths: widths)
         let removal = try BlockRemoval(of: blocks, from: architecture)

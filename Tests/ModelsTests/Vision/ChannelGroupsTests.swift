@@ -21,7 +21,7 @@ import Testing
         Case(name: "mobilenet-v2-cifar", multiplier: 0.5, size: 32),
         Case(name: "shufflenet-v2-1.0-cifar", multiplier: 0.2, size: 32),
         Case(name: "densenet-2-1-2-k4", multiplier: 1, size: 32),
-        Case(name: "densenet-bc-16-3", multiplier: 1, size: 8),
+        Case(name: "densenet-bc-16-3", multiplier: 1, size: 8), Case(name: "vit-2-24-p4", multiplier: 1, size: 8),
     ]
 
     static func network(_ item: Case) throws -> any VisionNetwork {

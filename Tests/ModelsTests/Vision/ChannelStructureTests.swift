@@ -17,6 +17,7 @@ import Testing
     @Test(arguments: [
         "resnet20", "resnet20-projected", "resnet50", "wrn-16-4", "vgg16-bn", "vgg11-bn-imagenet", "lenet-5",
         "lenet-300-100", "mobilenet-v1", "mobilenet-v2", "shufflenet-v2-1.0", "densenet-bc-40-12", "densenet121",
+        "vit-2-24-p8",
     ])
     func parametersAreThoseOfTheNetwork(name: String) throws {
         let structure = try ChannelStructure(VisionArchitecture(named: name))
@@ -31,7 +32,7 @@ import Testing
     /// Multiply-accumulates as they are usually given.
     @Test(arguments: [
         ("resnet20", 40_551_040), ("resnet50", 4_089_184_256), ("vgg16-bn", 313_201_664), ("mobilenet-v2", 300_774_272),
-        ("lenet-300-100", 266_200), ("densenet121", 2_834_161_664),
+        ("lenet-300-100", 266_200), ("densenet121", 2_834_161_664), ("vit-ti-16", 1_074_851_328),
     ])
     func multiplicationsAreThoseOfThePapers(name: String, expected: Int) throws {
         let structure = try ChannelStructure(VisionArchitecture(named: name))
@@ -49,6 +50,7 @@ import Testing
         arguments: [
             "resnet20", "resnet20-projected", "wrn-16-4", "vgg11-bn", "lenet-5", "lenet-300-100", "mobilenet-v1-cifar",
             "mobilenet-v2-cifar", "densenet-bc-40-12", "resnet-2-1-2-1-bottleneck-cifar", "resnet-2-2-2-bottleneck",
+            "vit-2-24-p8",
         ], [1, 2, 3, 4] as [UInt64])
     func aCroppedNetworkIsTheFullOneWithoutItsChannels(name: String, seed: UInt64) throws {
         let structure = try ChannelStructure(VisionArchitecture(named: name, widthMultiplier: 0.5))

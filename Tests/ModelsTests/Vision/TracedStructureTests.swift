@@ -16,8 +16,8 @@ import Testing
         let groups = try ChannelGroups(of: network, example: ChannelGroupsTests.images(network, 2))
         let traced = try TracedStructure(groups, named: item.name)
         let known = try ChannelStructure(VisionArchitecture(network.configuration))
-        // Means over parts of an image are products with a table, which is no weight.
-        let pools = item.name == "vgg11-bn-imagenet"
+        // Means over parts of an image are products with a table, those of attention are of data with data.
+        let pools = item.name == "vgg11-bn-imagenet" || item.name.hasPrefix("vit")
         func agrees(_ cost: NetworkCost, _ other: NetworkCost) -> Bool {
             pools
                 ? cost.parameters == other.parameters && cost.multiplyAccumulates < other.multiplyAccumulates

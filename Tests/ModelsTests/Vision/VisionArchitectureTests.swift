@@ -16,6 +16,8 @@ import Testing
         ("shufflenet-v2-1.5", 3_503_624), ("shufflenet-v2-2.0", 7_393_996), ("densenet121", 7_978_856),
         ("densenet161", 28_681_000), ("densenet169", 14_149_480), ("densenet201", 20_013_928),
         ("densenet-bc-100-12", 769_162), ("fastgrnn-80", 7_444), ("resnet18-cifar", 11_173_962),
+        ("vit-ti-16", 5_717_416), ("vit-s-16", 22_050_664), ("vit-b-16", 86_567_656), ("vit-b-32", 88_224_232),
+        ("vit-l-16", 304_326_632), ("vit-h-14", 632_045_800),
     ]
 
     @Test(arguments: published) func publishedSizes(name: String, count: Int) throws {
@@ -38,7 +40,8 @@ import Testing
         ("wrn-1-2-1-1", 0.25, 8), ("mobilenet-v1", 0.1, 40), ("mobilenet-v1-cifar", 0.1, 32),
         ("mobilenet-v2", 0.1, 40), ("mobilenet-v2-cifar", 0.5, 32), ("shufflenet-v2-0.5", 0.2, 40),
         ("shufflenet-v2-1.0-cifar", 0.1, 32), ("densenet-2-1-2-k4", 1, 32), ("densenet-bc-16-3", 1, 8),
-        ("fastgrnn-6", 1, [5, 1]), ("fastgrnn-6-w2-u3", 1, [5, 1]),
+        ("fastgrnn-6", 1, [5, 1]), ("fastgrnn-6-w2-u3", 1, [5, 1]), ("vit-2-24-p4", 1, [8, 8]),
+        ("vit-1-16-p3", 2, [3, 3]),
     ]
 
     static func make(_ item: (name: String, multiplier: Double, size: Windows.Axes?)) throws -> VisionArchitecture {
@@ -142,6 +145,7 @@ import Testing
         ("densenet122", "a depth of 121"), ("densenet-bc-99-12", "a depth of 6n + 4"),
         ("densenet-0-1-k4", "the layers of each block"), ("shufflenet-v2-3.0", "a complexity of 0.5"),
         ("fastgrnn-0", "hidden units"), ("fastgrnn-80-w0", "hidden units"), ("rasnet20", "did you mean \"resnet20\"?"),
+        ("vit-x-16", "such as vit-b-16"), ("vit-b-0", "such as vit-b-16"), ("vit-0-24-p4", "such as vit-6-192-p4"),
         ("mobilenet", "did you mean \"mobilenet-v"), ("", "expected one of"),
         ("transformer-of-another-kind", "is known"),
     ])
@@ -166,6 +170,10 @@ import Testing
         check("widths.layer2.0.conv2: 5 channels after 16") {
             try .init(named: "resnet20", widths: ["layer2.0.conv2": 5])
         }
+        check("image_size: 8 × 10, expected multiples of the patches' 4 for vit-2-24-p4") {
+            try .init(named: "vit-2-24-p4", imageSize: [8, 10])
+        }
+        check("image_size: 3, expected a whole number from 4") { try .init(named: "vit-2-24-p4", imageSize: 3) }
         check("widths: make") {
             try .init(named: "vgg16-bn", widthMultiplier: 64, widths: ["features.37": 1 << 20, "features.40": 1 << 20])
         }
@@ -183,6 +191,13 @@ import Testing
         (#"{"architecture": "resnet20", "widths": 4}"#, "c.json: widths: expected an object"),
         (#"{"architecture": "resnet20", "widths": {"conv1": "x"}}"#, "c.json: widths.conv1: expected a whole number"),
         (#"{"architecture": "resnet20", "widths": {"conv7": 4}}"#, "c.json: widths.conv7: is no layer of resnet20"),
+        (
+            #"{"architecture": "vit-2-24-p4", "head_size": 5}"#,
+            "c.json: head_size: 5, expected a divisor of the width 24"
+        ),
+        (#"{"architecture": "vit-2-24-p4", "head_size": 0}"#, "c.json: head_size: expected a whole number"),
+        (#"{"architecture": "vit-2-24-p4", "heads": [3]}"#, "c.json: heads: expected 2 whole numbers of at least 1"),
+        (#"{"architecture": "vit-2-24-p4", "heads": [3, 0]}"#, "c.json: heads: expected 2 whole numbers"),
         (#"{"architecture": "vgg16-bn", "dropout": 1}"#, "c.json: dropout: expected a number from 0 to below 1"),
         (#"{"architecture": "vgg16-bn", "convolution_bias": 1}"#, "c.json: convolution_bias: expected true or false"),
     ])

@@ -35,7 +35,7 @@ import Testing
         let names = Self.cases.map(\.1.name)
         for family in [
             "lenet-300", "lenet-5", "vgg", "resnet", "wrn", "mobilenet-v1", "mobilenet-v2", "shufflenet", "densenet",
-            "fastgrnn",
+            "fastgrnn", "vit",
         ] { #expect(names.contains { $0.hasPrefix(family) }, "\(family)") }
     }
 

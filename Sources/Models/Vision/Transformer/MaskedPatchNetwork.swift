@@ -25,7 +25,7 @@ public final class MaskedPatchNetwork: Module, SupervisedNetwork {
         var layers = LayerBuilder(configuration.options, seed: seed)
         self.configuration = configuration
         let encoder = PatchEncoder(configuration, &layers)
-        let (width, patch) = (encoder.norm.shape[0], configuration.patchSize)
+        let (width, patch) = (configuration.embeddingSize, configuration.patchSize)
         _encoder = Submodule("", encoder)
         _maskToken = Parameter("mask_token", layers.weight([1, 1, width], fanIn: width, fanOut: width, .normal(0.02)))
         _maskToken.decays = false

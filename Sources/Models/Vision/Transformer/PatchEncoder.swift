@@ -16,12 +16,10 @@ public final class PatchEncoder: Module {
     @Submodule public var norm: LayerNorm
 
     init(_ configuration: VisionTransformer.Configuration, _ layers: inout LayerBuilder) {
-        let width = configuration.embeddingSize(layers)
+        let width = configuration.embeddingSize
         _embedding = Submodule("", PatchEmbedding(configuration, width: width, &layers))
         let heads =
-            configuration.heads
-            ?? Array(
-                repeating: width / configuration.headSize, count: configuration.depth)
+            configuration.heads ?? [Int](repeating: configuration.headCount, count: configuration.depth)
         var blocks: [TransformerBlock] = []
         for (index, heads) in heads.enumerated() {
             blocks.append(

@@ -41,8 +41,11 @@ public final class VisionTransformer: Module, VisionNetwork {
             options.imageSize.rows / patchSize * (options.imageSize.columns / patchSize)
         }
 
+        /// Heads of a block that has not lost any.
+        public var headCount: Int { max(1, Int((Double(width / headSize) * options.widthMultiplier).rounded())) }
+
         /// Size of the tokens' vectors: whole heads.
-        func embeddingSize(_ layers: LayerBuilder) -> Int { headSize * layers.scaled(width / headSize) }
+        public var embeddingSize: Int { headSize * headCount }
     }
 
     public let configuration: Configuration
@@ -63,7 +66,7 @@ public final class VisionTransformer: Module, VisionNetwork {
         let encoder = PatchEncoder(configuration, &layers)
         _encoder = Submodule("", encoder)
         _head = Submodule(
-            "head", layers.linear(encoder.norm.shape[0], configuration.classes, start: .normal(0.02)))
+            "head", layers.linear(configuration.embeddingSize, configuration.classes, start: .normal(0.02)))
     }
 
     /// `[images, channels, rows, columns]` → `[images, classes]`.
