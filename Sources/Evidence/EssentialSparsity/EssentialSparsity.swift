@@ -7,7 +7,8 @@ import Foundation
 ///
 /// Jaiswal, Liu, Chen and Wang, "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that
 /// Matter" (NeurIPS 2023, arXiv:2306.03805): a language model that is there already in the zero-shot protocol (prune,
-/// then evaluate, with no training after), and, given texts to train on, a small encoder in the fine-tune protocol.
+/// then evaluate, with no training after), and, given texts and images to train on, small encoders and vision
+/// transformers in the fine-tune protocol.
 public struct EssentialSparsity: Experiment {
     public let identifier = "essential-sparsity"
     public let title = "Essential sparsity: the weights that matter"
@@ -16,12 +17,18 @@ public struct EssentialSparsity: Experiment {
         + "arXiv:2306.03805"
     public let summary =
         "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is; "
-        + "with texts to train on also for encoders that are fine-tuned, beside lottery tickets and along pre-training."
+        + "with data to train on also for encoders and vision transformers that are fine-tuned, beside lottery tickets "
+        + "and along pre-training."
 
     /// The sparsities of the sweep in tenths; exact in whole numbers, so that counts can be checked exactly.
     static let tenths = Array(1...9)
+    static let sparsities = tenths.map { Double($0) / 10 }
+    /// Those of controls.
+    static let coarseSparsities = [0.2, 0.4, 0.6, 0.8]
     /// The fraction of what the model has learned that may be lost at the tolerance point.
     static let tolerance = 0.01
+    /// The same of what is above guessing after fine-tuning; a hundredth is within the noise of the tests.
+    static let tunedTolerance = 0.05
     /// Windows evaluated at scale 1.
     static let windowCount = 24
     /// Tokens predicted in a window, where model and text allow it.
@@ -32,6 +39,7 @@ public struct EssentialSparsity: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         // What is missing is said before anything is measured.
         let encoders = try EncoderSparsityMeasurement.texts(in: setting)
+        let images = try VisionSparsityMeasurement.task(in: setting)
         let model = try setting.languageModel()
         let configuration = model.checkpoint.configuration
         let windows = try Self.windows(
@@ -46,7 +54,10 @@ public struct EssentialSparsity: Experiment {
         let encoder = try encoders.map {
             try EncoderSparsityMeasurement(texts: $0.texts, size: $0.size, seeds: setting.seeds, progress: progress)
         }
-        return report(measured, encoder, model, seed: setting.seed, windows: windows)
+        let vision = try images.map {
+            try VisionSparsityMeasurement($0, seeds: setting.seeds, progress: progress)
+        }
+        return report(measured, encoder, vision, model, seed: setting.seed, windows: windows)
     }
 
     /// Windows of one token more than they predict, spread evenly over the text.
@@ -68,7 +79,8 @@ public struct EssentialSparsity: Experiment {
 
     private func report(
         _ measured: EssentialSparsityMeasurement, _ encoder: EncoderSparsityMeasurement?,
-        _ model: ExperimentSetting.LanguageModel, seed: UInt64, windows: [[Int]]
+        _ vision: VisionSparsityMeasurement?, _ model: ExperimentSetting.LanguageModel, seed: UInt64,
+        windows: [[Int]]
     ) -> ExperimentReport {
         let parameters = model.checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let length = (windows.first?.count ?? 1) - 1
@@ -95,15 +107,15 @@ public struct EssentialSparsity: Experiment {
                 + "two-segment fit; s_τ is the last sparsity up to which at most "
                 + "\(MarkupText.percent(Self.tolerance, places: 0)) of what the model has learned (loss of guessing minus "
                 + "its own loss) is lost. Both definitions are this project's; the paper describes the cliff in words."
-                + (encoder == nil ? "" : " " + EncoderSparsityMeasurement.protocolText),
-            facts: facts + (encoder?.facts ?? []),
+                + (encoder == nil ? "" : " " + EncoderSparsityMeasurement.protocolText)
+                + (vision == nil ? "" : " " + VisionSparsityMeasurement.protocolText),
+            facts: facts + (encoder?.facts ?? []) + (vision?.facts ?? []),
             claims: measured.claims + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
-                + [
-                    EssentialSparsityMeasurement.vision,
-                    EssentialSparsityMeasurement.largeModel(parameters: parameters),
-                ],
-            illustrations: measured.illustrations + (encoder?.illustrations ?? []),
-            tables: measured.tables + (encoder?.tables ?? []), notes: measured.notes + (encoder?.notes ?? []),
-            data: measured.json(encoder: encoder?.json))
+                + (vision?.claims ?? VisionSparsityMeasurement.openClaims)
+                + [EssentialSparsityMeasurement.largeModel(parameters: parameters)],
+            illustrations: measured.illustrations + (encoder?.illustrations ?? []) + (vision?.illustrations ?? []),
+            tables: measured.tables + (encoder?.tables ?? []) + (vision?.tables ?? []),
+            notes: measured.notes + (encoder?.notes ?? []) + (vision?.notes ?? []),
+            data: measured.json(encoder: encoder?.json, vision: vision?.json))
     }
 }

@@ -134,14 +134,6 @@ extension EssentialSparsityMeasurement {
     }
 
     /// What no run here can say.
-    static let vision = Claim(
-        id: "vision-transformer",
-        statement: "It holds for vision transformers, and self-supervised ones are sparser than supervised ones.",
-        paper: "Holds for ViT; self-supervised objectives induce stronger sparsification",
-        criterion: "the sharp dropping point above, and more near-zero weights after a self-supervised pre-training on "
-            + "the same images than after a supervised one",
-        notMeasured: "no vision transformer is pre-trained here; the claim above is about encoders of letters")
-
     static func largeModel(parameters: Int) -> Claim {
         Claim(
             id: "large-language-model",

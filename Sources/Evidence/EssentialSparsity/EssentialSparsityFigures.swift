@@ -128,7 +128,7 @@ extension EssentialSparsityMeasurement {
     }
 
     /// The numbers behind the report.
-    func json(encoder: JSON?) -> JSON {
+    func json(encoder: JSON?, vision: JSON?) -> JSON {
         func interval(_ value: SparsityReport.Interval?) -> JSON {
             value.map { .array([.number($0.low), .number($0.high)]) } ?? .null
         }
@@ -162,7 +162,7 @@ extension EssentialSparsityMeasurement {
             "near_zero": .object([
                 "thresholds": .array(Self.nearZeroThresholds.map { .number($0) }), "initial": nearZero(nearZeroInitial),
                 "trained": nearZero(nearZeroTrained),
-            ]), "encoder": encoder ?? .null,
+            ]), "encoder": encoder ?? .null, "vision": vision ?? .null,
         ])
     }
 }

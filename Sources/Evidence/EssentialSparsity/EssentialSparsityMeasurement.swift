@@ -53,16 +53,14 @@ struct EssentialSparsityMeasurement: Sendable {
         let trained = try MaskedNetwork(decoder: network, windows: windows, shardCount: shards)
         let fresh = try MaskedNetwork(decoder: untrained, windows: windows, shardCount: shards)
         weights = trained.weights
-        let grid = EssentialSparsity.tenths.map { Double($0) / 10 }
-        let standard = SparsityVariant.standard(sparsities: grid, seed: seed)
+        let standard = SparsityVariant.standard(sparsities: EssentialSparsity.sparsities, seed: seed)
         let magnitude = MagnitudeCriterion()
         let patterns = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].filter { _, length in
             trained.weights.allSatisfy { $0.columns % length == 0 }
         }.map { SparsityVariant(label: $0.0, criterion: magnitude, groupLength: $0.1) }
         let refined = standard.filter { [Label.global, Label.layer].contains($0.label) } + patterns
         let random = standard.filter { [Label.random, Label.randomErdosRenyi].contains($0.label) }
-        let coarse = [0.2, 0.4, 0.6, 0.8]
-        let controls = SparsityVariant.standard(sparsities: coarse, seed: seed).filter {
+        let controls = SparsityVariant.standard(sparsities: EssentialSparsity.coarseSparsities, seed: seed).filter {
             [Label.global, Label.random].contains($0.label)
         }
 

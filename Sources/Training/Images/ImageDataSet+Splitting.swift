@@ -38,6 +38,24 @@ extension ImageDataSet {
         return subset(stratified(count, seed: seed))
     }
 
+    /// The images of some classes, which are labelled anew in the order of these, in the set's order. O(pixels).
+    ///
+    /// - Throws: `.usage` for what is no class or named twice; `.badData` where a class has no image.
+    public func keeping(classes: [Int]) throws -> ImageDataSet {
+        guard classes.allSatisfy(classNames.indices.contains), Set(classes).count == classes.count, !classes.isEmpty
+        else {
+            throw CoppiceError(
+                .usage, source: name, field: "classes", "\(classes), expected distinct ones of 0..<\(classCount)")
+        }
+        if let missing = classes.first(where: { !labels.contains($0) }) {
+            throw CoppiceError(.badData, source: name, "has no image of class \(classNames[missing])")
+        }
+        let own = subset(labels.indices.filter { classes.contains(labels[$0]) })
+        return ImageDataSet(
+            name: name, pixels: own.pixels, labels: own.labels.map { classes.firstIndex(of: $0) ?? 0 },
+            classNames: classes.map { classNames[$0] }, normalization: normalization)
+    }
+
     /// Places of `count` images, ascending: of each class its share, rounded so that the largest remainders are rounded
     /// up, chosen at random.
     ///

@@ -136,6 +136,47 @@ import Testing
         let own = ImageNormalization(of: set)
         #expect((0.1...0.4).contains(own.mean[0]) && (0.15...0.4).contains(own.deviation[0]))
     }
+
+    @Test func asManyPatchesOfEachImageAreHidden() {
+        let images = ImageBatches(numbered(30), batchSize: 6, seed: 5)
+        let masked = MaskedPatches(images, patchCount: 16, hiddenCount: 10, seed: 3)
+        #expect(masked.batchesPerEpoch == 5)
+        var hidden = [Int](repeating: 0, count: 16)
+        for step in 0..<50 {
+            let batch = masked.batch(at: step)
+            #expect(bits(batch) == bits(images.batch(at: step)) && batch.targets.shape == [6, 16])
+            let rows = batch.targets.integers()
+            #expect(rows.allSatisfy { $0 == 0 || $0 == 1 })
+            for image in 0..<6 {
+                let row = rows[(image * 16)...].prefix(16)
+                #expect(row.reduce(0, +) == 10)
+                for (patch, value) in row.enumerated() { hidden[patch] += value }
+            }
+        }
+        // 300 draws of probability 10 / 16: 187.5 ± 8.4 of each patch.
+        #expect(hidden.allSatisfy { (145...230).contains($0) })
+        let (first, second) = (masked.batch(at: 0).targets.integers(), masked.batch(at: 1).targets.integers())
+        #expect(masked.batch(at: 0).targets.integers() == first && first != second)
+        let other = MaskedPatches(images, patchCount: 16, hiddenCount: 10, seed: 4)
+        #expect(other.batch(at: 0).targets.integers() != first)
+        for count in [0, 16] {
+            let all = MaskedPatches(images, patchCount: 16, hiddenCount: count, seed: 3).batch(at: 2)
+            #expect(all.targets.integers().reduce(0, +) == 6 * count)
+        }
+    }
+
+    @Test func someClassesAreASetOfTheirOwn() throws {
+        let set = numbered(10)
+        let own = try set.keeping(classes: [2, 0])
+        #expect(own.classNames == ["c", "a"] && own.count == 7)
+        // Images 0, 2, 3, 5, 6, 8 and 9 in their order.
+        #expect(own.labels == [1, 0, 1, 0, 1, 0, 1])
+        let numbers = ImageBatches(own, batchSize: 7, seed: 1).batch(at: 0).inputs
+            .slice(axis: 1, 0..<1).reshaped([7, 20]).slice(axis: 1, 0..<1).floats()
+        #expect(numbers.map { Int($0) }.sorted() == [0, 2, 3, 5, 6, 8, 9])
+        for wrong in [[], [0, 0], [3], [-1]] { #expect(throws: CoppiceError.self) { try set.keeping(classes: wrong) } }
+        #expect(throws: CoppiceError.self) { try numbered(2).keeping(classes: [0, 2]) }
+    }
 }
 
 @Suite struct PrefetchingTests {

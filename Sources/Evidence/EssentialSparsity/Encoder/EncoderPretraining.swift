@@ -61,7 +61,7 @@ struct EncoderPretraining: Sendable {
             network = language
             source = MaskedLetters(texts: texts, length: size.context, batchSize: size.pretrainingBatch, seed: seed)
         }
-        let sparsities = EssentialSparsity.tenths.map { Double($0) / 10 }
+        let sparsities = EssentialSparsity.sparsities
         let magnitude = SparsityVariant(
             label: EssentialSparsityMeasurement.Label.global, criterion: MagnitudeCriterion(),
             allocation: GlobalAllocation(), sparsities: sparsities)
@@ -70,24 +70,23 @@ struct EncoderPretraining: Sendable {
             allocation: GlobalAllocation(), sparsities: sparsities)
         func sweep(_ variants: [SparsityVariant]) throws -> SparsityReport? {
             guard kind != .supervised else { return nil }
-            return try MaskedEncoder.languageModel(language, shards: task.gaps).sweep(
+            return try MaskedTransformer.languageModel(language, shards: task.gaps).sweep(
                 variants, tolerance: Self.zeroShotTolerance, seed: seed, progress: {})
         }
         func checkpoint(_ step: Int) throws -> Checkpoint {
             // An untrained model has nothing to lose.
             let report = try step == 0 ? nil : sweep([magnitude])
             return Checkpoint(
-                step: step, nearZero: try MaskedEncoder.nearZeroShares(of: network),
+                step: step,
+                nearZero: try MaskedTransformer.nearZeroShares(of: network, pruning: EncoderTask.prunableWeights),
                 tolerancePoint: report?.series[0].tolerancePoint)
         }
-        var state = OptimizerState(training.optimizer, for: network)
-        checkpoints = [try checkpoint(0)]
-        for number in 1...size.checkpoints {
-            let bounds = [number - 1, number].map { size.pretrainingSteps * $0 / size.checkpoints }
-            try training.run(network, on: source, steps: bounds[0]..<bounds[1], state: &state)
-            checkpoints.append(try checkpoint(bounds[1]))
-            progress()
+        var checkpoints: [Checkpoint] = []
+        try training.run(network, on: source, checkpoints: size.checkpoints) { step in
+            checkpoints.append(try checkpoint(step))
+            if step > 0 { progress() }
         }
+        self.checkpoints = checkpoints
         self.sweep = try sweep(kind == .masked ? [magnitude, random] : [magnitude])
         guard let classifier = network as? EncoderClassifier else {
             stack = Snapshot(of: language.stack)

@@ -53,7 +53,8 @@ package struct EncoderSize: Sendable, Hashable {
         size.tuningSteps = times(tuningSteps, 2)
         size.controlSteps = times(controlSteps, 2)
         size.tuningPassages = times(tuningPassages, tuningBatch)
-        size.testPassages = times(testPassages, 32)
+        // Parts of one size, as many as are tested apart.
+        size.testPassages = times(testPassages, 32) / 8 * 8
         size.heldOutWindows = times(heldOutWindows, 32)
         return size
     }
@@ -65,15 +66,7 @@ package struct EncoderSize: Sendable, Hashable {
             padToken: LetterTexts.pad)
     }
 
-    /// AdamW, the rate rising over a twentieth of the steps and then falling to zero, clipped to norm 1.
     func pretraining(weightDecay: Double) -> SupervisedTraining {
-        var training = SupervisedTraining(
-            optimizer: AdamW(beta2: 0.98, weightDecay: weightDecay),
-            rates: LearningRateSchedule(
-                kind: .linear, peak: pretrainingRate, warmupSteps: pretrainingSteps / 20, minimumRatio: 0,
-                totalSteps: pretrainingSteps))
-        training.clipNorm = 1
-        training.decay = .matrices
-        return training
+        .pretraining(steps: pretrainingSteps, peakRate: pretrainingRate, weightDecay: weightDecay)
     }
 }

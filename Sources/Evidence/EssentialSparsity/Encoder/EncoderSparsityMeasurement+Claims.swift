@@ -16,25 +16,15 @@ extension EncoderSparsityMeasurement {
         }
     }
 
-    /// The least of some numbers; NaN where one is.
-    private func least(_ values: [Double]) -> Double {
-        values.contains(where: \.isNaN) ? .nan : values.min() ?? .nan
-    }
-
-    private func largest(_ values: [Double]) -> Double {
-        values.contains(where: \.isNaN) ? .nan : values.max() ?? .nan
-    }
-
     private var sharpDrop: Claim {
-        let dense = SeedStatistics(tuned(Label.global).map { 1 - $0.points[0].loss })
-        let untrained = SeedStatistics(fresh(Label.global).map { 1 - $0.points[0].loss })
+        let (dense, untrained) = (tuned(Label.global).accuracy(at: 0), fresh(Label.global).accuracy(at: 0))
         return EncoderClaim.sharpDrop.measured(
             [
                 Comparison("slope after / slope before", knee?.slopeRatio ?? .nan, .atLeast, 5),
                 Comparison("knee", knee?.breakpoint ?? .nan, .above, 0, unit: "sparsity"),
             ],
             remark:
-                "Dense accuracy \(dense.percent) %, of the same network from initial weights \(untrained.percent) %, "
+                "Dense accuracy \(dense) %, of the same network from initial weights \(untrained) %, "
                 + "of guessing 50 %.")
     }
 
@@ -43,18 +33,17 @@ extension EncoderSparsityMeasurement {
         let tuned = [(Label.random, "random"), (Label.randomErdosRenyi, "random ERK")].map { label, name in
             Comparison(
                 "error of \(name) − magnitude, least over s ≥ 0.2",
-                least(tested.map { Self.gap(self.tuned(label), self.tuned(Label.global), at: $0) * 100 }), .atLeast, 0,
-                unit: "points")
+                tested.map { self.tuned(label).gap(to: self.tuned(Label.global), at: $0) * 100 }.leastNumber, .atLeast,
+                0, unit: "points")
         }
         let gaps = EssentialSparsity.tenths.map {
-            Self.gap(zeroShot(.masked, Label.random), zeroShot(.masked, Label.global), at: $0)
+            zeroShot(.masked, Label.random).gap(to: zeroShot(.masked, Label.global), at: $0)
         }
         return EncoderClaim.magnitudeBeatsRandom.measured(
             tuned + [
                 Comparison(
                     "loss without fine-tuning of random − magnitude, least over s ≥ 0.2",
-                    least(Array(gaps.dropFirst())),
-                    .atLeast, 0, unit: "nats"),
+                    Array(gaps.dropFirst()).leastNumber, .atLeast, 0, unit: "nats"),
                 Comparison("the same at s = 0.4", gaps[3], .atLeast, 0.1, unit: "nats"),
             ])
     }
@@ -62,12 +51,12 @@ extension EncoderSparsityMeasurement {
     /// Places of the grid's sparsities up to the knee; the first at least.
     private var upToKnee: [Int] {
         let limit = knee?.breakpoint ?? 0
-        return EssentialSparsity.tenths.indices.filter { $0 == 0 || EncoderTrial.sparsities[$0] <= limit + 1e-9 }
+        return EssentialSparsity.tenths.indices.filter { $0 == 0 || EssentialSparsity.sparsities[$0] <= limit + 1e-9 }
     }
 
     /// Mean over seeds of the one-shot mask's error less the iterative one's, in points.
     func iterativeGap(at place: Int) -> Double {
-        (Self.mean(tuned(Label.global), at: place + 1)
+        (tuned(Label.global).meanLoss(at: place + 1)
             - SeedStatistics(trials.map { $0.iterative[place].error }).mean) * 100
     }
 
@@ -82,44 +71,40 @@ extension EncoderSparsityMeasurement {
             [
                 Comparison(
                     "difference of accuracies, largest for s ≤ s_k",
-                    largest(upToKnee.map { abs(iterativeGap(at: $0)) }), .atMost, 1, unit: "points"),
+                    upToKnee.map { abs(iterativeGap(at: $0)) }.largestNumber, .atMost, 1, unit: "points"),
                 Comparison(
                     "cosine for s ≤ s_k / cosine at s = 0.1, least",
-                    least(upToKnee.map { cosine(at: $0) / cosine(at: 0) }), .atLeast, 0.9),
+                    upToKnee.map { cosine(at: $0) / cosine(at: 0) }.leastNumber, .atLeast, 0.9),
             ],
-            remark: "At s = \(MarkupText.number(EncoderTrial.sparsities[last])): cosine "
+            remark: "At s = \(MarkupText.number(EssentialSparsity.sparsities[last])): cosine "
                 + "\(MarkupText.number(cosine(at: last), digits: 3)), Jaccard "
                 + "\(MarkupText.number(jaccard, digits: 3)); two random masks have a cosine of "
                 + "\(MarkupText.number(expected, digits: 3)).")
     }
 
     private var patterns: Claim {
-        let fit = Self.meanCurve(tuned(Label.groupsOfEight))?.kneeFit()
+        let fit = tuned(Label.groupsOfEight).meanCurve?.kneeFit()
         let halves = [(Label.groupsOfTwo, "1:2", 1), (Label.groupsOfFour, "2:4", 2), (Label.groupsOfEight, "4:8", 4)]
         let accuracies = halves.map { label, name, place in
-            "\(name) \(MarkupText.percent(1 - Self.mean(tuned(label), at: place)))"
+            "\(name) \(MarkupText.percent(1 - tuned(label).meanLoss(at: place)))"
         }
         return EncoderClaim.patterns.measured(
             [Comparison("slope after / slope before", fit?.slopeRatio ?? .nan, .atLeast, 5)],
             remark:
                 "Knee at sparsity \(MarkupText.number(fit?.breakpoint ?? .nan, digits: 3)). Accuracy with half of the "
                 + "weights: " + accuracies.joined(separator: ", ") + "; without a pattern "
-                + "\(MarkupText.percent(1 - Self.mean(tuned(Label.global), at: 5))).")
+                + "\(MarkupText.percent(1 - tuned(Label.global).meanLoss(at: 5))).")
     }
 
     private var control: Claim {
         func difference(_ series: (String) -> [SparsityReport.Series]) -> Double {
-            largest(
-                EncoderTrial.coarse.indices.map {
-                    abs(Self.gap(series(Label.random), series(Label.global), at: $0 + 1)) * 100
-                })
+            EssentialSparsity.coarseSparsities.indices.map {
+                abs(series(Label.random).gap(to: series(Label.global), at: $0 + 1)) * 100
+            }.largestNumber
         }
-        let pretrained = EncoderTrial.coarse.map { sparsity in
+        let pretrained = EssentialSparsity.coarseSparsities.map { sparsity in
             let place = Int((sparsity * 10).rounded())
-            return Self.gap(tuned(Label.random), tuned(Label.global), at: place) * 100
-        }
-        func accuracy(_ series: [SparsityReport.Series]) -> String {
-            SeedStatistics(series.map { 1 - $0.points[0].loss }).percent
+            return tuned(Label.random).gap(to: tuned(Label.global), at: place) * 100
         }
         return EncoderClaim.control.measured(
             [
@@ -129,9 +114,9 @@ extension EncoderSparsityMeasurement {
                     unit: "points"),
             ],
             remark:
-                "At s = 0.2, 0.4, 0.6, 0.8. Dense accuracy from initial weights \(accuracy(fresh(Label.global))) %, "
-                + "trained for longer \(accuracy(freshTrained(Label.global))) %. From pre-trained weights magnitude "
-                + "leads by up to \(MarkupText.number(largest(pretrained), digits: 3)) points.")
+                "At s = 0.2, 0.4, 0.6, 0.8. Dense accuracy from initial weights \(fresh(Label.global).accuracy(at: 0)) %, "
+                + "trained for longer \(freshTrained(Label.global).accuracy(at: 0)) %. From pre-trained weights magnitude "
+                + "leads by up to \(MarkupText.number(pretrained.largestNumber, digits: 3)) points.")
     }
 
     private static let decays: [(EncoderPretraining.Kind, String)] = [(.masked, "decay 0"), (.decayed, "decay 0.1")]
@@ -185,35 +170,25 @@ extension EncoderSparsityMeasurement {
         return EncoderClaim.abrupt.measured(comparisons, remark: changes.joined(separator: "; ") + ".")
     }
 
-    /// Mean s_τ over seeds.
-    func tolerancePoint(_ series: [SparsityReport.Series]) -> Double {
-        SeedStatistics(series.map(\.tolerancePoint)).mean
-    }
-
-    private func lead(_ a: [SparsityReport.Series], _ b: [SparsityReport.Series]) -> Double {
-        // Counts are whole, so equal points of the grid may differ in the last digits.
-        ((tolerancePoint(a) - tolerancePoint(b)) * 1e6).rounded() / 1e6
-    }
-
     private var moreData: Claim {
         EncoderClaim.moreData.measured(
             [
                 Comparison(
                     "s_τ of all − of \(MarkupText.percent(size.lessData)) of the texts, fine-tuned",
-                    lead(tuned(.masked), tuned(.lessData)), .atLeast, 0, unit: "sparsity"),
+                    tuned(.masked).toleranceLead(over: tuned(.lessData)), .atLeast, 0, unit: "sparsity"),
                 Comparison(
                     "the same without fine-tuning",
-                    lead(zeroShot(.masked, Label.global), zeroShot(.lessData, Label.global)), .atLeast, 0,
+                    zeroShot(.masked, Label.global).toleranceLead(over: zeroShot(.lessData, Label.global)), .atLeast, 0,
                     unit: "sparsity"),
             ],
-            remark: "Held-out loss of gaps \(MarkupText.number(Self.mean(zeroShot(.masked, Label.global), at: 0))) and "
-                + "\(MarkupText.number(Self.mean(zeroShot(.lessData, Label.global), at: 0))) nats.")
+            remark: "Held-out loss of gaps \(MarkupText.number(zeroShot(.masked, Label.global).meanLoss(at: 0))) and "
+                + "\(MarkupText.number(zeroShot(.lessData, Label.global).meanLoss(at: 0))) nats.")
     }
 
     private var selfSupervised: Claim {
         let shares = [EncoderPretraining.Kind.masked, .supervised].map { nearZeroCourse($0).last ?? .nan }
         let told = SeedStatistics(pretrainings(.supervised).compactMap(\.accuracy)).percent
-        let tuned = SeedStatistics(tuned(.supervised).map { 1 - $0.points[0].loss }).percent
+        let tuned = tuned(.supervised).accuracy(at: 0)
         return EncoderClaim.selfSupervised.measured(
             [
                 Comparison(

@@ -5,18 +5,7 @@ import OrderedCollections
 extension EncoderSparsityMeasurement {
     /// The numbers behind the claims.
     package var json: JSON {
-        func curves(_ report: SparsityReport?) -> JSON {
-            guard let report else { return .null }
-            return .array(
-                report.series.map { series in
-                    .object([
-                        "method": .string(series.label),
-                        "sparsity": .array(series.points.map { .number($0.sparsity) }),
-                        "loss": .array(series.points.map { .number($0.loss) }),
-                        "tolerance_point": .number(series.tolerancePoint),
-                    ])
-                })
-        }
+        func curves(_ report: SparsityReport?) -> JSON { report?.curvesJSON ?? .null }
         func pretraining(_ pretraining: EncoderPretraining) -> JSON {
             .object([
                 "checkpoints": .array(

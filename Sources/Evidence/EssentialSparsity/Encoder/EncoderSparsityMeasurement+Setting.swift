@@ -35,13 +35,9 @@ extension EncoderSparsityMeasurement {
         + "without."
 
     var notes: [String] {
-        let starved = trials.compactMap { trial in
-            trial.tuned.series.first { $0.label == Label.global }.map { trial.tuned.starvedWeights(in: $0) }
-        }.flatMap { $0 }
-        guard let first = starved.min(by: { $0.sparsity < $1.sparsity }) else { return [] }
-        return [
+        trials.map(\.tuned).firstStarved(by: Label.global).map { first in
             "In an encoder a global threshold leaves less than 5 % of \(first.weight) at "
                 + "\(MarkupText.percent(first.sparsity)) in all, the first matrix to starve."
-        ]
+        }.map { [$0] } ?? []
     }
 }

@@ -14,12 +14,13 @@ extension EncoderSparsityMeasurement {
 
     private func percent(_ series: [SparsityReport.Series], at place: Int?) -> String {
         guard let place else { return MarkupText.missing }
-        return SeedStatistics(series.map { 1 - $0.points[place].loss }).percent
+        return series.accuracy(at: place)
     }
 
     private var accuracyTable: HTMLTable {
         let rows = ([0] + EssentialSparsity.tenths).map { tenth -> [String] in
-            let coarse = tenth == 0 ? 0 : EncoderTrial.coarse.firstIndex(of: Double(tenth) / 10).map { $0 + 1 }
+            let coarse =
+                tenth == 0 ? 0 : EssentialSparsity.coarseSparsities.firstIndex(of: Double(tenth) / 10).map { $0 + 1 }
             let iterative =
                 tenth == 0
                 ? MarkupText.missing : SeedStatistics(trials.map { 1 - $0.iterative[tenth - 1].error }).percent
@@ -55,10 +56,10 @@ extension EncoderSparsityMeasurement {
     }
 
     private var agreementTable: HTMLTable {
-        let rows = EncoderTrial.sparsities.indices.map { place -> [String] in
+        let rows = EssentialSparsity.sparsities.indices.map { place -> [String] in
             let agreement = trials.map { $0.iterative[place].agreement }
             return [
-                MarkupText.number(EncoderTrial.sparsities[place]), MarkupText.number(cosine(at: place)),
+                MarkupText.number(EssentialSparsity.sparsities[place]), MarkupText.number(cosine(at: place)),
                 MarkupText.number(SeedStatistics(agreement.map(\.expectedCosine)).mean),
                 MarkupText.number(SeedStatistics(agreement.map(\.jaccard)).mean),
                 MarkupText.number(-iterativeGap(at: place), digits: 3),
@@ -74,12 +75,12 @@ extension EncoderSparsityMeasurement {
             let last = pretrainings(kind).compactMap { $0.checkpoints.last?.nearZero }
             let (losses, errors) = (zeroShot(kind, Label.global), tuned(kind))
             return [
-                kind.rawValue, losses.isEmpty ? MarkupText.missing : MarkupText.number(Self.mean(losses, at: 0)),
+                kind.rawValue, losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.meanLoss(at: 0)),
                 MarkupText.percent(SeedStatistics(last.map { $0[1] }).mean, places: 3),
                 MarkupText.percent(SeedStatistics(last.map { $0[2] }).mean, places: 2),
                 MarkupText.number(abruptness(kind), digits: 3),
-                losses.isEmpty ? MarkupText.missing : MarkupText.number(tolerancePoint(losses), digits: 3),
-                errors.isEmpty ? MarkupText.missing : MarkupText.number(tolerancePoint(errors), digits: 3),
+                losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.tolerancePoint, digits: 3),
+                errors.isEmpty ? MarkupText.missing : MarkupText.number(errors.tolerancePoint, digits: 3),
             ]
         }
         return HTMLTable(
@@ -114,7 +115,7 @@ extension EncoderSparsityMeasurement {
         ]
         let rows = ([0] + EssentialSparsity.tenths).map { tenth in
             [MarkupText.number(Double(tenth) / 10)]
-                + columns.map { MarkupText.number(Self.mean($0, at: tenth)) }
+                + columns.map { MarkupText.number($0.meanLoss(at: tenth)) }
         }
         return HTMLTable(
             head: ["sparsity", "magnitude", "random", "weight decay 0.1, magnitude", "less data, magnitude"],

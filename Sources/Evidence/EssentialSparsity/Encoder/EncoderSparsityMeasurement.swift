@@ -48,7 +48,7 @@ package struct EncoderSparsityMeasurement: Sendable {
         }
         progress.end("\(total) parts")
         let network = MaskedLanguageEncoder(size.configuration)
-        let prunable = try PrunableNetwork(network, targets: MaskedEncoder.prunableWeights)
+        let prunable = try PrunableNetwork(network, targets: EncoderTask.prunableWeights)
         self.init(
             size: size, trials: trials,
             letters: texts.collections.first.map { $0.pretraining.count + $0.tuning.count + $0.heldOut.count } ?? 0,
@@ -57,61 +57,35 @@ package struct EncoderSparsityMeasurement: Sendable {
 
     // MARK: - Over seeds
 
-    /// The curves of a label in a report, seed by seed.
-    static func series(_ reports: [SparsityReport?], _ label: String) -> [SparsityReport.Series] {
-        reports.compactMap { $0?.series.first { $0.label == label } }
-    }
-
     /// After fine-tuning, from the pre-trained weights.
-    func tuned(_ label: String) -> [SparsityReport.Series] { Self.series(trials.map(\.tuned), label) }
+    func tuned(_ label: String) -> [SparsityReport.Series] { .init(label, in: trials.map(\.tuned)) }
 
     /// After fine-tuning, from initial weights.
-    func fresh(_ label: String) -> [SparsityReport.Series] { Self.series(trials.map(\.fresh), label) }
+    func fresh(_ label: String) -> [SparsityReport.Series] { .init(label, in: trials.map(\.fresh)) }
 
     /// From initial weights that are trained until they have learned the task.
-    func freshTrained(_ label: String) -> [SparsityReport.Series] { Self.series(trials.map(\.freshTrained), label) }
+    func freshTrained(_ label: String) -> [SparsityReport.Series] { .init(label, in: trials.map(\.freshTrained)) }
 
     /// Magnitude after fine-tuning another pre-training.
     func tuned(_ kind: EncoderPretraining.Kind) -> [SparsityReport.Series] {
         kind == .masked
-            ? tuned(Label.global) : Self.series(trials.map { $0.tunedOthers[kind] }, Label.global)
+            ? tuned(Label.global) : .init(Label.global, in: trials.map { $0.tunedOthers[kind] })
     }
 
     /// Without fine-tuning: the loss of gaps.
     func zeroShot(_ kind: EncoderPretraining.Kind, _ label: String) -> [SparsityReport.Series] {
-        Self.series(trials.map { $0.pretrainings[kind]?.sweep }, label)
+        .init(label, in: trials.map { $0.pretrainings[kind]?.sweep })
     }
 
     func pretrainings(_ kind: EncoderPretraining.Kind) -> [EncoderPretraining] {
         trials.compactMap { $0.pretrainings[kind] }
     }
 
-    /// The mean curve over seeds; all have the same sparsities. Nil of none.
-    static func meanCurve(_ series: [SparsityReport.Series]) -> SparsityCurve? {
-        guard let first = series.first else { return nil }
-        return SparsityCurve(
-            sparsities: first.points.map(\.sparsity),
-            losses: first.points.indices.map { index in
-                SeedStatistics(series.map { $0.points[index].loss }).mean
-            })
-    }
-
-    /// The mean loss over seeds at a point of the curves; NaN where there is none.
-    static func mean(_ series: [SparsityReport.Series], at index: Int) -> Double {
-        SeedStatistics(series.compactMap { $0.points.indices.contains(index) ? $0.points[index].loss : nil }).mean
-    }
-
-    /// Mean over seeds of the loss of one less that of the other at a point.
-    static func gap(_ a: [SparsityReport.Series], _ b: [SparsityReport.Series], at index: Int) -> Double {
-        mean(a, at: index) - mean(b, at: index)
-    }
-
     /// The knee of magnitude after fine-tuning.
-    var knee: TwoSegmentFit? { Self.meanCurve(tuned(Label.global))?.kneeFit() }
+    var knee: TwoSegmentFit? { tuned(Label.global).meanCurve?.kneeFit() }
 
     /// Near-zero shares at the checkpoints, means over seeds.
     func nearZeroCourse(_ kind: EncoderPretraining.Kind) -> [Double] {
-        let courses = pretrainings(kind).map(\.nearZeroCourse)
-        return (courses.first ?? []).indices.map { index in SeedStatistics(courses.map { $0[index] }).mean }
+        SeedStatistics.means(of: pretrainings(kind).map(\.nearZeroCourse))
     }
 }

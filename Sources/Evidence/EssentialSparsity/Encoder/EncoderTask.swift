@@ -38,9 +38,6 @@ package struct EncoderTask: Sendable {
         gaps = (0..<8).map { windows.batch(at: $0) }
     }
 
-    /// The share of errors of guessing.
-    static let chanceError = 1 - 1 / Double(classCount)
-
     /// The loss of guessing letters, in nats.
     static let chanceLoss = log(Double(LetterTexts.vocabularySize))
 

@@ -31,13 +31,9 @@ package struct EncoderTrial: Sendable {
     /// Magnitude masks of the others, fine-tuned.
     var tunedOthers: [EncoderPretraining.Kind: SparsityReport]
 
-    /// The part of what is above guessing that may be lost at s_τ after fine-tuning; a hundredth is within the noise of
-    /// the tests.
-    static let tolerance = 0.05
     /// Others than the first that are fine-tuned under masks.
     static let comparedKinds: [EncoderPretraining.Kind] = [.lessData, .supervised]
-    static let sparsities = EssentialSparsity.tenths.map { Double($0) / 10 }
-    static let coarse = [0.2, 0.4, 0.6, 0.8]
+    private static let (sparsities, coarse) = (EssentialSparsity.sparsities, EssentialSparsity.coarseSparsities)
 
     /// Parts of a trial, as progress counts them.
     static func partCount(_ size: EncoderSize) -> Int {
@@ -55,18 +51,19 @@ package struct EncoderTrial: Sendable {
         }
         self.pretrainings = pretrainings
 
-        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedEncoder {
+        func encoder(_ stack: Snapshot?, training: SupervisedTraining? = nil) throws -> MaskedTransformer {
             let network = EncoderClassifier(
                 size.configuration, classCount: EncoderTask.classCount, seed: seed)
             stack?.restore(network.stack)
             return try .classifier(
-                network, training: training ?? task.tuning, source: task.training, shards: task.testing)
+                network, pruning: EncoderTask.prunableWeights, classCount: EncoderTask.classCount,
+                training: training ?? task.tuning, source: task.training, shards: task.testing)
         }
-        func sweep(_ encoder: MaskedEncoder, _ variants: [SparsityVariant]) throws -> SparsityReport {
-            try encoder.sweep(variants, tolerance: Self.tolerance, seed: seed, progress: progress)
+        func sweep(_ encoder: MaskedTransformer, _ variants: [SparsityVariant]) throws -> SparsityReport {
+            try encoder.sweep(variants, tolerance: EssentialSparsity.tunedTolerance, seed: seed, progress: progress)
         }
         func standard(_ sparsities: [Double], _ labels: [String]) -> [SparsityVariant] {
-            SparsityVariant.standard(sparsities: sparsities, seed: seed).filter { labels.contains($0.label) }
+            SparsityVariant.standard(sparsities: sparsities, labels, seed: seed)
         }
         let magnitude = MagnitudeCriterion()
         let patterns = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].map {

@@ -1,46 +1,41 @@
 import CoppiceCompression
-import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// An encoder that is measured under masks, always from the same dense weights: at once, or after fine-tuning with the
+/// A transformer that is measured under masks, always from the same dense weights: at once, or after fine-tuning with the
 /// mask held.
-final class MaskedEncoder {
+final class MaskedTransformer {
     private let masked: MaskedNetwork
     private let tuning: SparsityAnalysis.FineTuning?
 
-    /// The matrices of the layers: attention and feed-forward, without embeddings and heads.
-    static let prunableWeights = [WeightPattern("encoder.layer")]
-
-    /// - Parameter tuning: nil: measured at once.
+    /// - Parameters:
+    ///   - targets: the weights that masks are of.
+    ///   - tuning: nil: measured at once.
     init(
-        _ network: any SupervisedNetwork, tuning: SparsityAnalysis.FineTuning? = nil,
-        measuredOn evaluation: SparsityEvaluation
+        _ network: any SupervisedNetwork, pruning targets: [WeightPattern],
+        tuning: SparsityAnalysis.FineTuning? = nil, measuredOn evaluation: SparsityEvaluation
     ) throws {
         self.tuning = tuning
         masked = MaskedNetwork(
-            try PrunableNetwork(network, targets: Self.prunableWeights), measuredOn: evaluation, fineTuning: tuning)
+            try PrunableNetwork(network, targets: targets), measuredOn: evaluation, fineTuning: tuning)
     }
 
-    /// A classifier, tuned on a task and measured by the share of errors.
+    /// A classifier, tuned on a task of classes that are alike and measured by the share of errors.
     ///
-    /// - Parameter shards: what it is measured on, in parts of one size.
+    /// - Parameter shards: what it is measured on, in parts.
     static func classifier(
-        _ network: EncoderClassifier, training: SupervisedTraining, source: any BatchSource, shards: [LabeledBatch]
-    ) throws -> MaskedEncoder {
-        let evaluation = SparsityEvaluation(by: .accuracy, chanceLoss: EncoderTask.chanceError) { network in
+        _ network: any SupervisedNetwork, pruning targets: [WeightPattern], classCount: Int,
+        training: SupervisedTraining, source: any BatchSource, shards: [LabeledBatch]
+    ) throws -> MaskedTransformer {
+        let sizes = shards.map(\.count)
+        let evaluation = SparsityEvaluation(
+            by: .accuracy, chanceLoss: 1 - 1 / Double(classCount), shardSizes: Set(sizes).count > 1 ? sizes : nil
+        ) { network in
             shards.map { 1 - Classification(of: network, on: [$0]).accuracy }
         }
-        return try MaskedEncoder(network, tuning: .init(training, on: source), measuredOn: evaluation)
-    }
-
-    /// A masked language model, measured at once by the loss in nats a gap.
-    static func languageModel(_ network: MaskedLanguageEncoder, shards: [LabeledBatch]) throws -> MaskedEncoder {
-        let evaluation = SparsityEvaluation(by: .loss, chanceLoss: EncoderTask.chanceLoss) { network in
-            network.inUse { shards.map { Double(network.loss($0).scalar) } }
-        }
-        return try MaskedEncoder(network, measuredOn: evaluation)
+        return try MaskedTransformer(
+            network, pruning: targets, tuning: .init(training, on: source), measuredOn: evaluation)
     }
 
     /// Prunes to many sparsities and measures each; the dense weights are back afterwards.
@@ -84,8 +79,10 @@ final class MaskedEncoder {
     }
 
     /// Shares of weights below thresholds in units of their matrix's root mean square.
-    static func nearZeroShares(of network: any SupervisedNetwork) throws -> [Double] {
-        let prunable = try PrunableNetwork(network, targets: prunableWeights)
+    static func nearZeroShares(
+        of network: any SupervisedNetwork, pruning targets: [WeightPattern]
+    ) throws -> [Double] {
+        let prunable = try PrunableNetwork(network, targets: targets)
         return EssentialSparsityMeasurement.fractions(
             prunable.weights.indices.map {
                 NearZeroCounts(

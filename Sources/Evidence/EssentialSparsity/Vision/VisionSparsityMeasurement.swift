@@ -1,0 +1,91 @@
+import CoppiceCompression
+import CoppiceModels
+import CoppiceNetworks
+import CoppiceTensors
+import CoppiceTraining
+import Synchronization
+
+/// Everything that the vision transformers' part of the essential-sparsity experiment measures, seed by seed.
+package struct VisionSparsityMeasurement: Sendable {
+    typealias Label = EssentialSparsityMeasurement.Label
+    package typealias Kind = VisionPretraining.Kind
+
+    package var trials: [VisionSparsityTrial]
+    /// Prunable weights.
+    package var prunableCount: Int
+    /// Classes that are fine-tuned on.
+    package var classCount: Int
+    /// What the report says of networks, images and training.
+    var facts: [ExperimentReport.Fact]
+
+    package init(
+        trials: [VisionSparsityTrial], prunableCount: Int, classCount: Int, facts: [ExperimentReport.Fact] = []
+    ) {
+        self.trials = trials
+        self.prunableCount = prunableCount
+        self.classCount = classCount
+        self.facts = facts
+    }
+
+    /// What vision transformers are trained on where the setting names a data folder; else nil.
+    ///
+    /// - Throws: what opening the images throws; as the task's initializer.
+    static func task(in setting: ExperimentSetting) throws -> VisionSparsityTask? {
+        guard let folder = setting.dataFolder else { return nil }
+        let path = folder + "/" + ImageStudy.Problem.photographs.rawValue
+        return try VisionSparsityTask(
+            training: try .open(path, split: .train), test: try .open(path, split: .test),
+            size: (setting.isFull ? VisionSparsitySize.large : .small).scaled(by: setting.scale))
+    }
+
+    package init(_ task: VisionSparsityTask, seeds: [UInt64], progress: any ProgressReporter) throws {
+        let size = task.size
+        let total = VisionSparsityTrial.partCount(size) * seeds.count
+        progress.report(
+            "vision transformers of \(size.depth) blocks of width \(size.width), \(size.pretrainingSteps) steps of "
+                + "\(size.pretrainingBatch) images; \(task.name): \(task.pretraining.count) images of "
+                + "\(task.pretraining.classCount) classes")
+        progress.begin("train vision transformers", total: total, unit: "parts")
+        let finished = Mutex(0)
+        let trials = try sideBySide(seeds) { seed in
+            try VisionSparsityTrial(task, seed: seed) {
+                finished.withLock { done in
+                    done += 1
+                    progress.advance(to: min(done, total), note: "seed \(seed)")
+                }
+            }
+        }
+        progress.end("\(total) parts")
+        let prunable = try PrunableNetwork(
+            VisionTransformer(task.configuration), targets: VisionSparsityTask.prunableWeights)
+        self.init(
+            trials: trials, prunableCount: prunable.count, classCount: task.classCount,
+            facts: Self.facts(of: task, prunableCount: prunable.count, seeds: seeds))
+    }
+
+    // MARK: - Over seeds
+
+    /// After fine-tuning a pre-trained network.
+    func tuned(_ kind: Kind, _ label: String = Label.global) -> [SparsityReport.Series] {
+        .init(label, in: trials.map { $0.tuned[kind] })
+    }
+
+    /// After fine-tuning from initial weights.
+    func fresh(_ label: String = Label.global) -> [SparsityReport.Series] { .init(label, in: trials.map(\.fresh)) }
+
+    func pretrainings(_ kind: Kind) -> [VisionPretraining] { trials.compactMap { $0.pretrainings[kind] } }
+
+    /// The knee of magnitude after fine-tuning.
+    func knee(_ kind: Kind) -> TwoSegmentFit? { tuned(kind).meanCurve?.kneeFit() }
+
+    /// Shares of weights below one of ``EssentialSparsityMeasurement/nearZeroThresholds`` at the checkpoints, means over
+    /// seeds.
+    func nearZeroCourse(_ kind: Kind, threshold: Int = 2) -> [Double] {
+        SeedStatistics.means(of: pretrainings(kind).map { $0.checkpoints.map { $0.nearZero[threshold] } })
+    }
+
+    /// What both pre-trainings begin and end with.
+    func nearZeroShare(_ kind: Kind, threshold: Int = 2) -> Double {
+        nearZeroCourse(kind, threshold: threshold).last ?? .nan
+    }
+}
