@@ -181,13 +181,13 @@ static void run_ranges(rows_work *w, long count) {
     run(w);
 }
 
-static void gated_silu_one(const rows_work *w, long r) {
+static void range_of_two(const rows_work *w, long r) {
     long at = r * grain;
     ((void (*)(long, const float *, const float *, float *))w->variant)(range(w, r), w->a + at, w->b + at, w->out + at);
 }
 
 void coppice_gated_silu(long count, const float *gate, const float *up, float *out) {
-    rows_work w = {.a = gate, .b = up, .out = out, .row = gated_silu_one, .variant = (void *)CHOOSE(gated_silu_range)};
+    rows_work w = {.a = gate, .b = up, .out = out, .row = range_of_two, .variant = (void *)CHOOSE(gated_silu_range)};
     run_ranges(&w, count);
 }
 
@@ -200,6 +200,21 @@ static void gated_silu_gate_gradient_one(const rows_work *w, long r) {
 void coppice_gated_silu_gate_gradient(long count, const float *gate, const float *up, const float *g, float *dgate) {
     rows_work w = {.a = gate, .b = up, .c = g, .out = dgate, .row = gated_silu_gate_gradient_one,
                    .variant = (void *)CHOOSE(gated_silu_gate_gradient_range)};
+    run_ranges(&w, count);
+}
+
+static void range_of_one(const rows_work *w, long r) {
+    long at = r * grain;
+    ((void (*)(long, const float *, float *))w->variant)(range(w, r), w->a + at, w->out + at);
+}
+
+void coppice_gelu(long count, const float *x, float *out) {
+    rows_work w = {.a = x, .out = out, .row = range_of_one, .variant = (void *)CHOOSE(gelu_range)};
+    run_ranges(&w, count);
+}
+
+void coppice_gelu_gradient(long count, const float *x, const float *g, float *dx) {
+    rows_work w = {.a = x, .b = g, .out = dx, .row = range_of_two, .variant = (void *)CHOOSE(gelu_gradient_range)};
     run_ranges(&w, count);
 }
 

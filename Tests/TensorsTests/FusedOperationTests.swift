@@ -1,4 +1,5 @@
 import CoppiceTensors
+import Foundation
 import Testing
 
 /// A fused operation as a function of tensors: in f32 it runs kernels, in f64 its composition of primitives.
@@ -33,6 +34,7 @@ private struct Fused: CustomTestStringConvertible, Sendable {
         .init(name: "layer normalization", shapes: [[65, 2, 7], [7], [7]]) {
             $0[0].layerNormalized(weight: $0[1], bias: $0[2], epsilon: 0.1)
         },
+        .init(name: "GELU", shapes: [[4, 5]]) { $0[0].gelu() },
         .init(name: "gated SiLU", shapes: [[3, 5], [3, 5]]) { .gatedSiLU(gate: $0[0], up: $0[1]) },
         .init(name: "rotary embedding", shapes: [[2, 3, 2, 4]]) {
             $0[0].rotated(cosine: angles.cos(), sine: angles.sin())
@@ -135,6 +137,17 @@ extension SerializedByVariant {
                     of: loss, at: inputs, direction: directions.map { $0.converted(to: .f32) })
                 for (product, expected) in zip(products, second) {
                     #expect(relativeError(product, expected.doubles()) < 5e-5, "\(variant)")
+                }
+            }
+        }
+
+        /// Far below zero, where 1 + erf(x / √2) has no digit left, and at numbers whose squares overflow.
+        @Test func geluKeepsItsDigits() {
+            let x: [Float] = [-30, -12, -9, -6, -3, -1, -1e-3, 0, 1e-3, 0.5, 1, 4, 30, -1e20, 1e20]
+            let expected = x.map { Double($0) * 0.5 * erfc(-Double($0) / 2.0.squareRoot()) }
+            underEveryVariant(threads: [1]) { variant in
+                for (value, exact) in zip(Tensor(x).gelu().floats(), expected) {
+                    #expect(abs(Double(value) - exact) <= 5e-6 * abs(exact) + 1e-37, "\(variant): \(exact)")
                 }
             }
         }

@@ -54,6 +54,12 @@ void coppice_gated_silu(long count, const float *gate, const float *up, float *o
 /// The gradient of `coppice_gated_silu` by the gate.
 void coppice_gated_silu_gate_gradient(long count, const float *gate, const float *up, const float *g, float *dgate);
 
+/// out = x (1 + erf(x / sqrt(2))) / 2.
+void coppice_gelu(long count, const float *x, float *out);
+
+/// dx = the gradient of `coppice_gelu` times g.
+void coppice_gelu_gradient(long count, const float *x, const float *g, float *dx);
+
 /// loss[r] = log(sum(exp(x[r, :]))) - x[r, target[r]]; 0 where the target is negative. Targets are below `columns`.
 void coppice_cross_entropy(long rows, long columns, const float *x, const int64_t *target, float *loss);
 

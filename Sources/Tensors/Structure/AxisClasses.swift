@@ -42,10 +42,10 @@ struct AxisClasses {
         if let reason = reasons.removeValue(forKey: small) { fix(large, reason) }
     }
 
-    /// Keeps a class from being removed. What is unsupported has precedence, since it is to be reported.
+    /// Keeps a class from being removed. What is given has precedence: where positions stay anyway, no rule is missing.
     mutating func fix(_ element: Int, _ reason: Reason) {
         let own = root(element)
-        if reasons[own] == nil || reasons[own] == .given { reasons[own] = reason }
+        if reasons[own] == nil || reason == .given { reasons[own] = reason }
     }
 
     mutating func reason(_ element: Int) -> Reason? { reasons[root(element)] }

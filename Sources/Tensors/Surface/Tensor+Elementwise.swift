@@ -94,9 +94,6 @@ extension Tensor {
     /// x sigmoid(x).
     public func silu() -> Tensor { self * sigmoid() }
 
-    /// x Φ(x), by the error function.
-    public func gelu() -> Tensor { self * (1 + (self * 0.5.squareRoot()).erf()) * 0.5 }
-
     /// log(1 + exp(x)), without overflow.
     public func softplus() -> Tensor { relu() + (1 + (-abs()).exp()).log() }
 

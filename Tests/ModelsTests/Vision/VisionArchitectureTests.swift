@@ -40,8 +40,8 @@ import Testing
         ("wrn-1-2-1-1", 0.25, 8), ("mobilenet-v1", 0.1, 40), ("mobilenet-v1-cifar", 0.1, 32),
         ("mobilenet-v2", 0.1, 40), ("mobilenet-v2-cifar", 0.5, 32), ("shufflenet-v2-0.5", 0.2, 40),
         ("shufflenet-v2-1.0-cifar", 0.1, 32), ("densenet-2-1-2-k4", 1, 32), ("densenet-bc-16-3", 1, 8),
-        ("fastgrnn-6", 1, [5, 1]), ("fastgrnn-6-w2-u3", 1, [5, 1]), ("vit-2-24-p4", 1, [8, 8]),
-        ("vit-1-16-p3", 2, [3, 3]),
+        ("fastgrnn-6", 1, [5, 1]), ("fastgrnn-6-w2-u3", 1, [5, 1]), ("vit-2-192-p4", 1, [8, 8]),
+        ("vit-1-192-p3", 2, [3, 3]),
     ]
 
     static func make(_ item: (name: String, multiplier: Double, size: Windows.Axes?)) throws -> VisionArchitecture {

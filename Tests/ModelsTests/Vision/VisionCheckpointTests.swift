@@ -121,7 +121,7 @@ import Testing
             $0.replacing("norm1.", with: "norm.1.").replacing("conv2.", with: "conv.2.")
         }
         try check("vgg11-bn", multiplier: 0.1) { $0.replacing("features.", with: "feature.") }
-        try check("vit-2-24-p4", multiplier: 1) { VisionTransformerTests.torchvisionName($0) }
+        try check("vit-1-192-p8", multiplier: 1) { VisionTransformerTests.torchvisionName($0) }
         // The second of four blocks was removed.
         try check("resnet-3-2-3", multiplier: 0.25) {
             $0.replacing("layer1.2.", with: "layer1.3.").replacing("layer1.1.", with: "layer1.2.")

@@ -70,13 +70,40 @@ import Testing
                 == whole["blocks.0.attn.qkv.weight"]?.take(Tensor(rows)).floats())
         let scratch = try ScratchFolder()
         try VisionCheckpoint.write(narrow, folder: scratch["cut"])
-        try SafetensorsWriter.write(
-            narrow.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) }, to: scratch["bare.safetensors"])
+        try VisionCheckpoint.write(narrow, file: scratch["cut.safetensors"])
         let expected = narrow.inUse { narrow.outputs(images(2)) }.floats()
-        for path in ["cut", "bare.safetensors"] {
+        for path in ["cut", "cut.safetensors"] {
             let read = try VisionCheckpoint.open(scratch[path])
             #expect(try read.architecture == VisionArchitecture(narrow.configuration))
             #expect(try withoutRecording { try read.network().outputs(images(2)) }.floats() == expected)
+        }
+    }
+
+    /// A bare file says how many heads there are where they are of 64, as those of published networks; where it does not,
+    /// it is no network that is known, rather than one that computes something else.
+    @Test func bareFilesTellHeadsOfPublishedSizes() throws {
+        let scratch = try ScratchFolder()
+        func write(_ name: String, keeping heads: [Int]) throws -> any VisionNetwork {
+            let network = try VisionArchitecture(named: name, classes: 3, imageSize: 8).makeNetwork(seed: 2)
+            let groups = try ChannelGroups(of: network, example: images(2))
+            var kept = KeptChannels(allOf: groups)
+            for head in 0..<3 where !heads.contains(head) { kept.remove(head, ofGroup: 0) }
+            let narrow = try network.removingChannels(of: groups, keeping: kept)
+            try SafetensorsWriter.write(
+                narrow.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) },
+                to: scratch["bare.safetensors"])
+            return narrow
+        }
+        for heads in [[0, 1, 2], [2]] {
+            let network = try write("vit-2-192-p4", keeping: heads)
+            let read = try VisionCheckpoint.open(scratch["bare.safetensors"])
+            #expect(try read.architecture == VisionArchitecture(network.configuration))
+            let expected = network.inUse { network.outputs(images(2)) }.floats()
+            #expect(try withoutRecording { try read.network().outputs(images(2)) }.floats() == expected)
+        }
+        _ = try write("vit-2-24-p4", keeping: [0, 1, 2])
+        #expect { try VisionCheckpoint.open(scratch["bare.safetensors"]) } throws: {
+            "\($0)".contains("its tensors are of no vision architecture that is known")
         }
     }
 

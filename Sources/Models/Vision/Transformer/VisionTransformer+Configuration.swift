@@ -59,7 +59,8 @@ extension VisionTransformer.Configuration {
         }
     }
 
-    /// Images are taken to be square and heads to be of the usual size.
+    /// Images are taken to be square. Widths whose heads nothing tells are not recognized: those below 192 and those that
+    /// are no multiple of 64, but for the published one of heads of 80.
     public init?(recognizing tensors: TensorShapes) {
         guard tensors.hasWeight("patch_embed.proj", rank: 4), tensors["cls_token"] != nil,
             let width = tensors.outputs("patch_embed.proj"), let channels = tensors.extent("patch_embed.proj", 1),
@@ -70,8 +71,9 @@ extension VisionTransformer.Configuration {
         guard (1...Self.largestCount).contains(depth) else { return nil }
         let side = Int(Double(tokens[1] - 1).squareRoot().rounded())
         let isHuge = (depth, width) == (32, 1280)
+        guard width >= 192, width % 64 == 0 else { return nil }
         self.init(
-            depth: depth, width: width, headSize: isHuge ? 80 : Self.usualHeadSize(width), patchSize: patch,
+            depth: depth, width: width, headSize: isHuge ? 80 : 64, patchSize: patch,
             options: ClassifierOptions(classes: classes, inputChannels: channels, imageSize: .init(side * patch)))
         self = sized(by: tensors)
     }
