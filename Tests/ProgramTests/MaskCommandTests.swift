@@ -59,6 +59,14 @@ import Testing
         let taken = try Program.json("mask", "extract", dense, "--sparsity", "0.9", "--output", mask)
         #expect(taken["kept"]?.intValue == taken["weights"]?.intValue.map { $0 - $0 * 9 / 10 })
         _ = try Program.json("mask", "extract", dense, "--sparsity", "0.5", "--scope", "layer", "--output", other)
+        let shown = try Program.json("inspect", mask)
+        #expect(shown["sparsity"] == taken["sparsity"] && shown["model_digest"] == taken["model_digest"])
+        #expect(
+            shown["matrices"]?.arrayValue?.map { $0["name"]?.stringValue } == [
+                "fc1.weight", "fc2.weight", "fc3.weight",
+            ])
+        let drawn = try Program.run("inspect", mask)
+        #expect(drawn.status == 0 && drawn.output.contains("fc1.weight") && drawn.output.contains("90.0 %"))
         let diff = try Program.json("mask", "diff", mask, other)
         #expect(diff["same_model"] == .bool(true) && diff["matrices"]?.arrayValue?.count == 3)
         // What is left of a tenth is among the larger half of nearly every layer.
