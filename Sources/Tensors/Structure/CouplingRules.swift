@@ -118,9 +118,13 @@ extension StructureTracer {
         var result = Value(axes: shape.map { .uniform(.free, $0) }, isData: false)
         for input in inputs {
             var own = operand(input)
-            if hasData, value(input) == nil, isBatch(input), !own.axes[0].isFree {
-                // It differs from example to example, so it was computed from data, of whatever extents they are.
-                own.axes = shape.map { .uniform(.free, $0) }
+            let hasExamples =
+                input.shape.count == shape.count && shape[0] > 1 && input.shape[0] == shape[0]
+                && zip(input.shape, shape).allSatisfy { $0 == 1 || $0 == $1 }
+            if hasData, value(input) == nil, hasExamples, !own.axes[0].isFree {
+                // It differs from example to example, so it was computed from data, of whatever extents they are: noise, or
+                // the largest scores that a softmax subtracts.
+                own.axes = input.shape.map { .uniform(.free, $0) }
             }
             result.isData = result.isData || own.isData
             let missing = shape.count - own.axes.count
