@@ -5,10 +5,13 @@ import CoppiceTraining
 
 /// Whole channels, and what allocations by rate and distortion measure.
 extension NetworkStageRun {
-    /// Inputs that channels are traced with.
+    /// Inputs that channels are traced with: noise, so that what is computed from one differs from what is from another.
     ///
     /// - Throws: `.internal` for a network that is not of images.
-    func example() throws -> Tensor { .zeros([2] + (try vision().configuration.inputShape)) }
+    func example() throws -> Tensor {
+        var generator = RandomGenerator(seed: 0)
+        return .normal([2] + (try vision().configuration.inputShape), using: &generator)
+    }
 
     private func vision() throws -> any VisionNetwork {
         guard let vision = network as? any VisionNetwork else {
