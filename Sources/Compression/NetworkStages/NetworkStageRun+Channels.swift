@@ -5,13 +5,10 @@ import CoppiceTraining
 
 /// Whole channels, and what allocations by rate and distortion measure.
 extension NetworkStageRun {
-    /// Inputs that channels are traced with: noise, so that what is computed from one differs from what is from another.
+    /// Inputs that channels are traced with.
     ///
     /// - Throws: `.internal` for a network that is not of images.
-    func example() throws -> Tensor {
-        var generator = RandomGenerator(seed: 0)
-        return .normal([2] + (try vision().configuration.inputShape), using: &generator)
-    }
+    func example() throws -> Tensor { try VisionArchitecture(vision().configuration).tracingInputs }
 
     private func vision() throws -> any VisionNetwork {
         guard let vision = network as? any VisionNetwork else {

@@ -103,7 +103,7 @@ private struct FilterTrial {
     let seed: UInt64
 
     private var steps: Int { size.retrainingEpochs * study.stepsPerEpoch }
-    private var example: Tensor { .zeros([2] + study.architecture.configuration.inputShape) }
+    private var example: Tensor { study.architecture.tracingInputs }
 
     func run() throws -> Outcome {
         let trained = try study.trained(seed: seed)

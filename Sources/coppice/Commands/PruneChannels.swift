@@ -180,7 +180,7 @@ struct PruneChannels: ParsableCommand {
         let (names, aliases) = (whole.parameters.map(\.name), try checkpoint.aliases)
         pruning.ignore = pruning.ignore.flatMap { $0.resolved(among: names, aliases: aliases) }
         let batches = try training.map { try $0.sample(min($0.count, images ?? 512), seed: seed).batches(of: 128) }
-        let example = Tensor.zeros([2] + checkpoint.architecture.inputShape)
+        let example = checkpoint.architecture.tracingInputs
         let start = Self.now
         let pruned = try pruning.prune(
             whole, on: batches.map { Array($0) } ?? [LabeledBatch(inputs: example, targets: Tensor([0, 0]))])
