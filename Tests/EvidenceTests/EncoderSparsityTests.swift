@@ -88,8 +88,9 @@ import Testing
     @Test func withoutLearningIterativeMasksAreOneShotMasks() throws {
         var size = Self.size()
         size.tuningRate = 0
+        let texts = Self.texts()
         let measured = try EncoderSparsityMeasurement(
-            texts: Self.texts(), size: size, seeds: [3], progress: SilentProgress())
+            texts: texts, size: size, [EncoderTrial(texts, size: size, seed: 3) {}])
         let trial = measured.trials[0]
         let magnitude = try #require(trial.tuned.series.first { $0.label == "magnitude-global" })
         #expect(trial.iterative.count == 9)
@@ -106,8 +107,9 @@ import Testing
 
     @Test func everyClaimIsJudgedAndRunsRepeat() throws {
         func run(_ seeds: [UInt64]) throws -> EncoderSparsityMeasurement {
-            try EncoderSparsityMeasurement(
-                texts: Self.texts(), size: Self.size(), seeds: seeds, progress: SilentProgress())
+            let (texts, size) = (Self.texts(), Self.size())
+            return try EncoderSparsityMeasurement(
+                texts: texts, size: size, seeds.map { try EncoderTrial(texts, size: size, seed: $0) {} })
         }
         let measured = try run([1, 2])
         #expect(measured.claims.count == 9 && measured.claims.allSatisfy { $0.verdict != .notMeasured })

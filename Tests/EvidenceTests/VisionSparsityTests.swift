@@ -158,7 +158,7 @@ import Testing
     @Test func everyClaimIsJudgedAndRunsRepeat() throws {
         let task = try Self.task()
         func run(_ seeds: [UInt64]) throws -> VisionSparsityMeasurement {
-            try VisionSparsityMeasurement(task, seeds: seeds, progress: SilentProgress())
+            try VisionSparsityMeasurement(task, seeds.map { try VisionSparsityTrial(task, seed: $0) {} })
         }
         let measured = try run([1, 2])
         #expect(measured.claims.count == 4 && measured.claims.allSatisfy { $0.verdict != .notMeasured })

@@ -51,13 +51,12 @@ public struct EssentialSparsity: Experiment {
         let untrained = DecoderNetwork(configuration, seed: setting.seed)
         let measured = try EssentialSparsityMeasurement(
             network: network, untrained: untrained, windows: windows, seed: setting.seed, progress: progress)
-        let encoder = try encoders.map {
-            try EncoderSparsityMeasurement(texts: $0.texts, size: $0.size, seeds: setting.seeds, progress: progress)
+        var trained: TrainedTransformers?
+        if let encoders, let images {
+            trained = try TrainedTransformers(
+                texts: encoders.texts, size: encoders.size, task: images, seeds: setting.seeds, progress: progress)
         }
-        let vision = try images.map {
-            try VisionSparsityMeasurement($0, seeds: setting.seeds, progress: progress)
-        }
-        return report(measured, encoder, vision, model, seed: setting.seed, windows: windows)
+        return report(measured, trained?.encoder, trained?.vision, model, seed: setting.seed, windows: windows)
     }
 
     /// Windows of one token more than they predict, spread evenly over the text.

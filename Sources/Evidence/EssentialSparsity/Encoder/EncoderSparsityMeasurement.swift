@@ -1,7 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
 import CoppiceTensors
-import Synchronization
 
 /// Everything that the encoder's part of the essential-sparsity experiment measures, seed by seed.
 package struct EncoderSparsityMeasurement: Sendable {
@@ -30,23 +29,8 @@ package struct EncoderSparsityMeasurement: Sendable {
         return (try LetterTexts(folder: folder, limit: size.letters), size)
     }
 
-    package init(texts: LetterTexts, size: EncoderSize, seeds: [UInt64], progress: any ProgressReporter) throws {
-        let total = EncoderTrial.partCount(size) * seeds.count
-        progress.report(
-            "encoders of \(size.layers) layers of width \(size.width), \(size.pretrainingSteps) steps of "
-                + "\(size.pretrainingBatch) windows of \(size.context) letters; "
-                + texts.collections.map { "\($0.name): \($0.pretraining.count) letters" }.joined(separator: ", "))
-        progress.begin("train encoders", total: total, unit: "parts")
-        let finished = Mutex(0)
-        let trials = try sideBySide(seeds) { seed in
-            try EncoderTrial(texts, size: size, seed: seed) {
-                finished.withLock { done in
-                    done += 1
-                    progress.advance(to: min(done, total), note: "seed \(seed)")
-                }
-            }
-        }
-        progress.end("\(total) parts")
+    /// What trials on some texts have found.
+    package init(texts: LetterTexts, size: EncoderSize, _ trials: [EncoderTrial]) throws {
         let network = MaskedLanguageEncoder(size.configuration)
         let prunable = try PrunableNetwork(network, targets: EncoderTask.prunableWeights)
         self.init(

@@ -42,7 +42,7 @@ package struct EncoderTrial: Sendable {
             + (sparsities.count + 1) + 2 * (1 + 2 * coarse.count) + comparedKinds.count * (1 + sparsities.count)
     }
 
-    init(_ texts: LetterTexts, size: EncoderSize, seed: UInt64, progress: () -> Void) throws {
+    package init(_ texts: LetterTexts, size: EncoderSize, seed: UInt64, progress: () -> Void) throws {
         let task = EncoderTask(texts, size: size, seed: seed)
         self.seed = seed
         var pretrainings: [EncoderPretraining.Kind: EncoderPretraining] = [:]

@@ -3,7 +3,6 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
-import Synchronization
 
 /// Everything that the vision transformers' part of the essential-sparsity experiment measures, seed by seed.
 package struct VisionSparsityMeasurement: Sendable {
@@ -38,29 +37,13 @@ package struct VisionSparsityMeasurement: Sendable {
             size: (setting.isFull ? VisionSparsitySize.large : .small).scaled(by: setting.scale))
     }
 
-    package init(_ task: VisionSparsityTask, seeds: [UInt64], progress: any ProgressReporter) throws {
-        let size = task.size
-        let total = VisionSparsityTrial.partCount(size) * seeds.count
-        progress.report(
-            "vision transformers of \(size.depth) blocks of width \(size.width), \(size.pretrainingSteps) steps of "
-                + "\(size.pretrainingBatch) images; \(task.name): \(task.pretraining.count) images of "
-                + "\(task.pretraining.classCount) classes")
-        progress.begin("train vision transformers", total: total, unit: "parts")
-        let finished = Mutex(0)
-        let trials = try sideBySide(seeds) { seed in
-            try VisionSparsityTrial(task, seed: seed) {
-                finished.withLock { done in
-                    done += 1
-                    progress.advance(to: min(done, total), note: "seed \(seed)")
-                }
-            }
-        }
-        progress.end("\(total) parts")
+    /// What trials of a task have found.
+    package init(_ task: VisionSparsityTask, _ trials: [VisionSparsityTrial]) throws {
         let prunable = try PrunableNetwork(
             VisionTransformer(task.configuration), targets: VisionSparsityTask.prunableWeights)
         self.init(
             trials: trials, prunableCount: prunable.count, classCount: task.classCount,
-            facts: Self.facts(of: task, prunableCount: prunable.count, seeds: seeds))
+            facts: Self.facts(of: task, prunableCount: prunable.count, seeds: trials.map(\.seed)))
     }
 
     // MARK: - Over seeds

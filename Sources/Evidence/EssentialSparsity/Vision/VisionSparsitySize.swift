@@ -11,7 +11,7 @@ package struct VisionSparsitySize: Sendable, Hashable {
     /// The part of the patches that is hidden from a self-supervised network.
     package var hiddenShare = 0.6
     /// Optimizer steps and images of each.
-    package var pretrainingSteps = 1_600
+    package var pretrainingSteps = 1_000
     package var pretrainingBatch = 64
     package var pretrainingRate = 2e-3
     /// Checkpoints along a pre-training, behind the initial state.

@@ -30,7 +30,7 @@ package struct VisionSparsityTrial: Sendable {
             + 2 * EssentialSparsity.coarseSparsities.count
     }
 
-    init(_ task: VisionSparsityTask, seed: UInt64, progress: () -> Void) throws {
+    package init(_ task: VisionSparsityTask, seed: UInt64, progress: () -> Void) throws {
         func sweep(_ encoder: Snapshot?, _ sparsities: [Double]) throws -> SparsityReport {
             let network = VisionTransformer(task.configuration, seed: seed)
             encoder?.restore(network.encoder)
