@@ -1,5 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
+import OrderedCollections
 
 /// Curves of one kind, one for each seed, all at the same sparsities. Losses are shares of errors where a classifier is
 /// measured.
@@ -74,6 +75,13 @@ extension SparsityReport {
                     "tolerance_point": .number(series.tolerancePoint),
                 ])
             })
+    }
+}
+
+extension JSON {
+    /// An object of a value for each case of a type, by its name.
+    static func byCase<Case: CaseIterable & RawRepresentable<String>>(_ value: (Case) -> JSON) -> JSON {
+        .object(OrderedDictionary(Case.allCases.map { ($0.rawValue, value($0)) }) { first, _ in first })
     }
 }
 

@@ -1,5 +1,5 @@
 /// What the paper claims of encoders, in the order of the report.
-enum EncoderClaim: String, CaseIterable, Sendable {
+enum EncoderClaim: String, PublishedClaim {
     case sharpDrop = "encoder-sharp-drop"
     case magnitudeBeatsRandom = "encoder-magnitude-beats-random"
     case lotteryTickets = "lottery-ticket-agreement"
@@ -68,17 +68,5 @@ enum EncoderClaim: String, CaseIterable, Sendable {
             "the share of near-zero weights is larger than after a supervised pre-training of the same architecture, "
                 + "mean over seeds"
         }
-    }
-
-    /// Judged by what was measured.
-    func measured(_ comparisons: [Comparison], remark: String = "") -> Claim {
-        Claim(
-            id: rawValue, statement: statement, paper: paper, criterion: criterion, comparisons: comparisons,
-            remark: remark)
-    }
-
-    /// Left open.
-    func notMeasured(_ reason: String) -> Claim {
-        Claim(id: rawValue, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
     }
 }

@@ -1,6 +1,5 @@
 import CoppiceCompression
 import CoppiceModels
-import OrderedCollections
 
 extension EncoderSparsityMeasurement {
     /// The numbers behind the claims.
@@ -19,21 +18,17 @@ extension EncoderSparsityMeasurement {
                 "accuracy": pretraining.accuracy.map { .number($0) } ?? .null,
             ])
         }
-        func byKind(_ value: (EncoderPretraining.Kind) -> JSON) -> JSON {
-            .object(
-                OrderedDictionary(EncoderPretraining.Kind.allCases.map { ($0.rawValue, value($0)) }) { first, _ in first
-                })
-        }
+        typealias Kind = EncoderPretraining.Kind
         return .object([
             "protocol": "fine-tune",
             "seeds": .array(
                 trials.map { trial in
                     .object([
                         "seed": .integer(Int(truncatingIfNeeded: trial.seed)),
-                        "pretrainings": byKind { trial.pretrainings[$0].map(pretraining) ?? .null },
+                        "pretrainings": .byCase { (kind: Kind) in trial.pretrainings[kind].map(pretraining) ?? .null },
                         "fine_tuned": curves(trial.tuned), "initial_weights": curves(trial.fresh),
                         "initial_weights_trained": curves(trial.freshTrained),
-                        "fine_tuned_others": byKind { curves(trial.tunedOthers[$0]) },
+                        "fine_tuned_others": .byCase { (kind: Kind) in curves(trial.tunedOthers[kind]) },
                         "iterative": .array(
                             trial.iterative.map { level in
                                 .object([

@@ -1,5 +1,5 @@
 /// What the paper claims of vision transformers, in the order of the report.
-enum VisionSparsityClaim: String, CaseIterable, Sendable {
+enum VisionSparsityClaim: String, PublishedClaim {
     case sharpDrop = "vision-sharp-drop"
     case magnitudeBeatsRandom = "vision-magnitude-beats-random"
     case control = "vision-control"
@@ -42,17 +42,5 @@ enum VisionSparsityClaim: String, CaseIterable, Sendable {
             "more of the weights are near zero at the end of pre-training, and s_τ after fine-tuning is not smaller, "
                 + "means over seeds"
         }
-    }
-
-    /// Judged by what was measured.
-    func measured(_ comparisons: [Comparison], remark: String = "") -> Claim {
-        Claim(
-            id: rawValue, statement: statement, paper: paper, criterion: criterion, comparisons: comparisons,
-            remark: remark)
-    }
-
-    /// Left open.
-    func notMeasured(_ reason: String) -> Claim {
-        Claim(id: rawValue, statement: statement, paper: paper, criterion: criterion, notMeasured: reason)
     }
 }

@@ -1,6 +1,5 @@
 import CoppiceCompression
 import CoppiceModels
-import OrderedCollections
 
 extension VisionSparsityMeasurement {
     /// The numbers behind the claims.
@@ -16,17 +15,14 @@ extension VisionSparsityMeasurement {
                     }), "result": .number(pretraining.result),
             ])
         }
-        func byKind(_ value: (Kind) -> JSON) -> JSON {
-            .object(OrderedDictionary(Kind.allCases.map { ($0.rawValue, value($0)) }) { first, _ in first })
-        }
         return .object([
             "protocol": "fine-tune",
             "seeds": .array(
                 trials.map { trial in
                     .object([
                         "seed": .integer(Int(truncatingIfNeeded: trial.seed)),
-                        "pretrainings": byKind { trial.pretrainings[$0].map(pretraining) ?? .null },
-                        "fine_tuned": byKind { trial.tuned[$0]?.curvesJSON ?? .null },
+                        "pretrainings": .byCase { (kind: Kind) in trial.pretrainings[kind].map(pretraining) ?? .null },
+                        "fine_tuned": .byCase { (kind: Kind) in trial.tuned[kind]?.curvesJSON ?? .null },
                         "initial_weights": trial.fresh.curvesJSON,
                     ])
                 }),
