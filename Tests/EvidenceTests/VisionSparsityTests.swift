@@ -74,7 +74,7 @@ import Testing
                 tolerancePoint: 0.2)
             return VisionSparsityTrial(seed: seed, pretrainings: pretrainings, tuned: tuned, fresh: fresh)
         }
-        let claims = VisionSparsityMeasurement(trials: trials, prunableCount: 1_000, classCount: 5).claims
+        let claims = VisionSparsityMeasurement(trials: trials, prunableCount: 1_000_000, classCount: 5).claims
         return Dictionary(uniqueKeysWithValues: claims.map { ($0.id, $0.verdict) })
     }
 
@@ -108,6 +108,8 @@ import Testing
             numbers.freshRandom = numbers.fresh
         }
         try onlyFails("vision-self-supervised") { $0.share[.selfSupervised] = 0.0799 }
+        // A lead of less than four standard errors of two million weights, 0.11 points.
+        try onlyFails("vision-self-supervised") { $0.share[.selfSupervised] = 0.081 }
         try onlyFails("vision-self-supervised") { $0.tolerancePoint[.selfSupervised] = 0.4 }
     }
 

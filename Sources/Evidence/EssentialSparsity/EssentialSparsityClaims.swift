@@ -95,14 +95,11 @@ extension EssentialSparsityMeasurement {
     private var nearZero: Claim {
         let trained = Self.fractions(nearZeroTrained)
         let initial = Self.fractions(nearZeroInitial)
-        let count = Double(max(1, prunableCount))
         // Thresholds of 1e-2 and 1e-1 times the root mean square; of 1e-3 there are too few to tell.
-        let comparisons = [1, 2].map { index -> Comparison in
-            let pooled = (trained[index] + initial[index]) / 2
-            let error = (pooled * (1 - pooled) * 2 / count).squareRoot()
-            return Comparison(
+        let comparisons = [1, 2].map { index in
+            Comparison.largerShare(
                 "share of |w| < \(MarkupText.number(Self.nearZeroThresholds[index])) × RMS, trained − initial",
-                (trained[index] - initial[index]) * 100, .above, 4 * error * 100, unit: "points")
+                trained[index], than: initial[index], of: prunableCount)
         }
         return Claim(
             id: "near-zero",

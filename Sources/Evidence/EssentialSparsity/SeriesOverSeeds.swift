@@ -78,6 +78,16 @@ extension SparsityReport {
     }
 }
 
+extension Comparison {
+    /// Whether a share of so many weights is larger than another by more than 4 standard errors of their difference; in
+    /// points.
+    static func largerShare(_ name: String, _ share: Double, than other: Double, of count: Int) -> Comparison {
+        let pooled = (share + other) / 2
+        let error = (pooled * (1 - pooled) * 2 / Double(Swift.max(1, count))).squareRoot()
+        return Comparison(name, (share - other) * 100, .above, 4 * error * 100, unit: "points")
+    }
+}
+
 extension JSON {
     /// An object of a value for each case of a type, by its name.
     static func byCase<Case: CaseIterable & RawRepresentable<String>>(_ value: (Case) -> JSON) -> JSON {

@@ -65,8 +65,8 @@ enum EncoderClaim: String, PublishedClaim {
                 + "at the start, at decay 0 and at 0.1"
         case .moreData: "s_τ is not smaller with more data, mean over seeds, with fine-tuning and without"
         case .selfSupervised:
-            "the share of near-zero weights is larger than after a supervised pre-training of the same architecture, "
-                + "mean over seeds"
+            "the share of near-zero weights is larger than after a supervised pre-training of the same architecture by "
+                + "more than 4 standard errors, mean over seeds"
         }
     }
 }

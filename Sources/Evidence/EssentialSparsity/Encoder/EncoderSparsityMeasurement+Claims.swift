@@ -122,15 +122,11 @@ extension EncoderSparsityMeasurement {
     private static let decays: [(EncoderPretraining.Kind, String)] = [(.masked, "decay 0"), (.decayed, "decay 0.1")]
 
     private var nearZero: Claim {
-        let count = Double(max(1, prunableCount * trials.count))
-        let comparisons = Self.decays.map { kind, name -> Comparison in
+        let comparisons = Self.decays.map { kind, name in
             let course = nearZeroCourse(kind)
-            let (first, last) = (course.first ?? .nan, course.last ?? .nan)
-            let pooled = (first + last) / 2
-            let error = (pooled * (1 - pooled) * 2 / count).squareRoot()
-            return Comparison(
-                "share of |w| < 0.1 × RMS, last − first, \(name)", (last - first) * 100, .above, 4 * error * 100,
-                unit: "points")
+            return Comparison.largerShare(
+                "share of |w| < 0.1 × RMS, last − first, \(name)", course.last ?? .nan, than: course.first ?? .nan,
+                of: prunableCount * trials.count)
         }
         let shares = EncoderPretraining.Kind.allCases.map { kind in
             "\(kind.rawValue) \(MarkupText.percent(nearZeroCourse(kind).last ?? .nan, places: 2))"
@@ -191,9 +187,9 @@ extension EncoderSparsityMeasurement {
         let tuned = tuned(.supervised).accuracy(at: 0)
         return EncoderClaim.selfSupervised.measured(
             [
-                Comparison(
-                    "share of |w| < 0.1 × RMS, self-supervised − supervised", (shares[0] - shares[1]) * 100, .above, 0,
-                    unit: "points")
+                .largerShare(
+                    "share of |w| < 0.1 × RMS, self-supervised − supervised", shares[0], than: shares[1],
+                    of: prunableCount * trials.count)
             ],
             remark: "Supervised: which collection a window is from, the same texts, steps and rates; right on "
                 + "\(told) % of held-out windows (guessing: 33 %). Fine-tuned it is right on \(tuned) %: where that is "

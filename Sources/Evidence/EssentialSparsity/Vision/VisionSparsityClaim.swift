@@ -39,8 +39,8 @@ enum VisionSparsityClaim: String, PublishedClaim {
             "from initial weights, fine-tuned alike, accuracies under magnitude and random masks differ by at most 2 "
                 + "points, means over seeds, where the dense network is at least 10 points above guessing"
         case .selfSupervised:
-            "more of the weights are near zero at the end of pre-training, and s_τ after fine-tuning is not smaller, "
-                + "means over seeds"
+            "more of the weights are near zero at the end of pre-training, by more than 4 standard errors, and s_τ after "
+                + "fine-tuning is not smaller, means over seeds"
         }
     }
 }

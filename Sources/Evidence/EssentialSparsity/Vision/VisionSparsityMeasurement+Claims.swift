@@ -69,9 +69,9 @@ extension VisionSparsityMeasurement {
         }
         return VisionSparsityClaim.selfSupervised.measured(
             [
-                Comparison(
-                    "share of |w| < 0.1 × RMS, self-supervised − supervised", (shares[0] - shares[1]) * 100, .above, 0,
-                    unit: "points"),
+                .largerShare(
+                    "share of |w| < 0.1 × RMS, self-supervised − supervised", shares[0], than: shares[1],
+                    of: prunableCount * trials.count),
                 Comparison(
                     "s_τ after fine-tuning, self-supervised − supervised",
                     tuned(.selfSupervised).toleranceLead(over: tuned(.supervised)), .atLeast, 0, unit: "sparsity"),
