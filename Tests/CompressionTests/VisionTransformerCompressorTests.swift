@@ -146,6 +146,20 @@ import Testing
                 return try masked.losses(masks)
             })
         #expect(found.count >= 2)
+        // The sum of all that belongs to a head, by block and head.
+        func size(_ block: Int, _ head: Int) -> Float {
+            let values = values(network)
+            let (inputs, output) = (
+                values[Self.weights[1 + 4 * block]] ?? [], values[Self.weights[2 + 4 * block]] ?? []
+            )
+            return inputs.indices.filter { $0 / 24 / 8 % 3 == head }.reduce(0) { $0 + abs(inputs[$1]) }
+                + output.indices.filter { $0 % 24 / 8 == head }.reduce(0) { $0 + abs(output[$1]) }
+        }
+        let sizes = (0..<6).map { size($0 / 3, $0 % 3) }
+        let least = try #require(sizes.indices.min { sizes[$0] < sizes[$1] })
+        let first = try #require(found.first { $0.reduce(0) { $0 + $1.removedCount } == 4 * 8 * 24 })
+        let place = try #require(masked.weights.firstIndex { $0.name == Self.weights[1 + 4 * (least / 3)] })
+        #expect(!first[place][least % 3 * 8, 0])
         for masks in found {
             var gone = 0
             for block in 0..<2 {

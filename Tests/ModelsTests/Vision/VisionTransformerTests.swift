@@ -79,6 +79,25 @@ import Testing
         }
     }
 
+    /// Blocks that stay keep the heads that they have left.
+    @Test func blocksGoFromNetworksWithoutSomeHeads() throws {
+        let network = try VisionArchitecture(named: "vit-3-24-p4", classes: 3, imageSize: 8).makeNetwork(seed: 2)
+        let groups = try ChannelGroups(of: network, example: images(2))
+        var kept = KeptChannels(allOf: groups)
+        kept.remove(1, ofGroup: 0)
+        let narrow = try network.removingChannels(of: groups, keeping: kept)
+        for (block, heads) in [("blocks.0", nil), ("blocks.1", [2, 3])] as [(String, [Int]?)] {
+            let removal = try BlockRemoval(of: [block], from: VisionArchitecture(narrow.configuration))
+            let shallow = removal(narrow)
+            #expect((shallow.configuration as? VisionTransformer.Configuration)?.heads == heads)
+            let whole = try VisionArchitecture(narrow.configuration).makeNetwork()
+            Snapshot(of: narrow).restore(whole)
+            removal.silence(whole)
+            let outputs = [whole, shallow].map { network in network.inUse { network.outputs(images(2)) } }
+            #expect((outputs[0] - outputs[1]).abs().maximum().scalar < 1e-5)
+        }
+    }
+
     /// A bare file says how many heads there are where they are of 64, as those of published networks; where it does not,
     /// it is no network that is known, rather than one that computes something else.
     @Test func bareFilesTellHeadsOfPublishedSizes() throws {

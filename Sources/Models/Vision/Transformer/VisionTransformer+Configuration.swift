@@ -153,9 +153,8 @@ extension VisionTransformer.Configuration {
         guard counts[0] > 0 else { return nil }
         var own = self
         own.depth = counts[0]
-        own.heads = heads.map { heads in
-            heads.indices.filter { !blocks.contains("blocks.\($0)") }.map { heads[$0] }
-        }
+        let left = heads.map { heads in heads.indices.filter { !blocks.contains("blocks.\($0)") }.map { heads[$0] } }
+        own.heads = left.flatMap { Set($0) == [headCount] ? nil : $0 }
         own.options.widths = widths
         return (own, oldNames)
     }
