@@ -146,6 +146,7 @@ import Testing
                 return try masked.losses(masks)
             })
         #expect(found.count >= 2)
+        masked.restore()
         // The sum of all that belongs to a head, by block and head.
         func size(_ block: Int, _ head: Int) -> Float {
             let values = values(network)
