@@ -62,7 +62,7 @@ public struct GlobalMagnitude: Experiment {
         var residualSparsities = [0.9, 0.95, 0.98]
 
         static let standard = Size(
-            images: 20_000, epochs: 5, epochsAfter: 3, collapseImages: 6_000, collapseEpochs: 3, residualImages: 1_600,
+            images: 20_000, epochs: 5, epochsAfter: 3, collapseImages: 6_000, collapseEpochs: 3, residualImages: 1_300,
             residualEpochs: 3, residualSeeds: 2)
 
         static let full = Size(
