@@ -7,6 +7,7 @@ package struct PrecroppedNetwork: Sendable {
         case synflow, shuffled, snip, grasp, erk
         case synflowCrop = "synflow-crop"
         case snipCrop = "snip-crop"
+        case graspCrop = "grasp-crop"
         case erkCrop = "erk-crop"
         case synexpCrop = "synexp-crop"
         case uniformCrop = "uniform-crop"

@@ -45,7 +45,9 @@ extension PrecroppingMeasurement {
     }
 
     private var channelsDoAsWell: Claim {
-        let others = [("SNIP", Arm.snipCrop, Arm.snip), ("ERK", .erkCrop, .erk)].map { name, crop, mask in
+        let others = [
+            ("SNIP", Arm.snipCrop, Arm.snip), ("GraSP", .graspCrop, .grasp), ("ERK", .erkCrop, .erk),
+        ].map { name, crop, mask in
             let found = networks.map { network in
                 let leads = Self.budgets.map { MarkupText.number(network.lead(of: crop, over: mask, $0), digits: 2) }
                 return "\(leads.joined(separator: ", ")) (\(network.name))"

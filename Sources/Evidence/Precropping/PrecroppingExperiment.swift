@@ -29,8 +29,8 @@ public struct PrecroppingExperiment: Experiment {
                 + "of the dense network: SGD, momentum 0.9, decay 0.0005, a cosine from 0.05. SynFlow (100 rounds), SNIP and "
                 + "GraSP (one batch, ten images of each class) and ERK (random, with densities by the layers' shapes) "
                 + "remove single weights at initialization; shuffled is SynFlow's mask with the same number of weights in "
-                + "each layer at random places. Cropped networks are dense and narrower: by the densities of SynFlow, SNIP "
-                + "and ERK, by the programme (SynExp), by one factor for all widths. As a reference from above, the trained "
+                + "each layer at random places. Cropped networks are dense and narrower: by the densities of SynFlow, SNIP, "
+                + "GraSP and ERK, by the programme (SynExp), by one factor for all widths. As a reference from above, the trained "
                 + "dense network loses the channels of the smallest L1 norm (over their group's mean, one threshold) and "
                 + "is trained once more as long. Accuracies are means over "
                 + (setting.isFull ? "seeds." : "two seeds at most."),

@@ -81,7 +81,7 @@ struct PrecroppingTrial: Sendable {
         let source: DensitySource =
             switch arm {
             case .snip, .snipCrop: .snip
-            case .grasp: .grasp
+            case .grasp, .graspCrop: .grasp
             case .erk, .erkCrop: .erk
             default: .synflow
             }

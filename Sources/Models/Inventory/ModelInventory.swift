@@ -107,7 +107,7 @@ public struct ModelInventory: Sendable {
         entries =
             try names.parameters.map { try entry($0.name, $0.stored, isParameter: true) }
             + names.state.map { try entry($0.name, $0.stored, isParameter: false) }
-        take(architecture.weightUses, for: architecture.takesSequences ? "a sequence" : "an image")
+        take(architecture.weightUses, for: architecture.inputName)
     }
 
     /// Multiplications with the weights of convolutions and linear layers for one image or token: with all entries, and

@@ -44,7 +44,8 @@ struct CompressionResult {
     var report: CompressionReport
     /// Nil where there was nothing to measure on.
     var measure: Measure?
-    var isVision = false
+    /// What its multiplications are counted for.
+    var inputName = "a token"
     /// Whether ``measure`` would be an accuracy.
     var isMeasuredByAccuracy = false
     /// The accuracy of the network before, for the next compression of it.
@@ -104,9 +105,8 @@ struct CompressionResult {
         ]
         if let counts = report.totals.multiplications {
             lines.append(
-                "\(counts.before) → \(counts.after) multiplications for \(isVision ? "an image" : "a token"), "
-                    + "\(Output.number(counts.share * 100, digits: 1)) % of the dense \(isVision ? "network" : "model")'s"
-            )
+                "\(counts.before) → \(counts.after) multiplications for \(inputName), "
+                    + "\(Output.number(counts.share * 100, digits: 1)) % of the dense network's")
         }
         lines += report.warnings.map { "warning: \($0)" }
         switch measure {
@@ -209,7 +209,8 @@ struct VisionCompression: ModelCompression {
         let report = try compressor.run(output: output, images: images, before: before, progress: progress)
         var result = CompressionResult(output: output, recipe: recipe, report: report)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
-        (result.isVision, result.isMeasuredByAccuracy, result.before) = (true, true, before)
+        (result.isMeasuredByAccuracy, result.before) = (true, before)
+        result.inputName = checkpoint.architecture.inputName
         result.measure = report.accuracy.map { .accuracy($0) }
         return result
     }

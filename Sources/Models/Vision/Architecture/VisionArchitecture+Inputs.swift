@@ -5,6 +5,9 @@ extension VisionArchitecture {
     /// Whether inputs are sequences `[time, features]`.
     public var takesSequences: Bool { inputShape.count == 2 }
 
+    /// One input, as reports name it.
+    public var inputName: String { takesSequences ? "a sequence" : "an image" }
+
     /// Whether images `[channels, rows, columns]` go into the network: those of its own shape; where it takes sequences,
     /// all that have as many values as one of its sequences.
     public func takes(images shape: [Int]) -> Bool {
