@@ -13,6 +13,19 @@ private func flags(_ mask: WeightMask) -> [Bool] {
 }
 
 @Suite struct ExactSelectionTests {
+    /// Shares in thousandths, whose floors and ceilings are known from whole numbers, though doubles beside them are not
+    /// exact: 0.28 × 100 is above 28 and 0.7 × 10 below 7.
+    @Test func sharesAreOfWholeNumbers() {
+        #expect(0.28 * 100 > 28 && WholeShare.up(0.28, of: 100) == 28)
+        for thousandths in 0...1000 {
+            for count in [0, 1, 7, 10, 50, 100, 999, 1000, 266_610] {
+                let (share, product) = (Double(thousandths) / 1000, thousandths * count)
+                #expect(WholeShare.down(share, of: count) == product / 1000)
+                #expect(WholeShare.up(share, of: count) == (product + 999) / 1000)
+            }
+        }
+    }
+
     @Test func removesWhatASortRemoves() {
         var generator = SeededGenerator(seed: 1)
         for trial in 0..<60 {

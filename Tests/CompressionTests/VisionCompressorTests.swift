@@ -308,6 +308,8 @@ import Testing
             "method: m-fac, recovery: surgeon, schedule: { kind: one-shot, rounds: 4 }, \(fisher)")
         let found = zeros(try checkpoint.network())
         #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.7))
+        #expect(plain.stageReports?.first?.saliencies == nil)
+        #expect(moved.stageReports?.first?.saliencies?.decades.isEmpty == false)
         let (before, after) = (try #require(plain.accuracy), try #require(moved.accuracy))
         #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
     }
@@ -320,6 +322,7 @@ import Testing
         let found = zeros(try checkpoint.network())
         #expect(found.zeros == ExactSelection.removedCount(found.count, sparsity: 0.9))
         #expect(moved.stageReports?.first?.gradients == 40)
+        #expect(moved.stageReports?.first?.saliencies?.decades.isEmpty == false)
         let (before, after) = (try #require(plain.accuracy), try #require(moved.accuracy))
         #expect(after.lossAfter < before.lossAfter, "\(after.lossAfter) against \(before.lossAfter)")
     }
@@ -339,6 +342,8 @@ import Testing
                 "stages[0].prune.gradients: 13 instead of 64, of the 400 examples that there are; 2048 would do, or a "
                 + "smaller gradient_batch"
             #expect(told == (count == 13 ? [line] : []))
+            let memory = progress.lines.filter { $0.hasPrefix("stages[0].prune: \(count) gradients of ") }
+            #expect(memory.count == 1 && memory[0].hasSuffix(" MB"), "\(progress.lines)")
             let text = try String(contentsOfFile: folder.path + "/fewer/report.json", encoding: .utf8)
             #expect(text.contains("\"gradients\" : \(count)"))
         }

@@ -14,7 +14,7 @@ extension LayerFloor {
             return weights.map { min($0.count, count) }
         case .share(let share):
             try Self.check(share)
-            return weights.map { min($0.count, Self.roundedUp(share * Double($0.count))) }
+            return weights.map { min($0.count, WholeShare.up(share, of: $0.count)) }
         case .shareOfAll(let share):
             try Self.check(share)
             let total = weights.reduce(0) { $0 + $1.count }
@@ -26,10 +26,5 @@ extension LayerFloor {
         guard share > 0, share < 1 else {
             throw CoppiceError(.usage, field: "floor", "\(share), expected a share between 0 and 1, or a count")
         }
-    }
-
-    /// ⌈x⌉, where a hair above an integer means that integer.
-    private static func roundedUp(_ x: Double) -> Int {
-        abs(x - x.rounded()) <= x.ulp * 2 ? Int(x.rounded()) : Int(x.rounded(.up))
     }
 }

@@ -111,7 +111,7 @@ public struct StructuredPruning: Sendable {
         }
         precondition(rounds > 0, "\(rounds) rounds")
         let limits = groups.groups.map { group in
-            allows(group) ? group.count - max(1, Int((minimumShare * Double(group.count)).rounded(.up))) : 0
+            allows(group) ? group.count - max(1, WholeShare.up(minimumShare, of: group.count)) : 0
         }
         let whole = rounds > 1 ? Snapshot(of: network) : nil
         defer { whole?.restore(network) }

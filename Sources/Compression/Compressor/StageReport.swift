@@ -88,6 +88,8 @@ public struct StageReport: Sendable, Hashable, Codable {
     /// Gradients that the Fisher matrix of a criterion of curvature was made of: fewer than asked for where there were not
     /// enough examples.
     public var gradients: Int?
+    /// Of the last removal, where kept weights make up for removed ones by a Fisher matrix.
+    public var saliencies: SaliencyHistogram?
     /// Weights that entered the masks in each tenth of the steps; where masks were searched or learned.
     public var swaps: [Int]?
     /// Where masks were learned along with weights.

@@ -169,7 +169,7 @@ public final class MaskSearch {
     ) -> (mask: WeightMask, count: Int) {
         let entering = best.intersection(mask.complement)
         let wanted = entering.keptCount
-        let count = min(wanted, Int((part * Double(wanted)).rounded(.up)))
+        let count = min(wanted, WholeShare.up(part, of: wanted))
         guard count > 0 else { return (mask, 0) }
         if count == wanted { return (best, count) }
         // Of those that enter, the highest scores; of those that leave, the lowest; the later and the earlier of equals.

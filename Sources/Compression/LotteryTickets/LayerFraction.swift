@@ -12,7 +12,7 @@ public struct LayerFraction: LevelPruning {
 
     /// The weights that a layer of so many keeps.
     public func keptCount(after count: Int) -> Int {
-        max(min(1, count), count - Int((fraction * Double(count)).rounded(.up)))
+        max(min(1, count), count - WholeShare.up(fraction, of: count))
     }
 
     public func removeNext(from network: PrunableNetwork) throws -> Int {

@@ -11,13 +11,21 @@ extension NetworkStageRun {
         let wanted = sampling.count * sampling.batchSize
         let batches = try data.samples(wanted, of: sampling.batchSize, seed: recipe.seed)
         let count = sampling.gradientCount(of: batches)
-        if count < sampling.count, report.gradients == nil {
+        let isFirst = report.gradients == nil
+        report.gradients = count
+        guard isFirst else { return batches }
+        if count < sampling.count {
             let examples = batches.reduce(0) { $0 + $1.count }
             progress.report(
                 "stages[\(report.stage)].prune.gradients: \(count) instead of \(sampling.count), of the \(examples) "
                     + "examples that there are; \(wanted) would do, or a smaller gradient_batch")
         }
-        report.gradients = count
+        if let curvature = stage.curvature {
+            let weights = part.count - part.removedCount
+            progress.report(
+                "stages[\(report.stage)].prune: \(count) gradients of \(weights) weights take "
+                    + "\(curvature.byteCount(gradients: count, weights: weights) >> 20) MB")
+        }
         return batches
     }
 

@@ -34,9 +34,10 @@ extension NetworkStageRun {
         try surgeon.checkMemory(of: part, batches: samples)
         let hook = GradualPruning(part, schedule: schedule, surgeon: surgeon) { _ in samples }
         try train("prune", training, source, hooks: [hook])
+        report.saliencies = hook.saliencies
         // A ramp that ends with training leaves its last removal.
         if ExactSelection.removedCount(part.count, sparsity: path.sparsity) > part.removedCount {
-            try surgeon.prune(part, to: path.sparsity, batches: samples)
+            report.saliencies = try surgeon.prune(part, to: path.sparsity, batches: samples)
         }
     }
 

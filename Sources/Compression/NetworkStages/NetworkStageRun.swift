@@ -146,7 +146,7 @@ final class NetworkStageRun {
             let surgeon = SurgeonPruning(
                 curvature, allocation: try measuredAllocation(batches()) ?? stage.sharing, recomputations: rounds)
             progress.begin("prune", total: rounds, unit: "rounds")
-            try surgeon.prune(part, to: stage.sparsity, batches: batches()) { step, _ in
+            report.saliencies = try surgeon.prune(part, to: stage.sparsity, batches: batches()) { step, _ in
                 progress.advance(to: step, note: "")
             }
             progress.end("")

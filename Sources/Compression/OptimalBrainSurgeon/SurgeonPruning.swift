@@ -38,13 +38,15 @@ public struct SurgeonPruning: Sendable {
     ///   - sparsity: in `[0, 1)`.
     ///   - batches: labelled batches that gradients are taken of.
     ///   - progress: told each sub-step that is done, from 1, and the sparsity reached.
+    /// - Returns: the saliencies of the last sub-step.
     /// - Throws: `.usage` for a sparsity outside `[0, 1)` or below what is already gone, without batches, and for more
     ///   memory than the sampling allows; `.badData` for weights or gradients that are not finite.
     /// - Complexity: R times the gradients, a diagonal of F⁻¹ and one product with it.
+    @discardableResult
     public func prune(
         _ network: PrunableNetwork, to sparsity: Double, batches: [LabeledBatch],
         progress: (_ step: Int, _ sparsity: Double) throws -> Void = { _, _ in }
-    ) throws {
+    ) throws -> SaliencyHistogram? {
         guard sparsity >= 0, sparsity < 1 else {
             throw CoppiceError(.usage, field: "sparsity", "\(sparsity), expected a number from 0 to below 1")
         }
@@ -57,12 +59,15 @@ public struct SurgeonPruning: Sendable {
         let path = try allocation.path(
             to: sparsity, of: network.weights, from: removed, along: SparsityRamp.geometric)
         let start = network.sparsity
+        var saliencies: SaliencyHistogram?
         for step in 1...recomputations {
             let goal = SparsityRamp.geometric.sparsity(
                 at: Double(step) / Double(recomputations), from: start, to: path.sparsity)
-            try remove(from: network, to: max(goal, network.sparsity), sharedBy: path.allocation, batches)
+            saliencies = try remove(
+                from: network, to: max(goal, network.sparsity), sharedBy: path.allocation, batches)
             try progress(step, network.sparsity)
         }
+        return saliencies
     }
 
     /// Says before a long training whether the Fisher matrix of its first removal fits; later ones are smaller.
@@ -76,16 +81,18 @@ public struct SurgeonPruning: Sendable {
     private func remove(
         from network: PrunableNetwork, to sparsity: Double, sharedBy allocation: any Allocation,
         _ batches: [LabeledBatch]
-    ) throws {
-        let before = KeptWeights(of: network)
+    ) throws -> SaliencyHistogram {
+        let (before, masks) = (KeptWeights(of: network), network.masks)
         let inverse = try criterion.curvature(of: network, on: batches)
-        try network.prune(
-            by: NetworkScores(values: try before.scores(inverse)), allocation: allocation, to: sparsity)
-        guard updatesWeights else { return }
+        let scores = try before.scores(inverse)
+        try network.prune(by: NetworkScores(values: scores), allocation: allocation, to: sparsity)
+        let saliencies = SaliencyHistogram(scores, before: masks, after: network.masks)
+        guard updatesWeights else { return saliencies }
         let kept = before.layout.row(network.masks.map(\.indicator)).floats()
         let moved = try OptimalBrainSurgeon.compensated(
             before.values, removing: kept.map { $0 == 0 }, inverse: inverse)
         network.setValues(try network.matrices(before.layout.parts(of: moved), what: "compensated"))
+        return saliencies
     }
 }
 

@@ -72,7 +72,7 @@ public final class DynamicSparseTraining: MaskHolding {
         _ mask: WeightMask, values: Tensor, slope: Tensor, part: Double, _ index: Int, _ step: Int
     ) -> WeightMask {
         // What is dropped does not grow back at once, so no more than the absent ones may move.
-        let count = min(Int((part * Double(mask.keptCount)).rounded(.down)), mask.removedCount)
+        let count = min(WholeShare.down(part, of: mask.keptCount), mask.removedCount)
         guard count > 0 else { return mask }
         movedCount += count
         var magnitudes = values.abs()

@@ -12,7 +12,9 @@ public final class GradualPruning: MaskHolding {
     private let schedule: any Schedule
     private let needsData: Bool
     private let batches: (_ step: Int) -> [LabeledBatch]
-    private let prune: (_ sparsity: Double, _ batches: [LabeledBatch]) throws -> Void
+    private let prune: (_ sparsity: Double, _ batches: [LabeledBatch]) throws -> SaliencyHistogram?
+    /// Of the last removal by a surgeon.
+    public private(set) var saliencies: SaliencyHistogram?
 
     /// - Parameters:
     ///   - schedule: of all weights together.
@@ -31,6 +33,7 @@ public final class GradualPruning: MaskHolding {
         prune = { sparsity, batches in
             try network.prune(
                 by: criterion, granularity: granularity, allocation: allocation, to: sparsity, batches: batches)
+            return nil
         }
     }
 
@@ -53,6 +56,6 @@ public final class GradualPruning: MaskHolding {
 
     public func willStep(_ step: Int) throws {
         guard let sparsity = schedule.sparsity(at: step), sparsity > network.sparsity else { return }
-        try prune(sparsity, needsData ? batches(step) : [])
+        saliencies = try prune(sparsity, needsData ? batches(step) : [])
     }
 }

@@ -31,7 +31,7 @@ public struct ConstantFraction: LevelPruning {
     }
 
     /// The weights kept of so many.
-    public func keptCount(after count: Int) -> Int { count - Int((fraction * Double(count)).rounded(.up)) }
+    public func keptCount(after count: Int) -> Int { count - WholeShare.up(fraction, of: count) }
 
     /// Levels until at most `kept` of `count` weights are left, or one. O(levels).
     public func levels(keeping kept: Int, of count: Int) -> Int {

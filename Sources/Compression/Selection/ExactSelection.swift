@@ -21,16 +21,10 @@ public struct SelectionThreshold: Sendable, Hashable {
 ///
 /// Scores must be numbers: check them with ``checkFinite(_:name:columns:source:)`` first.
 public enum ExactSelection {
-    /// The number of weights that sparsity `sparsity` removes of `count`: ⌊s·N⌋.
-    ///
-    /// The product is exact for decimal fractions such as 0.7 × 10, where the nearest double below would lose one.
+    /// The number of weights that sparsity `sparsity` removes of `count`: ⌊s·N⌋, by ``WholeShare``.
     public static func removedCount(_ count: Int, sparsity: Double) -> Int {
         precondition(sparsity >= 0 && sparsity <= 1, "sparsity \(sparsity) is outside [0, 1]")
-        let product = sparsity * Double(count)
-        let rounded = product.rounded()
-        // Doubles are off by at most one ulp of the product; a hair below an integer means that integer.
-        if abs(product - rounded) <= product.ulp * 2 { return min(count, Int(rounded)) }
-        return min(count, Int(product.rounded(.down)))
+        return min(count, WholeShare.down(sparsity, of: count))
     }
 
     /// An unsigned integer that sorts as the score does. `-0` and `+0` have the same key.

@@ -4,9 +4,10 @@ import Foundation
 
 /// What stages that learn or choose by themselves did, for people.
 extension StageReport {
-    /// Rounds as a table, swaps of masks and what learning them took; empty of other stages.
+    /// Rounds and saliencies as tables, swaps of masks and what learning them took; empty of other stages.
     var lines: [String] {
         var lines = rounds.map(roundLines) ?? []
+        if let saliencies { lines += saliencyLines(saliencies) }
         if let swaps {
             lines.append(
                 "stage \(stage): entered the masks in each tenth of the steps: "
@@ -31,6 +32,13 @@ extension StageReport {
             "round", "density", "PQ index", "index pruned", "removed", "accuracy", "accuracy pruned", "validation", "",
         ]
         return ["stage \(stage):"] + TextTable(head: titles.map { ($0, .right) }, rows: rows).lines
+    }
+
+    private func saliencyLines(_ saliencies: SaliencyHistogram) -> [String] {
+        let rows = saliencies.decades.map { ["1e\($0.exponent)", "\($0.removed)", "\($0.kept)"] }
+        let zeros = saliencies.zeros > 0 ? ", \(saliencies.zeros) zero" : ""
+        return ["stage \(stage): saliencies of the last removal, by powers of ten\(zeros)"]
+            + TextTable(head: ["from", "removed", "kept"].map { ($0, .right) }, rows: rows).lines
     }
 
     private func workLines(_ work: Work) -> [String] {

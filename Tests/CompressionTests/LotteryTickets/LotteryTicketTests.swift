@@ -69,6 +69,24 @@ private struct Search {
         #expect(numbers(of: whole) == numbers(of: parts))
     }
 
+    /// A level that nothing was removed for is dense training, bit for bit.
+    @Test func wholeMasksChangeNothing() throws {
+        let (dense, masked) = (SmallMLP(), SmallMLP())
+        let initial = Snapshot(of: dense)
+        let method = try IterativePruning(training: shortTraining(steps: 20), rewindStep: 0)
+        try method.training.run(dense, on: Search.source())
+        let prunable = try PrunableNetwork(masked)
+        prunable.setMasks(prunable.weights.map { WeightMask(keepingAllOf: $0.rows, $0.columns) })
+        try method.trainFromRewindStep(prunable, rewound: initial, on: Search.source())
+        #expect(numbers(of: masked) == numbers(of: dense))
+    }
+
+    /// 28 % of a hundred weights are 28, though their product of doubles is more.
+    @Test func levelsRemoveWholeShares() throws {
+        #expect(try ConstantFraction(0.28).keptCount(after: 100) == 72)
+        #expect(try LayerFraction(0.28).keptCount(after: 100) == 72)
+    }
+
     @Test func everyBranchKeepsItsMaskAndSize() throws {
         let search = try Search()
         let ticket = search.tickets[1]

@@ -140,6 +140,24 @@ import Testing
         }
     }
 
+    /// The histogram counts what was there before the last step, and one threshold cuts it in two.
+    @Test func salienciesAreCounted() throws {
+        let network = try PrunableNetwork(try trained())
+        let surgeon = SurgeonPruning(MFACCriterion(sampling: sampling, dampening: 1e-4), recomputations: 2)
+        var counts: [Int] = [0]
+        let found = try surgeon.prune(network, to: 0.75, batches: batches) { _, _ in
+            counts.append(network.removedCount)
+        }
+        let histogram = try #require(found)
+        let (removed, kept) = histogram.decades.reduce((0, 0)) { ($0.0 + $1.removed, $0.1 + $1.kept) }
+        #expect(removed + histogram.zeros == counts[2] - counts[1])
+        #expect(kept == network.count - counts[2] && kept > 0 && removed > 0)
+        let border = try #require(histogram.decades.firstIndex { $0.kept > 0 })
+        #expect(histogram.decades[(border + 1)...].allSatisfy { $0.removed == 0 })
+        let exponents = histogram.decades.map(\.exponent)
+        #expect(exponents == Array(exponents[0]...(exponents.last ?? 0)))
+    }
+
     /// Budgets are reached step by step, as the sparsity of all is.
     @Test func budgetsAreReachedInSteps() throws {
         let network = try PrunableNetwork(try trained())
