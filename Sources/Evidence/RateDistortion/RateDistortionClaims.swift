@@ -4,7 +4,7 @@ import CoppiceModels
 extension RateDistortionMeasurement {
     /// What the paper says, and whether it is so here.
     package var claims: [Claim] {
-        [additivity, lessDistortion, accuracyAfterTraining, deeperNetworks, zeroData, linearProgramme]
+        [additivity, deeperAdditivity, lessDistortion, accuracyAfterTraining, deeperNetworks, zeroData, linearProgramme]
     }
 
     private var additivity: Claim {
@@ -15,23 +15,40 @@ extension RateDistortionMeasurement {
             criterion:
                 "Random splits with rates from 0.1 to 0.9: Pearson correlation of sum and joint error at least 0.97, median of "
                 + "joint / sum from 0.8 to 1.4, on each seed.",
-            comparisons: trials.flatMap { trial -> [Comparison] in
-                let ratio = Correlation.median(trial.splits.map { $0.joint / $0.sum })
-                return [
-                    Comparison(
-                        "correlation, seed \(trial.dense.seed)",
-                        Correlation.pearson(trial.splits.map { ($0.sum, $0.joint) }), .atLeast, 0.97),
-                    Comparison("median of joint / sum, seed \(trial.dense.seed)", ratio, .atLeast, 0.8),
-                    Comparison("the same", ratio, .atMost, 1.4),
-                ]
-            })
+            comparisons: trials.flatMap { comparisons($0.joint, "seed \($0.dense.seed)") })
+    }
+
+    /// Whether errors of layers add up.
+    private func comparisons(_ joint: JointDistortion, _ name: String) -> [Comparison] {
+        let (correlation, ratio) = joint.additivity
+        return [
+            Comparison("correlation, \(name)", correlation, .atLeast, 0.97),
+            Comparison("median of joint / sum, \(name)", ratio, .atLeast, 0.8),
+            Comparison("the same", ratio, .atMost, 1.4),
+        ]
+    }
+
+    private static let needsResidual = "it needs a data folder with resnet-cifar/resnet20.safetensors in it (--data)"
+
+    private var deeperAdditivity: Claim {
+        let (id, statement) = ("deeper-additivity", "Errors add up in a residual network too.")
+        let paper = "Section 3: the property is derived for any feed-forward network."
+        let criterion =
+            "The same of ResNet-20, all of whose layers are pruned at once from the trained weights, on the images of its curves."
+        guard let residualJoint else {
+            return Claim(
+                id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: Self.needsResidual)
+        }
+        return Claim(
+            id: id, statement: statement, paper: paper, criterion: criterion,
+            comparisons: comparisons(residualJoint, "ResNet-20"))
     }
 
     /// The mean over seeds of an arm's error over another's.
     private func ratio(_ arm: String, to other: String, at sparsity: Double) -> Double {
         SeedStatistics(
             trials.map {
-                ($0.distortions[arm]?[sparsity] ?? .nan) / ($0.distortions[other]?[sparsity] ?? .nan)
+                ($0.joint.errors[arm]?[sparsity] ?? .nan) / ($0.joint.errors[other]?[sparsity] ?? .nan)
             }
         ).mean
     }
@@ -83,7 +100,7 @@ extension RateDistortionMeasurement {
         guard !residual.isEmpty else {
             return Claim(
                 id: id, statement: statement, paper: paper, criterion: criterion,
-                notMeasured: "it needs a data folder with resnet-cifar/resnet20.safetensors in it (--data)")
+                notMeasured: Self.needsResidual)
         }
         return Claim(
             id: id, statement: statement, paper: paper, criterion: criterion,

@@ -4,7 +4,7 @@ import CoppiceModels
 extension RateDistortionMeasurement {
     var illustrations: [ExperimentReport.Illustration] {
         guard let trial = trials.first else { return [] }
-        let largest = trial.splits.map { max($0.sum, $0.joint) }.max() ?? 1
+        let largest = trial.joint.splits.map { max($0.sum, $0.joint) }.max() ?? 1
         return [
             .init(
                 id: "curves",
@@ -27,7 +27,7 @@ extension RateDistortionMeasurement {
                     summary: "Joint error of random splits by the sum of the layers' own.",
                     horizontalTitle: "sum of the layers' errors", verticalTitle: "joint error",
                     series: [
-                        .init(name: "splits", points: trial.splits.map { ($0.sum, $0.joint) }, isJoined: false),
+                        .init(name: "splits", points: trial.joint.splits.map { ($0.sum, $0.joint) }, isJoined: false),
                         .init(name: "equal", points: [(0, 0), (largest, largest)]),
                     ]),
                 caption: "Seed \(trial.dense.seed), rates from 0.1 to 0.9."),
@@ -57,6 +57,10 @@ extension RateDistortionMeasurement {
 
     var tables: [ExperimentReport.Table] {
         var tables = [distortionTable, beforeTraining, afterTraining, rates, solvers]
+        if let residualJoint {
+            tables.append(
+                Self.table("ResNet-20: squared error of the logits, pruned at once and not trained", [residualJoint]))
+        }
         if !residual.isEmpty {
             let dense = "dense \(MarkupText.percent(residualAccuracy ?? .nan))"
             tables.append(
@@ -72,17 +76,28 @@ extension RateDistortionMeasurement {
     }
 
     private var distortionTable: ExperimentReport.Table {
-        let rows = (Self.methods + Self.references).map { arm in
+        Self.table("LeNet-300-100: squared error of the logits before training, mean over seeds", trials.map(\.joint))
+    }
+
+    /// Errors of networks that are pruned at once beside the sums of their layers' own, the mean over networks.
+    private static func table(_ title: String, _ found: [JointDistortion]) -> ExperimentReport.Table {
+        func mean(_ value: (JointDistortion) -> Double?) -> String {
+            MarkupText.number(SeedStatistics(found.map { value($0) ?? .nan }).mean, digits: 4)
+        }
+        // Curves are of the largest weights, which random masks do not keep.
+        let rows = (methods + references).map { arm in
             [arm]
-                + Self.sparsities.map { sparsity in
-                    MarkupText.number(
-                        SeedStatistics(trials.map { $0.distortions[arm]?[sparsity] ?? .nan }).mean, digits: 4)
+                + sparsities.flatMap { sparsity in
+                    [
+                        mean { $0.errors[arm]?[sparsity] },
+                        arm == "random" ? "–" : mean { $0.predicted[arm]?[sparsity] },
+                    ]
                 }
         }
+        let head = sparsities.flatMap { [MarkupText.percent($0), "sum of layers' own"] }
         return .init(
-            title: "LeNet-300-100: squared error of the logits before training, mean over seeds",
-            HTMLTable(
-                head: [""] + Self.sparsities.map { MarkupText.percent($0) }, rows: rows, numericColumns: [1, 2, 3]))
+            title: title,
+            HTMLTable(head: [""] + head, rows: rows, numericColumns: Set(1...(2 * sparsities.count))))
     }
 
     private var beforeTraining: ExperimentReport.Table {
@@ -136,7 +151,7 @@ extension RateDistortionMeasurement {
                     .object([
                         "seed": .integer(Int(clamping: trial.dense.seed)), "accuracy": .number(trial.dense.accuracy),
                         "splits": .array(
-                            trial.splits.map { .object(["sum": .number($0.sum), "joint": .number($0.joint)]) }),
+                            trial.joint.splits.map { .object(["sum": .number($0.sum), "joint": .number($0.joint)]) }),
                         "curves": .array(
                             trial.curves.map { curve in
                                 .object([

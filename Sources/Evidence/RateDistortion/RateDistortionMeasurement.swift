@@ -24,22 +24,17 @@ package struct RateDistortionMeasurement: Sendable {
         var worst: [DistortionCurve]
         /// By the mean over Gaussian noise.
         var noise: [DistortionCurve]
-        /// The sum of the layers' distortions and that of the joint network, for random splits.
-        package var splits: [(sum: Double, joint: Double)]
-        /// Error of the joint network on test images, by arm and sparsity.
-        package var distortions: [String: [Double: Double]]
+        package var joint: JointDistortion
         /// How far answers of other solvers are above the exact one, at 90 %.
         package var solverExcess: [String: Double]
 
         package init(
             dense: PruningComparison.Dense, curves: [DistortionCurve] = [], worst: [DistortionCurve] = [],
-            noise: [DistortionCurve] = [], splits: [(sum: Double, joint: Double)],
-            distortions: [String: [Double: Double]], solverExcess: [String: Double]
+            noise: [DistortionCurve] = [], joint: JointDistortion, solverExcess: [String: Double]
         ) {
             self.dense = dense
             (self.curves, self.worst, self.noise) = (curves, worst, noise)
-            self.splits = splits
-            self.distortions = distortions
+            self.joint = joint
             self.solverExcess = solverExcess
         }
     }
@@ -50,6 +45,8 @@ package struct RateDistortionMeasurement: Sendable {
     package var residual: [Outcome] = []
     /// The residual network's.
     var residualLayers: [PrunableWeight] = []
+    /// Of the residual network, pruned at once from its trained weights.
+    package var residualJoint: JointDistortion?
 
     package init(trials: [Trial], outcomes: [Outcome]) {
         self.trials = trials
@@ -58,17 +55,27 @@ package struct RateDistortionMeasurement: Sendable {
 
     /// The arms of a network with its curves: ``methods`` and ``references``. The perceptron has no first convolution that
     /// uniform+ would keep.
-    static func arms(_ curves: [DistortionCurve], seed: UInt64) -> [PruningComparison.Arm] {
+    static func arms(
+        _ curves: [DistortionCurve], seed: UInt64, keepsFirst: Bool = false
+    ) -> [PruningComparison.Arm] {
         [
-            .init(name: "RD", allocation: RateDistortionAllocation(curves)),
+            .init(name: "RD", allocation: split(by: curves)),
             .init(name: "global", allocation: GlobalAllocation()),
             .init(name: "uniform", allocation: UniformAllocation()),
             .init(name: "ERK", allocation: ErdosRenyiAllocation()),
             .init(name: "LAMP", allocation: LAMPAllocation()),
-            .init(name: references[0], allocation: RateDistortionAllocation(curves, solver: .lagrangian)),
-            .init(name: references[1], allocation: UniformPlusAllocation(keepsFirst: false)),
+            .init(name: references[0], allocation: split(by: curves, solver: .lagrangian)),
+            .init(name: references[1], allocation: UniformPlusAllocation(keepsFirst: keepsFirst)),
             .init(name: references[2], criterion: .random(seed: seed), allocation: GlobalAllocation()),
         ]
+    }
+
+    /// As recipes do it: points on lines between those measured, since one step of a grid would be a good part of all the
+    /// weights that are left.
+    private static func split(
+        by curves: [DistortionCurve], solver: RateDistortionProblem.Solver = .buckets(65_536)
+    ) -> RateDistortionAllocation {
+        RateDistortionAllocation(curves.map { $0.interpolated() }, solver: solver)
     }
 
     init(
@@ -85,8 +92,8 @@ package struct RateDistortionMeasurement: Sendable {
         let jobs = trials.flatMap { trial in
             Self.sparsities.flatMap { sparsity in
                 (Self.arms(trial.curves, seed: trial.dense.seed) + [
-                    .init(name: Self.variants[0], allocation: RateDistortionAllocation(trial.worst)),
-                    .init(name: Self.variants[1], allocation: RateDistortionAllocation(trial.noise)),
+                    .init(name: Self.variants[0], allocation: Self.split(by: trial.worst)),
+                    .init(name: Self.variants[1], allocation: Self.split(by: trial.noise)),
                 ]).map { (arm: $0, sparsity: sparsity, dense: trial.dense) }
             }
         }
@@ -117,7 +124,7 @@ package struct RateDistortionMeasurement: Sendable {
         let start = Date()
         let curves = try prunable.distortionCurves(on: calibration, grid: grid, distortion: .mean)
         let measured = Date()
-        _ = try RateDistortionAllocation(curves).solution(prunable.weights, sparsity: 0.9)
+        _ = try split(by: curves).solution(prunable.weights, sparsity: 0.9)
         let solved = Date()
         progress.report(
             "seed \(dense.seed): curves in \(MarkupText.number(measured.timeIntervalSince(start))) s, programme in "
@@ -125,47 +132,13 @@ package struct RateDistortionMeasurement: Sendable {
         let worst = try prunable.distortionCurves(on: calibration, grid: grid, distortion: .worst)
         let onNoise = try prunable.distortionCurves(on: noise, grid: grid, distortion: .mean)
 
-        let references = network.inUse { calibration.map { network.outputs($0) } }
-        let splits = try randomSplits(size.splits, curves: curves, seed: dense.seed).map { places -> (Double, Double) in
-            let budgets = zip(curves, places).map {
-                ExplicitAllocation.Budget($0.name, kept: $0.points[$1].kept)
-            }
-            dense.weights.restore(network)
-            let pruned = try PrunableNetwork(network)
-            try pruned.prune(by: .magnitude, allocation: ExplicitAllocation(budgets), to: 0)
-            let sum = zip(curves, places).reduce(0.0) { $0 + $1.0.points[$1.1].distortion }
-            return (sum, pruned.distortion(on: calibration, from: references, .mean))
-        }
-
-        dense.weights.restore(network)
-        let inputs = study.inputs(of: study.test, count: size.testInputs)
-        let outputs = network.inUse { inputs.map { network.outputs($0) } }
-        var distortions: [String: [Double: Double]] = [:]
-        for arm in arms(curves, seed: dense.seed) {
-            for sparsity in sparsities {
-                dense.weights.restore(network)
-                let pruned = try PrunableNetwork(network)
-                try pruned.prune(by: arm.criterion, allocation: arm.allocation, to: sparsity)
-                distortions[arm.name, default: [:]][sparsity] = pruned.distortion(on: inputs, from: outputs, .mean)
-            }
-        }
+        let joint = try JointDistortion(
+            of: network, curves: curves, calibration: calibration,
+            test: study.inputs(of: study.test, count: size.testInputs), splits: size.splits,
+            arms: arms(curves, seed: dense.seed), at: sparsities, seed: dense.seed)
         return Trial(
-            dense: dense, curves: curves, worst: worst, noise: onNoise, splits: splits, distortions: distortions,
+            dense: dense, curves: curves, worst: worst, noise: onNoise, joint: joint,
             solverExcess: try solverExcess(curves, weights: prunable.weights))
-    }
-
-    /// For each split a point of each curve, with rates from 0.1 to 0.9.
-    private static func randomSplits(_ count: Int, curves: [DistortionCurve], seed: UInt64) throws -> [[Int]] {
-        var generator = RandomGenerator(seed: seed, stream: 1)
-        let draws = Tensor.uniform([count, curves.count], using: &generator).doubles()
-        return (0..<count).map { split in
-            curves.enumerated().map { index, curve in
-                let open = curve.points.indices.filter {
-                    (0.1...0.9).contains(1 - Double(curve.points[$0].kept) / Double(curve.count))
-                }
-                return open[Int(draws[split * curves.count + index] * Double(open.count))]
-            }
-        }
     }
 
     private static func solverExcess(
@@ -204,6 +177,12 @@ package struct RateDistortionMeasurement: Sendable {
         let denses = seeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
         let calibration = study.inputs(of: study.training, count: size.residualCalibration)
         let grid = RateGrid(steps: size.residualSteps, refinements: 3)
+        let curves = try PrunableNetwork(network).distortionCurves(on: calibration, grid: grid, distortion: .mean)
+        residualJoint = try JointDistortion(
+            of: network, curves: curves, calibration: calibration,
+            test: study.inputs(of: study.test, count: size.testInputs), splits: size.splits,
+            arms: Self.arms(curves, seed: setting.seeds.first ?? 0, keepsFirst: true), at: Self.sparsities,
+            seed: setting.seeds.first ?? 0)
         let arms = RoundsArm.all(on: calibration, grid: grid)
         let jobs = denses.flatMap { dense in arms.map { (arm: $0, dense: dense) } }
         residual = try sideBySide(jobs) { job in
