@@ -10,6 +10,12 @@ package struct PrecroppedNetwork: Sendable {
         case graspCrop = "grasp-crop"
         case erkCrop = "erk-crop"
         case synexpCrop = "synexp-crop"
+        /// As published, in two steps: the programme's densities of layers on their own, which widths then follow.
+        case layersCrop = "synexp-layers-crop"
+        /// By what gets through blocks and shortcuts together; of residual networks.
+        case residualCrop = "synexp-residual-crop"
+        /// With no more multiplications than one factor for all widths takes.
+        case bothCrop = "synexp-both-crop"
         case uniformCrop = "uniform-crop"
         /// Channels of the trained network, which is then trained again.
         case normOfTrained = "l1-trained"

@@ -25,7 +25,9 @@ package struct PrecroppingMeasurement: Sendable {
 
         // Masks first: they take longest.
         let jobs = PrecroppedNetwork.Arm.allCases.flatMap { arm in
-            Self.budgets.indices.flatMap { budget in trials.indices.map { (arm: arm, budget: budget, trial: $0) } }
+            Self.budgets.indices.flatMap { budget in
+                trials.indices.filter { trials[$0].study.takes(arm) }.map { (arm: arm, budget: budget, trial: $0) }
+            }
         }
         progress.begin("pruned networks", total: jobs.count, unit: "networks")
         let finished = Mutex(0)
@@ -74,6 +76,24 @@ struct PrecroppingStudy: Sendable {
         let all = Double(structure.parameterCount(structure.widths))
         croppings = PrecroppingMeasurement.budgets.map { PreCropping(parameters: Int($0 * all)) }
         plans = try croppings.map { try $0.plan(for: structure) }
+    }
+
+    /// Whether the network can be made smaller in a way.
+    func takes(_ arm: PrecroppedNetwork.Arm) -> Bool {
+        arm != .residualCrop || (try? ResidualSignal(structure)) != nil
+    }
+
+    func residualPlan(_ cropping: PreCropping) throws -> CropPlan<ChannelStructure> {
+        var cropping = cropping
+        cropping.proxy = .residual
+        return try cropping.plan(for: structure)
+    }
+
+    /// The programme's widths with no more multiplications than one factor for all widths takes.
+    func equallyCheapPlan(_ cropping: PreCropping) throws -> CropPlan<ChannelStructure> {
+        var cropping = cropping
+        cropping.multiplications = try cropping.plan(for: structure, densities: nil).after.multiplyAccumulates
+        return try cropping.plan(for: structure)
     }
 
     var widths: [(name: String, full: Int, cropped: [Int])] {

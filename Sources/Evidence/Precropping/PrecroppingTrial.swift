@@ -70,6 +70,9 @@ struct PrecroppingTrial: Sendable {
             switch arm {
             case .synexpCrop: study.plans[budget]
             case .uniformCrop: try cropping.plan(for: structure, densities: nil)
+            case .layersCrop: try cropping.plan(for: structure, densities: cropping.layerDensities(structure))
+            case .residualCrop: try study.residualPlan(cropping)
+            case .bothCrop: try study.equallyCheapPlan(cropping)
             default: try cropping.plan(for: structure, densities: followed(by: arm, budget).densities)
             }
         return try finished(
