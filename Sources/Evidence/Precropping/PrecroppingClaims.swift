@@ -89,7 +89,7 @@ extension PrecroppingMeasurement {
     }
 
     private func aboveOneFactor(
-        _ arm: Arm, id: String, name: String, statement: String, paper: String, remark: String? = nil
+        _ arm: Arm, id: String, name: String, statement: String, paper: String, remark: String = ""
     ) -> Claim {
         let smallest = Self.budgets.min()
         return Claim(
@@ -102,14 +102,14 @@ extension PrecroppingMeasurement {
     }
 
     /// Widths by the signal of a residual network as a whole, beside one factor.
-    private var residualRemark: String? {
+    private var residualRemark: String {
         let found = networks.filter { !$0.runs(of: .residualCrop, Self.budgets[0]).isEmpty }.map { network in
             let leads = Self.budgets.map {
                 MarkupText.number(network.lead(of: .residualCrop, over: .uniformCrop, $0), digits: 2)
             }
             return "\(leads.joined(separator: ", ")) (\(network.name))"
         }
-        guard !found.isEmpty else { return nil }
+        guard !found.isEmpty else { return "" }
         return "With the signal through blocks and shortcuts together, SynExp − uniform: "
             + "\(found.joined(separator: ", ")) points."
     }
