@@ -26,7 +26,7 @@ public struct StabilizingTickets: Experiment {
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "A: LeNet-300-100 on Fashion-MNIST, SGD without momentum at a constant rate of 0.1, rewound to step 0. "
-                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate 0.1 that drops "
+                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate \(MarkupText.number(size.residualRate)) that drops "
                 + "tenfold at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level "
                 + "trains from step k on, removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
                 + "\(MarkupText.percent(size.residualFraction, places: 0)) (B) of the weights left, the smallest, one "
@@ -56,6 +56,8 @@ public struct StabilizingTickets: Experiment {
         var residualSide: Int
         var residualBlocks: Int
         var residualWidth: Int
+        /// The peak rate of B.
+        var residualRate = 0.1
         /// Rounds in which synaptic flow removes weights.
         var synflowRounds = 100
         /// k as parts of B's training, the first one 0.
@@ -64,7 +66,7 @@ public struct StabilizingTickets: Experiment {
         package static let small = Size(
             perceptronImages: 20_000, perceptronEpochs: 6, perceptronFraction: 0.36, perceptronLevels: 6,
             residualImages: 4_000, residualEpochs: 14, residualFraction: 0.4, residualLevels: 5, residualSide: 16,
-            residualBlocks: 2, residualWidth: 8)
+            residualBlocks: 2, residualWidth: 8, residualRate: 0.3)
         static let paper = Size(
             perceptronImages: nil, perceptronEpochs: 40, perceptronFraction: 0.2, perceptronLevels: 12,
             residualImages: nil, residualEpochs: 160, residualFraction: 0.2, residualLevels: 12, residualSide: 32,
@@ -107,7 +109,7 @@ public struct StabilizingTickets: Experiment {
             if !isSmall { study.augmentation = .standard }
             study.optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
             study.rateKind = .step
-            study.peakRate = 0.1
+            study.peakRate = residualRate
             return study
         }
 
