@@ -30,10 +30,10 @@ public struct PrecroppingExperiment: Experiment {
                 + "GraSP (one batch, ten images of each class) and ERK (random, with densities by the layers' shapes) "
                 + "remove single weights at initialization; shuffled is SynFlow's mask with the same number of weights in "
                 + "each layer at random places. Cropped networks are dense and narrower: by the densities of SynFlow, SNIP, "
-                + "GraSP and ERK, by the programme (SynExp), by the densities that it gives layers on their own (synexp-layers, "
-                + "as published), by it with the signal of blocks and shortcuts together (synexp-residual) or with no more "
-                + "multiplications than one factor takes (synexp-both), by one factor for all widths. As a reference from above, the trained "
-                + "dense network loses the channels of the smallest L1 norm (over their group's mean, one threshold) and "
+                + "GraSP and ERK, by the programme (SynExp), by the densities that it gives layers on their own "
+                + "(synexp-layers, as published), by it with the signal of blocks and shortcuts together "
+                + "(synexp-residual) or with no more multiplications than one factor takes (synexp-both), by one factor "
+                + "for all widths. As a reference from above, the trained dense network loses the channels of the smallest L1 norm (over their group's mean, one threshold) and "
                 + "is trained once more as long. Accuracies are means over "
                 + (setting.isFull ? "seeds." : "two seeds at most."),
             facts: measured.networks.map(\.fact) + [

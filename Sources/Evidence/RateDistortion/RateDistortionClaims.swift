@@ -34,7 +34,8 @@ extension RateDistortionMeasurement {
         let (id, statement) = ("deeper-additivity", "Errors add up in a residual network too.")
         let paper = "Section 3: the property is derived for any feed-forward network."
         let criterion =
-            "The same of ResNet-20, all of whose layers are pruned at once from the trained weights, on the images of its curves."
+            "The same of ResNet-20, all of whose layers are pruned at once from the trained weights, on the images of its "
+            + "curves."
         guard let residualJoint else {
             return Claim(
                 id: id, statement: statement, paper: paper, criterion: criterion, notMeasured: Self.needsResidual)

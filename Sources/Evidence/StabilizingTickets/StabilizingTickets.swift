@@ -26,8 +26,8 @@ public struct StabilizingTickets: Experiment {
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "A: LeNet-300-100 on Fashion-MNIST, SGD without momentum at a constant rate of 0.1, rewound to step 0. "
-                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate \(MarkupText.number(size.residualRate)) that drops "
-                + "tenfold at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level "
+                + "B: \(measured.residual.architecture) on CIFAR-10, SGD with momentum 0.9, rate "
+                + "\(MarkupText.number(size.residualRate)) that drops tenfold at a half and three quarters, weight decay 1e-4, rewound to several steps k. A level "
                 + "trains from step k on, removes \(MarkupText.percent(size.perceptronFraction, places: 0)) (A) or "
                 + "\(MarkupText.percent(size.residualFraction, places: 0)) (B) of the weights left, the smallest, one "
                 + "threshold for all, and rewinds the rest. The last layer of LeNet is not pruned. Distances are over "
