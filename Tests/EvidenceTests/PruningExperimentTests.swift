@@ -86,6 +86,20 @@ import Testing
         #expect(report.illustrations.contains { $0.id == "residual-loss" })
     }
 
+    /// Sets may have the names that their publishers, torchvision or users give them.
+    @Test(arguments: ["fashion-mnist/data/fashion", "FashionMNIST/raw"])
+    func dataIsFoundUnderItsUsualNames(name: String) throws {
+        let images = try DrawnImages()
+        let json = try report(Experiments.named("one-shot-criteria"), data: images.path).json.serialized()
+        try images.rename("fashion-mnist", to: "moved")
+        let error = #expect(throws: CoppiceError.self) {
+            try report(Experiments.named("one-shot-criteria"), data: images.path)
+        }
+        #expect(error?.kind == .noInput && error?.message.contains("fashion-mnist, FashionMNIST/raw") == true)
+        try images.rename("moved", to: name)
+        #expect(try report(Experiments.named("one-shot-criteria"), data: images.path).json.serialized() == json)
+    }
+
     /// Every search draws its losses and what is left of each layer.
     @Test(arguments: [("pqi-sap", [""]), ("lth-rewinding", ["", "residual-"])])
     func searchesDrawLossesAndLayers(identifier: String, networks: [String]) throws {

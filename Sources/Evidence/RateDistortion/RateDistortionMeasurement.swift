@@ -97,8 +97,7 @@ package struct RateDistortionMeasurement: Sendable {
                     + MarkupText.percent(outcome.accuracy))
             return outcome
         }
-        let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
-        guard FileManager.default.fileExists(atPath: weights) else { return }
+        guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 
