@@ -68,7 +68,7 @@ struct GlobalMagnitudeMeasurement: Sendable {
         residualSparsities = size.residualSparsities
         guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
         progress.report("residual network")
-        residualSeeds = Array(seeds.prefix(size.residualSeeds ?? seeds.count))
+        residualSeeds = setting.seeds(atMost: size.residualSeeds)
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 

@@ -199,7 +199,7 @@ package struct RateDistortionMeasurement: Sendable {
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
         residualLayers = try PrunableNetwork(network).weights
-        let seeds = setting.seeds.prefix(size.residualSeeds ?? setting.seeds.count)
+        let seeds = setting.seeds(atMost: size.residualSeeds)
         let denses = seeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
         let calibration = study.inputs(of: study.training, count: size.residualCalibration)
         let grid = RateGrid(steps: size.residualSteps, refinements: 3)
