@@ -75,6 +75,7 @@ import Testing
             }
         }
         #expect(zeros == count / 2 && report.calibrationTokens.map { $0 > 100 } != false)
+        #expect((report.calibrationSource == nil) == (report.calibrationTokens == nil))
         #expect(small.head == .classifies)
         #expect(try small.labels() == TextClassifier.labels)
         #expect(small.configurationJSON == whole.configurationJSON)

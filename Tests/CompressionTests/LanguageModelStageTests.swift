@@ -146,7 +146,7 @@ import Testing
             #expect(try tuned.tensor(name).floats() != plain.tensor(name).floats(), "\(name)")
             #expect(try tuned.tensor(name).dataType == .bf16)
         }
-        #expect(report.calibrationTokens == text.tokens.count)
+        #expect(report.calibrationTokens == text.tokens.count && report.calibrationSource == text.source)
     }
 
     @Test func laterStagesWorkOnWhatTrainingLeft() throws {

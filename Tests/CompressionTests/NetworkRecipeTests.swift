@@ -313,6 +313,16 @@ import Testing
         }
     }
 
+    /// Methods of channels may be called as `prune-channels` calls them; the description has the recipe's name.
+    @Test(arguments: [("slimming", .bnScale), ("group", .groupL2)] as [(String, PruneStage.Method)])
+    func namesOfPruneChannelsAreUnderstood(name: String, method: PruneStage.Method) throws {
+        let options = "granularity: channel, sparsity: 0.3"
+        let aliased = try stage("method: \(name), \(options)")
+        let usual = try stage("method: \(method.rawValue), \(options)")
+        #expect(aliased.method == method && aliased == usual)
+        #expect(Recipe.Stage.prune(aliased).description.contains("method: \(method.rawValue), "))
+    }
+
     /// What all stages train for: levels begin at the epoch that they are rewound to.
     @Test(arguments: [
         ("method: magnitude, sparsity: 0.5", 0), ("method: magnitude, sparsity: 0.5, recovery: fine-tune", 4),

@@ -42,7 +42,7 @@ private typealias Comparison = CoppiceEvidence.Comparison
         #expect(
             report.markdown.hasSuffix(
                 """
-                | s | k | why | **not measured here** |
+                | s | p | k | why | **not measured here** |
 
                 1 of 2 measured claims hold, 1 is not measured here.
 
@@ -56,6 +56,13 @@ private typealias Comparison = CoppiceEvidence.Comparison
 
                 - n
 
+                """))
+        #expect(
+            report.markdown.contains(
+                """
+                | claim | paper says | what had to be true | measured |  |
+                |---|---|---|---|---|
+                | s | p | k |
                 """))
         #expect(report.markdown.contains("```\ncoppice reproduce e\n```"))
         var typed = report

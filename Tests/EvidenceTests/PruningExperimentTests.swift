@@ -6,7 +6,7 @@ import Testing
 /// Tiny runs of the experiments about pruning on drawn images: they end, tell everything, and are repeatable.
 @Suite struct PruningExperimentTests {
     private func report(
-        _ experiment: any Experiment, scale: Double = 0.01, data: String?, seed: UInt64 = 5, seedCount: Int = 2
+        _ experiment: any Experiment, scale: Double = 0.01, data: String?, seed: UInt64 = 5, seedCount: Int? = 2
     ) throws -> ExperimentReport {
         var setting = ExperimentSetting(
             languageModel: { throw CoppiceError(.internal, "no language model is asked for") }, dataFolder: data,
@@ -84,6 +84,31 @@ import Testing
         }
         #expect(try Set(["global", "uniform", "uniform+", "ERK", "SNIP", "SynFlow", "random"].map(kept)).count == 7)
         #expect(report.illustrations.contains { $0.id == "residual-loss" })
+    }
+
+    /// Sets may have the names that their publishers, torchvision or users give them.
+    @Test(arguments: ["fashion-mnist/data/fashion", "FashionMNIST/raw"])
+    func dataIsFoundUnderItsUsualNames(name: String) throws {
+        let images = try DrawnImages()
+        let json = try report(Experiments.named("one-shot-criteria"), data: images.path).json.serialized()
+        try images.rename("fashion-mnist", to: "moved")
+        let error = #expect(throws: CoppiceError.self) {
+            try report(Experiments.named("one-shot-criteria"), data: images.path)
+        }
+        #expect(error?.kind == .noInput && error?.message.contains("fashion-mnist, FashionMNIST/raw") == true)
+        try images.rename("moved", to: name)
+        #expect(try report(Experiments.named("one-shot-criteria"), data: images.path).json.serialized() == json)
+    }
+
+    /// Two seeds where a third would take long, but all that are asked for.
+    @Test(arguments: [(nil, "5, 6"), (1, "5"), (3, "5, 6, 7")] as [(Int?, String)])
+    func asManySeedsAreRunAsAreAskedFor(count: Int?, seeds: String) throws {
+        let images = try DrawnImages()
+        let report = try report(SparsityPerspective(), data: images.path, seedCount: count)
+        #expect(report.facts.first { $0.name == "seeds" }?.value == seeds)
+        let trials = try #require(report.json["data"]?.arrayValue)
+        let run = trials.map { $0["seed"]?.intValue ?? -1 }
+        #expect(run.map(String.init).joined(separator: ", ") == seeds)
     }
 
     /// Every search draws its losses and what is left of each layer.

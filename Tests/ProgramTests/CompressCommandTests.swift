@@ -76,8 +76,8 @@ import Testing
         }
     }
 
-    /// Training on what is measured is said, whatever the files are called; looking at it is not.
-    @Test func trainingOnTheTextOfTheEvaluationIsSaid() throws {
+    /// Training on what is measured is said, whatever the files are called, and so is looking at it.
+    @Test func useOfTheTextOfTheEvaluationIsSaid() throws {
         let folder = TemporaryFolder()
         let text = String(repeating: "Once upon a time there was a small red hen. ", count: 30)
         for (name, content) in [("a.txt", text), ("b.txt", text), ("c.txt", text + "The end.")] {
@@ -99,12 +99,47 @@ import Testing
             try? FileManager.default.removeItem(atPath: folder.path + "/small")
             return run.errors
         }
-        let warning = "warning: --calibration is the text that perplexity is measured on (--evaluate): the model trains"
+        let warning = "warning: --calibration is the text that perplexity is measured on (--evaluate): "
         let (same, other) = (folder.path + "/b.txt", folder.path + "/c.txt")
-        #expect(try errors("fine-tune", "--evaluate", same).split(separator: "\n").count { $0.hasPrefix(warning) } == 1)
+        for (recovery, use) in [("fine-tune", "the model trains on it"), ("none", "methods look at it")] {
+            let lines = try errors(recovery, "--evaluate", same).split(separator: "\n")
+            #expect(lines.count { $0.hasPrefix(warning + use) } == 1, "\(lines)")
+            #expect(lines.count { $0.contains("warning") || $0.hasPrefix("note: methods look") } == 1, "\(lines)")
+        }
         #expect(try !errors("fine-tune", "--evaluate", other).contains("warning"))
         #expect(try !errors("fine-tune", "--evaluate", same, "--skip-evaluation").contains("warning"))
-        #expect(try !errors("none", "--evaluate", same).contains("warning"))
+        #expect(try !errors("none", "--evaluate", other).contains("warning"))
+    }
+
+    /// Which text methods look at is said and written down.
+    @Test func theCalibrationTextIsNamed() throws {
+        let folder = TemporaryFolder()
+        let text = try folder.file("text.txt", String(repeating: "A hen met two owls and a hare. ", count: 40))
+        let calibration = "calibration: { samples: 2, sequence_length: 16 }\n"
+        let wanda = try folder.file("w.yaml", calibration + "stages: [{ prune: { method: wanda, sparsity: 0.1 } }]\n")
+        let plain = try folder.file("m.yaml", "stages: [{ prune: { method: magnitude, sparsity: 0.1 } }]\n")
+        func run(_ recipe: String, _ options: String...) throws -> (errors: String, source: JSON?) {
+            let output = folder.path + "/small"
+            let run = try Program.run(
+                arguments: ["compress", "tales", "--recipe", recipe, "--output", output] + options)
+            #expect(run.status == 0, "\(run.errors)")
+            let bytes = try #require(FileManager.default.contents(atPath: output + "/report.json"))
+            try FileManager.default.removeItem(atPath: output)
+            return (run.errors, try JSON(parsing: bytes, source: "report.json")["calibration_source"])
+        }
+        let note = "note: methods look at the sample tales that come with the program"
+        let warning = "warning: the calibration text is the text that perplexity is measured on (the sample tales)"
+        let byDefault = try run(wanda)
+        #expect(byDefault.errors.contains(note) && byDefault.errors.contains(warning), "\(byDefault.errors)")
+        #expect(byDefault.source?.stringValue == "sample tales")
+        let elsewhere = try run(wanda, "--evaluate", text)
+        #expect(elsewhere.errors.contains(note) && !elsewhere.errors.contains("warning"), "\(elsewhere.errors)")
+        let named = try run(wanda, "--calibration", text)
+        #expect(!named.errors.contains("note: ") && !named.errors.contains("warning"), "\(named.errors)")
+        #expect(named.source?.stringValue == text)
+        let without = try run(plain)
+        #expect(!without.errors.contains("note: ") && !without.errors.contains("warning"), "\(without.errors)")
+        #expect(without.source == nil)
     }
 
     @Test func aKilledCompressLeavesNothingUnderTheName() throws {

@@ -265,7 +265,10 @@ import Testing
     /// What a data folder does not hold is said at once, by its name.
     @Test func experimentsNameMissingTexts() throws {
         try Program.expectFailure(
-            66, "text/tinystories_2m.txt.gz", ["reproduce", "essential-sparsity", "--data", folder.path])
-        try Program.expectFailure(66, "/mnist", ["reproduce", "grokking-tickets", "--data", folder.path])
+            66, "looked for the files TinyStories-valid.txt, text/tinystories_2m.txt (plain, .gz or .xz)",
+            ["reproduce", "essential-sparsity", "--data", folder.path])
+        try Program.expectFailure(
+            66, "looked for the folders mnist, MNIST/raw, MNIST; the set's home is",
+            ["reproduce", "grokking-tickets", "--data", folder.path])
     }
 }

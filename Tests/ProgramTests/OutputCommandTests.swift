@@ -92,8 +92,13 @@ import Testing
             "compress", model, "--recipe", half(), "--data", images, "--output", folder.path + "/small")
         #expect(small["part"]?.stringValue == "held-out")
         #expect(try Program.run("prune-channels", model, "--remove", "1").errors.contains("--remove: expected"))
-        try Program.expectFailure(
-            65, "slimming: takes scales of batch normalizations, and the network has none",
-            ["prune-channels", model, "--remove", "0.3", "--criterion", "slimming"])
+        for name in ["slimming", "bn-scale"] {
+            try Program.expectFailure(
+                65, "slimming: takes scales of batch normalizations, and the network has none",
+                ["prune-channels", model, "--remove", "0.3", "--criterion", name])
+        }
+        let group = try Program.json("prune-channels", model, "--remove", "0.3", "--criterion", "group")
+        let byRecipe = try Program.json("prune-channels", model, "--remove", "0.3", "--criterion", "group-l2")
+        #expect(group["groups"] != nil && group["groups"] == byRecipe["groups"])
     }
 }

@@ -3,7 +3,7 @@ import CoppiceModels
 /// The tokens of a calibration text.
 public struct CalibrationTokens: Sendable, Hashable {
     public var tokens: [Int]
-    /// The text's file, for error messages.
+    /// The text's file or what else it is called, for reports and error messages.
     public var source: String?
 
     public init(_ tokens: [Int], source: String? = nil) {

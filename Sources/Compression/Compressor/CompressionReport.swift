@@ -3,7 +3,8 @@ import Foundation
 
 /// What a compression did: the content of `report.json` in the output folder.
 ///
-/// Holds no times and no paths, so that the same compression gives the same bytes.
+/// Holds no times, and no path but that of the calibration text as it was given, so that the same compression gives
+/// the same bytes.
 public struct CompressionReport: Sendable, Hashable, Codable {
     /// One tensor of the checkpoint.
     public struct Weight: Sendable, Hashable, Codable {
@@ -140,6 +141,8 @@ public struct CompressionReport: Sendable, Hashable, Codable {
     public var stages: [String]
     /// Tokens that calibration ran through the model. Nil without calibration.
     public var calibrationTokens: Int?
+    /// The text that they are of: its file as it was given, or what else it is called. Nil without calibration.
+    public var calibrationSource: String?
     /// Nil for language models, and where there were no images.
     public var accuracy: Accuracy?
     public var totals: Totals
@@ -158,13 +161,15 @@ public struct CompressionReport: Sendable, Hashable, Codable {
 
     /// - Parameter preference: what formats were chosen by; nil: what the recipe says.
     init(
-        recipe: Recipe, weights: [Weight], calibrationTokens: Int?, preference: FormatPlanner.Preference? = nil
+        recipe: Recipe, weights: [Weight], calibrationTokens: Int?, calibrationSource: String? = nil,
+        preference: FormatPlanner.Preference? = nil
     ) {
         recipeName = recipe.name
         recipeHash = recipe.hash
         seed = recipe.seed
         stages = recipe.stages.map(\.description)
         self.calibrationTokens = calibrationTokens
+        self.calibrationSource = calibrationSource
         self.weights = weights
         totals = Totals(weights)
         compressed = Totals(weights.filter { $0.relativeError != nil })

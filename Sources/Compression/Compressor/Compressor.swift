@@ -122,7 +122,9 @@ public struct Compressor {
             return try decision.map { try compress(name, of: model, $0, values[name], writer) }
                 ?? copy(name, of: model, values[name], writer)
         }
-        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: tokenCount)
+        var report = CompressionReport(
+            recipe: recipe, weights: entries, calibrationTokens: tokenCount,
+            calibrationSource: recipe.needsCalibration ? calibration?.source : nil)
         report.stageReports = reports.isEmpty ? nil : reports
         removed?.complete(&report)
         try writer.addFile("recipe.yaml", recipe.text)

@@ -102,7 +102,7 @@ public struct EncoderCompressor {
         guard recipe.needsCalibration, let labelled else { return try run(output, nil, progress) }
         let texts = try EncodedTexts(labelled, for: checkpoint, length: recipe.calibration.sequenceLength)
         if let note = texts.note { progress.report("note: " + note) }
-        return try run(output, LabelledData(texts, options: recipe.calibration), progress)
+        return try run(output, LabelledData(texts, options: recipe.calibration, source: labelled.source), progress)
     }
 
     private func run(
@@ -122,7 +122,8 @@ public struct EncoderCompressor {
             path: output, basedOn: checkpoint, configuration: stages.configuration)
         let outcome = try stages.run(data, teacher: removed?.teacher, progress)
         let entries = try write(outcome, to: writer, progress)
-        var report = CompressionReport(recipe: recipe, weights: entries, calibrationTokens: data?.tokenCount)
+        var report = CompressionReport(
+            recipe: recipe, weights: entries, calibrationTokens: data?.tokenCount, calibrationSource: data?.source)
         report.stageReports = outcome.reports.isEmpty ? nil : outcome.reports
         if stages.configuration.headCount < checkpoint.configuration.headCount {
             report.warnings.append(

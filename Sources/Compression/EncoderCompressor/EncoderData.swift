@@ -12,16 +12,21 @@ protocol EncoderData: StageData {
 
     /// Of all that there is.
     var tokenCount: Int { get }
+
+    /// The texts' file, or what else they are called.
+    var source: String? { get }
 }
 
 /// Texts with labels that a classifier is compressed with.
 struct LabelledData: EncoderData {
     private let texts: EncodedTexts
     private let options: Recipe.Calibration
+    let source: String?
 
-    init(_ texts: EncodedTexts, options: Recipe.Calibration) {
+    init(_ texts: EncodedTexts, options: Recipe.Calibration, source: String? = nil) {
         self.texts = texts
         self.options = options
+        self.source = source
     }
 
     var tokenCount: Int { texts.tokenCount }

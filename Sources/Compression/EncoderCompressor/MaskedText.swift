@@ -24,6 +24,7 @@ struct MaskedText: EncoderData {
     }
 
     var tokenCount: Int { calibration.tokens.count }
+    var source: String? { calibration.source }
 
     /// The text in the tokens of an encoder.
     ///

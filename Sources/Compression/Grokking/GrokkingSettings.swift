@@ -59,16 +59,17 @@ public struct GrokkingSettings: Sendable, Hashable, Codable {
         return settings
     }
 
-    /// - Parameter dataFolder: where MNIST is, in `mnist`.
-    /// - Throws: `.usage` for sizes, fractions and rates out of range, naming them; what reading images throws.
+    /// - Parameter dataFolder: where MNIST is, under one of its usual names.
+    /// - Throws: `.usage` for sizes, fractions and rates out of range, naming them; `.noInput` for a folder without
+    ///   MNIST; what reading images throws.
     public func makeTask(dataFolder: String? = nil) throws -> GrokkingTask {
         try check()
         if task == .mnist {
             guard let dataFolder else {
                 throw CoppiceError(
-                    .usage, field: "data", "the task mnist needs the folder that holds mnist: --data or COPPICE_DATA")
+                    .usage, field: "data", "the task mnist needs a folder that holds MNIST: --data or COPPICE_DATA")
             }
-            let path = dataFolder + "/mnist"
+            let path = try PublishedData.mnist.locate(in: dataFolder)
             let (train, test) = (try ImageDataSet.open(path, split: .train), try ImageDataSet.open(path, split: .test))
             return try .images(
                 train, test: test, trainCount: imageCount, testCount: min(1_000, test.count), splitSeed: seed)

@@ -23,6 +23,9 @@ public struct PruneStage: Sendable, Hashable {
         /// What becomes of the outputs without a block: their similarity, the divergence of their probabilities
         /// (``BlockCriterion``).
         case cka, kl
+
+        /// What `prune-channels` calls methods of channels.
+        static let aliases: [String: Method] = ["group": .groupL2, "slimming": .bnScale]
     }
 
     /// What goes at once where it is more than a pattern in a matrix.

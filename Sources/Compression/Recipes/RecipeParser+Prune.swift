@@ -13,7 +13,7 @@ extension Recipe {
                 "method", "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "of", "scope",
                 "allocation", "floor", "floor_of", "budgets", "targets", "ignore",
             ] + rateDistortionKeys + networkKeys + layerKeys)
-        guard let method = try fields["method"]?.word(PruneStage.Method.self) else {
+        guard let method = try fields["method"]?.word(PruneStage.Method.self, aliases: PruneStage.Method.aliases) else {
             let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw node.error("the key \"method\" is missing, expected one of \(methods)")
         }

@@ -18,10 +18,12 @@ extension ExperimentReport {
 
     private var claimTable: HTMLTable {
         HTMLTable(
-            head: ["claim", "what had to be true", "measured", ""],
+            head: ["claim", "paper says", "what had to be true", "measured", ""],
             rows: claims.map { claim in
                 let remark = claim.remark.isEmpty ? "" : " (\(claim.remark))"
-                return [claim.statement, claim.criterion, claim.here + remark, "**\(claim.verdict.rawValue)**"]
+                return [
+                    claim.statement, claim.paper, claim.criterion, claim.here + remark, "**\(claim.verdict.rawValue)**",
+                ]
             })
     }
 

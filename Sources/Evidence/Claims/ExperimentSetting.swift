@@ -37,8 +37,9 @@ public struct ExperimentSetting: Sendable {
     public var scale: Double
     /// Seeds everything that is random; experiments that repeat themselves count up from it.
     public var seed: UInt64
-    /// How often an experiment that trains networks repeats itself.
-    public var seedCount = 3
+    /// How often an experiment that trains networks repeats itself; nil: three times, or less often where that takes
+    /// long.
+    public var seedCount: Int?
 
     /// - Precondition: `scale > 0`.
     public init(
@@ -53,5 +54,16 @@ public struct ExperimentSetting: Sendable {
     }
 
     /// The seeds of an experiment that repeats itself.
-    public var seeds: [UInt64] { (0..<max(1, seedCount)).map { seed &+ UInt64($0) } }
+    public var seeds: [UInt64] { seeds(atMost: nil) }
+
+    /// The seeds of what takes long.
+    ///
+    /// - Parameter limit: how many are usual there, nil for as many as everywhere; counts only where ``seedCount`` is
+    ///   nil.
+    public func seeds(atMost limit: Int?) -> [UInt64] {
+        let count = seedCount ?? min(Self.usualSeedCount, limit ?? Self.usualSeedCount)
+        return (0..<max(1, count)).map { seed &+ UInt64($0) }
+    }
+
+    private static let usualSeedCount = 3
 }

@@ -66,10 +66,9 @@ struct GlobalMagnitudeMeasurement: Sendable {
         (collapseDenses, collapse) = try Self.collapse(setting, size: size, progress: progress)
 
         residualSparsities = size.residualSparsities
-        let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
-        guard FileManager.default.fileExists(atPath: weights) else { return }
+        guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
         progress.report("residual network")
-        residualSeeds = Array(seeds.prefix(size.residualSeeds ?? seeds.count))
+        residualSeeds = setting.seeds(atMost: size.residualSeeds)
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 

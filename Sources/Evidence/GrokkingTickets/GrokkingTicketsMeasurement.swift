@@ -78,7 +78,7 @@ package struct GrokkingTicketsMeasurement: Sendable {
             + [Plan(size: size, seed: seeds[0], kind: .transformer)]
             + (dataFolder == nil ? [] : [Plan(size: size, seed: seeds[0], kind: .images, dataFolder: dataFolder)])
         // What is missing is said before anything is trained.
-        if let dataFolder { _ = try ImageDataSet.open(dataFolder + "/mnist", split: .train) }
+        if let dataFolder { _ = try ImageDataSet.open(PublishedData.mnist.locate(in: dataFolder), split: .train) }
         progress.report("\(taskName), \(weightCount) weights, \(size.settings.steps) steps at most")
         // The last runs are the longest: first.
         let order = plans.indices.reversed().map { $0 }

@@ -12,13 +12,21 @@ import CoppiceTraining
 /// ```
 struct ImageStudy: Sendable {
     /// A published data set and the network that small experiments train on it.
-    enum Problem: String, Sendable {
+    enum Problem: Sendable {
         /// LeNet-300-100 on MNIST.
-        case digits = "mnist"
+        case digits
         /// LeNet-300-100 on Fashion-MNIST.
-        case fashion = "fashion-mnist"
+        case fashion
         /// ResNet-20 on CIFAR-10.
-        case photographs = "cifar10-jpeg"
+        case photographs
+
+        var data: PublishedData {
+            switch self {
+            case .digits: .mnist
+            case .fashion: .fashionMNIST
+            case .photographs: .cifar10
+            }
+        }
 
         var architectureName: String { self == .photographs ? "resnet20" : "lenet-300-100" }
     }
@@ -38,7 +46,8 @@ struct ImageStudy: Sendable {
     /// - Parameters:
     ///   - imageCount: training images, of each class alike; nil for all.
     ///   - architecture: another than the problem's usual one.
-    /// - Throws: `.usage` where the setting names no folder of data; what opening the data set throws.
+    /// - Throws: `.usage` where the setting names no folder of data, `.noInput` for one without the problem's; what
+    ///   opening the data set throws.
     init(
         _ problem: Problem, architecture: VisionArchitecture? = nil, imageCount: Int? = nil, epochs: Int,
         in setting: ExperimentSetting
@@ -46,9 +55,9 @@ struct ImageStudy: Sendable {
         guard let folder = setting.dataFolder else {
             throw CoppiceError(
                 .usage, field: "data",
-                "this experiment needs the folder that holds \(problem.rawValue): --data or COPPICE_DATA")
+                "this experiment needs a folder that holds \(problem.data.title): --data or COPPICE_DATA")
         }
-        let path = folder + "/" + problem.rawValue
+        let path = try problem.data.locate(in: folder)
         let all = try ImageDataSet.open(path, split: .train)
         training = try imageCount.map { try all.sample(min($0, all.count), seed: 0) } ?? all
         test = try ImageDataSet.open(path, split: .test)

@@ -1,8 +1,8 @@
 /// What one quantity was over the seeds of an experiment.
-struct SeedStatistics: Sendable, Hashable {
-    var values: [Double]
+package struct SeedStatistics: Sendable, Hashable {
+    package var values: [Double]
 
-    init(_ values: some Sequence<Double>) { self.values = Array(values) }
+    package init(_ values: some Sequence<Double>) { self.values = Array(values) }
 
     /// NaN of nothing.
     var mean: Double { values.reduce(0, +) / Double(values.count) }
@@ -17,8 +17,11 @@ struct SeedStatistics: Sendable, Hashable {
     var least: Double { values.min() ?? .nan }
     var largest: Double { values.max() ?? .nan }
 
-    /// A fraction in percent, `97.21 ± 0.14`.
-    var percent: String { Self.fixed(mean * 100) + " ± " + Self.fixed(standardDeviation * 100) }
+    /// A fraction in percent, `97.21 ± 0.14`; `–` of nothing.
+    package var percent: String {
+        guard !values.isEmpty else { return "–" }
+        return Self.fixed(mean * 100) + " ± " + Self.fixed(standardDeviation * 100)
+    }
 
     private static func fixed(_ value: Double) -> String {
         guard value.isFinite else { return "–" }

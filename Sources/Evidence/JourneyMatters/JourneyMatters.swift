@@ -19,7 +19,7 @@ public struct JourneyMatters: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = (setting.isFull ? Size.large : .small).scaled(by: setting.scale)
         let text = try CharacterText(file: Self.textFile, folder: setting.dataFolder)
-        let seeds = Array(setting.seeds.prefix(size.seeds ?? setting.seeds.count))
+        let seeds = setting.seeds(atMost: size.seeds)
         let measured = try JourneyMattersMeasurement(text: text, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,

@@ -19,7 +19,7 @@ public struct PrecroppingExperiment: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let studies = try Self.studies(setting)
         // The paper's sizes are run on all seeds.
-        let seeds = setting.isFull ? setting.seeds : Array(setting.seeds.prefix(2))
+        let seeds = setting.seeds(atMost: setting.isFull ? nil : 2)
         for study in studies { progress.report(study.summary) }
         let measured = try PrecroppingMeasurement(studies, seeds: seeds, progress: progress)
         return ExperimentReport(
@@ -33,9 +33,9 @@ public struct PrecroppingExperiment: Experiment {
                 + "GraSP and ERK, by the programme (SynExp), by the densities that it gives layers on their own "
                 + "(synexp-layers, as published), by it with the signal of blocks and shortcuts together "
                 + "(synexp-residual) or with no more multiplications than one factor takes (synexp-both), by one factor "
-                + "for all widths. As a reference from above, the trained dense network loses the channels of the smallest L1 norm (over their group's mean, one threshold) and "
-                + "is trained once more as long. Accuracies are means over "
-                + (setting.isFull ? "seeds." : "two seeds at most."),
+                + "for all widths. As a reference from above, the trained dense network loses the channels of the "
+                + "smallest L1 norm (over their group's mean, one threshold) and is trained once more as long. "
+                + "Accuracies are means over seeds.",
             facts: measured.networks.map(\.fact) + [
                 .init("seeds", seeds.map(String.init).joined(separator: ", "))
             ],

@@ -39,7 +39,7 @@ public struct RateDistortion: Experiment {
                     "curves of \(size.residualSteps) rates on \(size.residualCalibration) images; "
                         + "\(size.residualImages.map(String.init) ?? "all") images, "
                         + "\(MarkupText.number(size.residualEpochs)) epochs after each round, "
-                        + "\(min(size.residualSeeds ?? setting.seeds.count, setting.seeds.count)) seed(s)"),
+                        + "\(setting.seeds(atMost: size.residualSeeds).count) seed(s)"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: [

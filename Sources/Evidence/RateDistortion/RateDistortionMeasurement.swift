@@ -104,8 +104,7 @@ package struct RateDistortionMeasurement: Sendable {
                     + MarkupText.percent(outcome.accuracy))
             return outcome
         }
-        let weights = (setting.dataFolder ?? "") + "/resnet-cifar/resnet20.safetensors"
-        guard FileManager.default.fileExists(atPath: weights) else { return }
+        guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
         try measureResidual(weights, setting: setting, size: size, progress: progress)
     }
 
@@ -173,7 +172,7 @@ package struct RateDistortionMeasurement: Sendable {
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
         residualLayers = try PrunableNetwork(network).weights
-        let seeds = setting.seeds.prefix(size.residualSeeds ?? setting.seeds.count)
+        let seeds = setting.seeds(atMost: size.residualSeeds)
         let denses = seeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
         let calibration = study.inputs(of: study.training, count: size.residualCalibration)
         let grid = RateGrid(steps: size.residualSteps, refinements: 3)

@@ -21,7 +21,7 @@ public struct SparsityPerspective: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         let study = try size.study(in: setting)
-        let seeds = Array(setting.seeds.prefix(size.seeds ?? setting.seeds.count))
+        let seeds = setting.seeds(atMost: size.seeds)
         progress.report(study.summary)
         let measured = try SparsityPerspectiveMeasurement(study: study, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(

@@ -95,11 +95,12 @@ package struct RecipeNode {
     }
 
     /// One of a few words.
-    package func word<Word: CaseIterable & RawRepresentable>(_ type: Word.Type) throws -> Word
-    where Word.RawValue == String {
+    package func word<Word: CaseIterable & RawRepresentable>(
+        _ type: Word.Type, aliases: [String: Word] = [:]
+    ) throws -> Word where Word.RawValue == String {
         let words = Word.allCases.map(\.rawValue)
         let text = try string("one of \(words.joined(separator: ", "))")
-        if let word = Word(rawValue: text) { return word }
+        if let word = Word(rawValue: text) ?? aliases[text] { return word }
         throw error("unknown value \"\(text.prefix(40))\"" + Spelling.hint(text, words))
     }
 

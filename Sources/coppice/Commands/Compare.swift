@@ -52,7 +52,7 @@ struct Compare: ParsableCommand {
         let recipes = try files.map { try Recipe.load($0).withSeed(seed) }
         let compression = try data.open(model.path, for: recipes)
         let progress = common.progress
-        if let warning = compression.warning { progress.report("warning: " + warning) }
+        compression.announce(to: progress)
         let trials = try RecipeTrials(
             compression, recipes: recipes, sparsities: try sparsity.map(CompressionData.sparsities) ?? [],
             seeds: numbers)

@@ -49,7 +49,7 @@ struct Compress: ParsableCommand {
         let compression = try data.open(model.path, for: [recipes.last ?? recipe])
         if measure { try checkMeasurable(compression, recipes.count) }
         let progress = common.progress
-        if let warning = compression.warning { progress.report("warning: " + warning) }
+        compression.announce(to: progress)
         if recipes.count > 1 {
             let sweep = SparsityComparison(compression, recipes: Array(zip(sparsities, recipes)))
             let (frontier, results) = try sweep.run(output, model: model.displayName, progress)

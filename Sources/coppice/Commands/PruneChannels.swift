@@ -11,6 +11,15 @@ import OrderedCollections
 struct PruneChannels: ParsableCommand {
     enum Criterion: String, CaseIterable, ExpressibleByArgument {
         case l1, l2, group, taylor, slimming, random
+
+        /// What recipes call them is understood as well.
+        init?(argument: String) {
+            switch argument {
+            case "group-l2": self = .group
+            case "bn-scale": self = .slimming
+            default: self.init(rawValue: argument)
+            }
+        }
     }
 
     enum Unit: String, CaseIterable, ExpressibleByArgument {
@@ -46,7 +55,8 @@ struct PruneChannels: ParsableCommand {
         help: ArgumentHelp(
             "l1, l2: norm of a channel's filters, over the group's mean where groups are compared; group: squares of "
                 + "all that belongs to it, over the group's mean; taylor: the loss for each multiplication, parameter "
-                + "or channel saved (--of), needs --data; slimming: scale of its batch normalization; random."
+                + "or channel saved (--of), needs --data; slimming: scale of its batch normalization; random. Recipes "
+                + "call group group-l2 and slimming bn-scale; both names are understood."
         ))
     var criterion = Criterion.group
     @Option(

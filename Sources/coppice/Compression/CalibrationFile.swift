@@ -4,7 +4,15 @@ import CoppiceTensors
 
 /// The text that the compression of a model of language looks at, or trains on.
 struct CalibrationFile {
-    private let path: String
+    /// What the text that comes with the program is called.
+    private static let sampleName = "sample tales"
+
+    /// What to say where methods look at the text that comes with the program.
+    static let defaultNote =
+        "methods look at the \(sampleName) that come with the program, --calibration names another text"
+
+    /// The file as the user named it; nil for the sample tales.
+    private let asked: String?
     private let text: String
     private let trains: Bool
 
@@ -22,22 +30,29 @@ struct CalibrationFile {
                 .usage, field: "--calibration",
                 "\(training), expected a text to train on; the sample tales are what perplexity is measured on")
         }
-        path = try asked ?? BuiltInModel.sampleText
-        text = try TextFile.read(path)
+        self.asked = asked
+        text = try TextFile.read(asked ?? BuiltInModel.sampleText)
         trains = training != nil
     }
 
+    /// What is to be said where nobody named the text.
+    var note: String? { asked == nil ? Self.defaultNote : nil }
+
     func tokens(by tokenizer: any Tokenizer) -> CalibrationTokens {
-        CalibrationTokens(tokenizer.encode(text, addingSpecialTokens: false), source: path)
+        CalibrationTokens(tokenizer.encode(text, addingSpecialTokens: false), source: asked ?? Self.sampleName)
     }
 
-    /// What is to be said where the model trains on the text that it is measured on.
+    /// What is to be said where methods look at the text that the model is measured on, or it trains on it.
     ///
     /// - Parameter evaluated: the file that perplexity is measured on; nil for the sample tales.
     func warning(evaluatedOn evaluated: String?) throws -> String? {
-        guard trains, try TextFile.read(evaluated ?? BuiltInModel.sampleText) == text else { return nil }
-        return "--calibration is the text that perplexity is measured on "
-            + "(\(evaluated == nil ? "the sample tales" : "--evaluate")): the model trains on it, and what is measured says "
-            + "little of other texts"
+        guard try TextFile.read(evaluated ?? BuiltInModel.sampleText) == text else { return nil }
+        let names = (
+            calibration: asked == nil ? "the calibration text" : "--calibration",
+            evaluation: evaluated == nil ? "the \(Self.sampleName)" : "--evaluate"
+        )
+        return "\(names.calibration) is the text that perplexity is measured on (\(names.evaluation)): "
+            + (trains ? "the model trains on it" : "methods look at it")
+            + ", and what is measured says little of other texts"
     }
 }

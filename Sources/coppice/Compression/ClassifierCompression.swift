@@ -35,9 +35,10 @@ struct ClassifierCompression: ModelCompression {
         (self.calibration, self.evaluation) = (looked, measured)
         let isSame = looked.map { $0.examples == measured?.examples } ?? false
         warning =
-            isSame && recipe.trains
-            ? "--calibration has the texts that accuracy is measured on (--evaluate): the model trains on them, and what "
-                + "is measured says little of other texts" : nil
+            isSame
+            ? "--calibration has the texts that accuracy is measured on (--evaluate): "
+                + (recipe.trains ? "the model trains on them" : "methods look at them")
+                + ", and what is measured says little of other texts" : nil
     }
 
     var recipe: Recipe { compressor.recipe }

@@ -15,6 +15,9 @@ protocol ModelCompression {
     /// Whether the model tells classes apart, so that accuracy is measured, not perplexity.
     var isClassifier: Bool { get }
 
+    /// What it looks at where the user left that open; nil for nothing to say.
+    var note: String? { get }
+
     /// What a user should know of the data before it runs; nil for nothing.
     var warning: String? { get }
 
@@ -27,6 +30,16 @@ protocol ModelCompression {
     func run(
         _ output: String, earlier: CompressionResult?, _ progress: any ProgressReporter
     ) throws -> CompressionResult
+}
+
+extension ModelCompression {
+    var note: String? { nil }
+
+    /// Says what a user should know of the data, before it runs.
+    func announce(to progress: any ProgressReporter) {
+        if let note { progress.report("note: " + note) }
+        if let warning { progress.report("warning: " + warning) }
+    }
 }
 
 /// What a compression gave.

@@ -15,6 +15,7 @@ extension EncoderCompressor: TextCompressor {}
 /// A language model or an encoder with the texts that its compression looks at and is measured on.
 struct TextCompression: ModelCompression {
     let recipe: Recipe
+    let note: String?
     let warning: String?
     let isOfLanguage = true
     let isClassifier = false
@@ -46,12 +47,14 @@ struct TextCompression: ModelCompression {
         // A model without a tokenizer should not be found out about after the work.
         let tokenizer = measures || calibration != nil ? try tokenizer() : nil
         tokens = tokenizer.flatMap { calibration?.tokens(by: $0) }
+        note = calibration?.note
         warning = try measures ? calibration?.warning(evaluatedOn: text) : nil
     }
 
     private init(_ other: TextCompression, _ recipe: Recipe) throws {
         self.recipe = recipe
-        (path, tokens, warning, measures) = (other.path, other.tokens, other.warning, other.measures)
+        (path, tokens, measures) = (other.path, other.tokens, other.measures)
+        (note, warning) = (other.note, other.warning)
         (makeCompressor, perplexity) = (other.makeCompressor, other.perplexity)
         compressor = try makeCompressor(recipe)
     }

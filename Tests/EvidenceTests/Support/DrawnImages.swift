@@ -40,6 +40,14 @@ final class DrawnImages {
         try SafetensorsWriter.write(parameters + state, to: folder + "/resnet20.safetensors")
     }
 
+    /// Moves a set to another of its names.
+    func rename(_ name: String, to other: String) throws {
+        let target = URL(fileURLWithPath: path + "/" + other)
+        try FileManager.default.createDirectory(
+            at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try FileManager.default.moveItem(at: URL(fileURLWithPath: path + "/" + name), to: target)
+    }
+
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     private func bytes(_ images: ImageDataSet) -> [UInt8] { images.pixels.withElements(UInt8.self) { Array($0) } }

@@ -27,17 +27,34 @@ package struct LetterTexts: Sendable {
     package var collections: [Collection]
 
     static let files = [
-        ("stories", ["text/tinystories_2m.txt.gz"]),
-        ("encyclopedia", ["text/wikitext2_valid.txt.gz", "text/wikitext2_test.txt.gz"]),
-        ("fairy tales", ["text/fairytales_train.txt.xz"]),
+        ("stories", [tinyStories]), ("encyclopedia", [wikiText("valid"), wikiText("test")]),
+        ("fairy tales", [fairyTales]),
     ]
+
+    private static let tinyStories = PublishedData(
+        "TinyStories", .file, names: ["TinyStories-valid.txt", "text/tinystories_2m.txt"],
+        home: "Eldan and Li 2023, arXiv:2305.07759")
+
+    /// One of the two smaller parts; the largest is not needed.
+    private static func wikiText(_ part: String) -> PublishedData {
+        PublishedData(
+            "WikiText-2 (\(part))", .file,
+            names: ["wikitext-2/wiki.\(part).tokens", "text/wikitext2_\(part).txt"],
+            home: "Merity et al. 2016, arXiv:1609.07843")
+    }
+
+    /// Whoever has other books takes them: they are nobody's standard.
+    private static let fairyTales = PublishedData(
+        "fairy tales", .file, names: ["text/fairytales.txt", "text/fairytales_train.txt"],
+        home: "https://www.gutenberg.org, children's books that are in the public domain")
 
     /// Reads the collections; all give as many letters as the smallest has, or `limit`.
     ///
-    /// - Throws: what reading the texts throws; `.badData` for a text that is too short.
+    /// - Throws: `.noInput` where one is missing, what reading the texts throws; `.badData` for a text that is too short.
     init(folder: String, limit: Int) throws {
         let texts = try Self.files.map { name, files in
-            let text = try TrainingText.load(files, separator: "<|endoftext|>", folder: folder)
+            let paths = try files.map { try $0.locate(in: folder) }
+            let text = try TrainingText.load(paths, separator: "<|endoftext|>")
             return (name: name, tokens: Self.tokens(text.documents))
         }
         self.init(texts, limit: limit)

@@ -31,7 +31,7 @@ package struct VisionSparsityMeasurement: Sendable {
     /// - Throws: what opening the images throws; as the task's initializer.
     static func task(in setting: ExperimentSetting) throws -> VisionSparsityTask? {
         guard let folder = setting.dataFolder else { return nil }
-        let path = folder + "/" + ImageStudy.Problem.photographs.rawValue
+        let path = try PublishedData.cifar10.locate(in: folder)
         return try VisionSparsityTask(
             training: try .open(path, split: .train), test: try .open(path, split: .test),
             size: (setting.isFull ? VisionSparsitySize.large : .small).scaled(by: setting.scale))

@@ -58,7 +58,7 @@ struct GrokOptions: ParsableArguments {
             "Steps whose weights are kept, separated by commas (default: 500,1500,2500).", valueName: "n,n"),
         transform: Self.list)
     var sourceSteps = [500, 1_500, 2_500]
-    @Option(help: ArgumentHelp("The folder that holds mnist (default: COPPICE_DATA).", valueName: "folder"))
+    @Option(help: ArgumentHelp("The folder that MNIST is in (default: COPPICE_DATA).", valueName: "folder"))
     var data: String?
 
     var settings: GrokkingSettings {

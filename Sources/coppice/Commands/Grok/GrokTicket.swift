@@ -20,7 +20,7 @@ struct GrokTicket: ParsableCommand {
     var wd: Double?
     @Option(help: ArgumentHelp("Steps at most (default: those of the run).", valueName: "n"))
     var steps: Int?
-    @Option(help: ArgumentHelp("The folder that holds mnist (default: COPPICE_DATA).", valueName: "folder"))
+    @Option(help: ArgumentHelp("The folder that MNIST is in (default: COPPICE_DATA).", valueName: "folder"))
     var data: String?
     @OptionGroup var common: CommonOptions
 

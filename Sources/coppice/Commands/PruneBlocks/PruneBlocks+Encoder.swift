@@ -54,6 +54,7 @@ extension PruneBlocks {
 
     /// Windows with hidden tokens.
     private func samples(_ checkpoint: EncoderCheckpoint, length: Int) throws -> [LabeledBatch] {
+        if calibration == nil { common.progress.report("note: " + CalibrationFile.defaultNote) }
         let file = try calibration ?? BuiltInModel.sampleText
         let tokenizer = try checkpoint.tokenizer()
         let tokens = tokenizer.encode(try TextFile.read(file), addingSpecialTokens: false)

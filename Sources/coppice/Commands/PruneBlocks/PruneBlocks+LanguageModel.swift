@@ -98,6 +98,7 @@ extension PruneBlocks {
     }
 
     private func batches(_ checkpoint: Checkpoint, length: Int) throws -> [LabeledBatch] {
+        if calibration == nil { common.progress.report("note: " + CalibrationFile.defaultNote) }
         let file = try calibration ?? BuiltInModel.sampleText
         let tokens = try checkpoint.tokenizer().encode(TextFile.read(file), addingSpecialTokens: false)
         return try CalibrationWindows(
