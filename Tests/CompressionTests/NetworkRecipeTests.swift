@@ -235,7 +235,7 @@ import Testing
         ("method: magnitude, sparsity: 0.5, of: parameters", "of: goes with granularity filter and channel"),
         ("method: magnitude, schedule: { kind: sap, p: 2, q: 1 }", "q: expected p below q, found p 2.0 and q 1.0"),
         ("method: magnitude, sparsity: 0.5, schedule: sap", "sparsity: does not go with schedule sap"),
-        ("method: magnitude, sparsity: 0.5, allocation: pq-index, p: 2", "p: expected p below q, found p 2.0 and q 1.0"),
+        ("method: magnitude, sparsity: 0.5, allocation: pq-index, p: 2", "p: expected p below q, found p 2.0"),
         ("method: magnitude, sparsity: 0.5, allocation: erk, p: 1", "p: goes with allocation pq-index, and into a"),
         ("method: snip, sparsity: 0.5, allocation: pq-index", "allocation: pq-index is the index of magnitudes"),
         ("method: sparsegpt, sparsity: 0.5, allocation: pq-index", "allocation: pq-index is the index of magnitudes"),

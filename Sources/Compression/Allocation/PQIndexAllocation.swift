@@ -3,8 +3,8 @@ import CoppiceTensors
 /// Layer densities in proportion to the part of each weight that the PQ index says must stay, so that one whose
 /// magnitudes are less equal loses more.
 ///
-/// density_l = ε·(1 − I_l)^(pq/(q − p)), with I_l the index of the weight's magnitudes and ε such that the total matches;
-/// a weight whose density would exceed one stays whole and ε is solved again for the others, as in
+/// density_l = ε·(1 − I_l)^(pq/(q − p)), with I_l the index of the weight's magnitudes and ε such that the total
+/// matches; a weight whose density would exceed one stays whole and ε is solved again for the others, as in
 /// ``ErdosRenyiAllocation``. The bound is theorem 1 of Diao et al., "Pruning deep neural networks from a sparsity
 /// perspective" (2023), with η = 0 (``PQIndex/leastRetained(of:index:tail:)``). Their own method goes down to it round
 /// by round (``AdaptiveSparsity``); here the sparsity is given, and the bounds say how it is shared out.

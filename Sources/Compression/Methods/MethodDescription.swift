@@ -173,8 +173,8 @@ public enum Methods {
             MethodDescription(
                 name: "pq-index", kind: .allocation,
                 summary:
-                    "A matrix keeps in proportion to the part that the PQ index of its magnitudes says must stay: one with "
-                    + "few large weights loses more.",
+                    "A matrix keeps in proportion to the part that the PQ index of its magnitudes says must stay: one "
+                    + "with few large weights loses more.",
                 recipeKey: "prune.allocation: pq-index, prune.p, prune.q",
                 example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: pq-index}}]",
                 paper: "bound: Diao et al. 2023, arXiv:2302.05601", evidence: nil),
