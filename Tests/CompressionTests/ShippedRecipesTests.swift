@@ -34,7 +34,9 @@ import Testing
         if recipe.trains { recipe = try recipe.withEpochs(1) }
         (recipe.training.loop.batchSize, recipe.languageTraining.loop.batchSize) = (20, 4)
         for (index, stage) in recipe.stages.enumerated() {
-            guard case .prune(var options) = stage, case .dynamic(var moves) = options.network.schedule else { continue }
+            guard case .prune(var options) = stage, case .dynamic(var moves) = options.network.schedule else {
+                continue
+            }
             moves.every = 1
             options.network.schedule = .dynamic(moves)
             recipe.stages[index] = .prune(options)

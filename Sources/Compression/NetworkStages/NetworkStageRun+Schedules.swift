@@ -67,8 +67,8 @@ extension NetworkStageRun {
             throw CoppiceError(
                 .usage, field: "schedule: \(isEarly ? "end" : "every")",
                 (isEarly ? "epoch \(options.end)" : "\(options.every) steps")
-                    + ", and connections stay from step \(last) of \(training.rates.totalSteps) on, so that none moves; "
-                    + "expected \(isEarly ? "a later epoch" : "fewer than \(last) steps"), or a longer training")
+                    + ", and connections stay from step \(last) of \(training.rates.totalSteps) on, so that none moves;"
+                    + " expected \(isEarly ? "a later epoch" : "fewer than \(last) steps"), or a longer training")
         }
         try pruneFurther(to: path.sparsity, batches())
         let growth: DynamicSparseTraining.Growth = options.rule == .rigl ? .gradient : .random(seed: recipe.seed)

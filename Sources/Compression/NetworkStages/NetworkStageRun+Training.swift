@@ -50,8 +50,9 @@ extension NetworkStageRun {
         _ title: String, _ training: SupervisedTraining, _ steps: Range<Int>,
         run: (_ told: (_ step: Int, _ loss: Double) throws -> Void) throws -> Void
     ) throws {
-        if let window = try training.optimizer.windowSummary(for: whole.network, source: recipe.source), !hasToldWindow {
-            progress.report(window)
+        let memory = try training.optimizer.windowSummary(for: whole.network, source: recipe.source)
+        if let memory, !hasToldWindow {
+            progress.report(memory)
             hasToldWindow = true
         }
         progress.begin(title, total: steps.count, unit: "steps")

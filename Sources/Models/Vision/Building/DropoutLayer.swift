@@ -12,8 +12,8 @@ public final class DropoutLayer: Module, TrainingModeDependent {
         self.seed = seed
     }
 
-    /// Makes what is drawn next a function of the layer and the step, so that training that is resumed at a step goes on
-    /// as if it had not been stopped.
+    /// Makes what is drawn next a function of the layer and the step, so that training that is resumed at a step goes
+    /// on as if it had not been stopped.
     public func begin(step: Int) {
         dropout = Dropout(rate: dropout.rate, seed: seed &+ UInt64(step) &* 0x9E37_79B9_7F4A_7C15)
     }
