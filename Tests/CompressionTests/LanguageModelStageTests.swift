@@ -65,7 +65,8 @@ import Testing
         "method: m-fac, gradients: 4, gradient_batch: 2, recovery: surgeon",
         "method: woodfisher, gradients: 4, gradient_batch: 2, recovery: surgeon, schedule: { kind: gradual, every: 2 }",
         "method: movement", "method: searched",
-        "method: magnitude, scope: global, schedule: gradual", "method: random, scope: global, schedule: dynamic",
+        "method: magnitude, scope: global, schedule: gradual",
+        "method: random, scope: global, schedule: { kind: dynamic, every: 4 }",
         "method: magnitude, scope: global, schedule: { kind: iterative, levels: 2, rewind: 0.5 }",
         "method: taylor, recovery: { kind: distill, teacher_share: 0.5 }",
         "method: taylor, allocation: rate-distortion, grid: 4, samples: 2, recovery: fine-tune",
@@ -78,6 +79,17 @@ import Testing
         for name in try projections(model).keys where try model.weight(name).sparsity > 0.2 {
             #expect(try model.weight(name).label == "sparse-bitmask-bf16", "\(name)")
         }
+    }
+
+    /// A text that is too short for a single move says so, and which option is at fault.
+    @Test(arguments: [
+        ("dynamic", "schedule: every: 100 steps, and connections stay from step "),
+        ("{ kind: dynamic, every: 4, end: 0 }", "schedule: end: epoch 0.0, and connections stay from step 0 of "),
+    ])
+    func connectionsThatNeverMoveAreRefused(schedule: String, message: String) {
+        #expect {
+            _ = try compress("prune: { method: random, sparsity: 0.5, schedule: \(schedule) }")
+        } throws: { "\($0)".hasPrefix("r.yaml: stages[0].prune: \(message)") }
     }
 
     @Test func bilevelPruningTrainsByMomentum() throws {

@@ -29,6 +29,11 @@ import Testing
         let fisher = try stage("method: woodfisher, sparsity: 0.5, gradients: 16, gradient_batch: 4, block_size: 64")
         #expect(fisher.network.sampling == GradientSampling(count: 16, batchSize: 4))
         #expect(fisher.network.blockSize == 64)
+        let indexed = try stage("method: magnitude, sparsity: 0.5, allocation: pq-index")
+        #expect(indexed.allocation == .pqIndex && indexed.index == .gentle && indexed.scope == .layer)
+        let bolder = try stage("method: magnitude, sparsity: 0.5, allocation: pq-index, p: 1, q: 2")
+        #expect(bolder.index == .aggressive)
+        #expect("\(Recipe.Stage.prune(bolder))".contains("allocation: pq-index, p: 1.0, q: 2.0"))
         let magnitude = try stage("method: magnitude, sparsity: 0.5")
         #expect(magnitude.network == NetworkPruning() && magnitude.needOfImages == nil && magnitude.scope == .layer)
         let words = try stage("method: magnitude, sparsity: 0.5, schedule: gradual, recovery: distill")
@@ -230,6 +235,10 @@ import Testing
         ("method: magnitude, sparsity: 0.5, of: parameters", "of: goes with granularity filter and channel"),
         ("method: magnitude, schedule: { kind: sap, p: 2, q: 1 }", "q: expected p below q, found p 2.0 and q 1.0"),
         ("method: magnitude, sparsity: 0.5, schedule: sap", "sparsity: does not go with schedule sap"),
+        ("method: magnitude, sparsity: 0.5, allocation: pq-index, p: 2", "p: expected p below q, found p 2.0"),
+        ("method: magnitude, sparsity: 0.5, allocation: erk, p: 1", "p: goes with allocation pq-index, and into a"),
+        ("method: snip, sparsity: 0.5, allocation: pq-index", "allocation: pq-index is the index of magnitudes"),
+        ("method: sparsegpt, sparsity: 0.5, allocation: pq-index", "allocation: pq-index is the index of magnitudes"),
         ("method: snip, schedule: sap", "schedule: sap removes the smallest weights, expected method magnitude"),
         ("method: magnitude, schedule: { kind: sap, beta: 2 }", "beta: expected a number from"),
         ("method: magnitude, schedule: { kind: sap, keep: first }", "keep: unknown value \"first\""),

@@ -46,7 +46,7 @@ private func run(_ stages: String) throws -> RecipeRun {
     }
 
     @Test(arguments: [
-        ("sparsity: 0.5, allocation: lamp", 896),
+        ("sparsity: 0.5, allocation: lamp", 896), ("sparsity: 0.5, allocation: pq-index, p: 1, q: 2", 896),
         ("sparsity: 0.9, scope: global, floor: 40", 1612),
         ("sparsity: 0.6, allocation: uniform+", 1075),
         ("sparsity: 0.5, budgets: { mlp: 0.75, model.layers.0.self_attn.q_proj.weight: 0.25 }", 64 + 480 * 2 + 128),

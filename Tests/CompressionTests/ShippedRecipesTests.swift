@@ -33,6 +33,14 @@ import Testing
         var recipe = try Recipe.load(Self.library + "/" + name)
         if recipe.trains { recipe = try recipe.withEpochs(1) }
         (recipe.training.loop.batchSize, recipe.languageTraining.loop.batchSize) = (20, 4)
+        for (index, stage) in recipe.stages.enumerated() {
+            guard case .prune(var options) = stage, case .dynamic(var moves) = options.network.schedule else {
+                continue
+            }
+            moves.every = 1
+            options.network.schedule = .dynamic(moves)
+            recipe.stages[index] = .prune(options)
+        }
         recipe.images = .init(count: 60, batchSize: 30)
         recipe.calibration = .init(samples: 8, sequenceLength: 16, batchSize: 4)
         return recipe

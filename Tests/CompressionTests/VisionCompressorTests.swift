@@ -242,6 +242,22 @@ import Testing
         #expect(found == [44_688, 600, 100])
     }
 
+    /// Connections move every so many steps before the end of their schedule: in 20 steps until the 15th, not every 15.
+    @Test func schedulesThatMoveNothingAreRefused() {
+        func outcome(_ options: String) -> String {
+            failure("method: random, sparsity: 0.5, schedule: { kind: dynamic, \(options) }")
+        }
+        #expect(
+            outcome("every: 15")
+                == "r.yaml: stages[0].prune: schedule: every: 15 steps, and connections stay from step 15 of 20 on, so "
+                + "that none moves; expected fewer than 15 steps, or a longer training")
+        #expect(
+            outcome("every: 1, end: 0.1")
+                == "r.yaml: stages[0].prune: schedule: end: epoch 0.1, and connections stay from step 1 of 20 on, so "
+                + "that none moves; expected a later epoch, or a longer training")
+        #expect(outcome("every: 14") == "nothing was wrong")
+    }
+
     /// What a stage before has removed of a matrix counts towards its budget, not towards that of others.
     @Test func budgetsCountWhatIsRemovedAlready() throws {
         let (_, half) = try compress("method: magnitude, sparsity: 0.5, targets: fc1", to: "half")

@@ -24,18 +24,8 @@ public struct ErdosRenyiAllocation: Allocation {
     ///
     /// - Complexity: O(L²) for L matrices.
     public static func densities(_ weights: [PrunableWeight], total: Int) -> [Double] {
-        var isDense = weights.map { $0.count == 0 }
-        while true {
-            let fixed = zip(weights, isDense).reduce(0) { $0 + ($1.1 ? $1.0.count : 0) }
-            let share = zip(weights, isDense).reduce(0) { $0 + ($1.1 ? 0 : extentSum($1.0)) }
-            let epsilon = share == 0 ? 0 : Double(total - fixed) / Double(share)
-            let densities = zip(weights, isDense).map { weight, dense in
-                dense ? 1 : epsilon * Double(extentSum(weight)) / Double(weight.count)
-            }
-            let overfull = densities.indices.filter { densities[$0] > 1 }
-            if overfull.isEmpty { return densities }
-            for index in overfull { isDense[index] = true }
-        }
+        ProportionalDensities.solving(
+            weights.map(\.count), shares: weights.map { Double(extentSum($0)) }, total: total)
     }
 
     /// Outputs plus inputs plus the kernel's extents.

@@ -259,6 +259,7 @@ extension PruneStage {
         }
         options.append("scope: \(scope)")
         if scope != .global, budgets.isEmpty { options.append("allocation: \(allocation.rawValue)") }
+        if allocation == .pqIndex { options += ["p: \(index.p)", "q: \(index.q)"] }
         if allocation == .rateDistortion { options += rateDistortion.options }
         options += floor?.options ?? []
         if !budgets.isEmpty {

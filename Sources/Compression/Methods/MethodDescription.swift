@@ -171,6 +171,14 @@ public enum Methods {
                 paper: "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",
                 evidence: "essential-sparsity"),
             MethodDescription(
+                name: "pq-index", kind: .allocation,
+                summary:
+                    "A matrix keeps in proportion to the part that the PQ index of its magnitudes says must stay: one "
+                    + "with few large weights loses more.",
+                recipeKey: "prune.allocation: pq-index, prune.p, prune.q",
+                example: "stages: [{prune: {method: magnitude, sparsity: 0.5, allocation: pq-index}}]",
+                paper: "bound: Diao et al. 2023, arXiv:2302.05601", evidence: nil),
+            MethodDescription(
                 name: "PreCropping", kind: .allocation,
                 summary:
                     "Widths of a vision network for a budget of parameters or multiplications, before training and without "

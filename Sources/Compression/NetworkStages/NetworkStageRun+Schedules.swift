@@ -57,13 +57,23 @@ extension NetworkStageRun {
     }
 
     /// Prunes at once, and trains what is left with connections that move.
+    ///
+    /// - Throws: `.usage` where training is too short for any move.
     func pruneDynamically(_ options: DynamicOptions) throws {
-        try pruneFurther(to: path.sparsity, batches())
         let (training, source) = try loop()
+        let last = step(at: options.end, training, source)
+        guard options.every < last else {
+            let isEarly = last <= 1
+            throw CoppiceError(
+                .usage, field: "schedule: \(isEarly ? "end" : "every")",
+                (isEarly ? "epoch \(options.end)" : "\(options.every) steps")
+                    + ", and connections stay from step \(last) of \(training.rates.totalSteps) on, so that none moves;"
+                    + " expected \(isEarly ? "a later epoch" : "fewer than \(last) steps"), or a longer training")
+        }
+        try pruneFurther(to: path.sparsity, batches())
         let growth: DynamicSparseTraining.Growth = options.rule == .rigl ? .gradient : .random(seed: recipe.seed)
         let hook = DynamicSparseTraining(
-            part, growth: growth, dropFraction: options.drop, interval: options.every,
-            lastStep: max(1, step(at: options.end, training, source)))
+            part, growth: growth, dropFraction: options.drop, interval: options.every, lastStep: last)
         try train("train", training, source, hooks: [hook], held: try others().map { [$0] } ?? [])
     }
 

@@ -34,16 +34,29 @@ extension NetworkStageRun {
     ) throws {
         let network = whole.network
         let steps = steps ?? 0..<training.rates.totalSteps
-        if let window = try training.optimizer.windowSummary(for: network, source: recipe.source), !hasToldWindow {
-            progress.report(window)
-            hasToldWindow = true
-        }
-        progress.begin(title, total: steps.count, unit: "steps")
-        var state = OptimizerState(training.optimizer, for: network)
         var all: [any TrainingHook] = [DropoutSteps(network)]
         all += hooks
         all += (held ?? [whole]).map { MaskedTraining($0) }
-        try training.run(network, on: source, steps: steps, state: &state, hooks: all) { step, loss in
+        try follow(title, training, steps) { told in
+            var state = OptimizerState(training.optimizer, for: network)
+            try training.run(network, on: source, steps: steps, state: &state, hooks: all, progress: told)
+        }
+    }
+
+    /// Reports on a training while it goes on.
+    ///
+    /// - Parameter run: trains through the steps, and tells of each.
+    private func follow(
+        _ title: String, _ training: SupervisedTraining, _ steps: Range<Int>,
+        run: (_ told: (_ step: Int, _ loss: Double) throws -> Void) throws -> Void
+    ) throws {
+        let memory = try training.optimizer.windowSummary(for: whole.network, source: recipe.source)
+        if let memory, !hasToldWindow {
+            progress.report(memory)
+            hasToldWindow = true
+        }
+        progress.begin(title, total: steps.count, unit: "steps")
+        try run { step, loss in
             progress.advance(to: step + 1 - steps.lowerBound, note: String(format: "loss %.4f", loss))
         }
         progress.end("")
@@ -78,19 +91,24 @@ extension NetworkStageRun {
     func recover() throws {
         if [.none, .surgeon, .reconstruct].contains(stage.network.recovery) { return }
         let (training, source) = try loop()
-        var hooks: [any TrainingHook] = []
-        if case .distill(let temperature, let share) = stage.network.recovery {
-            hooks.append(
-                TeacherLoss(
-                    try original(), temperature: temperature, share: share, labelSmoothing: training.labelSmoothing))
-        }
         let trained = try stage.network.trains.map { patterns in
             try WeightPattern.names(
                 matching: patterns, among: whole.network.parameters.map(\.name), aliases: aliases,
                 what: "parameter of the network")
         }
-        try whole.network.withTrainable(trained.map { names in { names.contains($0) } }) {
-            try train("recover", training, source, hooks: hooks)
+        let trains = trained.map { names in { (name: String) in names.contains(name) } }
+        let recovery: any Recovery
+        if case .distill(let temperature, let share) = stage.network.recovery {
+            recovery = Distillation(
+                training, teacher: try original(), temperature: temperature, teacherShare: share, trains: trains)
+        } else {
+            recovery = FineTuning(training, trains: trains)
+        }
+        // The memory that is told of is that of what trains.
+        try whole.network.withTrainable(trains) {
+            try follow("recover", training, 0..<training.rates.totalSteps) { told in
+                try recovery.recover(whole, on: source, progress: told)
+            }
         }
     }
 

@@ -85,6 +85,8 @@ public struct PruneStage: Sendable, Hashable {
         case uniformPlus = "uniform+"
         /// By curves of output distortion that are measured first; with ``Unit/channel`` and ``Unit/filter`` too.
         case rateDistortion = "rate-distortion"
+        /// By the part of each matrix that the PQ index of its magnitudes says must stay.
+        case pqIndex = "pq-index"
     }
 
     /// Lengths of groups that a recipe may name.
@@ -103,6 +105,8 @@ public struct PruneStage: Sendable, Hashable {
     /// What some matrices lose instead of ``sparsity``; with ``Sharing/uniform``.
     public var budgets: [ExplicitAllocation.Budget]
     public var selection: WeightSelection
+    /// With ``Sharing/pqIndex``.
+    public var index = PQIndex.gentle
     /// How distortion is measured; with ``Sharing/rateDistortion``.
     public var rateDistortion = RateDistortionOptions()
     /// How whole layers are chosen; with ``Unit/layer``.
@@ -170,6 +174,7 @@ public struct PruneStage: Sendable, Hashable {
         case (_, .erk): ErdosRenyiAllocation()
         case (_, .lamp): LAMPAllocation()
         case (_, .uniformPlus): UniformPlusAllocation()
+        case (_, .pqIndex): PQIndexAllocation(index)
         // Until there are curves: they are measured on the network that is pruned.
         case (_, .rateDistortion): RateDistortionAllocation([], solver: rateDistortion.solver)
         }

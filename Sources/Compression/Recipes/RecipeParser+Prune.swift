@@ -11,7 +11,7 @@ extension Recipe {
         let fields = try node.fields(
             [
                 "method", "sparsity", "pattern", "group_size", "group_score", "block", "granularity", "of", "scope",
-                "allocation", "floor", "floor_of", "budgets", "targets", "ignore",
+                "allocation", "p", "q", "floor", "floor_of", "budgets", "targets", "ignore",
             ] + rateDistortionKeys + networkKeys + layerKeys)
         guard let method = try fields["method"]?.word(PruneStage.Method.self, aliases: PruneStage.Method.aliases) else {
             let methods = PruneStage.Method.allCases.map(\.rawValue).joined(separator: ", ")
@@ -27,6 +27,10 @@ extension Recipe {
         stage.layers = layers
         stage.network = network
         stage.rateDistortion = try rateDistortion(fields, of: stage)
+        if stage.allocation != .pqIndex, let field = fields["p"] ?? fields["q"] {
+            throw field.error("goes with allocation pq-index, and into a schedule sap; leave it out")
+        }
+        stage.index = try index(fields)
         try checkUnit(stage, fields)
         return stage
     }
@@ -105,6 +109,9 @@ extension Recipe {
         }
         guard let field = fields["allocation"] else { return .uniform }
         let allocation = try field.word(PruneStage.Sharing.self)
+        if allocation == .pqIndex, method != .magnitude {
+            throw field.error("pq-index is the index of magnitudes, expected method magnitude")
+        }
         if allocation == .lamp, method == .wanda {
             throw field.error(
                 "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk, uniform+ or "

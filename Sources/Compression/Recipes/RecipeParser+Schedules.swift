@@ -112,17 +112,22 @@ extension Recipe {
         }
     }
 
-    private static func adaptive(_ fields: [String: RecipeNode], epochs: Double) throws -> AdaptiveOptions {
-        var options = AdaptiveOptions()
-        if let rounds = try fields["rounds"]?.integer(in: 1...1000) { options.rounds = rounds }
-        options.rewind = try rewind(fields["rewind"], epochs: epochs)
-        let p = try fields["p"]?.number(in: 1e-3...64) ?? options.index.p
-        let q = try fields["q"]?.number(in: 1e-3...64) ?? options.index.q
+    /// Reads `p` and `q`.
+    static func index(_ fields: [String: RecipeNode]) throws -> PQIndex {
+        let p = try fields["p"]?.number(in: 1e-3...64) ?? PQIndex.gentle.p
+        let q = try fields["q"]?.number(in: 1e-3...64) ?? PQIndex.gentle.q
         guard p < q, let index = try? PQIndex(p: p, q: q) else {
             throw (fields["q"] ?? fields["p"]).map { $0.error("expected p below q, found p \(p) and q \(q)") }
                 ?? CoppiceError(.badData, field: "p, q", "expected p below q")
         }
-        options.index = index
+        return index
+    }
+
+    private static func adaptive(_ fields: [String: RecipeNode], epochs: Double) throws -> AdaptiveOptions {
+        var options = AdaptiveOptions()
+        if let rounds = try fields["rounds"]?.integer(in: 1...1000) { options.rounds = rounds }
+        options.rewind = try rewind(fields["rewind"], epochs: epochs)
+        options.index = try index(fields)
         if let scope = try fields["scope"]?.word(AdaptiveSparsity.Scope.self) { options.scope = scope }
         if let tail = try fields["eta"]?.number(in: 0...1e6) { options.tail = tail }
         if let gamma = try fields["gamma"]?.number(in: 1e-6...1e6) { options.aggressiveness = gamma }

@@ -12,22 +12,22 @@ public struct Distillation: Recovery {
     public var temperature: Double
     /// α: the teacher's part of the loss.
     public var teacherShare: Double
+    public var trains: ((_ parameterName: String) -> Bool)?
 
     public init(
         _ training: SupervisedTraining, teacher: any SupervisedNetwork, temperature: Double = 4,
-        teacherShare: Double = 0.9
+        teacherShare: Double = 0.9, trains: ((_ parameterName: String) -> Bool)? = nil
     ) {
         precondition(temperature > 0 && (0...1).contains(teacherShare), "no distillation")
         self.training = training
         self.teacher = teacher
         self.temperature = temperature
         self.teacherShare = teacherShare
+        self.trains = trains
     }
 
-    public func recover(_ network: PrunableNetwork, on source: any BatchSource) throws {
-        let hook = TeacherLoss(
-            teacher, temperature: temperature, share: teacherShare, labelSmoothing: training.labelSmoothing)
-        try training.run(network.network, on: source, hooks: [hook, MaskedTraining(network)])
+    public var hooks: [any TrainingHook] {
+        [TeacherLoss(teacher, temperature: temperature, share: teacherShare, labelSmoothing: training.labelSmoothing)]
     }
 }
 

@@ -230,6 +230,88 @@ private func message(_ body: () throws -> Void) -> String {
     }
 }
 
+@Suite struct PQIndexAllocationTests {
+    /// Normal numbers, their cubes and their squares with signs: 600 magnitudes, 1200 the least equal, 400.
+    private func layers() -> Layers {
+        var generator = SeededGenerator(seed: 21)
+        let plain = generator.matrix(20, 30)
+        let cubed = generator.matrix(40, 30)
+        let squared = generator.matrix(16, 25)
+        return Layers([plain, cubed * cubed * cubed, squared * squared.abs()])
+    }
+
+    @Test(arguments: [PQIndex.gentle, .aggressive], [0, 0.05, 0.4, 0.8, 0.95])
+    func densitiesAreInProportionToTheBounds(index: PQIndex, sparsity: Double) throws {
+        let layers = layers()
+        let counts = try layers.removedCounts(PQIndexAllocation(index), sparsity)
+        #expect(counts.reduce(0, +) == ExactSelection.removedCount(2200, sparsity: sparsity))
+        let bounds = try layers.values.map { index.leastRetained(of: $0.count, index: try index.value(of: $0)) }
+        let kept = zip(layers.weights, counts).map { $0.count - $1 }
+        // Matrices that stay whole ask for more than they have.
+        let open = kept.indices.filter { counts[$0] > 0 }
+        let share = Double(open.reduce(0) { $0 + kept[$1] }) / open.reduce(0.0) { $0 + bounds[$1] }
+        for place in kept.indices {
+            let exact = share * bounds[place]
+            if open.contains(place) {
+                #expect(abs(Double(kept[place]) - exact) <= 1)
+            } else if !open.isEmpty {
+                #expect(exact > Double(kept[place]) - 1)
+            }
+        }
+    }
+
+    @Test func theLessEqualLoseMoreAndTheMostEqualMayStayWhole() throws {
+        let layers = layers()
+        let counts = try layers.removedCounts(PQIndexAllocation(), 0.6)
+        let parts = zip(counts, layers.weights).map { Double($0) / Double($1.count) }
+        let indices = try layers.values.map { try PQIndex.gentle.value(of: $0) }
+        #expect(indices[0] < indices[2] && indices[2] < indices[1])
+        #expect(parts[0] < parts[2] && parts[2] < parts[1])
+        #expect(try layers.removedCounts(PQIndexAllocation(), 0.05) == [0, 110, 0])
+    }
+
+    /// Scales and copies do not count.
+    @Test func equalLayersGetEqualShares() throws {
+        let own = layers().values[1]
+        let layers = Layers([own, own * 4, own * 0.125])
+        #expect(try layers.removedCounts(PQIndexAllocation(.aggressive), 0.5) == [600, 600, 600])
+    }
+
+    /// Asked for as much as ``AdaptiveSparsity`` finds by itself, each matrix loses what it would take of it, but
+    /// for whole numbers.
+    @Test(arguments: [PQIndex.gentle, .aggressive]) func whatTheBoundsLeaveIsWhatAdaptivePruningLeaves(
+        index: PQIndex
+    ) throws {
+        let layers = layers()
+        let adaptive = try AdaptiveSparsity(index, cap: 1)
+        let expected = try layers.values.map { adaptive.removedCount(of: $0.count, index: try index.value(of: $0)) }
+        let counts = try layers.removedCounts(
+            PQIndexAllocation(index), Double(expected.reduce(0, +)) / Double(layers.count))
+        #expect(zip(counts, expected).allSatisfy { abs($0 - $1) <= 2 }, "\(counts), \(expected)")
+        let one = Layers([layers.values[1]])
+        #expect(try one.removedCounts(PQIndexAllocation(index), Double(expected[1]) / 1200) == [expected[1]])
+    }
+
+    /// What is gone has no part in an index, and is not given away again.
+    @Test func countsAreExactBehindEarlierStages() throws {
+        let layers = layers()
+        let first = try layers.masks(ExplicitAllocation([.init("layer1", kept: 5)]), 0)
+        let second = try layers.masks(PQIndexAllocation(), 0.7, earlier: first)
+        #expect(second.reduce(0) { $0 + $1.removedCount } == ExactSelection.removedCount(2200, sparsity: 0.7))
+        #expect(zip(second, first).allSatisfy { $0.isSubset(of: $1) })
+        let half = try layers.masks(UniformAllocation(), 0.5)
+        let third = try layers.masks(PQIndexAllocation(), 0.8, earlier: half)
+        #expect(third.reduce(0) { $0 + $1.removedCount } == ExactSelection.removedCount(2200, sparsity: 0.8))
+        // The order of shares is that of what is left.
+        let indices = try layers.values.indices.map {
+            try PQIndex.gentle.value(of: layers.values[$0], mask: half[$0])
+        }
+        let parts = third.indices.map { Double(third[$0].keptCount) / Double(half[$0].keptCount) }
+        #expect(indices[0] < indices[1] && parts[0] > parts[1])
+        #expect(try layers.masks(PQIndexAllocation(), 0.1, earlier: half) == half)
+    }
+}
+
 @Suite struct UniformPlusTests {
     @Test func theFirstStaysDenseAndTheLastKeepsAFifth() throws {
         let layers = Layers(seed: 14)  // 240, 1200, 63, 400
@@ -368,7 +450,8 @@ private func message(_ body: () throws -> Void) -> String {
         ]
         let allocations: [any Allocation] = [
             GlobalAllocation(floor: .share(0.1)), LAMPAllocation(), ErdosRenyiAllocation(),
-            UniformPlusAllocation(keepsFirst: false), RateDistortionAllocation(curves),
+            UniformPlusAllocation(keepsFirst: false), RateDistortionAllocation(curves), PQIndexAllocation(),
+            PQIndexAllocation(.aggressive),
         ]
         for allocation in allocations {
             let prunable = try PrunableNetwork(SmallMLP())

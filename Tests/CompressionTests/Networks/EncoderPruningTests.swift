@@ -61,6 +61,7 @@ import Testing
 
     private static let allocations: [any Allocation] = [
         GlobalAllocation(), UniformAllocation(), ErdosRenyiAllocation(), LAMPAllocation(), UniformPlusAllocation(),
+        PQIndexAllocation(),
     ]
 
     @Test(arguments: allocations.indices) func everyAllocationFits(index: Int) throws {

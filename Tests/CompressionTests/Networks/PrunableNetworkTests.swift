@@ -36,25 +36,70 @@ import Testing
         #expect(prunable.weights.map { [$0.rows, $0.columns, $0.kernelElements] } == [[6, 18, 9], [3, 6, 1]])
     }
 
-    @Test func masksHoldThroughTrainingAndReachMomentum() throws {
-        let prunable = try PrunableNetwork(SmallMLP())
-        try prunable.prune(by: .magnitude, to: 0.6)
-        let masks = prunable.masks
-        let training = shortTraining()
-        var state = OptimizerState(training.optimizer, for: prunable.network)
-        try training.run(prunable.network, on: source, state: &state, hooks: [MaskedTraining(prunable)])
-        #expect(prunable.masks == masks)
-        for (index, mask) in masks.enumerated() {
-            for (value, kept) in zip(prunable.values(index).floats(), mask.indicator.floats()) where kept == 0 {
-                #expect(value == 0)
+    /// What moves weights.
+    enum Rule: CaseIterable {
+        case nesterov, adamW, mfac
+
+        var optimizer: any Optimizer {
+            switch self {
+            case .nesterov: SGD(momentum: 0.9, weightDecay: 1e-4, looksAhead: true)
+            case .adamW: AdamW(weightDecay: 0.1)
+            case .mfac: MFAC(window: 8, dampening: 1e-2, momentum: 0.5, weightDecay: 1e-2)
             }
-            for (value, kept) in zip(state.slots[prunable.places[index]][0].floats(), mask.indicator.floats())
-            where kept == 0 { #expect(value == 0) }
         }
-        #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).accuracy > 0.9)
+
+        var rate: Double { self == .nesterov ? 0.1 : 0.02 }
     }
 
-    /// Sees removed weights right after each update, before masks are applied.
+    /// What moves masks.
+    enum Holding: CaseIterable {
+        case masked, gradual, set, rigl
+
+        func hook(_ network: PrunableNetwork) -> any MaskHolding {
+            switch self {
+            case .masked: MaskedTraining(network)
+            case .gradual: GradualPruning(network, schedule: Ramp())
+            case .set: DynamicSparseTraining(network, growth: .random(seed: 4), interval: 10, lastStep: 45)
+            case .rigl: DynamicSparseTraining(network, growth: .gradient, interval: 10, lastStep: 45)
+            }
+        }
+    }
+
+    /// Removed weights and what the optimizer remembers of them are zero after every step, and as many as there should
+    /// be, in both precisions of products.
+    @Test(arguments: Rule.allCases, Holding.allCases)
+    func masksHoldThroughTrainingAndReachMomentum(rule: Rule, holding: Holding) throws {
+        var trained: [[[Double]]] = []
+        for precision in OperandPrecision.allCases {
+            let prunable = try PrunableNetwork(SmallMLP())
+            if holding != .gradual { try prunable.prune(by: .magnitude, to: 0.6) }
+            let start = prunable.masks
+            var training = shortTraining(rate: rule.rate)
+            (training.optimizer, training.precision) = (rule.optimizer, precision)
+            let hook = holding.hook(prunable)
+            let probe = Probe(prunable)
+            var state = OptimizerState(training.optimizer, for: prunable.network)
+            try training.run(prunable.network, on: source, state: &state, hooks: [hook, probe]) { step, _ in
+                if holding == .gradual {
+                    let asked = Double(min(step / 5 * 5, 40)) / 50
+                    #expect(
+                        prunable.removedCount == ExactSelection.removedCount(prunable.count, sparsity: asked))
+                } else {
+                    #expect(prunable.masks.map(\.removedCount) == start.map(\.removedCount))
+                }
+            }
+            #expect(probe.removedCounts.count == 60 && probe.largest == 0)
+            #expect((prunable.masks == start) == (holding == .masked))
+            if rule == .nesterov, holding == .masked {
+                #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).accuracy > 0.9)
+            }
+            trained.append(numbers(of: prunable.network))
+        }
+        // The precisions are two.
+        #expect(trained[0] != trained[1])
+    }
+
+    /// Sees removed weights after each update: before masks are applied where it comes before what applies them.
     private final class Probe: TrainingHook {
         let network: PrunableNetwork
         var largest: Float = 0
@@ -198,55 +243,5 @@ import Testing
         #expect(throws: CoppiceError.self) {
             try IterativePruning(training: training, rewindStep: 0, pruneFraction: 1)
         }
-    }
-
-    @Test func fineTuningASubsetLeavesTheRestBitForBit() throws {
-        let prunable = try PrunableNetwork(SmallMLP())
-        try prunable.prune(by: .magnitude, to: 0.5)
-        let weights = [prunable.values(0).floats(), prunable.values(1).floats()]
-        let loss = Classification(of: prunable.network, on: [source.batch(at: 0)]).loss
-        try FineTuning(shortTraining(), trains: { !$0.hasSuffix("weight") }).recover(prunable, on: source)
-        #expect([prunable.values(0).floats(), prunable.values(1).floats()] == weights)
-        #expect(Classification(of: prunable.network, on: [source.batch(at: 0)]).loss < loss)
-        #expect(prunable.network.parameters.allSatisfy { $0.parameter.isTrainable })
-    }
-
-    /// Labels do not matter to who listens to the teacher alone, smoothed or not.
-    @Test func theTeachersShareIsWithoutLabels() throws {
-        let teacher = SmallMLP(seed: 1)
-        func taught(_ smoothing: Double, share: Double) throws -> [[Double]] {
-            let student = SmallMLP(seed: 2)
-            var training = shortTraining(steps: 5)
-            training.labelSmoothing = smoothing
-            try Distillation(training, teacher: teacher, teacherShare: share).recover(
-                PrunableNetwork(student), on: source)
-            return numbers(of: student)
-        }
-        let (plain, smoothed) = (try taught(0, share: 1), try taught(0.9, share: 1))
-        for (a, b) in zip(plain, smoothed) { #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 }) }
-        #expect(try taught(0.9, share: 0.5) != taught(0, share: 0.5))
-    }
-
-    /// A student that is its teacher has nothing to learn from it.
-    @Test func distillationFollowsTheTeacher() throws {
-        let (teacher, twin) = (SmallMLP(seed: 1), SmallMLP(seed: 1))
-        var training = shortTraining()
-        training.optimizer = SGD(momentum: 0)
-        let before = numbers(of: twin)
-        try Distillation(training, teacher: teacher, teacherShare: 1).recover(PrunableNetwork(twin), on: source)
-        let drift = zip(numbers(of: twin), before).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? 0
-        #expect(drift < 1e-5)
-
-        let student = SmallMLP(seed: 2)
-        let inputs = source.batch(at: 0).inputs
-        func agreement() -> Int {
-            zip(student.outputs(inputs).argmax().integers(), teacher.outputs(inputs).argmax().integers())
-                .filter { $0 == $1 }.count
-        }
-        let untaught = agreement()
-        training = shortTraining(steps: 300, rate: 0.02)
-        training.optimizer = AdamW()
-        try Distillation(training, teacher: teacher, teacherShare: 1).recover(PrunableNetwork(student), on: source)
-        #expect(untaught < 24 && agreement() >= 29)  // of 32
     }
 }
