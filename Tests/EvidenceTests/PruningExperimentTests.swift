@@ -18,8 +18,13 @@ import Testing
     /// Each experiment, and the claims that so small a run, or none, measures.
     @Test(
         arguments: [
-            ("pqi-sap", ["sap-matches-lottery-ticket", "global-is-worse-when-sparse"]), ("lth-rewinding", []),
-            ("one-shot-criteria", []), ("m-fac", ["step-time"]),
+            (
+                "pqi-sap",
+                [
+                    "sap-matches-lottery-ticket", "neurons-match-lottery-ticket", "sap-beats-one-shot",
+                    "global-is-worse-when-sparse", "index-drops-with-collapse",
+                ]
+            ), ("lth-rewinding", []), ("one-shot-criteria", []), ("m-fac", ["step-time"]),
         ] as [(String, Set<String>)])
     func tinyRunsAreCompleteAndRepeatable(identifier: String, open: Set<String>) throws {
         let images = try DrawnImages()
@@ -38,6 +43,23 @@ import Testing
         #expect(try report(experiment, data: images.path).json.serialized() == json)
         #expect(try report(experiment, data: images.path, seed: 6).json.serialized() != json)
         #expect(throws: CoppiceError.self) { try report(experiment, data: nil) }
+    }
+
+    /// Every way to prune is in the table, the last density of those that follow the lottery ticket is its own, and the
+    /// dense weights' index is tabulated.
+    @Test func pruningByTheIndexIsComparedWithAllBaselines() throws {
+        let images = try DrawnImages()
+        let report = try report(SparsityPerspective(), data: images.path, seedCount: 1)
+        #expect(report.facts.first?.value == "perceptron 784-128-256-10")
+        let rows = try #require(report.tables.first { $0.title == "Accuracy by density" }).table.rows
+        #expect(rows.map { $0[0] }.suffix(3) == ["one-shot", "random", "GMP"])
+        // Two rounds of a fifth.
+        let last = rows.filter { ["lottery ticket", "one-shot", "random", "GMP"].contains($0[0]) }.map { $0.last }
+        #expect(last == Array(repeating: "64.00 ± 0.00", count: 4))
+        let parts = try #require(report.tables.first { $0.title.hasPrefix("Part of the dense weights") }).table.rows
+        #expect(parts.count == 10 && parts.allSatisfy { $0.count == 6 })
+        // Only p = q = 1 is no index.
+        #expect(parts.flatMap { $0 }.count { $0 == "–" } == 1 && parts[9][1] == "–")
     }
 
     /// Experiments whose arms train masks, filters and a residual network beside the perceptron.
