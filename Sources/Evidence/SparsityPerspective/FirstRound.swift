@@ -8,9 +8,9 @@ package struct FirstRound: Sendable, Hashable {
         package var p: Double
         package var q: Double
         /// η.
-        package var tail = 0.0
+        package var tail: Double
         /// γ.
-        package var aggressiveness = 1.0
+        package var aggressiveness: Double
 
         package init(p: Double, q: Double, tail: Double = 0, aggressiveness: Double = 1) {
             (self.p, self.q) = (p, q)
