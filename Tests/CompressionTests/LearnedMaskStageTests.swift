@@ -97,6 +97,20 @@ import Testing
         }
     }
 
+    /// Norms have the means over an epoch under the masks that are stored, not averages over those of the search.
+    @Test func statisticsOfNormsAreTakenAnewUnderTheFoundMasks() throws {
+        let (_, _, after) = try compress("method: searched, sparsity: 0.8")
+        func firstMeans() throws -> [Float] {
+            try #require(after.stateTensors.first { $0.name.hasSuffix("running_mean") }).state.wrappedValue.floats()
+        }
+        let stored = try firstMeans()
+        // Those of the first norm do not depend on which images make a batch: none of its inputs were normalized.
+        let batches = try #require(images.training).batches(of: 40)
+        after.reestimateNormStatistics(on: batches) { _ = after.outputs($0.inputs) }
+        let anew = try firstMeans()
+        #expect(zip(stored, anew).allSatisfy { abs($0 - $1) < 1e-4 } && stored.contains { abs($0) > 0.01 })
+    }
+
     @Test func thenTrainMovesWeightsUnderTheMask() throws {
         let (searched, before, _) = try compress("method: searched, sparsity: 0.9")
         let (report, _, after) = try compress("method: searched, sparsity: 0.9, then_train: 2")

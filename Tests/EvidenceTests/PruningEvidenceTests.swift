@@ -96,20 +96,28 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
 
     private func measurement(
         magnitude: Double = 0.6, jackpot: Double = 0.85, trained: Double = 0.86, random: Double = 0.84,
-        shared: Double = 0.8, snip: Double = 0.5, changed: Int = 0
+        shared: Double = 0.8, others: [Measurement.Reference: Double] = [:], changed: Int = 0
     ) -> Measurement {
         let arms: [(Measurement.Arm, Double)] = [
             (.magnitude, magnitude), (.firstEpoch, 0.82), (.jackpot, jackpot), (.unrestricted, 0.85),
             (.randomFirstEpoch, 0.7), (.randomStart, random), (.fineTuned, trained),
         ]
-        let overlaps: [(Measurement.Reference, Double)] = [(.magnitude, shared), (.snip, snip), (.random, 0.1)]
         let sparsities: [Double] = [0.9, 0.95]
         return Measurement(
             dense: [0.87, 0.87, 0.87],
             accuracies: spread(arms.flatMap { arm, mean in sparsities.map { (arm: arm, setting: $0, mean: mean) } }),
-            overlaps: spread(
-                overlaps.flatMap { other, mean in sparsities.map { (arm: other, setting: $0, mean: mean) } }),
-            changedWeights: changed)
+            overlaps: overlaps(shared: shared, others: others), changedWeights: changed)
+    }
+
+    /// Criteria share half of a jackpot's weights and random masks a tenth, where nothing else is said.
+    private func overlaps(
+        shared: Double = 0.8, others: [Measurement.Reference: Double] = [:]
+    ) -> ArmAccuracies<Measurement.Reference> {
+        spread(
+            Measurement.Reference.allCases.flatMap { own in
+                let mean = own == .magnitude ? shared : others[own] ?? (own == .random ? 0.1 : 0.5)
+                return [0.9, 0.95].map { (arm: own, setting: $0, mean: mean) }
+            })
     }
 
     @Test func claimsFollowFromTheNumbers() {
@@ -121,7 +129,10 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdict("cheaper-from-magnitude", measurement(random: 0.851).claims) == .doesNotHold)
         #expect(verdict("restriction", measurement(jackpot: 0.844).claims) == .doesNotHold)
         #expect(verdict("like-magnitude", measurement(shared: 0.55).claims) == .doesNotHold)
-        #expect(verdict("like-magnitude", measurement(snip: 0.81).claims) == .doesNotHold)
+        #expect(verdict("like-magnitude", measurement(others: [.random: 0.51]).claims) == .doesNotHold)
+        for other in [Measurement.Reference.snip, .grasp, .taylor, .obd] {
+            #expect(verdict("like-magnitude", measurement(others: [other: 0.81]).claims) == .doesNotHold, "\(other)")
+        }
         #expect(verdict("weights-stay", measurement(changed: 1).claims) == .doesNotHold)
     }
 
@@ -143,6 +154,33 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(claim(magnitude: 0.695)?.verdict == .doesNotHold)
         // Masks that lose little leave nothing to rescue.
         #expect(claim(magnitude: 0.75)?.comparisons.count == 2 && claim(magnitude: 0.75)?.verdict == .holds)
+    }
+
+    /// The residual network's searches from random scores have fewer seeds: the same ones are compared.
+    @Test func searchesAndMasksOfResidualNetworksAreJudgedAlike() {
+        func verdicts(
+            random: Double = 0.7, early: Double = 0.5, unrestricted: Double = 0.79, shared: Double = 0.8,
+            grasp: Double = 0.5
+        ) -> (search: Claim.Verdict?, masks: Claim.Verdict?) {
+            var own = measurement()
+            own.convolutionalDense = [0.8, 0.8]
+            for (arm, values) in [
+                (Measurement.Arm.jackpot, [0.78, 0.8]), (.firstEpoch, [0.6, 0.7]),
+                (.unrestricted, [unrestricted, unrestricted]), (.randomFirstEpoch, [early]), (.randomStart, [random]),
+            ] {
+                for value in values { own.convolutional.add(value, of: arm, at: 0.95) }
+            }
+            own.convolutionalOverlaps = overlaps(shared: shared, others: [.grasp: grasp])
+            return (verdict("search-with-norms", own.claims), verdict("masks-with-norms", own.claims))
+        }
+        #expect(verdicts().search == .holds && verdicts().masks == .holds)
+        // Above the first seed's 78 %, below the mean of 79 %.
+        #expect(verdicts(random: 0.785).search == .doesNotHold && verdicts(random: 0.775).search == .holds)
+        #expect(verdicts(early: 0.61).search == .doesNotHold && verdicts(early: 0.59).search == .holds)
+        #expect(verdicts(unrestricted: 0.796).search == .doesNotHold)
+        #expect(verdicts(shared: 0.59).masks == .doesNotHold && verdicts(grasp: 0.81).masks == .doesNotHold)
+        let alone = measurement().claims
+        #expect(verdict("search-with-norms", alone) == .notMeasured && verdict("masks-with-norms", alone) == .notMeasured)
     }
 
     @Test func whatIsMissingDoesNotHold() {

@@ -18,8 +18,13 @@ import Testing
     /// Each experiment, and the claims that so small a run, or none, measures.
     @Test(
         arguments: [
-            ("pqi-sap", ["sap-matches-lottery-ticket", "global-is-worse-when-sparse"]), ("lth-rewinding", []),
-            ("one-shot-criteria", []), ("m-fac", ["step-time"]),
+            (
+                "pqi-sap",
+                [
+                    "sap-matches-lottery-ticket", "neurons-match-lottery-ticket", "sap-beats-one-shot",
+                    "global-is-worse-when-sparse", "index-drops-with-collapse",
+                ]
+            ), ("lth-rewinding", []), ("one-shot-criteria", []), ("m-fac", ["step-time"]),
         ] as [(String, Set<String>)])
     func tinyRunsAreCompleteAndRepeatable(identifier: String, open: Set<String>) throws {
         let images = try DrawnImages()
@@ -40,6 +45,23 @@ import Testing
         #expect(throws: CoppiceError.self) { try report(experiment, data: nil) }
     }
 
+    /// Every way to prune is in the table, the last density of those that follow the lottery ticket is its own, and the
+    /// dense weights' index is tabulated.
+    @Test func pruningByTheIndexIsComparedWithAllBaselines() throws {
+        let images = try DrawnImages()
+        let report = try report(SparsityPerspective(), data: images.path, seedCount: 1)
+        #expect(report.facts.first?.value == "perceptron 784-128-256-10")
+        let rows = try #require(report.tables.first { $0.title == "Accuracy by density" }).table.rows
+        #expect(rows.suffix(3).map { $0[0] } == ["one-shot", "random", "GMP"])
+        // Two rounds of a fifth.
+        let last = rows.filter { ["lottery ticket", "one-shot", "random", "GMP"].contains($0[0]) }.map { $0[5] }
+        #expect(last == Array(repeating: "64.00 ± 0.00", count: 4))
+        let parts = try #require(report.tables.first { $0.title.hasPrefix("Part of the dense weights") }).table.rows
+        #expect(parts.count == 10 && parts.allSatisfy { $0.count == 6 })
+        // Only p = q = 1 is no index.
+        #expect(parts.flatMap { $0 }.count { $0 == "–" } == 1 && parts[9][1] == "–")
+    }
+
     /// Experiments whose arms train masks, filters and a residual network beside the perceptron.
     @Test(arguments: ["bip", "lottery-jackpots"])
     func tinyRunsHaveCurvesOfLossAndTheResidualNetwork(identifier: String) throws {
@@ -54,6 +76,31 @@ import Testing
         #expect(losses.count == 2 && losses.allSatisfy { $0.series.count > 1 })
         #expect(losses.allSatisfy { $0.series.allSatisfy { !$0.points.isEmpty } })
         #expect(report.tables.contains { $0.title.lowercased().contains("residual network") })
+    }
+
+    /// Masks of jackpots are compared with those of every criterion, and accuracies with all ways to train.
+    @Test func jackpotsAreComparedWithAllBaselines() throws {
+        let images = try DrawnImages()
+        let report = try report(LotteryJackpots(), data: images.path, seedCount: 1)
+        func rows(_ title: String) throws -> [[String]] {
+            try #require(report.tables.first { $0.title.hasPrefix(title) }).table.rows
+        }
+        let accuracies = try rows("Test accuracy")
+        #expect(
+            accuracies.suffix(4).map { $0[0] } == [
+                "SNIP mask, nothing trained", "random mask, nothing trained",
+                "gradual magnitude pruning, weights trained", "movement pruning, weights trained",
+            ])
+        #expect(accuracies.suffix(4).allSatisfy { !$0.contains("") })
+        for title in ["Weights of jackpots", "Residual network: weights of jackpots"] {
+            let overlaps = try rows(title)
+            #expect(overlaps.map { $0[0] } == ["magnitude", "random", "SNIP", "GraSP", "Taylor", "OBD"])
+            #expect(overlaps.allSatisfy { !$0.contains("") })
+        }
+        // Searched at 95 % alone, in the network with norms.
+        let residual = try rows("Residual network: test accuracy")
+        #expect(residual.filter { $0[1].isEmpty }.count == 3)
+        #expect(residual.allSatisfy { !$0[2].isEmpty })
     }
 
     /// Global pruning of a small residual network in the place of the trained one, by every arm.

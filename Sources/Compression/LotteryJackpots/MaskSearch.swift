@@ -164,7 +164,7 @@ public final class MaskSearch {
     /// ⌈part · n⌉ best enter and as many worst leave.
     ///
     /// - Complexity: O(N).
-    static func swapped(
+    package static func swapped(
         _ mask: WeightMask, best: WeightMask, scores: Tensor, part: Double
     ) -> (mask: WeightMask, count: Int) {
         let entering = best.intersection(mask.complement)

@@ -47,13 +47,11 @@ extension NetworkStageRun {
         try train("train", after, batches, hooks: [])
     }
 
-    /// Lets the running statistics of norms follow the masks as they are now.
+    /// Takes the statistics of norms anew with the masks as they are now: running averages of the search lag behind.
     private func settleStatistics(_ source: any BatchSource) {
-        guard !network.stateTensors.isEmpty else { return }
-        network.setTraining(true)
-        defer { network.setTraining(false) }
-        withoutRecording {
-            for step in 0..<min(source.batchesPerEpoch, 100) { _ = network.outputs(source.batch(at: step).inputs) }
+        guard network.modules.contains(where: { $0.module is BatchNorm }) else { return }
+        network.reestimateNormStatistics(on: 0..<min(source.batchesPerEpoch, 100)) { step in
+            _ = network.outputs(source.batch(at: step).inputs)
         }
     }
 

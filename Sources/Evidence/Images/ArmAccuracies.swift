@@ -25,9 +25,12 @@ package struct ArmAccuracies<Arm: Hashable & Sendable>: Sendable {
     /// The mean over seeds; NaN where there are none.
     package func mean(_ arm: Arm, at setting: Double) -> Double { statistics(arm, at: setting).mean }
 
-    /// By how many percentage points an arm's mean is above another's; NaN where one was not measured.
+    /// By how many percentage points an arm's mean is above another's, over the first seeds that both have; NaN where
+    /// one was not measured.
     package func lead(of arm: Arm, over other: Arm, at setting: Double) -> Double {
-        100 * (mean(arm, at: setting) - mean(other, at: setting))
+        let (own, others) = (accuracies(of: arm, at: setting), accuracies(of: other, at: setting))
+        let count = min(own.count, others.count)
+        return 100 * (SeedStatistics(own.prefix(count)).mean - SeedStatistics(others.prefix(count)).mean)
     }
 
     func statistics(_ arm: Arm, at setting: Double) -> SeedStatistics {

@@ -8,6 +8,8 @@ import CoppiceTraining
 struct JackpotTrial: Sendable {
     enum Kind: String, Sendable {
         case restricted, unrestricted, randomStart, fineTuned
+        /// Other masks, and sparsity that rises while weights train.
+        case baselines
     }
 
     struct Outcome: Sendable, CustomStringConvertible {
@@ -36,7 +38,6 @@ struct JackpotTrial: Sendable {
         let network = try makeNetwork()
         let originals = network.weights.indices.map { network.values($0).copied() }
         try network.prune(by: .magnitude, to: sparsity)
-        let first = network.masks
         var outcome = Outcome()
         let total = network.network.parameters.reduce(0) {
             $0 + ($1.parameter.wrappedValue.rank > 1 ? $1.parameter.wrappedValue.count : 0)
@@ -59,7 +60,7 @@ struct JackpotTrial: Sendable {
             let early = try search(network, originals, epochs: size.searchEpochs, &outcome)
             outcome.accuracies += [(.firstEpoch, early), (.jackpot, settledAccuracy(network))]
             outcome.changedWeights = changes(of: network, from: originals)
-            outcome.overlaps = try overlaps(of: network.masks, magnitude: first)
+            outcome.overlaps = try overlaps(of: network.masks)
         case .unrestricted:
             _ = try search(network, originals, epochs: size.searchEpochs, restriction: .none, &outcome)
             outcome.accuracies.append((.unrestricted, settledAccuracy(network)))
@@ -67,6 +68,8 @@ struct JackpotTrial: Sendable {
             let early = try search(
                 network, originals, epochs: size.randomSearchEpochs, scores: .random(seed: seed), &outcome)
             outcome.accuracies += [(.randomFirstEpoch, early), (.randomStart, settledAccuracy(network))]
+        case .baselines:
+            outcome.accuracies = try baselines(like: network.masks, sparsity: sparsity)
         }
         return outcome
     }
@@ -128,25 +131,62 @@ struct JackpotTrial: Sendable {
         }
     }
 
+    /// Masks of other criteria that keep as many weights of each layer, nothing trained, and the weights trained for as
+    /// many epochs as a search while sparsity rises on a cubic ramp through the first half.
+    private func baselines(
+        like masks: [WeightMask], sparsity: Double
+    ) throws -> [(arm: LotteryJackpotsMeasurement.Arm, accuracy: Double)] {
+        var found: [(arm: LotteryJackpotsMeasurement.Arm, accuracy: Double)] = []
+        let others: [(LotteryJackpotsMeasurement.Arm, LotteryJackpotsMeasurement.Reference)] = [
+            (.snip, .snip), (.random, .random),
+        ]
+        for (arm, reference) in others {
+            let network = try makeNetwork()
+            network.setMasks(try best(by: reference, like: masks))
+            found.append((arm, study.accuracy(of: network.network)))
+        }
+        let training = study.supervision(epochs: Double(size.searchEpochs))
+        let steps = training.rates.totalSteps
+        let ramp = try RampSchedule(
+            to: sparsity, begin: 0, end: max(1, steps / 2), interval: max(1, steps / 50))
+        func train(_ arm: LotteryJackpotsMeasurement.Arm, _ hook: (PrunableNetwork) -> any TrainingHook) throws {
+            let network = try makeNetwork()
+            try training.run(network.network, on: study.batches(seed: seed), hooks: [hook(network)])
+            found.append((arm, study.accuracy(of: network.network)))
+        }
+        try train(.gradual) { GradualPruning($0, schedule: ramp) }
+        try train(.movement) { MovementPruning($0, schedule: ramp) }
+        return found
+    }
+
     /// The part of some masks' weights that other criteria's masks of as many weights in each layer keep too.
     private func overlaps(
-        of masks: [WeightMask], magnitude: [WeightMask]
+        of masks: [WeightMask]
     ) throws -> [(reference: LotteryJackpotsMeasurement.Reference, overlap: Double)] {
-        let dense = try makeNetwork()
-        let source = study.batches(seed: seed)
-        let batches = (0..<8).map { source.batch(at: $0) }
-        func best(_ scores: [Tensor]) -> [WeightMask] {
-            zip(scores, masks).map { ExactSelection.mask($0, removing: $1.removedCount) }
-        }
-        let other: UInt64 = seed &+ 1
-        let references: [(LotteryJackpotsMeasurement.Reference, [WeightMask])] = [
-            (.magnitude, magnitude),
-            (.snip, best(try dense.scores(by: GradientWeightCriterion(), batches: batches))),
-            (.random, best(try dense.scores(by: .random(seed: other)))),
-        ]
-        return references.map { reference, kept in
-            let agreement = zip(masks, kept).reduce(MaskAgreement.zero) { $0 + MaskAgreement($1.0, $1.1) }
+        try LotteryJackpotsMeasurement.Reference.allCases.map { reference in
+            let agreement = zip(masks, try best(by: reference, like: masks)).reduce(MaskAgreement.zero) {
+                $0 + MaskAgreement($1.0, $1.1)
+            }
             return (reference, Double(agreement.keptByBoth) / Double(agreement.keptByFirst))
         }
+    }
+
+    /// Masks of the trained network by a criterion that keep as many weights of each layer as others.
+    private func best(
+        by reference: LotteryJackpotsMeasurement.Reference, like masks: [WeightMask]
+    ) throws -> [WeightMask] {
+        let criterion: any NetworkCriterion
+        switch reference {
+        case .magnitude: criterion = EachMatrix.magnitude
+        case .random: criterion = EachMatrix.random(seed: seed &+ 1)
+        case .snip: criterion = GradientWeightCriterion()
+        case .grasp: criterion = GradientFlowCriterion()
+        case .taylor: criterion = TaylorCriterion()
+        case .obd: criterion = FisherDiagonalCriterion()
+        }
+        let source = study.batches(seed: seed)
+        let batches = criterion.needsData ? (0..<8).map { source.batch(at: $0) } : []
+        let scores = try makeNetwork().scores(by: criterion, batches: batches)
+        return zip(scores, masks).map { ExactSelection.mask($0, removing: $1.removedCount) }
     }
 }

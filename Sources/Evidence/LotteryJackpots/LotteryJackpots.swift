@@ -10,7 +10,8 @@ public struct LotteryJackpots: Experiment {
         "Zhang, Lin, Lin, Chao, Tian and Ji, Lottery Jackpots Exist in Pre-trained Models (2021), arXiv:2104.08700"
     public let summary =
         "Masks of a trained network are searched while its weights stay bit for bit, from magnitude masks and from random "
-        + "ones, with and without fewer swaps towards the end; training the weights under the magnitude mask is compared."
+        + "ones, with and without fewer swaps towards the end; training the weights under the magnitude mask, or while "
+        + "sparsity rises, and other masks are compared."
 
     public init() {}
 
@@ -22,6 +23,8 @@ public struct LotteryJackpots: Experiment {
         let convolutional = try Self.convolutional(setting, size: size)
         let measured = try LotteryJackpotsMeasurement(
             study, convolutional: convolutional, size: size, seeds: setting.seeds, progress: progress)
+        let randomSeeds =
+            size.convolutionalRandomSeeds.map { "\(min($0, setting.seeds.count)) of the seeds" } ?? "all seeds"
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -30,7 +33,10 @@ public struct LotteryJackpots: Experiment {
                 + "start at 1 for kept and 0.99 for removed weights (or at random), and learn by SGD with momentum 0.9 at a "
                 + "rate of 0.1 that falls as a cosine, decay 5 · 10⁻⁴, over \(size.searchEpochs) epochs; of the pairs that "
                 + "would be swapped at a step the part (1 − t/T)⁴ is. Weights and biases stay as they are. Training the "
-                + "weights instead takes the same epochs, at the dense network's rates. The residual network is treated alike.",
+                + "weights instead takes the same epochs, at the dense network's rates; gradual magnitude and movement "
+                + "pruning raise sparsity meanwhile, on a cubic ramp through the first half. Other masks keep as many "
+                + "weights of each layer; their criteria see eight batches. The residual network is treated alike, with "
+                + "all swaps made at 95 % alone, and from random scores with \(randomSeeds).",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init("epochs of search", "\(size.searchEpochs), from random scores \(size.randomSearchEpochs)"),
@@ -74,10 +80,12 @@ public struct LotteryJackpots: Experiment {
         var batchSize = 128
         /// Of the training of weights.
         var rate = 0.05
+        /// With how many of the seeds masks of the residual network are searched from random scores; nil for all.
+        var convolutionalRandomSeeds: Int?
         /// Three times as many.
         var randomSearchEpochs: Int { 3 * searchEpochs }
 
-        static let small = Size(images: 10_000, epochs: 6, searchEpochs: 5)
+        static let small = Size(images: 10_000, epochs: 6, searchEpochs: 5, convolutionalRandomSeeds: 1)
         /// The paper's epochs, batches and rate for CIFAR, on all images.
         static let paper = Size(images: nil, epochs: 160, searchEpochs: 30, batchSize: 256, rate: 0.1)
 

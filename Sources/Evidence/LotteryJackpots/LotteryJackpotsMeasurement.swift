@@ -17,6 +17,10 @@ package struct LotteryJackpotsMeasurement: Sendable {
         case randomFirstEpoch, randomStart
         /// The weights trained under the magnitude mask.
         case fineTuned
+        /// Masks of other criteria as they are.
+        case snip, random
+        /// The weights trained while sparsity rises: by magnitude, and by movement.
+        case gradual, movement
 
         var name: String {
             switch self {
@@ -28,13 +32,21 @@ package struct LotteryJackpotsMeasurement: Sendable {
             case .randomFirstEpoch: "from random scores, first epoch"
             case .randomStart: "from random scores, three times as long"
             case .fineTuned: "magnitude mask, weights trained"
+            case .snip: "SNIP mask, nothing trained"
+            case .random: "random mask, nothing trained"
+            case .gradual: "gradual magnitude pruning, weights trained"
+            case .movement: "movement pruning, weights trained"
             }
         }
     }
 
     /// Which masks a jackpot's is compared with; all keep as many weights of each layer.
     package enum Reference: String, Sendable, Hashable, CaseIterable {
-        case magnitude, snip, random
+        case magnitude, random
+        case snip = "SNIP"
+        case grasp = "GraSP"
+        case taylor = "Taylor"
+        case obd = "OBD"
     }
 
     /// Test accuracies of the dense networks.
@@ -54,11 +66,14 @@ package struct LotteryJackpotsMeasurement: Sendable {
     /// ``convolutionalArms`` at ``LotteryJackpots/Size/convolutionalSparsities``; empty where it was not measured.
     package var convolutionalDense: [Double] = []
     package var convolutional = ArmAccuracies<Arm>()
+    package var convolutionalOverlaps = ArmAccuracies<Reference>()
     /// At the highest sparsity, of the first seed.
     var losses: [LossCurve] = []
     var convolutionalLosses: [LossCurve] = []
 
-    package static let convolutionalArms: [Arm] = [.magnitude, .recalibrated, .firstEpoch, .jackpot, .fineTuned]
+    package static let convolutionalArms: [Arm] = [
+        .magnitude, .recalibrated, .firstEpoch, .jackpot, .unrestricted, .randomFirstEpoch, .randomStart, .fineTuned,
+    ]
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, overlaps: ArmAccuracies<Reference>, changedWeights: Int = 0,
@@ -80,7 +95,7 @@ package struct LotteryJackpotsMeasurement: Sendable {
 
         let sparsities = LotteryJackpots.Size.sparsities
         var jobs: [(trial: JackpotTrial, kind: JackpotTrial.Kind, sparsity: Double)] = []
-        for kind in [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned] {
+        for kind in [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned, .baselines] {
             for sparsity in sparsities where kind != .randomStart || sparsity == LotteryJackpots.Size.highest {
                 for trial in trained { jobs.append((trial, kind, sparsity)) }
             }
@@ -136,9 +151,13 @@ package struct LotteryJackpotsMeasurement: Sendable {
     ) throws {
         let trials = try Self.trials(study, size: size, seeds: seeds, progress: progress)
         convolutionalDense = trials.map(\.accuracy)
-        let jobs = LotteryJackpots.Size.convolutionalSparsities.flatMap { sparsity in
-            [JackpotTrial.Kind.restricted, .fineTuned].flatMap { kind in
-                trials.map { (trial: $0, kind: kind, sparsity: sparsity) }
+        let sparsities = LotteryJackpots.Size.convolutionalSparsities
+        var jobs: [(trial: JackpotTrial, kind: JackpotTrial.Kind, sparsity: Double)] = []
+        for kind in [JackpotTrial.Kind.randomStart, .restricted, .unrestricted, .fineTuned] {
+            let isEverywhere = kind == .restricted || kind == .fineTuned
+            let count = kind == .randomStart ? size.convolutionalRandomSeeds ?? trials.count : trials.count
+            for sparsity in sparsities where isEverywhere || sparsity == LotteryJackpots.Size.highest {
+                for trial in trials.prefix(count) { jobs.append((trial, kind, sparsity)) }
             }
         }
         let outcomes = try sideBySide(jobs) { job in
@@ -149,6 +168,9 @@ package struct LotteryJackpotsMeasurement: Sendable {
         }
         for (job, outcome) in zip(jobs, outcomes) {
             for (arm, accuracy) in outcome.accuracies { convolutional.add(accuracy, of: arm, at: job.sparsity) }
+            for (reference, overlap) in outcome.overlaps {
+                convolutionalOverlaps.add(overlap, of: reference, at: job.sparsity)
+            }
             changedWeights += outcome.changedWeights
             if job.trial.seed == seeds.first, job.sparsity == LotteryJackpots.Size.convolutionalSparsities.last {
                 convolutionalLosses += [outcome.losses].compactMap { $0 }

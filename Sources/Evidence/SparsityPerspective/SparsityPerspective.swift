@@ -3,6 +3,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import OrderedCollections
 
 /// Whether the PQ index of a network's weights says how much can be pruned, and whether pruning by it beats pruning a
 /// constant part.
@@ -14,7 +15,8 @@ public struct SparsityPerspective: Experiment {
         + "arXiv:2302.05601"
     public let summary =
         "A perceptron is pruned level by level and rewound to its initial weights: by the PQ index of each layer, "
-        + "neuron or the whole network, by a constant part, and at once, down to a density of 5 % or into collapse."
+        + "neuron or the whole network, by a constant part, at once and by chance, down to a density of 5 % or into "
+        + "collapse."
 
     public init() {}
 
@@ -31,18 +33,34 @@ public struct SparsityPerspective: Experiment {
                 + "gradients clipped to norm 1. After each training the smallest weights go and all others are rewound "
                 + "to their initial values. SAP removes ⌊d · min(γ (1 − r/d), β)⌋ of a unit's d weights, r from its PQ "
                 + "index with η = 0, β = 0.9; γ = 1 unless said. The lottery ticket removes a fifth of all weights "
-                + "(one threshold); one-shot masks come from the dense network's trained weights. Accuracies are of "
-                + "test images, after the last epoch; between densities they are interpolated over log density. All "
-                + "methods take \(size.rounds) rounds; the lottery ticket and SAP with (1, 2) by layers and globally go "
-                + "on to a density of \(MarkupText.percent(Size.leastDensity, places: 0)), γ = 1.5 until accuracy is "
-                + "\(MarkupText.percent(Size.collapse, places: 0)) below its best, each for at most "
-                + "\(size.roundLimit) rounds.",
-            facts: study.facts + [
+                + "(one threshold); one-shot masks come from the dense network's trained weights, random ones are "
+                + "trained in the same way. Accuracies are of test images, after the last epoch; between densities "
+                + "they are interpolated over log density. All methods take \(size.rounds) rounds; the lottery ticket "
+                + "and SAP with (1, 2) go on to a density of \(MarkupText.percent(Size.leastDensity, places: 0)), by "
+                + "neurons \(MarkupText.percent(Size.leastNeuronDensity, places: 0)), for at most "
+                + "\(size.roundLimit) rounds, γ = 1.5 until accuracy is "
+                + "\(MarkupText.percent(Size.collapse, places: 0)) below its best, for at most "
+                + "\(size.forcedRoundLimit). Gradual magnitude pruning (GMP) is one training, as long as those of all "
+                + "the lottery ticket's levels, whose cubic ramp of sparsity ends at half.",
+            facts: Self.facts(of: study) + [
                 .init("seeds", seeds.map(String.init).joined(separator: ", ")),
-                .init("rounds of pruning", "\(size.rounds), at most \(size.roundLimit)"),
+                .init(
+                    "rounds of pruning",
+                    "\(size.rounds), at most \(size.roundLimit), with γ = 1.5 \(size.forcedRoundLimit)"),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: measured.notes, data: measured.json)
+    }
+
+    /// The study's, with the perceptron's own widths: its architecture is named after others.
+    private static func facts(of study: ImageStudy) -> [ExperimentReport.Fact] {
+        let architecture = study.architecture
+        var widths = [architecture.inputShape.reduce(1, *)]
+        widths.append(contentsOf: architecture.widths.values)
+        widths.append(architecture.classes)
+        let network = ExperimentReport.Fact(
+            "network", "perceptron " + widths.map { "\($0)" }.joined(separator: "-"))
+        return study.facts.map { $0.name == network.name ? network : $0 }
     }
 
     /// How much is trained.
@@ -51,18 +69,24 @@ public struct SparsityPerspective: Experiment {
         var epochs: Int
         /// Levels after the dense one.
         var rounds: Int
-        /// Levels of a method that is to reach a density, or to collapse, at most.
+        /// Levels of a method that is to reach a density, at most.
         var roundLimit: Int
+        /// Levels of the method that is to collapse, at most.
+        var forcedRoundLimit: Int
         /// How many of the seeds; nil for all.
         var seeds: Int?
 
         /// The least density that methods are compared at.
         static let leastDensity = 0.05
+        /// The same by neurons: what a round removes of a neuron is rounded down, so that one of a dozen weights loses
+        /// none.
+        static let leastNeuronDensity = 0.1
         /// The accuracy that a network has lost when it has collapsed, a fraction.
         static let collapse = 0.1
 
-        static let small = Size(imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, seeds: 2)
-        static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60)
+        static let small = Size(
+            imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, forcedRoundLimit: 70, seeds: 2)
+        static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60, forcedRoundLimit: 100)
 
         func scaled(by factor: Double) -> Size {
             func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
@@ -70,6 +94,7 @@ public struct SparsityPerspective: Experiment {
             size.imageCount = imageCount.map(scaled)
             size.rounds = max(2, min(rounds, scaled(rounds)))
             size.roundLimit = max(size.rounds, min(roundLimit, scaled(roundLimit)))
+            size.forcedRoundLimit = max(size.roundLimit, min(forcedRoundLimit, scaled(forcedRoundLimit)))
             return size
         }
 

@@ -34,10 +34,8 @@ extension SparsityPerspectiveMeasurement {
             LineChart(
                 title: "Test accuracy by sparsity", summary: "Accuracy after training at each level of each method.",
                 horizontalTitle: "share of weights removed", verticalTitle: "test accuracy",
-                series: series(trial, \.accuracy) + [
-                    .init(
-                        name: "one-shot", points: trial.oneShot.points.map { (x: 1 - $0.density, y: $0.accuracy) })
-                ]), caption: "Seed \(trial.seed). A point is a level.")
+                series: series(trial, \.accuracy)),
+            caption: "Seed \(trial.seed). A point is a level, or a training of its own (one-shot, random, GMP).")
     }
 
     private func indices(_ trial: Trial) -> ExperimentReport.Illustration {
@@ -87,12 +85,9 @@ extension SparsityPerspectiveMeasurement {
             }
             return ExperimentReport.Table(
                 title: "Levels, seed \(trial.seed)",
-                HTMLTable(
-                    head: head,
-                    rows: curves + trial.oneShot.points.enumerated().map { row("one-shot", $0.offset, $0.element) },
-                    numericColumns: Set(1..<head.count)))
+                HTMLTable(head: head, rows: curves, numericColumns: Set(1..<head.count)))
         }
-        return [summary] + levels
+        return [summary] + firstRounds + levels
     }
 
     private var summary: ExperimentReport.Table {
@@ -100,17 +95,41 @@ extension SparsityPerspectiveMeasurement {
             let values = curves.compactMap { $0.accuracy(at: density) }
             return values.count == trials.count ? SeedStatistics(values).percent : MarkupText.missing
         }
-        let names: [(String, [DensityCurve])] =
-            Method.allCases.map { method in (method.name, trials.compactMap { $0.curves[method] }) }
-            + [("one-shot", trials.map(\.oneShot))]
         return .init(
             title: "Accuracy by density",
             HTMLTable(
                 head: ["method"] + Self.densities.map { MarkupText.percent($0, places: 0) } + ["last density"],
-                rows: names.map { name, curves in
+                rows: Method.allCases.map { method in
+                    let curves = trials.compactMap { $0.curves[method] }
                     let last = SeedStatistics(curves.map(\.lastDensity)).percent
-                    return [name] + Self.densities.map { cell(curves, $0) } + [last]
+                    return [method.name] + Self.densities.map { cell(curves, $0) } + [last]
                 }, numericColumns: Set(1...(Self.densities.count + 1))))
+    }
+
+    /// By p (rows) and q, means over seeds: the index of the trained dense weights, what a first round would remove.
+    private var firstRounds: [ExperimentReport.Table] {
+        func table(_ title: String, _ cell: ([FirstRound]) -> String) -> ExperimentReport.Table {
+            let rows = FirstRound.firstNorms.map { p -> [String] in
+                [MarkupText.number(p)]
+                    + FirstRound.secondNorms.map { q -> String in
+                        let setting = FirstRound.Setting(p: p, q: q)
+                        return cell(trials.compactMap { $0.firstRounds.first { $0.setting == setting } })
+                    }
+            }
+            return .init(
+                title: title,
+                HTMLTable(
+                    head: ["p"] + FirstRound.secondNorms.map { "q = \(MarkupText.number($0))" }, rows: rows,
+                    numericColumns: Set(1...FirstRound.secondNorms.count)))
+        }
+        return [
+            table("PQ index of the trained dense weights") {
+                MarkupText.number(SeedStatistics($0.map(\.index)).mean)
+            },
+            table("Part of the dense weights that a first round of global SAP removes") {
+                MarkupText.percent(SeedStatistics($0.map(\.removedPart)).mean)
+            },
+        ]
     }
 
     var notes: [String] {
@@ -138,7 +157,14 @@ extension SparsityPerspectiveMeasurement {
                 return .object([
                     "seed": .integer(Int(clamping: trial.seed)), "gini": .number(trial.gini),
                     "curves": .object(OrderedDictionary(curves) { $1 }),
-                    "one_shot": .array(trial.oneShot.points.map(data)),
+                    "first_rounds": .array(
+                        trial.firstRounds.map { own in
+                            .object([
+                                "p": .number(own.setting.p), "q": .number(own.setting.q),
+                                "eta": .number(own.setting.tail), "gamma": .number(own.setting.aggressiveness),
+                                "index": .number(own.index), "removed_part": .number(own.removedPart),
+                            ])
+                        }),
                     "losses": trial.drawn.map(\.losses).json,
                     "layers": .array(
                         trial.drawn.map { own in

@@ -8,12 +8,16 @@ import Synchronization
 
 /// What was trained for the experiment.
 package struct SparsityPerspectiveMeasurement: Sendable {
-    /// A way to prune level by level.
+    /// A way to prune, most of them level by level.
     package enum Method: Hashable, Sendable, CaseIterable {
         case lotteryTicket
         case layer, layerGentle, neuron, global, globalGentle
         /// By layers, bold beyond what the bound says.
         case forced
+        /// The dense network's smallest weights at once, and weights by chance.
+        case oneShot, random
+        /// By magnitude on a cubic ramp, in one training as long as all of the lottery ticket's.
+        case gradual
 
         var name: String {
             switch self {
@@ -24,10 +28,14 @@ package struct SparsityPerspectiveMeasurement: Sendable {
             case .global: "SAP, global, (1, 2)"
             case .globalGentle: "SAP, global, (1/2, 1)"
             case .forced: "SAP, layer, (1, 2), γ = 1.5"
+            case .oneShot: "one-shot"
+            case .random: "random"
+            case .gradual: "GMP"
             }
         }
 
-        func pruning() throws -> any LevelPruning {
+        /// What goes after each level; nil where there are none.
+        func pruning() throws -> (any LevelPruning)? {
             switch self {
             case .lotteryTicket: try ConstantFraction(0.2)
             case .layer: try AdaptiveSparsity(.aggressive, scope: .layer)
@@ -36,6 +44,7 @@ package struct SparsityPerspectiveMeasurement: Sendable {
             case .global: try AdaptiveSparsity(.aggressive, scope: .global)
             case .globalGentle: try AdaptiveSparsity(.gentle, scope: .global)
             case .forced: try AdaptiveSparsity(.aggressive, scope: .layer, aggressiveness: 1.5)
+            case .oneShot, .random, .gradual: nil
             }
         }
     }
@@ -44,23 +53,28 @@ package struct SparsityPerspectiveMeasurement: Sendable {
     package struct Trial: Sendable {
         package var seed: UInt64
         package var curves: [Method: DensityCurve]
-        /// Networks pruned once, to densities of the lottery ticket's.
-        package var oneShot: DensityCurve
         /// The dense network, and of each method the level whose density is nearest to ``drawnDensity``.
         var drawn: [Drawn] = []
         /// The axioms of sparsity, on the trained dense weights.
         package var axioms: [Axiom]
         /// The Gini coefficient of the trained dense weights.
         var gini: Double
+        /// What other settings of SAP say of the trained dense weights.
+        package var firstRounds: [FirstRound]
 
         package init(
-            seed: UInt64, curves: [Method: DensityCurve], oneShot: DensityCurve, axioms: [Axiom], gini: Double
+            seed: UInt64, curves: [Method: DensityCurve], axioms: [Axiom], gini: Double, firstRounds: [FirstRound]
         ) {
             self.seed = seed
             self.curves = curves
-            self.oneShot = oneShot
             self.axioms = axioms
             self.gini = gini
+            self.firstRounds = firstRounds
+        }
+
+        /// The part of the dense weights that a first round would remove; NaN for a setting that was not looked at.
+        func removedPart(_ setting: FirstRound.Setting) -> Double {
+            firstRounds.first { $0.setting == setting }?.removedPart ?? .nan
         }
     }
 
@@ -109,7 +123,7 @@ package struct SparsityPerspectiveMeasurement: Sendable {
         progress.end("done")
 
         let jobs = seeds.indices.flatMap { place in
-            Method.allCases.map { Job(seed: place, method: $0) } + [Job(seed: place, method: nil)]
+            Method.allCases.map { Job(seed: place, method: $0) }
         }
         progress.begin("levels", total: jobs.count, unit: "runs")
         let finished = Mutex(0)
@@ -117,19 +131,19 @@ package struct SparsityPerspectiveMeasurement: Sendable {
             let found = try search.levels(job.method, from: starts[job.seed], seed: seeds[job.seed])
             finished.withLock { done in
                 done += 1
-                progress.advance(to: done, note: job.method?.name ?? "one-shot")
+                progress.advance(to: done, note: job.method.name)
             }
             return found
         }
         progress.end("done")
         trials = try seeds.indices.map { place in
             let own = zip(jobs, found).filter { $0.0.seed == place }
-            let named = own.compactMap { job, found in job.method.map { ($0, found.curve) } }
+            let named = own.map { job, found in (job.method, found.curve) }
             let trained = search.weights(starts[place].trained)
             var trial = Trial(
                 seed: seeds[place], curves: Dictionary(uniqueKeysWithValues: named),
-                oneShot: own.first { $0.0.method == nil }?.1.curve ?? DensityCurve(points: []),
-                axioms: try Self.axioms(of: trained), gini: try GiniIndex.value(of: trained))
+                axioms: try Self.axioms(of: trained), gini: try GiniIndex.value(of: trained),
+                firstRounds: try FirstRound.settings.map { try FirstRound($0, of: trained) })
             trial.drawn = [starts[place].drawn] + own.compactMap(\.1.drawn)
             return trial
         }
@@ -137,7 +151,7 @@ package struct SparsityPerspectiveMeasurement: Sendable {
 
     private struct Job: Sendable {
         var seed: Int
-        var method: Method?
+        var method: Method
     }
 
     /// The trainings of all methods.
@@ -198,15 +212,18 @@ package struct SparsityPerspectiveMeasurement: Sendable {
         }
 
         func levels(
-            _ method: Method?, from start: Start, seed: UInt64
+            _ method: Method, from start: Start, seed: UInt64
         ) throws -> (curve: DensityCurve, drawn: Drawn?) {
             let network = study.makeNetwork(seed: seed)
             let prunable = try PrunableNetwork(network)
-            guard let method else { return try oneShot(prunable, start, seed) }
-            let removing = try method.pruning()
+            guard let removing = try method.pruning() else {
+                if method == .gradual { return (try gradual(prunable, start, seed), nil) }
+                return try once(method, prunable, start, seed)
+            }
+            let limit = method == .forced ? size.forcedRoundLimit : size.roundLimit
             var points: [DensityCurve.Point] = []
             var drawn: [Drawn] = []
-            for round in 0...size.roundLimit {
+            for round in 0...limit {
                 // The dense level is the same for all methods.
                 if round == 0 {
                     start.trained.restore(network)
@@ -215,7 +232,7 @@ package struct SparsityPerspectiveMeasurement: Sendable {
                 }
                 var point = try measure(prunable)
                 let before = prunable.count - prunable.removedCount
-                let goesOn = round < size.roundLimit && !isDone(method, round: round, points + [point])
+                let goesOn = round < limit && !isDone(method, round: round, points + [point])
                 let removed = goesOn ? try removing.removeNext(from: prunable) : 0
                 if removed > 0 {
                     point.removedPart = Double(removed) / Double(before)
@@ -233,36 +250,61 @@ package struct SparsityPerspectiveMeasurement: Sendable {
             guard round >= size.rounds, let last = points.last else { return false }
             switch method {
             case .lotteryTicket, .layer, .global: return last.density <= SparsityPerspective.Size.leastDensity
+            case .neuron: return last.density <= SparsityPerspective.Size.leastNeuronDensity
             case .forced:
                 let best = points.map(\.accuracy).max() ?? 0
                 return last.accuracy <= best - SparsityPerspective.Size.collapse
-            case .layerGentle, .neuron, .globalGentle: return true
+            case .layerGentle, .globalGentle, .oneShot, .random, .gradual: return true
             }
         }
 
-        /// Masks of the dense network's weights at a third, two thirds and the end of the lottery ticket's rounds.
-        private func oneShot(
-            _ prunable: PrunableNetwork, _ start: Start, _ seed: UInt64
-        ) throws -> (curve: DensityCurve, drawn: Drawn?) {
-            var drawn: [Drawn] = []
+        /// Weights that the lottery ticket keeps at each of its levels, the dense one first.
+        private func ticketCounts(of count: Int) throws -> [Int] {
             let constant = try ConstantFraction(0.2)
-            var kept = [prunable.count]
-            let least = SparsityPerspective.Size.leastDensity * Double(prunable.count)
-            while kept.count <= size.rounds || kept.count <= size.roundLimit && Double(kept[kept.count - 1]) > least {
-                kept.append(constant.keptCount(after: kept[kept.count - 1]))
+            var (kept, last) = ([count], count)
+            let least = SparsityPerspective.Size.leastDensity * Double(count)
+            while kept.count <= size.rounds || kept.count <= size.roundLimit && Double(last) > least {
+                last = constant.keptCount(after: last)
+                kept.append(last)
             }
-            let last = kept.count - 1
-            let points = try Set([0, last / 3, last * 2 / 3, last]).sorted().map { level in
+            return kept
+        }
+
+        /// Masks made at once, at the densities that methods are compared at and the lottery ticket's last one: of the
+        /// dense network's weights, or by chance. Each trains from the initial weights.
+        private func once(
+            _ method: Method, _ prunable: PrunableNetwork, _ start: Start, _ seed: UInt64
+        ) throws -> (curve: DensityCurve, drawn: Drawn?) {
+            let criterion: EachMatrix = method == .random ? .random(seed: seed) : .magnitude
+            let kept = try ticketCounts(of: prunable.count)
+            let last = Double(kept[kept.count - 1]) / Double(prunable.count)
+            start.trained.restore(prunable.network)
+            var points = [try measure(prunable)]
+            var drawn: [Drawn] = []
+            for density in densities.filter({ $0 > last }) + [last] {
                 start.trained.restore(prunable.network)
-                if level > 0 {
-                    // Masks of one network are nested.
-                    try prunable.prune(
-                        by: .magnitude, to: Double(prunable.count - kept[level]) / Double(prunable.count))
-                    drawn.append(try train(prunable, as: "one-shot", from: start, seed))
-                }
-                return try measure(prunable)
+                // Masks of one network are nested.
+                try prunable.prune(by: criterion, to: 1 - density)
+                drawn.append(try train(prunable, as: method.name, from: start, seed))
+                points.append(try measure(prunable))
             }
             return (DensityCurve(points: points), nearest(drawn))
+        }
+
+        /// One training from the initial weights, as long as those of all the lottery ticket's levels, to the least
+        /// density that it has too; the ramp ends after its first half.
+        private func gradual(_ prunable: PrunableNetwork, _ start: Start, _ seed: UInt64) throws -> DensityCurve {
+            let kept = try ticketCounts(of: prunable.count)
+            let density = max(
+                SparsityPerspective.Size.leastDensity, Double(kept[kept.count - 1]) / Double(prunable.count))
+            var training = pruning.training
+            training.rates.totalSteps *= kept.count
+            let steps = training.rates.totalSteps
+            let ramp = try RampSchedule(to: 1 - density, begin: 0, end: max(1, steps / 2), interval: max(1, steps / 50))
+            start.initial.restore(prunable.network)
+            let hook = GradualPruning(prunable, schedule: ramp)
+            try training.run(prunable.network, on: study.batches(seed: seed), hooks: [hook])
+            return DensityCurve(points: [try measure(prunable)])
         }
 
         private func measure(_ prunable: PrunableNetwork) throws -> DensityCurve.Point {

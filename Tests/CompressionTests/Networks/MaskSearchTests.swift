@@ -90,6 +90,49 @@ import Testing
         #expect(search.swapCounts[0] > 0)
     }
 
+    /// Of no part of the pairs none is swapped, of the smallest part one, of all the mask becomes the best scores.
+    @Test func aPartOfZeroFreezesTheMask() {
+        var generator = RandomGenerator(seed: 5)
+        let scores = Tensor.normal([6, 40], using: &generator)
+        let mask = ExactSelection.mask(Tensor.normal([6, 40], using: &generator), removing: 180)
+        let best = ExactSelection.mask(scores, removing: 180)
+        let wanted = best.intersection(mask.complement).keptCount
+        func swapped(_ part: Double) -> (mask: WeightMask, count: Int) {
+            MaskSearch.swapped(mask, best: best, scores: scores, part: part)
+        }
+        #expect(swapped(0).mask == mask && swapped(0).count == 0 && wanted > 10)
+        let one = swapped(1e-6)
+        #expect(one.count == 1 && one.mask.intersection(mask.complement).keptCount == 1)
+        #expect(swapped(1).mask == best && swapped(1).count == wanted)
+    }
+
+    /// Where the loss says nothing of any weight and scores do not decay, no score moves and no weight is swapped.
+    @Test(arguments: MaskSearch.Restriction.allCases)
+    func withoutGradientAndDecayNothingMoves(restriction: MaskSearch.Restriction) throws {
+        // Inputs of zeros without biases: neither layer's weights matter.
+        let silence = TensorBatches(
+            inputs: .zeros([32, 8]), targets: Tensor((0..<32).map { $0 % 3 }), batchSize: 32)
+        func moves(decay: Double) throws -> (scores: Bool, masks: Bool) {
+            let network = try PrunableNetwork(SmallMLP(hidden: 24, hasBias: false))
+            let weights = network.weights.indices.map { network.values($0).copied() }
+            try network.prune(by: .magnitude, to: 0.8)
+            let masks = network.masks
+            let search = MaskSearch(
+                network, originals: weights, steps: 5, restriction: restriction, weightDecay: decay)
+            let scores = search.scores.map { $0.floats() }
+            try search.run(on: silence)
+            return (
+                search.scores.map { $0.floats() } != scores,
+                network.masks != masks || search.swapCounts != [0, 0, 0, 0, 0]
+            )
+        }
+        let still = try moves(decay: 0)
+        #expect(!still.scores && !still.masks)
+        // Decay alone takes the same part of all scores: none overtakes another.
+        let decayed = try moves(decay: 0.01)
+        #expect(decayed.scores && !decayed.masks)
+    }
+
     /// Scores' gradient is that of the mask relaxed to real numbers: ∂L(m̂ ⊙ w)/∂m̂ at m̂ = m.
     @Test func straightThroughGradientIsThatOfTheRelaxedMask() throws {
         let (network, weights) = try trained()
