@@ -33,9 +33,9 @@ public struct JourneyMatters: Experiment {
                 + "the dense model of the initial size has the same compute. Baselines of the same compute: a cubic ramp "
                 + "between the same fractions of it, pruning at once at half of it and training on, and RigL, sparse from "
                 + "the start by Erdős–Rényi densities, of whose connections 30 %, falling as a cosine, move thirty times "
-                + "in the first three quarters. Wanda and SparseGPT prune the dense model of that compute, each projection "
-                + "to the sparsity, by \(TrainedPruning.windowCount) windows of the text for training, and nothing is "
-                + "trained after that. Losses are those of the last step on held-out text, in nats a character.",
+                + "in the first three quarters. Wanda and SparseGPT prune the dense model of that compute, each "
+                + "projection to the sparsity, by \(TrainedPruning.windowCount) windows of the text for training, and "
+                + "nothing is trained after that. Losses are those of the last step on held-out text, in nats a character.",
             facts: [
                 .init(
                     "text",

@@ -117,7 +117,7 @@ extension JourneyMattersMeasurement {
             of: shrinkingRuns, named: "all windows, cubic ramps and pruning at once")
     }
 
-    /// Whether the law of the dense runs says the loss of others by their average size, and better so than by the final.
+    /// Whether the law of the dense runs says the loss of others by their average size, better than by their final size.
     private func oneLaw(id: String, statement: String, of runs: [JourneyRun], named name: String) -> Claim {
         let (error, final) = (lawError(on: runs), lawError(on: runs, byFinalSize: true))
         let fitted = fit.map {
@@ -127,9 +127,9 @@ extension JourneyMattersMeasurement {
         return Claim(
             id: id, statement: statement, paper: Self.abstract,
             criterion:
-                "A law fitted to the dense runs alone says the loss of the others (\(name)) with a mean error of at most "
-                + "2.5 %, and at least twice as well as with their final size in place of the average. Not measured where "
-                + "the runs do not determine a law: an exponent outside 0.05 to 3, or E below 0.01 nats.",
+                "A law fitted to the dense runs alone says the loss of the others (\(name)) with a mean error of at "
+                + "most 2.5 %, and at least twice as well as with their final size in place of the average. Not measured "
+                + "where the runs do not determine a law: an exponent outside 0.05 to 3, or E below 0.01 nats.",
             unless: undetermined,
             comparisons: [
                 Comparison("mean error by average size", 100 * error, .atMost, 2.5, unit: "%"),
@@ -141,12 +141,13 @@ extension JourneyMattersMeasurement {
     private var undetermined: String? {
         guard let fit else { return "the dense runs do not suffice to fit a law" }
         guard determinedLaw == nil else { return nil }
+        let middle = sparseRuns(.middle)
         return "the \(fit.runs.count) dense runs do not determine a law: E = "
             + "\(MarkupText.number(fit.law.irreducibleLoss)) nats, α = "
             + "\(MarkupText.number(fit.law.parameterExponent)), β = "
             + "\(MarkupText.number(fit.law.tokenExponent)). What was fitted errs by "
-            + "\(MarkupText.percent(lawError(on: sparseRuns(.middle)), places: 2)) by average size, "
-            + "\(MarkupText.percent(lawError(on: sparseRuns(.middle), byFinalSize: true), places: 2)) by final size (25–75 %)"
+            + "\(MarkupText.percent(lawError(on: middle), places: 2)) by average size, "
+            + "\(MarkupText.percent(lawError(on: middle, byFinalSize: true), places: 2)) by final size (25–75 %)"
     }
 
     /// No training: the arithmetic of the schedule against the released models.

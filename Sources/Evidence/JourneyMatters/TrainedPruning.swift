@@ -5,8 +5,8 @@ import CoppiceTensors
 
 /// A way to prune a model after its training, without more of it. Every projection loses the same part.
 enum TrainedPruning: String, Sendable, Hashable, CaseIterable {
-    /// The smallest |W| · ‖X‖₂ of each output go (Sun et al., "A Simple and Effective Pruning Approach for Large Language
-    /// Models", 2023).
+    /// The smallest |W| · ‖X‖₂ of each output go (Sun et al., "A Simple and Effective Pruning Approach for Large
+    /// Language Models", 2023).
     case wanda = "Wanda"
     /// What is kept makes up for what goes (Frantar and Alistarh, "SparseGPT", 2023).
     case sparseGPT = "SparseGPT"

@@ -76,20 +76,20 @@ extension LayerLotteryMeasurement {
             statement: "Without the blocks that a trained network needs least, what is left trains from early weights "
                 + "as well as the whole.",
             paper: "ResNet-32, five criteria: −0.01 to +0.74 points from θ₀, −0.62 to +0.12 from θ₇₅ of 200 epochs "
-                + "(HRank −0.01 and +0.12, expectABS +0.33 and −0.62, PLS +0.06 and +0.10, random blocks +0.38 and −0.07, "
-                + "KL +0.74 and −0.17).",
+                + "(HRank −0.01 and +0.12, expectABS +0.33 and −0.62, PLS +0.06 and +0.10, random blocks +0.38 and "
+                + "−0.07, KL +0.74 and −0.17).",
             criterion:
-                "Tickets of the trained network by GraSP, KL, CKA and at random, rewound to the start, and GraSP's rewound "
-                + "to epoch \(rewindEpoch), are at most a point below the dense network.",
+                "Tickets of the trained network by GraSP, KL, CKA and at random, rewound to the start, and GraSP's "
+                + "rewound to epoch \(rewindEpoch), are at most a point below the dense network.",
             comparisons: Self.rewoundArms.map { arm, criterion in
                 let point = arm == .rewound ? "epoch \(rewindEpoch)" : "the start"
                 return Comparison(
                     "\(criterion), rewound to \(point) − dense, \(blocks(count))", gain(arm, count), .atLeast, -1,
                     unit: "points")
             },
-            remark: "By L1, which is no criterion: \(signed(gain(.rewoundByL1, count))) points. GraSP's blocks less, other "
-                + "initial weights: \(signed(gain(.reinitialized, count))) points. HRank, expectABS and PLS are not built "
-                + "here.")
+            remark: "By L1, which is no criterion: \(signed(gain(.rewoundByL1, count))) points. GraSP's blocks less, "
+                + "other initial weights: \(signed(gain(.reinitialized, count))) points. HRank, expectABS and PLS are "
+                + "not built here.")
     }
 
     /// Tickets of the trained network that are to be as good as the whole, and what names their blocks.
