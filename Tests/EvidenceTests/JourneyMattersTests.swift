@@ -27,8 +27,8 @@ import Testing
                 "middle-is-near-optimal", "one-law", "one-law-for-all", "published-schedules", "large-models",
             ])
         let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
-        // Three windows and three baselines for each of two sparsities, three dense sizes at three lengths, and the dense
-        // one of the compute.
+        // Three windows and three baselines for each of two sparsities, three dense sizes at three lengths, and the
+        // dense one of the compute.
         #expect(runs.count == 22)
         func loss(_ name: String) throws -> Double {
             try #require(runs.first { $0["name"]?.stringValue?.hasPrefix(name) == true }?["loss"]?.doubleValue)

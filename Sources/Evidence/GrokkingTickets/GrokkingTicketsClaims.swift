@@ -5,8 +5,8 @@ extension GrokkingTicketsMeasurement {
     /// What the paper says, and whether it is so here.
     package var claims: [Claim] {
         [
-            ticketsAccelerate, normIsNotEnough, regularizersAreSlower, earlyMasksDoNotHelp, laterSourcesAreFaster, withoutDecay,
-            criteriaAtInitialization, transformerToo, imagesToo, structureOnly,
+            ticketsAccelerate, normIsNotEnough, regularizersAreSlower, earlyMasksDoNotHelp, laterSourcesAreFaster,
+            withoutDecay, criteriaAtInitialization, transformerToo, imagesToo, structureOnly,
         ]
     }
 
@@ -62,11 +62,12 @@ extension GrokkingTicketsMeasurement {
         return Claim(
             id: "regularizers-are-slower",
             statement:
-                "Regularizers of the norm, a penalty in the loss or more decay, do not end the delay as soon as the ticket.",
+                "Regularizers of the norm, a penalty in the loss or more decay, do not end the delay as soon as the "
+                + "ticket does.",
             paper: "Baselines, qualitatively.",
             criterion:
-                "τ_grok of dense networks with a penalty on Σ |w| or Σ w² in the place of decay, in two strengths each, and "
-                + "with twice the decay is above the ticket's, on each seed.",
+                "τ_grok of dense networks with a penalty on Σ |w| or Σ w² in the place of decay, in two strengths "
+                + "each, and with twice the decay is above the ticket's, on each seed.",
             comparisons: trials.flatMap { trial in
                 arms.map { arm in
                     Comparison("\(arm.name) / ticket, seed \(trial.seed)", ratio(arm, trial), .above, 1)

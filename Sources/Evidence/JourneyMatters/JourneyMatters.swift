@@ -35,7 +35,8 @@ public struct JourneyMatters: Experiment {
                 + "the start by Erdős–Rényi densities, of whose connections 30 %, falling as a cosine, move thirty times "
                 + "in the first three quarters. Wanda and SparseGPT prune the dense model of that compute, each "
                 + "projection to the sparsity, by \(TrainedPruning.windowCount) windows of the text for training, and "
-                + "nothing is trained after that. Losses are those of the last step on held-out text, in nats a character.",
+                + "nothing is trained after that. Losses are those of the last step on held-out text, in nats a "
+                + "character.",
             facts: [
                 .init(
                     "text",

@@ -117,7 +117,7 @@ extension JourneyMattersMeasurement {
             of: shrinkingRuns, named: "all windows, cubic ramps and pruning at once")
     }
 
-    /// Whether the law of the dense runs says the loss of others by their average size, better than by their final size.
+    /// Whether the law of the dense runs says the loss of others by their average size, better than by their final one.
     private func oneLaw(id: String, statement: String, of runs: [JourneyRun], named name: String) -> Claim {
         let (error, final) = (lawError(on: runs), lawError(on: runs, byFinalSize: true))
         let fitted = fit.map {

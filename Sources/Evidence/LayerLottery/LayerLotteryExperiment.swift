@@ -24,9 +24,9 @@ public struct LayerLotteryExperiment: Experiment {
         let rewinding =
             "Rewound: blocks go by their GraSP scores in the trained network, and what is left goes back to its first "
             + "weights, or to those and the rates of epoch \(measured.rewindEpoch), or starts from others "
-            + "(reinitialized); or they go by what the trained network's outputs are without them (the divergence KL of "
-            + "the classes' probabilities, 1 − linear CKA), by their L1 norms or at random (a second draw), and what is "
-            + "left goes back to its first weights."
+            + "(reinitialized); or they go by what the trained network's outputs are without them (the divergence KL "
+            + "of the classes' probabilities, 1 − linear CKA), by their L1 norms or at random (a second draw), and "
+            + "what is left goes back to its first weights."
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
@@ -34,8 +34,9 @@ public struct LayerLotteryExperiment: Experiment {
                 + "is left is trained as the dense network: SGD, momentum 0.9, decay 0.0005, \(study.ratesText). "
                 + "Removable are all blocks that keep the shape. Filters: single filters inside blocks go by their "
                 + "GraSP scores until as many parameters are left as in GraSP's ticket, or (by count) as many filters, but "
-                + "for one of each block; also by their SNIP scores, as many as SNIP's ticket lacks. \(rewinding) After "
-                + "training: the blocks of GraSP's ticket go from the trained network, or from one without shortcuts (plain), without further training. Accuracies are means over seeds.",
+                + "for one of each block; also by their SNIP scores, as many as SNIP's ticket lacks. \(rewinding) "
+                + "After training: the blocks of GraSP's ticket go from the trained network, or from one without "
+                + "shortcuts (plain), without further training. Accuracies are means over seeds.",
             facts: study.facts + [
                 .init("parameters", "\(study.architecture.parameterCount)"),
                 .init("removable blocks", measured.removable.joined(separator: ", ")),

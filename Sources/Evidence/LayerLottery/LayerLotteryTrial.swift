@@ -168,8 +168,8 @@ struct LayerLotteryTrial: Sendable {
         }
     }
 
-    /// What a criterion leaves of the trained network, with the first weights. Where blocks are drawn it is another draw
-    /// than at initialization: the same would be the same network.
+    /// What a criterion leaves of the trained network, with the first weights. Where blocks are drawn it is another
+    /// draw than at initialization: the same would be the same network.
     private func rewound(by criterion: BlockCriterion, _ count: Int, _ dense: Whole) throws -> Left {
         Left(try removal(criterion, count, from: network(dense.trained), seed: seed &+ 1_000), of: network())
     }

@@ -205,8 +205,8 @@ import Testing
         #expect(WeightNorms(of: bound).total(.l2) < WeightNorms(of: free).total(.l2))
     }
 
-    /// An arm with a penalty is what training with the hook gives, from the dense run's initial weights; without strength,
-    /// and with the dense run's decay, arms are the dense run.
+    /// An arm with a penalty is what training with the hook gives, from the dense run's initial weights; without
+    /// strength, and with the dense run's decay, arms are the dense run.
     @Test func regularizedArmsBeginAsTheDenseRun() throws {
         let task = try task()
         let training = GrokkingTraining(steps: 50)
@@ -215,7 +215,8 @@ import Testing
         let penalty = GrokkingArm(.penalty(.two, strength: 1e-2), kept: 1, weightDecay: 0, steps: 50)
         let outcome = try study.run(penalty, after: dense)
         var free = training
-        (free.weightDecay, free.stopAccuracy) = (0, training.threshold)
+        free.weightDecay = 0
+        free.stopAccuracy = training.threshold
         let network = task.makeNetwork(1)
         let hook = NormPenalty(network, power: .two, strength: 1e-2)
         #expect(try outcome.curve == free.run(network, on: task, hooks: [hook]).curve)
