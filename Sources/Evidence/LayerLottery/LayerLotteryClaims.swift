@@ -43,11 +43,13 @@ extension LayerLotteryMeasurement {
                     100 * (accuracy(.grasp, count) - accuracy(.filtersByCount, count)),
                     .atLeast, count == ends.first ? -0.2 : 0.5, unit: "points")
             },
-            remark: "Against filters until as many parameters are left: "
-                + ends.map { signed(100 * (accuracy(.grasp, $0) - accuracy(.filters, $0))) }.joined(separator: ", ")
-                + " points. SNIP's tickets against as many filters by SNIP: "
-                + ends.map { signed(100 * (accuracy(.snip, $0) - accuracy(.filtersBySNIP, $0))) }
-                .joined(separator: ", ") + " points.")
+            remark: "Against filters until as many parameters are left: \(leads(of: .grasp, over: .filters)) points. "
+                + "SNIP's tickets against as many filters by SNIP: \(leads(of: .snip, over: .filtersBySNIP)) points.")
+    }
+
+    /// In points, at the fewest and the most blocks.
+    private func leads(of arm: Arm, over other: Arm) -> String {
+        ends.map { signed(100 * (accuracy(arm, $0) - accuracy(other, $0))) }.joined(separator: ", ")
     }
 
     private var noWorseThanShallower: Claim {
