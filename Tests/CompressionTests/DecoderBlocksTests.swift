@@ -20,22 +20,6 @@ private func network(_ family: DecoderConfiguration.Family) -> DecoderNetwork {
     DecoderNetwork(configuration(family), seed: 3, initialDeviation: 0.2)
 }
 
-private func blocks(_ network: DecoderNetwork) -> DecoderBlocks {
-    let tensors = Dictionary(
-        uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter.wrappedValue.detached()) })
-    let embeddings = tensors["model.embed_tokens.weight"]?.floats() ?? []
-    let size = network.configuration.hiddenSize
-    return DecoderBlocks(
-        network.configuration,
-        tensor: { name in
-            guard let tensor = tensors[name] else { throw CoppiceError(.badData, field: name, "missing") }
-            return tensor
-        },
-        embeddingRow: { token, destination in
-            for column in 0..<size { destination[column] = embeddings[token * size + column] }
-        })
-}
-
 private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWindows {
     try CalibrationWindows(
         tokens: (0..<400).map { ($0 * $0 + 3 * $0) % vocabulary }, count: count, length: length, seed: 8)
@@ -45,7 +29,7 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
     @Test(arguments: DecoderConfiguration.Family.allCases)
     func blocksOneByOneAreTheNetwork(family: DecoderConfiguration.Family) throws {
         let network = network(family)
-        let blocks = blocks(network)
+        let blocks = DecoderBlocks(network)
         let tokens = try windows().windows[0]
         var hidden = try blocks.embed(tokens)
         for index in 0..<blocks.blockCount {
@@ -68,7 +52,7 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
             })
         var run = try RecipeRun(
             Recipe(yaml: "stages: [{prune: {method: wanda, sparsity: 0.5}}]"), on: source)
-        try run.prune(stage: 0, calibratedBy: windows(), through: blocks(network))
+        try run.prune(stage: 0, calibratedBy: windows(), through: DecoderBlocks(network))
         #expect(run.decisions.count == 21)
         #expect(run.decisions.values.allSatisfy { $0.mask?.sparsity == 0.5 })
 
@@ -97,7 +81,7 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
     @Test(arguments: DecoderConfiguration.Family.allCases)
     func momentsAreGatheredOnceForEachInput(family: DecoderConfiguration.Family) throws {
         let network = network(family)
-        let source = blocks(network)
+        let source = DecoderBlocks(network)
         let names = Set(try (0..<3).flatMap { try source.block($0).matrixNames }).filter { !$0.contains("k_proj") }
         var walk = try BlockSequentialPruning(source, windows: windows(), momentsOf: names)
         try walk.run { block in
@@ -115,7 +99,7 @@ private func windows(count: Int = 6, length: Int = 16) throws -> CalibrationWind
     }
 
     @Test func tokensTheModelDoesNotKnowAreRefused() {
-        #expect { _ = try blocks(network(.llama)).embed([1, 50]) } throws: {
+        #expect { _ = try DecoderBlocks(network(.llama)).embed([1, 50]) } throws: {
             "\($0)".contains("the tokenizer gives token 50, expected one of the model's 50")
         }
     }

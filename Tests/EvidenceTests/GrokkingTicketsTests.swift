@@ -20,7 +20,10 @@ import Testing
         let ids = report.claims.map(\.id)
         #expect(Set(ids).count == ids.count && ids.contains("tickets-accelerate"))
         // Nothing generalizes in so few steps: what compares delays must not hold.
-        for id in ["tickets-accelerate", "norm-is-not-enough", "later-sources-are-faster", "transformer-too"] {
+        for id in [
+            "tickets-accelerate", "norm-is-not-enough", "regularizers-are-slower", "later-sources-are-faster",
+            "transformer-too",
+        ] {
             #expect(report.claims.first { $0.id == id }?.verdict == .doesNotHold)
         }
         #expect(report.claims.first { $0.id == "images-too" }?.verdict == .notMeasured)
@@ -73,7 +76,13 @@ import Testing
         (GrokkingArm(.synflow, steps: 7_000), Course()),
         (GrokkingArm(.ticket(step: nil), weightDecay: 0, steps: 8_000), Course(delay: 800)),
         (GrokkingArm(.dense, kept: 1, weightDecay: 0, steps: 8_000), Course()),
+        (GrokkingArm(.otherDecay, kept: 1, weightDecay: 2, steps: 7_000), Course(delay: 1_600)),
     ]
+
+    /// Penalties never generalize.
+    private static let penalized: [(arm: GrokkingArm, course: Course)] = GrokkingArm.penalties.map {
+        (arm: GrokkingArm($0, kept: 1, weightDecay: 0, steps: 7_000), course: Course())
+    }
 
     /// - Parameter changes: by the names of arms.
     private func trial(
@@ -86,7 +95,8 @@ import Testing
             outcome: outcome(GrokkingArm(.dense, kept: 1, steps: 12_000), Course(delay: 3_000)),
             initial: Snapshot(of: Module()), checkpoints: [:], lastStep: 3_100)
         return .init(
-            seed: seed, dense: dense, outcomes: Self.courses.map { outcome($0.arm, changes[$0.arm.name] ?? $0.course) },
+            seed: seed, dense: dense,
+            outcomes: (Self.courses + Self.penalized).map { outcome($0.arm, changes[$0.arm.name] ?? $0.course) },
             edgePopup: edgePopup.map { Course(best: $0).curve })
     }
 
@@ -103,11 +113,14 @@ import Testing
     /// One arm of one seed decides.
     @Test func claimsBreakWithOneComparison() {
         let holding = verdicts(trial(2))
-        #expect(holding.count == 9 && holding.values.allSatisfy { $0 == .holds })
+        #expect(holding.count == 10 && holding.values.allSatisfy { $0 == .holds })
         let changes: [(claim: String, arm: String, course: Course)] = [
             ("tickets-accelerate", "ticket-k0.4", Course(delay: 601)),
             ("norm-is-not-enough", "dense-l1-k0.4", Course(delay: 599)),
             ("norm-is-not-enough", "dense-l2-k0.4", Course(delay: 599)),
+            ("regularizers-are-slower", "dense-decay-2.0", Course(delay: 200)),
+            ("regularizers-are-slower", "dense-penalty-l1-1e-05", Course(delay: 200)),
+            ("regularizers-are-slower", "dense-penalty-l2-0.001", Course(delay: 199)),
             ("early-masks-do-not-help", "random-k0.4", Course(delay: 2_000)),
             ("later-sources-are-faster", "ticket-2500-k0.4", Course(delay: 4_000)),
             ("no-decay-needed", "ticket-k0.4-no-decay", Course(best: 0.94)),

@@ -24,12 +24,12 @@ import Testing
         #expect(
             report.claims.map(\.id) == [
                 "same-loss-as-average", "same-loss-as-dense", "better-than-final-size", "late-is-worse",
-                "middle-is-near-optimal", "one-law", "published-schedules", "large-models",
+                "middle-is-near-optimal", "one-law", "one-law-for-all", "published-schedules", "large-models",
             ])
         let runs = try #require(report.json["data"]?["runs"]?.arrayValue)
-        // Three windows for each of two sparsities, three baselines at one, three dense sizes at three lengths, and the dense
-        // one of the compute.
-        #expect(runs.count == 19)
+        // Three windows and three baselines for each of two sparsities, three dense sizes at three lengths, and the
+        // dense one of the compute.
+        #expect(runs.count == 22)
         func loss(_ name: String) throws -> Double {
             try #require(runs.first { $0["name"]?.stringValue?.hasPrefix(name) == true }?["loss"]?.doubleValue)
         }
@@ -42,7 +42,10 @@ import Testing
         #expect((late.verdict == .holds) == late.comparisons.allSatisfy { $0.value >= 0.05 })
         let near = try #require(report.claims.first { $0.id == "middle-is-near-optimal" })
         #expect(near.comparisons.allSatisfy { $0.value >= 0 })
-        #expect(report.claims.first { $0.id == "published-schedules" }?.verdict == .holds)
+        let published = try #require(report.claims.first { $0.id == "published-schedules" })
+        // Of the last model only the average size is known.
+        #expect(published.verdict == .holds && published.comparisons.map(\.unit).filter { $0.isEmpty }.count == 4)
+        #expect(published.comparisons.count == 10)
         #expect(report.claims.first { $0.id == "large-models" }?.verdict == .notMeasured)
         let sizes = Set(runs.compactMap { $0["final_parameters"]?.intValue })
         // 61, 40 and 20 % dense, and what is left of the sparse ones.
@@ -61,7 +64,24 @@ import Testing
             #expect(run["final_parameters"]?.intValue == sparse["final_parameters"]?.intValue, "\(way)")
             #expect(try #require(run["loss"]?.doubleValue) < log(26), "\(way)")
         }
-        #expect(report.tables[1].table.rows.count == 4)
+        // At each sparsity four ways on the way, and two after the training of the dense one.
+        let ways = report.tables[1].table.rows
+        #expect(ways.count == 12 && ways.allSatisfy { $0.count == 5 })
+        let dense = try #require(runs.first { $0["name"]?.stringValue?.hasPrefix("dense, 98816 weights") == true })
+        let pruned = try #require(dense["pruned_afterwards"]?.arrayValue)
+        #expect(pruned.map { $0["way"]?.stringValue } == ["Wanda", "SparseGPT", "Wanda", "SparseGPT"])
+        for (index, outcome) in pruned.enumerated() {
+            // Each of the fourteen projections loses its part, rounded down.
+            let kept = Double(try #require(outcome["kept"]?.intValue))
+            let part = 98_816 * (index < 2 ? 0.4 : 0.2)
+            #expect(kept > part - 0.01 && kept < part + 14)
+            // No longer the dense model.
+            let after = try #require(outcome["loss"]?.doubleValue)
+            let before = try loss("dense, 98816 weights")
+            #expect(after.isFinite && abs(after - before) > 1e-6)
+        }
+        #expect(runs.count { $0["pruned_afterwards"]?.arrayValue?.isEmpty == false } == 1)
+        try checkLaw(report)
         let layers = try #require(report.illustrations[2].figure as? LineChart)
         // Two layers of seven projections, three windows.
         #expect(layers.series.count == 3 && layers.series.allSatisfy { $0.points.count == 14 })
@@ -70,6 +90,21 @@ import Testing
         for run in runs where run["name"]?.stringValue?.hasPrefix("80 %") == true {
             #expect(run["final_parameters"]?.intValue == 98_816 - 98_816 * 8 / 10)
         }
+    }
+
+    /// The law's intervals are shown, and its errors are those of all that shrinks on the way: RigL does not.
+    private func checkLaw(_ report: ExperimentReport) throws {
+        let law = try #require(report.tables.first { $0.title == "The law of the dense runs" }).table.rows
+        #expect(law.map(\.count) == [6, 6] && law[1].dropFirst().allSatisfy { $0.contains(" – ") })
+        let errors = try #require(report.tables.first { $0.title.hasPrefix("Mean error of the law") }).table.rows
+        #expect(errors.map { $0[1] } == ["2", "2", "2", "2", "2", "10"])
+        let averages = try errors.map { try #require(Double($0[2].split(separator: " ")[0])) }
+        #expect(abs(averages.dropLast().reduce(0, +) / 5 - averages[5]) < 0.011)
+        let (middle, all) = (
+            report.claims.first { $0.id == "one-law" }, report.claims.first { $0.id == "one-law-for-all" }
+        )
+        #expect(middle?.verdict != nil && (middle?.verdict == .notMeasured) == (all?.verdict == .notMeasured))
+        if let comparison = all?.comparisons.first { #expect(abs(comparison.value - averages[5]) < 0.006) }
     }
 
     @Test func withoutDataItSaysWhatIsMissing() {

@@ -33,6 +33,27 @@ public struct DecoderBlocks: BlockwiseModel {
             embeddingRow: { embeddings.copyRow($0, into: $1) })
     }
 
+    /// The blocks of a network in memory, with the weights that it has when each is asked for.
+    ///
+    /// - Parameter source: the model's file, for error messages.
+    public init(_ network: DecoderNetwork, source: String? = nil) {
+        let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
+        let embedding = network.model.embedding.weight
+        self.init(
+            network.configuration, source: source,
+            tensor: { name in
+                guard let parameter = parameters[name] else {
+                    throw CoppiceError(.badData, source: source, field: name, "there is no such weight")
+                }
+                return parameter.wrappedValue.detached()
+            },
+            embeddingRow: { token, target in
+                embedding.detached().slice(axis: 0, token..<(token + 1)).withElements(Float.self) { row in
+                    if let base = row.baseAddress { target.update(from: base, count: row.count) }
+                }
+            })
+    }
+
     public var blockCount: Int { configuration.layerCount }
 
     /// - Returns: `[1, tokens, hidden]`.

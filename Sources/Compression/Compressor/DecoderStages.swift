@@ -93,21 +93,7 @@ struct DecoderStages {
         guard let text else { return stage.part.masks }
         let windows = try text.windows(recipe.calibration.samples, seed: recipe.seed)
         let allocation = try stage.matrixAllocation()
-        let parameters = Dictionary(uniqueKeysWithValues: network.parameters.map { ($0.name, $0.parameter) })
-        let embedding = network.model.embedding.weight
-        let blocks = DecoderBlocks(
-            network.configuration, source: checkpoint.path,
-            tensor: { name in
-                guard let parameter = parameters[name] else {
-                    throw CoppiceError(.badData, source: checkpoint.path, field: name, "there is no such weight")
-                }
-                return parameter.wrappedValue.detached()
-            },
-            embeddingRow: { token, target in
-                embedding.detached().slice(axis: 0, token..<(token + 1)).withElements(Float.self) { row in
-                    if let base = row.baseAddress { target.update(from: base, count: row.count) }
-                }
-            })
+        let blocks = DecoderBlocks(network, source: checkpoint.path)
         return try stage.calibratedMasks(run, on: windows, through: blocks, sharedBy: allocation)
     }
 }

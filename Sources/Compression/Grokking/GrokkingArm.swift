@@ -8,10 +8,22 @@ public struct GrokkingArm: Sendable, Hashable {
         case ticket(step: Int?)
         /// All weights, multiplied to the norm of the final ticket's initial weights.
         case matchedNorm(WeightNorms.Order, perTensor: Bool = false)
+        /// All weights, with a ``NormPenalty`` in the loss.
+        case penalty(NormPenalty.Power, strength: Double)
+        /// All weights, with another decay than the dense run.
+        case otherDecay
         /// Weights drawn at random.
         case random
         /// Criteria at initialization.
         case snip, grasp, synflow
+
+        /// Whether it begins as the dense run does.
+        public var isDense: Bool {
+            switch self {
+            case .dense, .penalty, .otherDecay: true
+            case .ticket, .matchedNorm, .random, .snip, .grasp, .synflow: false
+            }
+        }
     }
 
     public var start: Start
@@ -30,10 +42,12 @@ public struct GrokkingArm: Sendable, Hashable {
 
     /// A name for tables and files, such as `ticket-1500-k0.4`.
     public var name: String {
-        let decay = weightDecay == 0 ? "-no-decay" : ""
+        let decay = weightDecay == 0 && !isRegularized ? "-no-decay" : ""
         let base =
             switch start {
             case .dense: "dense"
+            case .penalty(let power, let strength): "dense-penalty-\(power.rawValue)-\(strength)"
+            case .otherDecay: "dense-decay-\(weightDecay)"
             case .ticket(let step): "ticket" + (step.map { "-\($0)" } ?? "")
             case .matchedNorm(let order, let perTensor): "dense-\(order.rawValue)" + (perTensor ? "-per-tensor" : "")
             case .random: "random"
@@ -41,7 +55,15 @@ public struct GrokkingArm: Sendable, Hashable {
             case .grasp: "grasp"
             case .synflow: "synflow"
             }
-        return base + (start == .dense ? "" : "-k\(kept)") + decay
+        return base + (start.isDense ? "" : "-k\(kept)") + decay
+    }
+
+    /// Whether its name tells how it is regularized.
+    private var isRegularized: Bool {
+        switch start {
+        case .penalty, .otherDecay: true
+        default: false
+        }
     }
 }
 

@@ -76,7 +76,7 @@ public struct GrokkingStudy: Sendable {
         var overlap: Double?
         if case .matchedNorm(let order, let perTensor) = arm.start {
             try GrokkingTicket.matchNorm(of: network, to: masks, order, perTensor: perTensor)
-        } else if arm.start != .dense {
+        } else if !arm.start.isDense {
             let final = try ticket(network, dense, step: nil, kept: arm.kept)
             overlap = GrokkingTicket.agreement(masks, final).jaccard
             dense.initial.restore(network)
@@ -87,7 +87,11 @@ public struct GrokkingStudy: Sendable {
         own.steps = arm.steps
         own.weightDecay = arm.weightDecay
         own.stopAccuracy = training.threshold
-        let run = try own.run(network, on: task, masked: prunable, observe: observe)
+        var hooks: [any TrainingHook] = []
+        if case .penalty(let power, let strength) = arm.start {
+            hooks = [NormPenalty(network, power: power, strength: strength)]
+        }
+        let run = try own.run(network, on: task, masked: prunable, hooks: hooks, observe: observe)
         return GrokkingOutcome(arm: arm, curve: run.curve, initialNorms: norms, overlap: overlap)
     }
 
@@ -114,7 +118,7 @@ public struct GrokkingStudy: Sendable {
                 of: network, kept: arm.kept, by: criterion, batches: [task.train], rounds: rounds)
         }
         switch arm.start {
-        case .dense: return []
+        case .dense, .penalty, .otherDecay: return []
         case .ticket(let step): return try ticket(network, dense, step: step, kept: arm.kept)
         case .matchedNorm: return try ticket(network, dense, step: nil, kept: arm.kept)
         case .random: return try early(.random(seed: seed))

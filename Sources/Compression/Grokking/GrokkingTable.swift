@@ -82,8 +82,15 @@ extension GrokkingCurve {
 }
 
 extension GrokkingArm {
-    /// What tells structure from norm: tickets by fraction and by source step, dense networks of matched norm, random
-    /// masks and criteria at initialization, and runs without decay.
+    /// Penalties on the norm that tickets are compared with, in the place of decay. At the initial weights of the small
+    /// perceptron the weaker one of each power is some hundredths of a nat, the stronger ten times as much.
+    public static let penalties: [Start] = [
+        .penalty(.one, strength: 1e-5), .penalty(.one, strength: 1e-4), .penalty(.two, strength: 1e-4),
+        .penalty(.two, strength: 1e-3),
+    ]
+
+    /// What tells structure from norm: tickets by fraction and by source step, dense networks of matched norm, with
+    /// ``penalties`` and with twice the decay, random masks and criteria at initialization, and runs without decay.
     ///
     /// - Parameters:
     ///   - testStep: the dense network's t_test (its steps, where it did not generalize): arms that should be slower get
@@ -102,11 +109,17 @@ extension GrokkingArm {
             WeightNorms.Order.allCases.map { Start.matchedNorm($0, perTensor: each) }
         }
         let early: [Start] = [.random, .snip, .grasp, .synflow]
-        return [GrokkingArm(.dense, kept: 1, weightDecay: 0, steps: stepsWithoutDecay)]
-            + orders.map { arm($0, kept, steps: 2 * testStep) }
-            + sourceSteps.map { arm(.ticket(step: $0), kept, steps: 2 * testStep) }
-            + early.map { arm($0, kept, steps: testStep) }
-            + ([kept] + otherKept).map { arm(.ticket(step: nil), $0, steps: testStep) }
-            + [GrokkingArm(.ticket(step: nil), kept: kept, weightDecay: 0, steps: stepsWithoutDecay)]
+        var arms = [GrokkingArm(.dense, kept: 1, weightDecay: 0, steps: stepsWithoutDecay)]
+        arms += orders.map { arm($0, kept, steps: 2 * testStep) }
+        arms += penalties.map { GrokkingArm($0, kept: 1, weightDecay: 0, steps: 2 * testStep) }
+        // Twice nothing is nothing.
+        if weightDecay > 0 {
+            arms.append(GrokkingArm(.otherDecay, kept: 1, weightDecay: 2 * weightDecay, steps: 2 * testStep))
+        }
+        arms += sourceSteps.map { arm(.ticket(step: $0), kept, steps: 2 * testStep) }
+        arms += early.map { arm($0, kept, steps: testStep) }
+        arms += ([kept] + otherKept).map { arm(.ticket(step: nil), $0, steps: testStep) }
+        arms.append(GrokkingArm(.ticket(step: nil), kept: kept, weightDecay: 0, steps: stepsWithoutDecay))
+        return arms
     }
 }

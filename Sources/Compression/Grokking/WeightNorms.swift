@@ -54,8 +54,11 @@ public struct WeightNorms: Sendable, Hashable {
 /// A penalty on the norm of weights, `strength` · Σ |w|^p, added to the loss: the regularizer that decay is compared
 /// with.
 public final class NormPenalty: TrainingHook {
-    public enum Power: Sendable, Hashable {
-        case one, two
+    public enum Power: String, Sendable, Hashable, CaseIterable {
+        /// Σ |w|.
+        case one = "l1"
+        /// Σ w².
+        case two = "l2"
     }
 
     private let network: any SupervisedNetwork

@@ -11,16 +11,14 @@ extension JourneyMattersMeasurement {
                     + "the dense models of its average and final size, and the dense one of equal compute.")
             + baselineRuns.map(\.losses).illustration(
                 id: "baselines", title: "Loss while training, other ways",
-                caption: "Seed \(seeds.first ?? 0), all with the same compute.")
+                caption: "Seed \(seeds.first ?? 0), all with the same compute, to the first sparsity.")
     }
 
-    /// The runs of the paper's window and of the baselines at the sparsities that have some.
+    /// The runs of the paper's window and of the baselines at the first sparsity that has some.
     private var baselineRuns: [JourneyRun] {
-        guard let seed = seeds.first else { return [] }
-        return size.baselineSparsities.flatMap { sparsity in
-            [sparse(sparsity, .middle, seed: seed)].compactMap { $0 }
-                + JourneyBaseline.allCases.compactMap { baseline(sparsity, $0, seed: seed) }
-        }
+        guard let seed = seeds.first, let sparsity = size.baselineSparsities.first else { return [] }
+        return [sparse(sparsity, .middle, seed: seed)].compactMap { $0 }
+            + JourneyBaseline.allCases.compactMap { baseline(sparsity, $0, seed: seed) }
     }
 
     /// The paper's window and other ways with the same compute, a row each; nil without any.
@@ -28,8 +26,8 @@ extension JourneyMattersMeasurement {
         typealias Way = (name: String, run: (_ sparsity: Double, _ seed: UInt64) -> JourneyRun?)
         let own: Way = ("geometric ramp, 25–75 %", { sparse($0, .middle, seed: $1) })
         let others = JourneyBaseline.allCases.map { way -> Way in (way.rawValue, { baseline($0, way, seed: $1) }) }
-        let rows = size.baselineSparsities.flatMap { sparsity in
-            ([own] + others).compactMap { way -> [String]? in
+        let rows = size.sparsities.flatMap { sparsity -> [[String]] in
+            let onTheWay = ([own] + others).compactMap { way -> [String]? in
                 let runs = seeds.map { way.run(sparsity, $0) }
                 guard let first = runs.compactMap({ $0 }).first else { return nil }
                 return [
@@ -37,6 +35,15 @@ extension JourneyMattersMeasurement {
                     MarkupText.number(first.averageCount / Double(size.shape.prunableCount)),
                 ] + runs.map { MarkupText.number($0?.loss ?? .nan) }
             }
+            let afterwards = TrainedPruning.allCases.map { way -> [String] in
+                let losses = seeds.map { seed -> Double in
+                    let found = matchingCompute(seed: seed)?.pruned.first { $0.way == way && $0.sparsity == sparsity }
+                    return found?.loss ?? .nan
+                }
+                return [percent(sparsity), "dense, then \(way.rawValue)", "\(size.denseSteps)", "1"]
+                    + losses.map { MarkupText.number($0) }
+            }
+            return onTheWay + afterwards
         }
         guard !rows.isEmpty else { return nil }
         return .init(
@@ -145,30 +152,46 @@ extension JourneyMattersMeasurement {
         ]
         if let baselineTable { tables.append(baselineTable) }
         if let law = fit?.law {
-            let numbers = [
-                law.irreducibleLoss, law.parameterScale, law.tokenScale, law.parameterExponent, law.tokenExponent,
-            ]
-            tables.append(
-                .init(
-                    title: "The law of the dense runs",
-                    HTMLTable(
-                        head: ["E", "A", "B", "α", "β"], rows: [numbers.map { MarkupText.number($0) }],
-                        numericColumns: Set(0...4))))
-            let windows: [(String, JourneyArm.Window?)] =
-                JourneyArm.Window.allCases.map { ($0.rawValue, $0) } + [("all", nil)]
-            tables.append(
-                .init(
-                    title: "Mean error of the law on sparse runs",
-                    HTMLTable(
-                        head: ["window, % of compute", "by average size", "by final size"],
-                        rows: windows.map { name, window in
-                            [
-                                name, MarkupText.percent(lawError(window), places: 2),
-                                MarkupText.percent(lawError(window, byFinalSize: true), places: 2),
-                            ]
-                        }, numericColumns: [1, 2])))
+            tables += [lawTable(law, fit?.intervals), lawErrors]
         }
         return tables
+    }
+
+    /// What was fitted, and the intervals of fits to runs drawn with replacement.
+    private func lawTable(_ law: ScalingLaw, _ intervals: ScalingLawFit.Intervals?) -> ExperimentReport.Table {
+        let numbers = [
+            law.irreducibleLoss, law.parameterScale, law.tokenScale, law.parameterExponent, law.tokenExponent,
+        ]
+        let ranges = intervals.map {
+            [$0.irreducibleLoss, $0.parameterScale, $0.tokenScale, $0.parameterExponent, $0.tokenExponent]
+        }
+        var rows = [["fitted"] + numbers.map { MarkupText.number($0) }]
+        if let ranges {
+            let texts = ranges.map { "\(MarkupText.number($0.lowerBound)) – \(MarkupText.number($0.upperBound))" }
+            rows.append(["95 % of the fits to runs drawn again"] + texts)
+        }
+        return .init(
+            title: "The law of the dense runs",
+            HTMLTable(head: ["", "E", "A", "B", "α", "β"], rows: rows, numericColumns: Set(1...5)))
+    }
+
+    /// How well the law says the loss of what is pruned on the way, by window and way.
+    private var lawErrors: ExperimentReport.Table {
+        var parts: [(name: String, runs: [JourneyRun])] = JourneyArm.Window.allCases.map {
+            (name: "\($0.rawValue) %", runs: sparseRuns($0))
+        }
+        for way in [JourneyBaseline.cubic, .once] { parts.append((name: way.rawValue, runs: otherRuns(way))) }
+        parts.append((name: "all of these", runs: shrinkingRuns))
+        return .init(
+            title: "Mean error of the law on sparse runs",
+            HTMLTable(
+                head: ["pruned", "runs", "by average size", "by final size"],
+                rows: parts.map { part in
+                    [
+                        part.name, "\(part.runs.count)", MarkupText.percent(lawError(on: part.runs), places: 2),
+                        MarkupText.percent(lawError(on: part.runs, byFinalSize: true), places: 2),
+                    ]
+                }, numericColumns: [1, 2, 3]))
     }
 
     var notes: [String] {
@@ -197,6 +220,13 @@ extension JourneyMattersMeasurement {
                         "steps": .integer(run.steps),
                         "tokens": .integer(run.tokens), "average_parameters": .number(run.averageCount),
                         "final_parameters": .integer(run.finalCount), "loss": .number(run.loss),
+                        "pruned_afterwards": .array(
+                            run.pruned.map { outcome in
+                                .object([
+                                    "way": .string(outcome.way.rawValue), "sparsity": .number(outcome.sparsity),
+                                    "kept": .integer(outcome.keptCount), "loss": .number(outcome.loss),
+                                ])
+                            }),
                         "kept": .object(
                             OrderedDictionary(run.layers.map { ($0.name, JSON.number($0.share)) }) { $1 }),
                     ])

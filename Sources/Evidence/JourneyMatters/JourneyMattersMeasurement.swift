@@ -10,16 +10,14 @@ struct JourneyMattersMeasurement: Sendable {
     var size: JourneyMatters.Size
     var seeds: [UInt64]
     var runs: [JourneyRun]
-    /// Fitted to the dense runs of all seeds; nil where they do not suffice.
+    /// Fitted to the dense runs of all seeds, with intervals; nil where they do not suffice.
     var fit: ScalingLawFit?
 
     init(size: JourneyMatters.Size, seeds: [UInt64], runs: [JourneyRun]) {
         self.size = size
         self.seeds = seeds
         self.runs = runs
-        var options = ScalingLawFit.Options()
-        options.bootstrapCount = 0
-        fit = try? ScalingLawFit(runs.map(\.scalingRun).filter(\.isDense), options: options)
+        fit = try? ScalingLawFit(runs.map(\.scalingRun).filter(\.isDense))
     }
 
     init(text: CharacterText, size: JourneyMatters.Size, seeds: [UInt64], progress: any ProgressReporter) throws {
@@ -122,18 +120,30 @@ struct JourneyMattersMeasurement: Sendable {
         return law
     }
 
-    /// Sparse runs of a window, or of all.
-    func sparseRuns(_ window: JourneyArm.Window? = nil) -> [JourneyRun] {
+    /// Sparse runs of a window.
+    func sparseRuns(_ window: JourneyArm.Window) -> [JourneyRun] {
         runs.filter { run in
-            if case .sparse(_, let own) = run.arm.kind { window == nil || own == window } else { false }
+            if case .sparse(_, window) = run.arm.kind { true } else { false }
         }
     }
 
-    /// The law's mean relative error on sparse runs of a window, by the average or by the final size; NaN without a law.
-    func lawError(_ window: JourneyArm.Window?, byFinalSize: Bool = false) -> Double {
-        let sparse = sparseRuns(window)
-        guard let law = fit?.law, !sparse.isEmpty else { return .nan }
-        let errors = sparse.map { run in
+    /// Runs of another way to some sparsity.
+    func otherRuns(_ way: JourneyBaseline) -> [JourneyRun] {
+        runs.filter { run in
+            if case .baseline(_, way) = run.arm.kind { true } else { false }
+        }
+    }
+
+    /// All runs that shrink on the way: those of all windows, on the cubic ramp and pruned at once. RigL is as large in
+    /// the end as on average, and does not tell the two sizes apart.
+    var shrinkingRuns: [JourneyRun] {
+        JourneyArm.Window.allCases.flatMap { sparseRuns($0) } + otherRuns(.cubic) + otherRuns(.once)
+    }
+
+    /// The law's mean relative error on some runs, by the average or by the final size; NaN without a law.
+    func lawError(on runs: [JourneyRun], byFinalSize: Bool = false) -> Double {
+        guard let law = fit?.law, !runs.isEmpty else { return .nan }
+        let errors = runs.map { run in
             let parameters = byFinalSize ? Double(run.finalCount) : run.averageCount
             return abs(law.loss(parameters: parameters, tokens: Double(run.tokens)) - run.loss) / run.loss
         }

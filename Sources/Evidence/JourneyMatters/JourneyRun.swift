@@ -1,5 +1,6 @@
 import CoppiceCompression
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 import Synchronization
@@ -86,6 +87,8 @@ struct JourneyRun: Sendable {
     var losses: LossCurve
     /// The share that is left of each prunable weight, by its name; empty of a dense model.
     var layers: [(name: String, share: Double)]
+    /// Of the dense model of the initial size: what pruning after its training leaves.
+    var pruned: [TrainedPruning.Outcome] = []
 
     /// Trains an arm and measures its last state.
     init(_ arm: JourneyArm, on text: CharacterText, size: JourneyMatters.Size) throws {
@@ -126,6 +129,19 @@ struct JourneyRun: Sendable {
         layers = learner.keptCounts.map { ($0.name, Double($0.kept) / Double(max(1, $0.count))) }
         let batches = TokenBatch.covering(text.heldOut, batchSize: 64, length: size.context)
         loss = try Trainer.meanLoss(of: batches, learner) ?? .nan
+        guard arm.kind == .dense(size.shape, steps: size.denseSteps) else { return }
+        let trained = Snapshot(of: network)
+        let windows = try CalibrationWindows(
+            tokens: text.train.tokens.map { Int($0) }, count: TrainedPruning.windowCount, length: size.context,
+            seed: arm.seed)
+        for sparsity in size.sparsities {
+            for way in TrainedPruning.allCases {
+                trained.restore(network)
+                let keptCount = try way.prune(network, to: sparsity, calibratedBy: windows)
+                let loss = try Trainer.meanLoss(of: batches, learner) ?? .nan
+                pruned.append(.init(way: way, sparsity: sparsity, keptCount: keptCount, loss: loss))
+            }
+        }
     }
 
     private static func fill(_ recipe: inout TrainingRecipe, _ shape: ModelShape, _ size: JourneyMatters.Size) {

@@ -15,6 +15,8 @@ package struct LayerLotteryMeasurement: Sendable {
         case filters
         /// As many single filters inside blocks as GraSP's ticket lacks, one of each block left at least.
         case filtersByCount = "filters-by-count"
+        /// The same by SNIP, as many as its ticket lacks.
+        case filtersBySNIP = "filters-by-snip"
         /// No choice: the usual network with so many blocks less, where there is one.
         case shallower
         /// Blocks that GraSP names in the trained network; what is left is trained again from the first weights, from
@@ -22,6 +24,12 @@ package struct LayerLotteryMeasurement: Sendable {
         case rewoundToStart = "rewound-to-start"
         case rewound
         case reinitialized
+        /// Blocks that another criterion names in the trained network; what is left is trained again from the first
+        /// weights. Drawn at random, they are a second draw of those of ``random``.
+        case rewoundByKL = "rewound-kl"
+        case rewoundByCKA = "rewound-cka"
+        case rewoundByL1 = "rewound-l1"
+        case rewoundAtRandom = "rewound-random"
         /// The blocks of GraSP's ticket go from the trained network, which is not trained any more.
         case afterTraining = "after-training"
         /// The same layers go from the trained network without shortcuts.
@@ -144,8 +152,9 @@ package struct LayerLotteryMeasurement: Sendable {
         let most = counts.max() ?? 1
         switch arm {
         case .grasp: return counts + (most < removable.count ? [removable.count] : [])
-        case .filters, .filtersByCount: return ends
-        case .rewoundToStart, .rewound, .reinitialized: return [most]
+        case .filters, .filtersByCount, .filtersBySNIP: return ends
+        case .rewoundToStart, .rewound, .reinitialized, .rewoundByKL, .rewoundByCKA, .rewoundByL1, .rewoundAtRandom:
+            return [most]
         case .snip, .random, .shallower, .afterTraining, .plainAfterTraining: return counts
         }
     }

@@ -68,11 +68,11 @@ struct LayerLotteryTrial: Sendable {
     }
 
     private func removal(
-        _ criterion: BlockCriterion, _ count: Int, from network: any VisionNetwork
+        _ criterion: BlockCriterion, _ count: Int, from network: any VisionNetwork, seed: UInt64? = nil
     ) throws -> BlockRemoval {
         var lottery = LayerLottery(criterion: criterion, count: count)
         lottery.removable = .shape
-        lottery.seed = seed
+        lottery.seed = seed ?? self.seed
         return try lottery.removal(from: network, batches: batch())
     }
 
@@ -145,22 +145,33 @@ struct LayerLotteryTrial: Sendable {
         case .filters:
             let ticket = try removal(.grasp, count, from: network())
             let part = Double(ticket.architecture.parameterCount) / Double(study.architecture.parameterCount)
-            return try withoutFilters(to: .parameters(1 - part))
+            return try withoutFilters(to: .parameters(1 - part), by: GradientFlowCriterion())
         case .filtersByCount:
-            let ticket = try removal(.grasp, count, from: network())
-            return try withoutFilters(Self.filterCount(network()) - Self.filterCount(ticket(network())))
+            return try withoutFilters(lackedBy: removal(.grasp, count, from: network()), by: GradientFlowCriterion())
+        case .filtersBySNIP:
+            return try withoutFilters(lackedBy: removal(.snip, count, from: network()), by: GradientWeightCriterion())
         case .shallower:
             return try shallower(count).map { try Left($0.makeNetwork(seed: seed)) }
         case .rewoundToStart, .rewound, .reinitialized:
             let removal = try removal(.grasp, count, from: network(dense.trained))
             let other = study.makeNetwork(seed: seed &+ 1_000)
             return Left(removal, of: arm == .reinitialized ? other : network(arm == .rewound ? dense.early : nil))
+        case .rewoundByKL: return try rewound(by: .kl, count, dense)
+        case .rewoundByCKA: return try rewound(by: .cka, count, dense)
+        case .rewoundByL1: return try rewound(by: .l1, count, dense)
+        case .rewoundAtRandom: return try rewound(by: .random, count, dense)
         case .afterTraining:
             return Left(try removal(.grasp, count, from: network()), of: network(dense.trained))
         case .plainAfterTraining:
             let removal = try removal(.grasp, count, from: network())
             return Left(removal, leaving: try PlainNetwork(removal(network(plain.trained))))
         }
+    }
+
+    /// What a criterion leaves of the trained network, with the first weights. Where blocks are drawn it is another
+    /// draw than at initialization: the same would be the same network.
+    private func rewound(by criterion: BlockCriterion, _ count: Int, _ dense: Whole) throws -> Left {
+        Left(try removal(criterion, count, from: network(dense.trained), seed: seed &+ 1_000), of: network())
     }
 
     /// Outputs of all convolutions.
@@ -171,19 +182,22 @@ struct LayerLotteryTrial: Sendable {
         }
     }
 
-    /// The network without so many filters inside blocks, or as many as there are but for one of each block.
-    private func withoutFilters(_ count: Int) throws -> Left {
+    /// The network without as many filters inside blocks as a ticket lacks, or as there are but for one of each block.
+    private func withoutFilters(lackedBy ticket: BlockRemoval, by criterion: any NetworkCriterion) throws -> Left {
         let network = network()
+        let count = Self.filterCount(network) - Self.filterCount(ticket(network))
         let inside = network.parameters.filter { $0.name.hasPrefix("layer") && $0.name.hasSuffix(".conv1.weight") }
         let most = inside.reduce(0) { $0 + $1.parameter.wrappedValue.shape[0] - 1 }
         let example = try batch()[0].inputs.slice(axis: 0, 0..<2).contiguous()
         let all = KeptChannels(allOf: try ChannelGroups(of: network, example: example)).count
-        return try withoutFilters(to: .channels(Double(min(count, most)) / Double(max(1, all))))
+        return try withoutFilters(to: .channels(Double(min(count, most)) / Double(max(1, all))), by: criterion)
     }
 
-    private func withoutFilters(to goal: StructuredPruning.Target) throws -> Left {
+    private func withoutFilters(
+        to goal: StructuredPruning.Target, by criterion: any NetworkCriterion
+    ) throws -> Left {
         let pruning = StructuredPruning(
-            by: SummedWeights(GradientFlowCriterion()), granularity: .filters, to: goal, minimumShare: 0)
+            by: SummedWeights(criterion), granularity: .filters, to: goal, minimumShare: 0)
         return try Left(try pruning.prune(network(), on: batch()).network)
     }
 

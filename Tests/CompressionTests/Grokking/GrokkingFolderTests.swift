@@ -116,10 +116,17 @@ import Testing
 
     @Test func controlsAreAllThereAndDifferent() {
         let arms = GrokkingArm.controls(testStep: 100, sourceSteps: [10, 20], stepsWithoutDecay: 300, perTensor: true)
-        #expect(Set(arms.map(\.name)).count == arms.count && arms.count == 16)
+        #expect(Set(arms.map(\.name)).count == arms.count && arms.count == 21)
         #expect(arms.count { $0.weightDecay == 0 && $0.steps == 300 } == 2)
+        // Penalties take the place of decay, and have their powers and strengths in their names.
+        let penalties = arms.filter { $0.name.hasPrefix("dense-penalty") }
+        #expect(penalties.allSatisfy { $0.weightDecay == 0 && $0.kept == 1 && $0.steps == 200 })
+        #expect(penalties.first?.name == "dense-penalty-l1-1e-05" && penalties.count == 4)
         let fewer = GrokkingArm.controls(testStep: 100, sourceSteps: [10, 20], stepsWithoutDecay: 300)
-        #expect(Set(fewer.map(\.name)).isSubset(of: arms.map(\.name)) && fewer.count == 14)
+        #expect(Set(fewer.map(\.name)).isSubset(of: arms.map(\.name)) && fewer.count == 19)
+        // What has no decay has not twice as much either.
+        let free = GrokkingArm.controls(weightDecay: 0, testStep: 100, sourceSteps: [], stepsWithoutDecay: 300)
+        #expect(!free.contains { $0.start == .otherDecay } && fewer.contains { $0.name == "dense-decay-2.0" })
     }
 
     @Test func tableSaysWhatThereIsNot() throws {

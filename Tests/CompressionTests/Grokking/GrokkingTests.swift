@@ -205,6 +205,31 @@ import Testing
         #expect(WeightNorms(of: bound).total(.l2) < WeightNorms(of: free).total(.l2))
     }
 
+    /// An arm with a penalty is what training with the hook gives, from the dense run's initial weights; without
+    /// strength, and with the dense run's decay, arms are the dense run.
+    @Test func regularizedArmsBeginAsTheDenseRun() throws {
+        let task = try task()
+        let training = GrokkingTraining(steps: 50)
+        let study = GrokkingStudy(task: task, training: training, seed: 1)
+        let dense = try study.dense()
+        let penalty = GrokkingArm(.penalty(.two, strength: 1e-2), kept: 1, weightDecay: 0, steps: 50)
+        let outcome = try study.run(penalty, after: dense)
+        var free = training
+        free.weightDecay = 0
+        free.stopAccuracy = training.threshold
+        let network = task.makeNetwork(1)
+        let hook = NormPenalty(network, power: .two, strength: 1e-2)
+        #expect(try outcome.curve == free.run(network, on: task, hooks: [hook]).curve)
+        #expect(outcome.initialNorms == dense.outcome.initialNorms && outcome.overlap == nil)
+        let none = GrokkingArm(.penalty(.one, strength: 0), kept: 1, weightDecay: 1, steps: 50)
+        let same = GrokkingArm(.otherDecay, kept: 1, weightDecay: 1, steps: 50)
+        let more = GrokkingArm(.otherDecay, kept: 1, weightDecay: 100, steps: 50)
+        let curves = try study.run([none, same, more], after: dense).map(\.curve)
+        #expect(curves[0] == dense.outcome.curve && curves[1] == dense.outcome.curve)
+        #expect((curves[2].points.last?.norms.l2 ?? .nan) < (dense.outcome.curve.points.last?.norms.l2 ?? .nan))
+        #expect(outcome.curve != dense.outcome.curve)
+    }
+
     @Test func delayIsTestMinusTraining() {
         let norms = WeightNorms(of: [Tensor([1 as Float, 2])])
         func point(_ step: Int, _ train: Double, _ test: Double) -> GrokkingCurve.Point {

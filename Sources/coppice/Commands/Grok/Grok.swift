@@ -22,20 +22,20 @@ struct GrokOptions: ParsableArguments {
         help: ArgumentHelp(
             "add, sub, poly (a² + ab + b²), random, sum (a + b without modulus) or mnist.", valueName: "t"))
     var task = GrokkingSettings.Task.add
-    @Option(help: ArgumentHelp("The modulus.", valueName: "n"))
-    var p = 67
-    @Option(help: ArgumentHelp("The fraction of the table that is for training.", valueName: "f"))
-    var frac = 0.5
+    @Option(help: ArgumentHelp("The modulus (default: 67).", valueName: "n"))
+    var p: Int?
+    @Option(help: ArgumentHelp("The fraction of the table that is for training (default: 0.5).", valueName: "f"))
+    var frac: Double?
     @Flag(help: "All ordered pairs instead of those with a ≤ b.")
     var allPairs = false
-    @Option(help: ArgumentHelp("mlp or transformer.", valueName: "m"))
-    var model = GrokkingSettings.Model.mlp
-    @Option(help: ArgumentHelp("The length of embeddings.", valueName: "n"))
-    var embedding = 128
-    @Option(help: ArgumentHelp("Hidden neurons of the mlp.", valueName: "n"))
-    var hidden = 128
-    @Option(help: ArgumentHelp("With mnist: training images.", valueName: "n"))
-    var images = 1_000
+    @Option(help: ArgumentHelp("mlp or transformer (default: mlp).", valueName: "m"))
+    var model: GrokkingSettings.Model?
+    @Option(help: ArgumentHelp("The length of embeddings (default: 128).", valueName: "n"))
+    var embedding: Int?
+    @Option(help: ArgumentHelp("Hidden neurons of the mlp (default: 128).", valueName: "n"))
+    var hidden: Int?
+    @Option(help: ArgumentHelp("With mnist: training images (default: 1000).", valueName: "n"))
+    var images: Int?
     @Option(help: ArgumentHelp("Steps of full-batch AdamW at most.", valueName: "n"))
     var steps = 10_000
     @Option(help: ArgumentHelp("The learning rate.", valueName: "x"))
@@ -61,11 +61,30 @@ struct GrokOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The folder that MNIST is in (default: COPPICE_DATA).", valueName: "folder"))
     var data: String?
 
+    mutating func validate() throws {
+        let ofPairs = [
+            ("--p", p != nil), ("--frac", frac != nil), ("--all-pairs", allPairs), ("--model", model != nil),
+            ("--embedding", embedding != nil), ("--hidden", hidden != nil),
+        ]
+        if task == .mnist, let (name, _) = ofPairs.first(where: \.1) {
+            throw ValidationError("\(name): does not go with --task mnist")
+        }
+        if task != .mnist, images != nil { throw ValidationError("--images: expected --task mnist beside it") }
+        if model == .transformer, hidden != nil {
+            throw ValidationError("--hidden: does not go with --model transformer")
+        }
+    }
+
     var settings: GrokkingSettings {
         var settings = task == .mnist ? GrokkingSettings.images : GrokkingSettings()
-        (settings.task, settings.modulus, settings.trainFraction) = (task, p, frac)
-        (settings.allPairs, settings.model) = (allPairs, model)
-        (settings.embeddingSize, settings.hiddenSize, settings.imageCount) = (embedding, hidden, images)
+        settings.task = task
+        settings.allPairs = allPairs
+        settings.modulus = p ?? settings.modulus
+        settings.trainFraction = frac ?? settings.trainFraction
+        settings.model = model ?? settings.model
+        settings.embeddingSize = embedding ?? settings.embeddingSize
+        settings.hiddenSize = hidden ?? settings.hiddenSize
+        settings.imageCount = images ?? settings.imageCount
         (settings.steps, settings.learningRate, settings.weightDecay) = (steps, lr, wd)
         (settings.interval, settings.seed) = (every, seed)
         settings.threshold = threshold ?? settings.threshold
