@@ -2,6 +2,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import Foundation
 
 /// Three collections of texts as letters and spaces, each split for pre-training, for the examples of a task and for
 /// testing it.
@@ -31,6 +32,11 @@ package struct LetterTexts: Sendable {
         ("encyclopedia", ["text/wikitext2_valid.txt.gz", "text/wikitext2_test.txt.gz"]),
         ("fairy tales", ["text/fairytales_train.txt.xz"]),
     ]
+
+    /// Whether a folder of data has them.
+    static func areThere(in folder: String) -> Bool {
+        files.flatMap(\.1).allSatisfy { FileManager.default.fileExists(atPath: folder + "/" + $0) }
+    }
 
     /// Reads the collections; all give as many letters as the smallest has, or `limit`.
     ///
