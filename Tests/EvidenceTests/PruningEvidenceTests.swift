@@ -1,6 +1,8 @@
+import CoppiceCompression
 import CoppiceEvidence
 import CoppiceModels
 import CoppiceTensors
+import Foundation
 import Testing
 
 /// Accuracies of three seeds around a mean.
@@ -88,6 +90,95 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
             let error = #expect(throws: CoppiceError.self) { try experiment.run(setting, progress: SilentProgress()) }
             #expect(error?.description.contains("--data") == true)
         }
+    }
+}
+
+@Suite struct GlobalMagnitudeEvidenceTests {
+    typealias Measurement = GlobalMagnitudeMeasurement
+
+    private func outcomes(
+        _ arm: String, _ accuracies: [Double: Double], kept: [Int] = [10, 10]
+    ) -> [Measurement.Outcome] {
+        accuracies.flatMap { sparsity, accuracy in
+            [1, 2].map {
+                .init(
+                    arm: arm, sparsity: sparsity, seed: $0, accuracy: accuracy, kept: kept,
+                    losses: LossCurve(arm, steps: 1))
+            }
+        }
+    }
+
+    private func perceptron(
+        floor: Double = 0.84, rigl: Double = 0.85, iterative: Double = 0.854, extreme: Double = 0.7,
+        keptByFloor: [Int] = [12, 8]
+    ) -> Measurement {
+        func all(_ accuracy: Double) -> [Double: Double] { [0.9: accuracy, 0.95: accuracy, 0.98: accuracy] }
+        let bare = [0.9: 0.84, 0.95: 0.84, 0.98: 0.6, 0.99: 0.7, 0.995: 0.5]
+        let floored = all(floor).merging([0.99: extreme, 0.995: 0.5]) { $1 }
+        return Measurement(
+            outcomes: outcomes("global", bare) + outcomes("global + floor", floored, kept: keptByFloor)
+                + ["uniform", "ERK", "LAMP"].flatMap { outcomes($0, all(0.83)) } + outcomes("random", all(0.5))
+                + ["WoodFisher", "SNIP", "GraSP", "SynFlow", "SET"].flatMap { outcomes($0, all(0.8)) }
+                + outcomes("RigL", all(rigl)) + outcomes("IMP with rewinding", all(iterative))
+                + outcomes("global + floor, gradual", [0.98: 0.86]))
+    }
+
+    @Test func perceptronsAreJudgedByTheirAccuracies() {
+        let ids = [
+            "floor-repairs-the-perceptron", "floor-where-it-binds", "floor-is-among-the-best", "better-than-random",
+            "among-other-methods", "like-iterative-pruning", "gradual-pruning",
+        ]
+        for id in ids { #expect(verdict(id, perceptron().claims) == .holds, "\(id)") }
+        #expect(verdict("among-other-methods", perceptron(rigl: 0.8551).claims) == .doesNotHold)
+        #expect(verdict("like-iterative-pruning", perceptron(iterative: 0.8551).claims) == .doesNotHold)
+        #expect(verdict("floor-where-it-binds", perceptron(extreme: 0.699).claims) == .doesNotHold)
+        // A floor that moves nothing says nothing.
+        #expect(verdict("floor-where-it-binds", perceptron(keptByFloor: [10, 10]).claims) == .doesNotHold)
+        #expect(verdict("floor-repairs-the-perceptron", perceptron(floor: 0.749).claims) == .doesNotHold)
+        #expect(verdict("floor-is-among-the-best", perceptron(floor: 0.814).claims) == .doesNotHold)
+        let empty = Measurement(outcomes: []).claims
+        #expect(empty.allSatisfy { $0.verdict != .holds })
+    }
+
+    /// Two weights of the first stage and one of the last count as 1024 and 64 positions each.
+    @Test func multiplicationsAreComparedWhereTheyAreAsMany() throws {
+        let weights = [
+            PrunableWeight(name: "layer1.0.conv1.weight", shape: [10, 10, 1, 1]),
+            PrunableWeight(name: "layer3.0.conv1.weight", shape: [10, 10, 1, 1]),
+        ]
+        let whole = 100.0 * (1024 + 64)
+        func measurement(erk: Double = 0.6, gmp: Double = 0.65) -> Measurement {
+            // One threshold keeps many weights of the first stage, ERK as many weights elsewhere.
+            let global = [0.9: (0.8, [20, 0]), 0.95: (0.7, [10, 0]), 0.98: (0.6, [4, 0]), 0.99: (0.5, [2, 0])]
+            var found = global.flatMap { outcomes("global", [$0: $1.0], kept: $1.1) }
+            found += outcomes("global", [0.995: 0.4], kept: [1, 0])
+            for sparsity in [0.95, 0.98] {
+                found += outcomes("ERK", [sparsity: erk], kept: [4, 0])
+                found += outcomes("LAMP", [sparsity: 0.4], kept: [2, 32])
+                found += outcomes("uniform", [sparsity: 0.4], kept: [2, 2])
+                found += outcomes("GMP", [sparsity: gmp], kept: [4, 16])
+            }
+            return Measurement(outcomes: [], residual: found, residualWeights: weights)
+        }
+        let claims = measurement().claims
+        let claim = try #require(claims.first { $0.id == "multiplications" })
+        #expect(claim.verdict == .holds && claim.comparisons.count == 3)
+        // As many multiplications as at 98 %: no interpolation.
+        #expect(abs(claim.comparisons[1].value) < 1e-9)
+        #expect(claim.comparisons[1].quantity.contains(String(format: "%.1f", 4 * 1024 / whole * 100)))
+        // LAMP's 2 weights there and 32 of the last stage are as many as 4 weights of the first.
+        #expect(abs(claim.comparisons[2].value - 20) < 1e-9)
+        #expect(verdict("multiplications", measurement(erk: 0.611).claims) == .doesNotHold)
+        // 5 weights' worth: between those of 98 and 95 %, in its logarithm.
+        let gradual = try #require(claims.first { $0.id == "gradual-multiplications" })
+        let expected = 0.6 + 0.1 * log(5.0 / 4) / log(10.0 / 4)
+        #expect(gradual.verdict == .holds)
+        #expect(abs(gradual.comparisons[1].value - 100 * (0.65 - expected)) < 1e-6)
+        #expect(verdict("gradual-multiplications", measurement(gmp: 0.62).claims) == .doesNotHold)
+        // Beyond what one threshold was measured at there is nothing to compare.
+        let far = Measurement(
+            outcomes: [], residual: outcomes("ERK", [0.98: 0.1], kept: [50, 0]), residualWeights: weights)
+        #expect(verdict("multiplications", far.claims) == .doesNotHold)
     }
 }
 
@@ -196,7 +287,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
     private func measurement(
         magnitude: Double = 0.6, whole: Double = 0.85, blocks: Double = 0.84, few: Double = 0.83,
         mfac: Double = 0.4, mfacMean: Double = 0.8, residual: Double = 1.9, withoutUpdate: Double = 0.7,
-        once: Double = 0.65, exactness: InverseExactness = InverseExactness()
+        once: Double = 0.65, tested: Double = 0.87, gradual: Double = 0.86, isTuned: Bool = true,
+        exactness: InverseExactness = InverseExactness()
     ) -> Measurement {
         let arms: [(Measurement.Arm, Double)] = [
             (.magnitude, magnitude), (.diagonal, 0.8), (.blocks, blocks), (.whole, whole), (.fewGradients, few),
@@ -218,16 +310,39 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
             residuals.add(loss, of: descent, at: rates[1])
             residualMeans.add(loss + 0.2, of: descent, at: rates[1])
         }
+        // Accuracies at the rates that count, and better ones at others, which do not.
+        func tests(_ trained: Measurement.Trained, _ other: Measurement.Descent) -> ArmAccuracies<Measurement.Descent> {
+            var found = ArmAccuracies<Measurement.Descent>()
+            for (descent, accuracy) in [(other, 0.86), (.mfac, tested)] {
+                found.add(accuracy, of: descent, at: descent.rates(of: trained)[1])
+                found.add(descent == .mfac ? 0.99 : 0.1, of: descent, at: descent.rates(of: trained)[0])
+            }
+            return found
+        }
+        var tuned = ArmAccuracies<Measurement.Descent>()
+        for descent in [Measurement.Descent.adamW, .mfac] {
+            tuned.add(0.5, of: descent, at: descent.rates(of: .encoder)[1])
+        }
+        let outcomes = zip(Measurement.gradualArms, [gradual, 0.85, 0.6]).flatMap { arm, accuracy in
+            [0.9, 0.95, 0.98].map {
+                PruningComparison.Outcome(
+                    arm: arm, sparsity: $0, seed: 1, accuracy: accuracy, losses: LossCurve(arm, steps: 1))
+            }
+        }
         return Measurement(
             dense: [0.87],
             accuracies: spread(arms.flatMap { arm, mean in sparsities.map { (arm: arm, setting: $0, mean: mean) } }),
-            losses: [.perceptron: losses, .residual: residuals],
-            meanLosses: [.perceptron: meanLosses, .residual: residualMeans], exactness: exactness)
+            losses: [.perceptron: losses, .residual: residuals, .encoder: tuned],
+            meanLosses: [.perceptron: meanLosses, .residual: residualMeans],
+            tests: [.perceptron: tests(.perceptron, .sgd), .residual: tests(.residual, .sgd)].merging(
+                isTuned ? [.encoder: tests(.encoder, .adamW)] : [:]
+            ) { $1 },
+            gradual: outcomes, exactness: exactness)
     }
 
     @Test func claimsFollowFromTheNumbers() {
         for claim in measurement().claims {
-            #expect(claim.verdict == (claim.id == "step-time" ? .notMeasured : .holds))
+            #expect(claim.verdict == (["step-time", "cost"].contains(claim.id) ? .notMeasured : .holds), "\(claim.id)")
         }
         #expect(verdict("above-magnitude", measurement(magnitude: 0.76).claims) == .doesNotHold)
         #expect(verdict("above-diagonal", measurement(whole: 0.805).claims) == .doesNotHold)
@@ -240,6 +355,11 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdict("optimizer-adaptive", measurement(mfac: 0.445).claims) == .doesNotHold)
         #expect(verdict("optimizer-residual", measurement(residual: 2.01).claims) == .doesNotHold)
         #expect(measurement().best(.residual, .mfac)?.rate == 0.01 && measurement().best(.residual, .adamW) == nil)
+        for id in ["generalization", "generalization-residual", "fine-tuning"] {
+            #expect(verdict(id, measurement(tested: 0.859).claims) == .doesNotHold, "\(id)")
+        }
+        #expect(verdict("fine-tuning", measurement(isTuned: false).claims) == .notMeasured)
+        #expect(verdict("gradual", measurement(gradual: 0.849).claims) == .doesNotHold)
         var far = InverseExactness()
         far.recursion = 1e-6
         #expect(verdict("exact", measurement(exactness: far).claims) == .doesNotHold)
@@ -264,6 +384,29 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
             dense: [], accuracies: ArmAccuracies(), losses: [:], meanLosses: [:], exactness: InverseExactness())
         #expect(none.best(.perceptron, .sgd) == nil && verdict("optimizer", none.claims) == .doesNotHold)
         #expect(verdict("optimizer-residual", none.claims) == .doesNotHold)
+        #expect(verdict("generalization", none.claims) == .doesNotHold)
+        #expect(verdict("gradual", none.claims) == .doesNotHold)
+    }
+
+    /// From the same pre-trained encoder on the same batches, by rules that differ.
+    @Test func encodersAreTunedByEach() throws {
+        let words = (0..<2_000).map { ["abc", "bca", "cab", "aab"][$0 * 7919 % 97 % 4] }.joined(separator: " ")
+        let tokens = LetterTexts.tokens([words])
+        let texts = LetterTexts([("one", tokens), ("two", tokens)], limit: 8_000)
+        var size = EncoderSize()
+        (size.width, size.heads, size.layers, size.context) = (8, 2, 1, 8)
+        (size.pretrainingSteps, size.pretrainingBatch, size.heldOutWindows) = (8, 4, 16)
+        (size.tuningSteps, size.tuningBatch, size.tuningPassages, size.testPassages) = (3, 4, 32, 32)
+        let trial = try TuningTrial(texts, size: size, window: 4, seed: 1)
+        let found = try [Measurement.Descent.adamW, .mfac].map { try trial.tune($0, rate: 1e-3) }
+        #expect(found.allSatisfy { $0.losses.count == 3 && (0...1).contains($0.accuracy) })
+        #expect(found[0].losses[0] == found[1].losses[0] && found[0].losses[2] != found[1].losses[2])
+        let wild = try trial.tune(.mfac, rate: .greatestFiniteMagnitude)
+        #expect(wild.losses.isEmpty && wild.accuracy.isNaN)
+        // Another pre-training, another start.
+        size.pretrainingSteps = 4
+        let shorter = try TuningTrial(texts, size: size, window: 4, seed: 1).tune(.adamW, rate: 1e-3)
+        #expect(shorter.losses[0] != found[0].losses[0])
     }
 
     @Test func inversesAreExact() throws {

@@ -89,7 +89,7 @@ struct PruningJob: Sendable {
         var outcomes: [Outcome] = []
         var (before, passes) = (1.0, training.rates.totalSteps)
         for goal in kept {
-            for level in Self.levels(from: before, to: goal) {
+            for level in rounds.keptParts(from: before, to: goal) {
                 try network.prune(by: .magnitude, to: 1 - level)
                 try rounds.trainFromRewindStep(network, rewound: initial, on: study.batches(seed: dense.seed))
                 passes += training.rates.totalSteps
@@ -99,15 +99,5 @@ struct PruningJob: Sendable {
             before = goal
         }
         return outcomes
-    }
-
-    /// Parts kept after each level: the fewest of equal ratio that is at least 0.79.
-    static func levels(from start: Double, to end: Double) -> [Double] {
-        func power(_ x: Double, _ exponent: Double) -> Double {
-            Tensor(x, dataType: .f64).power(exponent).doubles()[0]
-        }
-        var count = 1
-        while power(end / start, 1 / Double(count)) < 0.79 { count += 1 }
-        return (1...count).map { $0 == count ? end : start * power(end / start, Double($0) / Double(count)) }
     }
 }

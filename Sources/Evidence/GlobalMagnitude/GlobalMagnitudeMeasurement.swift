@@ -6,41 +6,76 @@ import CoppiceTraining
 import Foundation
 
 /// What was trained and pruned for the experiment.
-struct GlobalMagnitudeMeasurement: Sendable {
+package struct GlobalMagnitudeMeasurement: Sendable {
+    package typealias Outcome = PruningComparison.Outcome
     typealias Arm = PruningComparison.Arm
-    typealias Outcome = PruningComparison.Outcome
 
     static let sparsities = [0.9, 0.95, 0.98]
+    /// Sparsities at which a floor is felt.
+    static let extremeSparsities = [0.99, 0.995]
     /// Sparsity of the network that collapses.
     static let collapseSparsity = 0.9
     static let methods = ["global", "global + floor", "uniform", "ERK", "LAMP", "random"]
     static let gradual = "global + floor, gradual"
-    static let residualMethods = [
-        "global", "uniform", "uniform+", "ERK", "LAMP", "GMP", "M-FAC", "SNIP", "GraSP", "SynFlow", "random",
+    static let standardFloor = "global + the paper's floor"
+    /// What prunes otherwise than by magnitude, or sparsely from the start, with as many epochs in all.
+    static let otherMethods = ["WoodFisher", "SNIP", "GraSP", "SynFlow", "SET", "RigL"]
+    /// What takes many times as many epochs.
+    static let iterative = "IMP with rewinding"
+    static let residualMethods = ["global", "uniform", "ERK", "LAMP", "GMP", "M-FAC"]
+    /// Arms of the residual network at the first sparsity alone.
+    static let residualReferences = [
+        "uniform+", "SNIP on trained weights", "GraSP on trained weights", "SynFlow on trained weights", "random",
     ]
 
-    /// The perceptron.
-    var comparison: PruningComparison
-    var denses: [PruningComparison.Dense]
-    var outcomes: [Outcome]
-    /// The network with a layer of small weights, pruned with and without a floor; before, its accuracy.
-    var collapseDenses: [PruningComparison.Dense]
-    var collapse: [Outcome]
-    var residualSparsities: [Double]
-    var residualSeeds: [UInt64] = []
-    /// Accuracy of the trained residual network; nil where its weights are not in the data folder.
-    var residualAccuracy: Double?
-    var residual: [Outcome] = []
-    /// Share of the residual network's multiplications that are left, by arm and sparsity, of the first seed.
-    var residualOperations: [String: [Double: Double]] = [:]
-    /// Its weights.
-    var residualWeights: [PrunableWeight] = []
-
     /// Of the perceptron; random masks are each seed's own.
-    static func arms(seed: UInt64) -> [Arm] {
+    var outcomes: [Outcome]
+    /// Test accuracies of the dense perceptrons.
+    var denses: [Double] = []
+    /// Weights of the perceptron's layers.
+    var layerSizes: [Int] = []
+    /// The network with a layer of small weights, pruned with and without a floor; before, its accuracies.
+    var collapse: [Outcome]
+    var collapseDenses: [Double] = []
+    /// The trained residual network; empty where its weights are not in the data folder.
+    var residual: [Outcome]
+    var residualSeeds: [UInt64] = []
+    /// Its accuracy.
+    var residualAccuracy = Double.nan
+    /// Its weights.
+    var residualWeights: [PrunableWeight]
+
+    package init(
+        outcomes: [Outcome], collapse: [Outcome] = [], residual: [Outcome] = [], residualWeights: [PrunableWeight] = []
+    ) {
+        self.outcomes = outcomes
+        self.collapse = collapse
+        self.residual = residual
+        self.residualWeights = residualWeights
+    }
+
+    init(
+        _ setting: ExperimentSetting, study: ImageStudy, size: GlobalMagnitude.Size, progress: any ProgressReporter
+    ) throws {
+        progress.report(study.summary)
+        outcomes = []
+        (residual, residualWeights) = ([], [])
+        progress.report("convolutional networks with a layer of small weights")
+        let collapsed = try Self.collapse(setting, size: size, progress: progress)
+        (collapseDenses, collapse) = (collapsed.denses.map(\.accuracy), collapsed.outcomes)
+        try measurePerceptron(setting, study: study, size: size, progress: progress)
+        guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
+        progress.report("residual network")
+        residualSeeds = setting.seeds(atMost: size.residualSeeds)
+        try measureResidual(weights, setting: setting, size: size, progress: progress)
+    }
+
+    private static let floor = Arm(name: "global + floor", allocation: GlobalAllocation(floor: .share(0.005)))
+
+    private static func arms(seed: UInt64) -> [Arm] {
         [
             Arm(name: "global", allocation: GlobalAllocation()),
-            Arm(name: "global + floor", allocation: GlobalAllocation(floor: .share(0.005))),
+            floor,
             Arm(name: "uniform", allocation: UniformAllocation()),
             Arm(name: "ERK", allocation: ErdosRenyiAllocation()),
             Arm(name: "LAMP", allocation: LAMPAllocation()),
@@ -48,28 +83,61 @@ struct GlobalMagnitudeMeasurement: Sendable {
         ]
     }
 
-    init(_ setting: ExperimentSetting, size: GlobalMagnitude.Size, progress: any ProgressReporter) throws {
-        let seeds = setting.seeds
-        let study = try ImageStudy(.fashion, imageCount: size.images, epochs: size.epochs, in: setting)
-        comparison = PruningComparison(study: study, epochs: size.epochsAfter, peakRate: study.peakRate)
-        progress.report(study.summary)
-        progress.begin("dense networks", total: seeds.count, unit: "networks")
-        denses = try comparison.denses(seeds)
+    /// Where the weights of SNIP, GraSP and SynFlow are scored: the initial ones, or trained ones.
+    private static func scored(_ timing: PruningComparison.Timing, inputShape: [Int]) -> [Arm] {
+        let suffix = timing.isOfTrained ? " on trained weights" : ""
+        return [
+            Arm(
+                name: "SNIP" + suffix, criterion: GradientWeightCriterion(), allocation: GlobalAllocation(),
+                timing: timing),
+            Arm(
+                name: "GraSP" + suffix, criterion: GradientFlowCriterion(), allocation: GlobalAllocation(),
+                timing: timing),
+            Arm(
+                name: "SynFlow" + suffix, criterion: SynapticFlowCriterion(inputShape: inputShape), rounds: 100,
+                allocation: GlobalAllocation(), timing: timing),
+        ]
+    }
+
+    private static func otherArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
+        let curvature = WoodFisherCriterion(sampling: GradientSampling(count: 256, batchSize: 16))
+        func moving(_ name: String, _ growth: DynamicSparseTraining.Growth) -> Arm {
+            Arm(
+                name: name, criterion: .random(seed: seed), allocation: ErdosRenyiAllocation(), timing: .moving(growth))
+        }
+        return [
+            Arm(
+                name: "WoodFisher", allocation: GlobalAllocation(),
+                surgeon: SurgeonPruning(curvature, recomputations: 4))
+        ] + scored(.beforeTraining, inputShape: inputShape) + [
+            moving("SET", .random(seed: seed)), moving("RigL", .gradient),
+        ]
+    }
+
+    private mutating func measurePerceptron(
+        _ setting: ExperimentSetting, study: ImageStudy, size: GlobalMagnitude.Size, progress: any ProgressReporter
+    ) throws {
+        let comparison = PruningComparison(study: study, epochs: size.epochsAfter, peakRate: study.peakRate)
+        progress.begin("dense networks", total: setting.seeds.count, unit: "networks")
+        let denses = try comparison.denses(setting.seeds)
         progress.end("")
-        outcomes = try comparison.outcomes(
-            Self.arms, at: Self.sparsities, of: denses, progress: progress)
-        let gradual = Arm(
-            name: Self.gradual, allocation: GlobalAllocation(floor: .share(0.005)), isGradual: true)
-        outcomes += try comparison.outcomes({ _ in [gradual] }, at: [0.98], of: denses, progress: progress)
-
-        progress.report("convolutional networks with a layer of small weights")
-        (collapseDenses, collapse) = try Self.collapse(setting, size: size, progress: progress)
-
-        residualSparsities = size.residualSparsities
-        guard let weights = ImageStudy.trainedResidual(in: setting) else { return }
-        progress.report("residual network")
-        residualSeeds = setting.seeds(atMost: size.residualSeeds)
-        try measureResidual(weights, setting: setting, size: size, progress: progress)
+        self.denses = denses.map(\.accuracy)
+        layerSizes = try PrunableNetwork(study.makeNetwork(seed: 0)).weights.map(\.count)
+        let inputShape = Array(study.batches(seed: 0).batch(at: 0).inputs.shape.dropFirst())
+        var ramp = Self.floor
+        (ramp.name, ramp.timing) = (Self.gradual, .gradual)
+        let standard = Arm(name: Self.standardFloor, allocation: GlobalAllocation(floor: .standard))
+        // The longest first.
+        var runs = setting.seeds.map { seed -> PruningComparison.Run in
+            { try comparison.rewound(Self.iterative, to: Self.sparsities, seed: seed) }
+        }
+        runs += comparison.runs(
+            { Self.otherArms(seed: $0, inputShape: inputShape) }, at: Self.sparsities, of: denses)
+        runs += comparison.runs(Self.arms, at: Self.sparsities, of: denses)
+        runs += comparison.runs({ _ in [standard, ramp] }, at: [0.98], of: denses)
+        runs += comparison.runs(
+            { Self.arms(seed: $0).prefix(3) + [standard] }, at: Self.extremeSparsities, of: denses)
+        outcomes = try PruningComparison.outcomes(of: runs, progress: progress)
     }
 
     /// LeNet-5 with rectifiers and no norms, whose function is unchanged when a layer's weights and bias shrink and the
@@ -118,29 +186,51 @@ struct GlobalMagnitudeMeasurement: Sendable {
         let snapshot = Snapshot(of: network)
         let denses = residualSeeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
         let inputShape = Array(study.batches(seed: 0).batch(at: 0).inputs.shape.dropFirst())
-        residual = try comparison.outcomes(
-            { Self.residualArms(seed: $0, inputShape: inputShape) }, at: size.residualSparsities, of: denses,
+        residualWeights = try PrunableNetwork(network).weights
+        let first = Self.sparsities[0]
+        residual = try PruningComparison.outcomes(
+            of: comparison.runs(Self.residualArms, at: Self.sparsities, of: denses)
+                + comparison.runs(
+                    { Self.residualReferenceArms(seed: $0, inputShape: inputShape) }, at: [first], of: denses)
+                // Where one threshold leaves as few multiplications as allocations that spare the large layers.
+                + comparison.runs(
+                    { Self.arms(seed: $0).filter { $0.name == "global" } }, at: Self.extremeSparsities, of: denses),
             progress: progress)
-        let shapes = try PrunableNetwork(network).weights
-        residualWeights = shapes
-        for own in residual where own.seed == residualSeeds.first {
-            residualOperations[own.arm, default: [:]][own.sparsity] = Self.operationShare(shapes, kept: own.kept)
-        }
     }
 
-    /// Those of the perceptron without its floor, and what was proposed as better than one threshold of magnitude.
-    private static func residualArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
+    /// Magnitude in several ways, and what was proposed as better than one threshold of magnitude.
+    private static func residualArms(seed: UInt64) -> [Arm] {
         let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 32))
-        return arms(seed: seed).filter { $0.name != "global + floor" } + [
-            Arm(name: "uniform+", allocation: UniformPlusAllocation()),
-            Arm(name: "GMP", allocation: GlobalAllocation(), isGradual: true),
+        return arms(seed: seed).filter { residualMethods.contains($0.name) } + [
+            Arm(name: "GMP", allocation: GlobalAllocation(), timing: .gradual),
             Arm(name: "M-FAC", allocation: GlobalAllocation(), surgeon: SurgeonPruning(curvature, recomputations: 4)),
-            Arm(name: "SNIP", criterion: GradientWeightCriterion(), allocation: GlobalAllocation()),
-            Arm(name: "GraSP", criterion: GradientFlowCriterion(), allocation: GlobalAllocation()),
-            Arm(
-                name: "SynFlow", criterion: SynapticFlowCriterion(inputShape: inputShape), rounds: 100,
-                allocation: GlobalAllocation()),
         ]
+    }
+
+    private static func residualReferenceArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
+        [Arm(name: "uniform+", allocation: UniformPlusAllocation())]
+            + scored(.afterTraining, inputShape: inputShape) + arms(seed: seed).filter { $0.name == "random" }
+    }
+}
+
+extension GlobalMagnitudeMeasurement {
+    /// The share of the residual network's multiplications that an arm leaves, the mean over seeds.
+    func multiplications(_ arm: String, at sparsity: Double) -> Double {
+        SeedStatistics(
+            residual.filter { $0.arm == arm && $0.sparsity == sparsity }.map {
+                Self.operationShare(residualWeights, kept: $0.kept)
+            }
+        ).mean
+    }
+
+    /// Accuracy of one threshold where it leaves a share of the residual network's multiplications, interpolated over its
+    /// logarithm between the sparsities that were measured; NaN beyond them.
+    func accuracyOfOneThreshold(multiplications share: Double) -> Double {
+        let points = (Self.sparsities + Self.extremeSparsities).map {
+            DensityCurve.Point(
+                density: multiplications("global", at: $0), accuracy: residual.accuracies("global", at: $0).mean)
+        }
+        return DensityCurve(points: points).accuracy(at: share) ?? .nan
     }
 
     /// The share of multiplications that is left: what is kept of a convolution counts at each of its output positions.

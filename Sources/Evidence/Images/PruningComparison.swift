@@ -14,10 +14,23 @@ package struct PruningComparison: Sendable {
         /// In how many rounds that take scores anew weights go at once.
         var rounds = 1
         var allocation: any Allocation
-        /// Whether sparsity rises by a cubic ramp through the first half of the training, instead of at once before it.
-        var isGradual = false
+        var timing = Timing.afterTraining
         /// Chooses and lets kept weights make up for removed ones, instead of ``criterion`` and ``allocation``.
         var surgeon: SurgeonPruning?
+    }
+
+    /// When weights go, and what is trained then.
+    enum Timing: Sendable, Hashable {
+        /// At once from the trained network, which is trained on.
+        case afterTraining
+        /// From the trained network while it is trained on, by a cubic ramp through the first half.
+        case gradual
+        /// At once from the initial weights; what is left is trained as long as the others in all.
+        case beforeTraining
+        /// The same, and connections move through three quarters of that training.
+        case moving(DynamicSparseTraining.Growth)
+
+        var isOfTrained: Bool { self == .afterTraining || self == .gradual }
     }
 
     /// One network, pruned.
@@ -25,7 +38,8 @@ package struct PruningComparison: Sendable {
         var arm: String
         var sparsity: Double
         var seed: UInt64
-        /// Test accuracy right after pruning; that of the dense network for a gradual arm, NaN where it is not measured.
+        /// Test accuracy right after pruning a trained network at once; that of the dense network for a gradual arm, NaN where
+        /// it is not measured.
         var accuracyWhenPruned: Double
         /// Test accuracy after training.
         var accuracy: Double
@@ -82,38 +96,100 @@ package struct PruningComparison: Sendable {
         }
     }
 
-    /// Prunes a trained network and trains what is left.
+    /// Prunes a network in an arm's way and trains what is left.
     func outcome(_ arm: Arm, at sparsity: Double, of dense: Dense) throws -> Outcome {
         let network = study.makeNetwork(seed: dense.seed)
-        dense.weights.restore(network)
+        if arm.timing.isOfTrained { dense.weights.restore(network) }
         let prunable = try PrunableNetwork(network)
-        let training = study.supervision(epochs: epochs, peakRate: peakRate)
-        let batches = study.batches(seed: dense.seed &+ 1)
+        let training =
+            arm.timing.isOfTrained
+            ? study.supervision(epochs: epochs, peakRate: peakRate) : study.supervision(epochs: totalEpochs)
+        let batches = study.batches(seed: arm.timing.isOfTrained ? dense.seed &+ 1 : dense.seed)
+        let steps = training.rates.totalSteps
         var accuracyWhenPruned = dense.accuracy
-        var losses = LossCurve(arm.name, steps: training.rates.totalSteps)
-        if arm.isGradual {
-            let steps = training.rates.totalSteps
-            let ramp = try RampSchedule(
-                to: sparsity, begin: 0, end: max(1, steps / 2), interval: max(1, steps / 50))
-            let pruning = GradualPruning(
-                prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation)
-            try training.run(network, on: batches, hooks: [pruning]) { losses.add($1, at: $0) }
+        let hook: any TrainingHook
+        if arm.timing == .gradual {
+            hook = try gradualPruning(arm, of: prunable, to: sparsity, steps: steps, on: batches)
         } else {
-            if let surgeon = arm.surgeon {
-                let sampling = surgeon.criterion.sampling
-                let count = (sampling.count * sampling.batchSize + study.batchSize - 1) / study.batchSize
-                try surgeon.prune(prunable, to: sparsity, batches: (0..<count).map { batches.batch(at: $0) })
+            try remove(by: arm, from: prunable, to: sparsity, on: batches)
+            let isMeasured = measuresPruned && arm.timing.isOfTrained
+            accuracyWhenPruned = isMeasured ? study.accuracy(of: network) : .nan
+            if case .moving(let growth) = arm.timing {
+                // Every 100 steps as published; more often in short trainings, where nothing would move otherwise.
+                hook = DynamicSparseTraining(
+                    prunable, growth: growth, interval: min(100, max(1, steps / 12)), lastStep: steps * 3 / 4)
             } else {
-                try prunable.prune(
-                    by: arm.criterion, allocation: arm.allocation, to: sparsity, rounds: arm.rounds,
-                    batches: arm.criterion.needsData ? scoredBatches(batches) : [])
+                hook = MaskedTraining(prunable)
             }
-            accuracyWhenPruned = measuresPruned ? study.accuracy(of: network) : .nan
-            try training.run(network, on: batches, hooks: [MaskedTraining(prunable)]) { losses.add($1, at: $0) }
         }
+        var losses = LossCurve(arm.name, steps: steps)
+        try training.run(network, on: batches, hooks: [hook]) { losses.add($1, at: $0) }
         return Outcome(
             arm: arm.name, sparsity: sparsity, seed: dense.seed, accuracyWhenPruned: accuracyWhenPruned,
             accuracy: study.accuracy(of: network), kept: prunable.masks.map(\.keptCount), losses: losses)
+    }
+
+    /// Epochs of a dense network's training and of that after pruning.
+    var totalEpochs: Double { Double(study.epochs) + epochs }
+
+    private func remove(
+        by arm: Arm, from prunable: PrunableNetwork, to sparsity: Double, on batches: ImageBatches
+    ) throws {
+        if let surgeon = arm.surgeon {
+            try surgeon.prune(prunable, to: sparsity, batches: sampled(by: surgeon, from: batches, at: 0))
+        } else {
+            try prunable.prune(
+                by: arm.criterion, allocation: arm.allocation, to: sparsity, rounds: arm.rounds,
+                batches: arm.criterion.needsData ? scoredBatches(batches) : [])
+        }
+    }
+
+    private func gradualPruning(
+        _ arm: Arm, of prunable: PrunableNetwork, to sparsity: Double, steps: Int, on batches: ImageBatches
+    ) throws -> GradualPruning {
+        let ramp = try RampSchedule(to: sparsity, begin: 0, end: max(1, steps / 2), interval: max(1, steps / 50))
+        guard let surgeon = arm.surgeon else {
+            return GradualPruning(
+                prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation,
+                batches: { _ in scoredBatches(batches) })
+        }
+        return GradualPruning(prunable, schedule: ramp, surgeon: surgeon) {
+            sampled(by: surgeon, from: batches, at: $0)
+        }
+    }
+
+    /// The batches from a step on that a surgeon's gradients are taken of.
+    private func sampled(by surgeon: SurgeonPruning, from batches: ImageBatches, at step: Int) -> [LabeledBatch] {
+        let sampling = surgeon.criterion.sampling
+        let count = (sampling.count * sampling.batchSize + study.batchSize - 1) / study.batchSize
+        return (step..<step + count).map { batches.batch(at: $0) }
+    }
+
+    /// An outcome or several that belong together, to be found side by side with others.
+    typealias Run = @Sendable () throws -> [Outcome]
+
+    /// Each arm at each sparsity from each network.
+    ///
+    /// - Parameter arms: of a network's seed.
+    func runs(_ arms: (_ seed: UInt64) -> [Arm], at sparsities: [Double], of denses: [Dense]) -> [Run] {
+        sparsities.flatMap { sparsity in
+            denses.flatMap { dense in
+                arms(dense.seed).map { arm -> Run in { [try outcome(arm, at: sparsity, of: dense)] } }
+            }
+        }
+    }
+
+    /// What runs find, on as many threads as there are.
+    static func outcomes(of runs: [Run], progress: any ProgressReporter) throws -> [Outcome] {
+        try sideBySide(runs) { run in
+            let outcomes = try run()
+            for own in outcomes {
+                progress.report(
+                    "\(own.arm) at \(MarkupText.percent(own.sparsity)), seed \(own.seed): "
+                        + MarkupText.percent(own.accuracy))
+            }
+            return outcomes
+        }.flatMap { $0 }
     }
 
     /// Each arm at each sparsity from each network, on as many threads as there are.
@@ -122,16 +198,7 @@ package struct PruningComparison: Sendable {
     func outcomes(
         _ arms: (_ seed: UInt64) -> [Arm], at sparsities: [Double], of denses: [Dense], progress: any ProgressReporter
     ) throws -> [Outcome] {
-        let jobs = sparsities.flatMap { sparsity in
-            denses.flatMap { dense in arms(dense.seed).map { (arm: $0, sparsity: sparsity, dense: dense) } }
-        }
-        return try sideBySide(jobs) { job in
-            let outcome = try outcome(job.arm, at: job.sparsity, of: job.dense)
-            progress.report(
-                "\(outcome.arm) at \(MarkupText.percent(outcome.sparsity)), seed \(outcome.seed): "
-                    + MarkupText.percent(outcome.accuracy))
-            return outcome
-        }
+        try Self.outcomes(of: runs(arms, at: sparsities, of: denses), progress: progress)
     }
 }
 
@@ -159,7 +226,8 @@ extension [PruningComparison.Outcome] {
         arms.map { accuracies($0, at: sparsity).mean }.max() ?? .nan
     }
 
-    /// Accuracies of arms (rows) by sparsity (columns), in percent with their deviations.
+    /// Accuracies of arms (rows) by sparsity (columns), in percent with their deviations; nothing where an arm was not
+    /// measured.
     ///
     /// - Parameter accuracy: which.
     func table(
@@ -167,8 +235,9 @@ extension [PruningComparison.Outcome] {
     ) -> ExperimentReport.Table {
         let rows = arms.map { arm in
             [arm]
-                + sparsities.map { sparsity in
-                    SeedStatistics(filter { $0.arm == arm && $0.sparsity == sparsity }.map(accuracy)).percent
+                + sparsities.map { sparsity -> String in
+                    let own = filter { $0.arm == arm && $0.sparsity == sparsity }
+                    return own.isEmpty ? "" : SeedStatistics(own.map(accuracy)).percent
                 }
         }
         return .init(

@@ -30,7 +30,15 @@ package struct MFACMeasurement: Sendable {
     package enum Descent: String, Sendable, Hashable, CaseIterable {
         case sgd = "SGD", adamW = "AdamW", mfac = "M-FAC"
 
-        /// Rates that are tried; none of AdamW on the residual network.
+        func optimizer(window: Int) -> any Optimizer {
+            switch self {
+            case .sgd: SGD(momentum: 0.9)
+            case .adamW: AdamW(weightDecay: 0)
+            case .mfac: MFAC(window: window, momentum: 0.9)
+            }
+        }
+
+        /// Rates that are tried; none of AdamW on the residual network, nor of SGD on the encoder.
         package func rates(of trained: Trained) -> [Double] {
             switch (self, trained) {
             case (.sgd, .perceptron): [0.01, 0.03, 0.1, 0.3]
@@ -39,14 +47,21 @@ package struct MFACMeasurement: Sendable {
             case (.sgd, .residual): [0.01, 0.03, 0.1]
             case (.adamW, .residual): []
             case (.mfac, .residual): [3e-3, 1e-2, 3e-2]
+            case (.sgd, .encoder): []
+            case (.adamW, .encoder): [2e-4, 5e-4, 1e-3, 2e-3]
+            case (.mfac, .encoder): [1e-3, 3e-3, 1e-2, 3e-2]
             }
         }
     }
 
-    /// What optimizers train: a perceptron, and a residual network with batch norm.
+    /// What optimizers train: a perceptron, a residual network with batch norm, and a pre-trained encoder that is
+    /// fine-tuned.
     package enum Trained: Sendable, Hashable, CaseIterable {
-        case perceptron, residual
+        case perceptron, residual, encoder
     }
+
+    /// Ways to prune while training: by a curvature with the others making up for what goes, by magnitude, at random.
+    package static let gradualArms = ["M-FAC, gradual", "GMP", "random, gradual"]
 
     /// A training at the best of an optimizer's rates.
     package struct Best: Sendable, Hashable {
@@ -55,6 +70,8 @@ package struct MFACMeasurement: Sendable {
         package var loss: Double
         /// The mean over all steps.
         package var meanLoss: Double
+        /// Mean test accuracy.
+        package var accuracy: Double
     }
 
     /// Test accuracies of the dense networks.
@@ -65,18 +82,25 @@ package struct MFACMeasurement: Sendable {
     package var losses: [Trained: ArmAccuracies<Descent>]
     /// The same over all steps.
     package var meanLosses: [Trained: ArmAccuracies<Descent>]
+    /// Test accuracies after these trainings.
+    package var tests: [Trained: ArmAccuracies<Descent>]
+    /// Pruned while training.
+    package var gradual: [PruningComparison.Outcome]
     /// By step at the best rates, means over seeds.
     var curves: [Trained: [LossCurve]] = [:]
     package var exactness: InverseExactness
 
     package init(
         dense: [Double], accuracies: ArmAccuracies<Arm>, losses: [Trained: ArmAccuracies<Descent>],
-        meanLosses: [Trained: ArmAccuracies<Descent>], exactness: InverseExactness
+        meanLosses: [Trained: ArmAccuracies<Descent>], tests: [Trained: ArmAccuracies<Descent>] = [:],
+        gradual: [PruningComparison.Outcome] = [], exactness: InverseExactness
     ) {
         self.dense = dense
         self.accuracies = accuracies
         self.losses = losses
         self.meanLosses = meanLosses
+        self.tests = tests
+        self.gradual = gradual
         self.exactness = exactness
     }
 
@@ -85,12 +109,13 @@ package struct MFACMeasurement: Sendable {
         descent.rates(of: trained).map { rate in
             Best(
                 rate: rate, loss: losses[trained]?.mean(descent, at: rate) ?? .nan,
-                meanLoss: meanLosses[trained]?.mean(descent, at: rate) ?? .nan)
+                meanLoss: meanLosses[trained]?.mean(descent, at: rate) ?? .nan,
+                accuracy: tests[trained]?.mean(descent, at: rate) ?? .nan)
         }.filter(\.loss.isFinite).min { $0.loss < $1.loss }
     }
 
     init(
-        _ study: ImageStudy, residual: ImageStudy, size: MFACExperiment.Size, seeds: [UInt64],
+        _ study: ImageStudy, residual: ImageStudy, texts: LetterTexts?, size: MFACExperiment.Size, seeds: [UInt64],
         progress: any ProgressReporter
     ) throws {
         exactness = try InverseExactness(seed: seeds[0], dampening: 1e-5)
@@ -102,6 +127,13 @@ package struct MFACMeasurement: Sendable {
                 accuracy: study.accuracy(of: network))
         }
         progress.end("done")
+        gradual = try Self.gradual(study, of: trained, size: size, progress: progress)
+        let encoders = try texts.map { texts in
+            progress.report("encoders, pre-trained")
+            return try sideBySide(seeds) {
+                try TuningTrial(texts, size: size.encoder, window: size.window, seed: $0)
+            }
+        }
 
         // The longest first.
         let arms: [Arm] = [.whole, .blocks, .withoutUpdate, .diagonal, .fewGradients, .once, .magnitude]
@@ -122,7 +154,12 @@ package struct MFACMeasurement: Sendable {
                 }
             }
         }
-        let jobs = training(.residual, residual) + pruning + training(.perceptron, epoch)
+        let tuning = [Descent.mfac, .adamW].flatMap { descent in
+            descent.rates(of: .encoder).flatMap { rate in
+                (encoders ?? []).map { Job(seed: $0.seed, work: .tune($0, descent, rate)) }
+            }
+        }
+        let jobs = training(.residual, residual) + pruning + training(.perceptron, epoch) + tuning
         progress.begin("runs", total: jobs.count, unit: "runs")
         let finished = Mutex(0)
         let results = try sideBySide(jobs) { job in
@@ -137,15 +174,14 @@ package struct MFACMeasurement: Sendable {
         progress.end("done")
 
         dense = trained.map(\.accuracy)
-        (accuracies, losses, meanLosses) = (ArmAccuracies(), [:], [:])
+        (accuracies, losses, meanLosses, tests) = (ArmAccuracies(), [:], [:], [:])
         for (job, result) in zip(jobs, results) {
-            switch job.work {
-            case .prune(_, let arm, let sparsity): accuracies.add(result.value, of: arm, at: sparsity)
-            case .train(_, let trained, let descent, let rate):
-                losses[trained, default: ArmAccuracies()].add(result.value, of: descent, at: rate)
-                meanLosses[trained, default: ArmAccuracies()].add(
-                    DescentTrial.meanLoss(result.losses), of: descent, at: rate)
-            }
+            if case .prune(_, let arm, let sparsity) = job.work { accuracies.add(result.value, of: arm, at: sparsity) }
+            guard let (trained, descent, rate) = job.descent else { continue }
+            losses[trained, default: ArmAccuracies()].add(result.value, of: descent, at: rate)
+            meanLosses[trained, default: ArmAccuracies()].add(
+                Descended.meanLoss(result.losses), of: descent, at: rate)
+            tests[trained, default: ArmAccuracies()].add(result.accuracy, of: descent, at: rate)
         }
         for trained in Trained.allCases {
             curves[trained] = Descent.allCases.compactMap { descent in
@@ -154,12 +190,32 @@ package struct MFACMeasurement: Sendable {
         }
     }
 
+    /// Prunes the trained networks while they train on, in each of ``gradualArms``.
+    private static func gradual(
+        _ study: ImageStudy, of trained: [CurvatureTrial], size: MFACExperiment.Size, progress: any ProgressReporter
+    ) throws -> [PruningComparison.Outcome] {
+        let comparison = PruningComparison(study: study, epochs: size.gradualEpochs, peakRate: study.peakRate)
+        let sampling = GradientSampling(count: size.gradients, batchSize: size.gradientBatch)
+        let surgeon = SurgeonPruning(MFACCriterion(sampling: sampling), recomputations: 1)
+        return try comparison.outcomes(
+            { seed in
+                [
+                    .init(name: gradualArms[0], allocation: GlobalAllocation(), timing: .gradual, surgeon: surgeon),
+                    .init(name: gradualArms[1], allocation: GlobalAllocation(), timing: .gradual),
+                    .init(
+                        name: gradualArms[2], criterion: .random(seed: seed), allocation: GlobalAllocation(),
+                        timing: .gradual),
+                ]
+            }, at: MFACExperiment.Size.sparsities,
+            of: trained.map { .init(seed: $0.seed, weights: $0.weights, accuracy: $0.accuracy) }, progress: progress)
+    }
+
     /// The losses of an optimizer's runs at a rate, averaged over seeds.
     private static func curve(
         _ trained: Trained, _ descent: Descent, at rate: Double, of runs: some Sequence<(Job, Result)>
     ) -> LossCurve {
         let losses = runs.compactMap { job, result -> [Double]? in
-            guard case .train(_, trained, descent, rate) = job.work else { return nil }
+            guard let own = job.descent, own == (trained, descent, rate) else { return nil }
             return result.losses
         }
         let steps = losses.map(\.count).min() ?? 0
@@ -170,16 +226,25 @@ package struct MFACMeasurement: Sendable {
         return curve
     }
 
-    /// An accuracy, or the loss at the end of a training and those of all its steps.
+    /// An accuracy, or the loss at the end of a training, those of all its steps and the accuracy after it.
     private struct Result: Sendable {
         var value: Double
         var losses: [Double] = []
+        var accuracy = Double.nan
+
+        init(value: Double) { self.value = value }
+
+        init(_ descended: Descended) {
+            value = Descended.endLoss(descended.losses)
+            (losses, accuracy) = (descended.losses, descended.accuracy)
+        }
     }
 
     private struct Job: Sendable {
         enum Work: Sendable {
             case prune(CurvatureTrial, Arm, Double)
             case train(DescentTrial, Trained, Descent, Double)
+            case tune(TuningTrial, Descent, Double)
         }
 
         var seed: UInt64
@@ -188,9 +253,17 @@ package struct MFACMeasurement: Sendable {
         func run() throws -> Result {
             switch work {
             case .prune(let trial, let arm, let sparsity): return Result(value: try trial.prune(arm, to: sparsity))
-            case .train(let trial, _, let descent, let rate):
-                let losses = try trial.train(descent, rate: rate)
-                return Result(value: DescentTrial.endLoss(losses), losses: losses)
+            case .train(let trial, _, let descent, let rate): return Result(try trial.train(descent, rate: rate))
+            case .tune(let trial, let descent, let rate): return Result(try trial.tune(descent, rate: rate))
+            }
+        }
+
+        /// Of a training: what is trained, by what, at which rate.
+        var descent: (Trained, Descent, Double)? {
+            switch work {
+            case .prune: nil
+            case .train(_, let trained, let descent, let rate): (trained, descent, rate)
+            case .tune(_, let descent, let rate): (.encoder, descent, rate)
             }
         }
 
@@ -199,6 +272,7 @@ package struct MFACMeasurement: Sendable {
             case .prune(_, let arm, let sparsity): "\(arm.name), \(MarkupText.percent(sparsity, places: 0))"
             case .train(let trial, _, let descent, let rate):
                 "\(trial.study.architecture.description), \(descent.rawValue) at \(MarkupText.number(rate))"
+            case .tune(_, let descent, let rate): "encoder, \(descent.rawValue) at \(MarkupText.number(rate))"
             }
         }
     }

@@ -2,6 +2,7 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
+import Foundation
 
 /// Three collections of texts as letters and spaces, each split for pre-training, for the examples of a task and for
 /// testing it.
@@ -47,6 +48,11 @@ package struct LetterTexts: Sendable {
     private static let fairyTales = PublishedData(
         "fairy tales", .file, names: ["text/fairytales.txt", "text/fairytales_train.txt"],
         home: "https://www.gutenberg.org, children's books that are in the public domain")
+
+    /// Whether a folder of data has them.
+    static func areThere(in folder: String) -> Bool {
+        files.flatMap(\.1).allSatisfy { (try? $0.locate(in: folder)) != nil }
+    }
 
     /// Reads the collections; all give as many letters as the smallest has, or `limit`.
     ///
