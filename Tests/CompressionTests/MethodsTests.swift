@@ -33,7 +33,7 @@ import Testing
                 .init(named: "lenet-300-100", classes: 12, inputChannels: 1, imageSize: 32, widthMultiplier: 0.32)),
             try vision("residual", .init(named: "resnet20", imageSize: 8, widthMultiplier: 0.25)),
         ]
-        let ofTexts: Set = ["wanda", "sparsegpt", "heads and neurons", "block-sequential calibration", "reconstruct"]
+        let ofTexts: Set = ["sparsegpt", "heads and neurons", "block-sequential calibration", "reconstruct"]
         let ofImages: Set = ["synflow", "channels", "l1", "l2", "group-l2", "bn-scale"]
         // Names matrices as decoders do.
         let ofDecoders: Set = ["budgets"]

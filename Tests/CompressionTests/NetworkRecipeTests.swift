@@ -184,7 +184,7 @@ import Testing
         ),
         ("method: magnitude, sparsity: 0.5, recovery: { kind: fine-tune, trains: [] }", "trains: expected"),
         ("method: searched, sparsity: 0.5, rates: sum", "rates: unknown value \"sum\""),
-        ("method: searched, sparsity: 0.5, init: wanda", "init: expected one of magnitude, random, snip"),
+        ("method: searched, sparsity: 0.5, init: sparsegpt", "init: expected one of magnitude, wanda, random, snip"),
         ("method: searched, sparsity: 0.5, scope: layer", "scope: does not go with method searched, whose rates say"),
         ("method: searched, sparsity: 0.5, recovery: fine-tune", "then_train trains them afterwards"),
         ("method: magnitude, sparsity: 0.5, restrict: poly4", "restrict: is an option of method searched"),

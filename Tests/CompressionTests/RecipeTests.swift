@@ -183,8 +183,8 @@ private func failure(_ yaml: String) -> String {
         (
             "stages:\n  - prune: {method: wanda, sparsity: 0.5, scope: global}",
             """
-            r.yaml: line 2: stages[0].prune.scope: wanda prunes block by block and has no global threshold, \
-            expected row or layer
+            r.yaml: line 2: stages[0].prune.scope: wanda weighs each matrix by its own inputs and has no \
+            global threshold, expected row or layer
             """
         ),
         (
@@ -201,8 +201,8 @@ private func failure(_ yaml: String) -> String {
         (
             "stages:\n  - prune: {method: wanda, sparsity: 0.5, allocation: lamp}",
             """
-            r.yaml: line 2: stages[0].prune.allocation: wanda prunes block by block, and lamp needs the scores of all; \
-            expected uniform, erk, uniform+ or rate-distortion
+            r.yaml: line 2: stages[0].prune.allocation: wanda weighs each matrix by its own inputs, and lamp compares \
+            those of all; expected uniform, erk, uniform+ or rate-distortion
             """
         ),
         (

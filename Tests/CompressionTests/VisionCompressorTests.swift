@@ -182,7 +182,7 @@ import Testing
         "method: magnitude, scope: global", "method: magnitude, allocation: erk", "method: random", "method: snip",
         "method: grasp", "method: synflow", "method: taylor", "method: obd, gradients: 16, gradient_batch: 8",
         "method: woodfisher, gradients: 16, gradient_batch: 8, block_size: 50",
-        "method: m-fac, gradients: 16, gradient_batch: 8",
+        "method: m-fac, gradients: 16, gradient_batch: 8", "method: wanda", "method: wanda, scope: layer",
     ])
     func everyMethodGivesASmallerNetwork(stage: String) throws {
         let (report, checkpoint) = try compress("\(stage), sparsity: 0.8")
@@ -221,6 +221,46 @@ import Testing
             #expect(accuracy.after == bare.after, "magnitude does not change from round to round")
         } else {
             #expect(accuracy.lossAfter < bare.lossAfter, "\(accuracy) after no recovery: \(bare)")
+        }
+    }
+
+    /// Wanda's outputs lose alike, those of convolutions too, whatever leads there.
+    @Test(arguments: [
+        "", ", schedule: { kind: one-shot, rounds: 3 }", ", schedule: { kind: gradual, begin: 0.2, end: 1.5, every: 2 }",
+        ", schedule: { kind: iterative, levels: 2, rewind: 0.5 }", ", recovery: fine-tune", ", recovery: distill",
+        ", allocation: rate-distortion, grid: 4, samples: 40",
+    ])
+    func wandaComparesWithinOutputs(options: String) throws {
+        let path = folder.path + "/conv"
+        let network = try VisionArchitecture(named: "lenet-5", widthMultiplier: 0.2).makeNetwork(seed: 4)
+        try VisionCheckpoint.write(network, folder: path)
+        let (report, checkpoint) = try compress("method: wanda, sparsity: 0.6\(options)", from: .open(path))
+        let (pruned, isMeasured) = (try checkpoint.network(), options.contains("rate-distortion"))
+        for (name, parameter) in pruned.parameters where parameter.wrappedValue.rank >= 2 {
+            let (weight, rows) = (parameter.wrappedValue, parameter.wrappedValue.shape[0])
+            let columns = weight.count / rows
+            let values = weight.floats()
+            let zeros = (0..<rows).map { row in
+                values[row * columns..<(row + 1) * columns].count { $0 == 0 }
+            }
+            #expect((zeros.max() ?? 0) - (zeros.min() ?? 0) <= 1, "\(name): \(zeros)")
+            guard !isMeasured else { continue }
+            #expect(zeros.reduce(0, +) == ExactSelection.removedCount(weight.count, sparsity: 0.6), "\(name)")
+        }
+        let found = self.zeros(pruned)
+        let expected = ExactSelection.removedCount(found.count, sparsity: 0.6)
+        #expect(found.zeros <= expected && found.zeros >= expected - 4, "\(found)")
+        #expect(report.stageReports?.first?.rates?.count == (isMeasured ? 4 : nil))
+    }
+
+    @Test func wandaFindsPatterns() throws {
+        let (_, checkpoint) = try compress("method: wanda, pattern: \"2:4\"")
+        for (name, parameter) in try checkpoint.network().parameters where parameter.wrappedValue.rank >= 2 {
+            let values = parameter.wrappedValue.floats()
+            let isKept = stride(from: 0, to: values.count, by: 4).allSatisfy { start in
+                values[start..<start + 4].count { $0 == 0 } == 2
+            }
+            #expect(isKept, "\(name)")
         }
     }
 
@@ -503,12 +543,19 @@ import Testing
         #expect(
             failure("method: magnitude, sparsity: 0.5, recovery: fine-tune", blind: true).contains(
                 "recovery fine-tune trains, and needs labelled"))
-        #expect(failure("method: wanda, sparsity: 0.5").contains("wanda is for language models"))
-        #expect(failure("method: sparsegpt, sparsity: 0.5").contains("sparsegpt is for language models"))
+        #expect(
+            failure("method: wanda, sparsity: 0.5", blind: true)
+                == "r.yaml: stages[0].prune: method wanda looks at activations, and needs training images; there are none")
+        #expect(failure("method: sparsegpt, sparsity: 0.5").contains("sparsegpt is for language models and encoders"))
         #expect(
             failure("method: magnitude, sparsity: 0.5, recovery: reconstruct").contains(
                 "prune.recovery: reconstruct is for language models"))
-        #expect(failure("method: taylor, granularity: head, sparsity: 0.5").contains("head is for language models"))
+        for unit in ["head", "neuron"] {
+            #expect(
+                failure("method: taylor, granularity: \(unit), sparsity: 0.5")
+                    == "r.yaml: stages[0].prune.granularity: \(unit) is for language models and encoders, expected weight, "
+                    + "filter, channel or layer: heads and neurons of a vision transformer go with granularity channel")
+        }
         // Masks of another network, and of nothing.
         let other = try VisionArchitecture(named: "lenet-300-100", widthMultiplier: 0.3).makeNetwork()
         let path = folder.path + "/other.safetensors"

@@ -255,6 +255,12 @@ import Testing
             worse(.grasp, at: 0).filter { $0.value == .doesNotHold }.keys.sorted() == [
                 "informed-beats-random", "slopes-beat-magnitude",
             ])
+        for contestant in [OneShotContestant.wanda, .wandaThreshold] {
+            #expect(
+                worse(contestant, at: 2).filter { $0.value == .doesNotHold }.keys.sorted() == [
+                    "informed-beats-random", "inputs-beat-magnitude",
+                ])
+        }
         #expect(worse(.diagonalSteps, at: 4)["curvature-beats-magnitude"] == .doesNotHold)
         #expect(worse(.mfacUpdate, at: 4)["update-helps"] == .doesNotHold)
         #expect(worse(.synflowRounds, at: 3)["rounds-help-synflow"] == .doesNotHold)

@@ -102,7 +102,7 @@ import Testing
 
     @Test func mistakesAreNamed() throws {
         let model = VisionStock.shared.model
-        let wanda = try recipe("wanda", "method: wanda, sparsity: 0.5")
+        let texts = try recipe("texts", "method: sparsegpt, sparsity: 0.5")
         let half = try recipe("half", "method: magnitude, sparsity: 0.5")
         let pattern = try recipe("pattern", "method: magnitude, pattern: \"2:4\"")
         try Program.expectFailure(64, "--recipe", ["compare", model])
@@ -110,8 +110,8 @@ import Testing
             64, "--seeds: expected 1 to 1000", ["compare", model, "--recipe", half, "--seeds", "0"])
         try Program.expectFailure(66, "nowhere.yaml", ["compare", model, "--recipe", half, "nowhere.yaml"])
         try Program.expectFailure(
-            65, "wanda.yaml: stages[0].prune.method: wanda is for language models",
-            ["compare", model, "--recipe", half, wanda])
+            65, "texts.yaml: stages[0].prune.method: sparsegpt is for language models and encoders",
+            ["compare", model, "--recipe", half, texts])
         try Program.expectFailure(
             64, "pattern.yaml: sparsity: no stage", ["compare", model, "--recipe", half, pattern, "--sparsity", "0.5"])
         let taken = try folder.file("taken", "")

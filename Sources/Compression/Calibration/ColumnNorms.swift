@@ -4,6 +4,8 @@ import CoppiceTensors
 /// ‖X_j‖₂ of each input j of a linear layer over all tokens seen, accumulated in f64.
 public struct ColumnNorms: Sendable {
     private var sums: [Double] = []
+    /// Σ x² of each input. Empty before anything was added.
+    var squares: [Double] { sums }
     /// Rows (tokens) seen.
     public private(set) var rowCount = 0
 

@@ -4,7 +4,8 @@ import CoppiceTensors
 /// |W_ij| · ‖X_j‖₂: a weight matters as much as the input that it multiplies is large.
 ///
 /// Sun et al., "A Simple and Effective Pruning Approach for Large Language Models" (2023), equation 1. The paper
-/// compares within each output row; norms are gathered block by block behind the pruned prefix of the model.
+/// compares within each output row; of language models and encoders norms are gathered block by block behind the pruned
+/// prefix of the model. ``InputNormCriterion`` gathers those of other networks.
 public struct WandaCriterion: Criterion {
     public static let name = "wanda"
 
@@ -27,7 +28,7 @@ public struct WandaCriterion: Criterion {
         }
         if let bad = norms.firstIndex(where: { !$0.isFinite }) {
             throw CoppiceError(
-                .badData, field: name, "input \(bad) is \(norms[bad]) on the calibration text, expected finite numbers")
+                .badData, field: name, "input \(bad) is \(norms[bad]) on the calibration data, expected finite numbers")
         }
         var scores = Tensor(uninitialized: weight.shape)
         weight.withElements(Float.self) { values in

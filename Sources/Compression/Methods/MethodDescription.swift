@@ -35,8 +35,8 @@ public enum Methods {
             MethodDescription(
                 name: "wanda", kind: .criterion,
                 summary:
-                    "Removes the weights with the smallest |weight| × norm of its input on a calibration text, within "
-                    + "each output, block by block behind the pruned prefix.",
+                    "Removes the weights with the smallest |weight| × norm of its input on calibration data, within "
+                    + "each output; of language models and encoders block by block behind the pruned prefix.",
                 recipeKey: "prune.method: wanda",
                 example: "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
                 paper: "Sun et al. 2023, arXiv:2306.11695", evidence: nil),
@@ -258,7 +258,7 @@ public enum Methods {
                     + "compressed prefix.",
                 recipeKey: "calibration.samples, calibration.sequence_length",
                 example: "calibration: {samples: 64, sequence_length: 256}\n"
-                    + "stages: [{prune: {method: wanda, sparsity: 0.5}}]",
+                    + "stages: [{prune: {method: sparsegpt, sparsity: 0.5}}]",
                 paper: "Frantar and Alistarh 2023, arXiv:2301.00774; Sun et al. 2023, arXiv:2306.11695", evidence: nil),
             MethodDescription(
                 name: "sparse pre-training", kind: .analysis,

@@ -71,7 +71,7 @@ extension NetworkStageRun {
         defer { progress.end("") }
         return try part.distortionCurves(
             on: inputs, grid: rateGrid, distortion: stage.rateDistortion.distortion, criterion: criterion,
-            batches: samples
+            granularity: stage.curveGranularity, batches: samples
         ) { done, _ in progress.advance(to: done, note: "") }
     }
 
@@ -148,7 +148,7 @@ extension NetworkStageRun {
                 var scores = pair.0
                 // What is gone stays gone: below every score.
                 earlier.fillRemoved(of: &scores, with: -.infinity)
-                return ExactSelection.mask(scores, removing: count).intersection(earlier)
+                return stage.curveGranularity.mask(scores, removing: count).intersection(earlier)
             })
     }
 

@@ -73,7 +73,7 @@ extension PruneStage.Method {
     public var scoresTransformerUnits: Bool { [.magnitude, .wanda, .random, .taylor].contains(self) }
 
     /// Whether vision networks are pruned by it.
-    public var prunesNetworks: Bool { ![.wanda, .sparseGPT].contains(self) && !scoresLayersAlone }
+    public var prunesNetworks: Bool { self != .sparseGPT && !scoresLayersAlone }
 
     /// Whether language models are pruned by it: flow of ones through a network asks for inputs of numbers, not tokens.
     public var prunesLanguageModels: Bool { !scoresChannelsAlone && !scoresLayersAlone && self != .synflow }
@@ -120,13 +120,14 @@ extension PruneStage {
         switch method {
         case .magnitude: EachMatrix.magnitude
         case .random: EachMatrix.random(seed: seed)
+        case .wanda: InputNormCriterion()
         case .snip: GradientWeightCriterion()
         case .grasp: GradientFlowCriterion(temperature: network.temperature)
         case .synflow: SynapticFlowCriterion(inputShape: inputShape)
         case .taylor: TaylorCriterion()
         case .hessian: HessianDiagonalCriterion(seed: seed)
         case .obd, .woodfisher, .mfac: curvature
-        case .wanda, .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .groupL2, .bnScale, .cka, .kl: nil
+        case .sparseGPT, .mask, .searched, .bip, .movement, .l1, .l2, .groupL2, .bnScale, .cka, .kl: nil
         }
     }
 
@@ -167,6 +168,9 @@ extension PruneStage {
         if unit == .layer, method.scoresLayersAlone {
             return ImageNeed(reason: "method \(method.rawValue) compares outputs", isOfLabels: false)
         }
+        if method == .wanda {
+            return ImageNeed(reason: "method \(method.rawValue) looks at activations", isOfLabels: false)
+        }
         guard allocation == .rateDistortion, rateDistortion.curves == nil, rateDistortion.calibration == .data else {
             return nil
         }
@@ -177,7 +181,7 @@ extension PruneStage {
 
     private var needOfLabels: String? {
         if let training { return training }
-        if unit == .layer, method.scoresLayersAlone { return nil }
+        if method == .wanda || unit == .layer && method.scoresLayersAlone { return nil }
         let needsData =
             switch unit {
             case .layer: method.blockCriterion?.needsData

@@ -166,6 +166,10 @@ public struct PruneStage: Sendable, Hashable {
         }
     }
 
+    /// Who is compared with whom where curves of distortion are measured: as the stage says by methods that score
+    /// matrices one at a time, all entries of a weight by the others.
+    var curveGranularity: any Granularity { method.prunesMatrices ? granularity : UnstructuredGranularity() }
+
     /// How the sparsity is shared out.
     public var sharing: any Allocation {
         switch (scope, allocation) {

@@ -105,7 +105,8 @@ extension Recipe {
                 "does not go with scope global, which finds each layer's share by one threshold; leave it out")
         }
         if scope == .global, method == .wanda, let field = fields["scope"] {
-            throw field.error("wanda prunes block by block and has no global threshold, expected row or layer")
+            throw field.error(
+                "wanda weighs each matrix by its own inputs and has no global threshold, expected row or layer")
         }
         guard let field = fields["allocation"] else { return .uniform }
         let allocation = try field.word(PruneStage.Sharing.self)
@@ -114,8 +115,8 @@ extension Recipe {
         }
         if allocation == .lamp, method == .wanda {
             throw field.error(
-                "wanda prunes block by block, and lamp needs the scores of all; expected uniform, erk, uniform+ or "
-                    + "rate-distortion")
+                "wanda weighs each matrix by its own inputs, and lamp compares those of all; expected uniform, erk, "
+                    + "uniform+ or rate-distortion")
         }
         if allocation == .lamp, method == .grasp {
             throw field.error(

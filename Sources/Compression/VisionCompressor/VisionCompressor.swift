@@ -44,18 +44,19 @@ public struct VisionCompressor {
             if options.unit.transformerUnits != nil {
                 throw CoppiceError(
                     .badData, source: recipe.source, field: "stages[\(index)].prune.granularity",
-                    "\(options.unit.rawValue) is for language models, expected weight, filter, channel or layer")
+                    "\(options.unit.rawValue) is for language models and encoders, expected weight, filter, channel or "
+                        + "layer: heads and neurons of a vision transformer go with granularity channel")
             }
             if options.network.recovery == .reconstruct {
                 throw CoppiceError(
                     .badData, source: recipe.source, field: "stages[\(index)].prune.recovery",
-                    "reconstruct is for language models, expected none, fine-tune, surgeon or distill")
+                    "reconstruct is for language models and encoders, expected none, fine-tune, surgeon or distill")
             }
             guard !options.method.prunesNetworks else { continue }
             let methods = PruneStage.Method.allCases.filter(\.prunesNetworks).map(\.rawValue).joined(separator: ", ")
             throw CoppiceError(
                 .badData, source: recipe.source, field: "stages[\(index)].prune.method",
-                "\(options.method.rawValue) is for language models, expected one of \(methods)")
+                "\(options.method.rawValue) is for language models and encoders, expected one of \(methods)")
         }
         let network = try checkpoint.network()
         try recipe.training.checkScales(of: network, source: recipe.source)

@@ -6,6 +6,8 @@ import CoppiceTensors
 package enum OneShotContestant: String, Sendable, CaseIterable {
     case random
     case magnitude
+    case wanda = "Wanda"
+    case wandaThreshold = "Wanda, one threshold"
     case snip = "SNIP"
     case grasp = "GraSP"
     case synflow = "SynFlow"
@@ -33,7 +35,13 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
             let scores = GivenScores(values: try network.scores(by: criterion, batches: batches))
             for sparsity in sparsities {
                 restore()
-                try network.prune(by: scores, to: sparsity)
+                if self == .wanda {
+                    // The paper's comparison group.
+                    try network.prune(
+                        by: scores, granularity: RowGranularity(), allocation: UniformAllocation(), to: sparsity)
+                } else {
+                    try network.prune(by: scores, to: sparsity)
+                }
                 body(sparsity)
             }
             return
@@ -59,6 +67,7 @@ package enum OneShotContestant: String, Sendable, CaseIterable {
         switch self {
         case .random: EachMatrix.random(seed: seed)
         case .magnitude: EachMatrix.magnitude
+        case .wanda, .wandaThreshold: InputNormCriterion()
         case .snip: GradientWeightCriterion()
         case .grasp: GradientFlowCriterion()
         case .synflow: SynapticFlowCriterion(inputShape: [network.weights[0].columns])

@@ -11,7 +11,8 @@ public struct OneShotCriteria: Experiment {
     public let title = "Pruning a trained network at once: criteria compared"
     public let paper =
         "Criteria of Han et al. (2015), Lee et al. (2019), Wang et al. (2020), Tanaka et al. (2020), Molchanov et al. "
-        + "(2019), LeCun et al. (1990), Singh and Alistarh (2020) and Frantar et al. (2021), side by side"
+        + "(2019), LeCun et al. (1990), Singh and Alistarh (2020), Frantar et al. (2021) and Sun et al. (2023), side "
+        + "by side"
     public let summary =
         "A trained LeNet-300-100 loses 50 to 98 % of its weights at once by each criterion, with and without what kept "
         + "weights can make up for, and is measured as it is."
@@ -28,7 +29,8 @@ public struct OneShotCriteria: Experiment {
             identifier: identifier, title: title, paper: paper,
             protocolText:
                 "Each network is trained once; every criterion prunes a copy of it. Scores are taken once, of the "
-                + "dense trained network, and one threshold is set for all weights together; nothing is trained "
+                + "dense trained network, and one threshold is set for all weights together (for Wanda, as its paper "
+                + "has it, each output loses the same share; \"one threshold\": as the others); nothing is trained "
                 + "afterwards. Criteria that need data see \(size.calibrationCount) training images in batches of 128; "
                 + "Fisher matrices are of \(size.gradients) gradients of \(size.gradientBatch) images, dampening 1e-5. "
                 + "\"in sub-steps\": the sparsity is reached in \(size.recomputations) of equal ratio that each take "

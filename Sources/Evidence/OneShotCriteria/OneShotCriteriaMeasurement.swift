@@ -119,6 +119,11 @@ package struct OneShotCriteriaMeasurement: Sendable {
                     Comparison("lost, seed \(seed)", (pair.0 - pair.1) * 100, .atMost, 0.5, unit: "points")
                 }),
             Claim(
+                id: "inputs-beat-magnitude", statement: "Weights times the norms of their inputs beat weights alone.",
+                paper: "Sun et al. (2023), table 2: half of the weights of language models, within each output.",
+                criterion: "At 50 to 98 % Wanda (within each output, with one threshold) is above magnitude.",
+                comparisons: comparisons([.wanda, .wandaThreshold], over: .magnitude)),
+            Claim(
                 id: "slopes-beat-magnitude", statement: "Scores by gradients or by flow beat magnitude.",
                 paper: "Molchanov et al. (2019) for Taylor; the other papers compare before training.",
                 criterion: "At 50 to 98 % SNIP, GraSP, SynFlow (at once, in rounds) and Taylor are above magnitude.",
@@ -164,7 +169,7 @@ package struct OneShotCriteriaMeasurement: Sendable {
                                 + Self.sparsities.map { sparsity in
                                     (x: sparsity, y: SeedStatistics(accuracies(contestant, at: sparsity)).mean)
                                 })
-                    }), caption: "One threshold for all weights together.")
+                    }), caption: "One threshold for all weights together; Wanda within each output.")
         ]
     }
 

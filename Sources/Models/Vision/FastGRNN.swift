@@ -96,6 +96,8 @@ public final class FastGRNNCell: Module {
     @Parameter public var zeta: Tensor
     /// [1]: ν before the sigmoid.
     @Parameter public var nu: Tensor
+    /// Called with every input `[..., columns]` of a matrix: for calibration.
+    public var inputObserver: ((_ matrix: Parameter, _ input: Tensor) -> Void)?
 
     init(_ configuration: FastGRNN.Configuration, _ layers: inout LayerBuilder) {
         let hidden = configuration.hiddenSize
@@ -130,7 +132,10 @@ public final class FastGRNNCell: Module {
 
     /// x Wᵀ, factor by factor.
     private func product(_ x: Tensor, _ factors: [Parameter]) -> Tensor {
-        factors.reduce(x) { $0.matmul($1.wrappedValue.transposed()) }
+        factors.reduce(x) { input, factor in
+            inputObserver?(factor, input)
+            return input.matmul(factor.wrappedValue.transposed())
+        }
     }
 }
 

@@ -305,7 +305,10 @@ import Testing
         #expect(
             refusal { ($0.method, $0.options.calibration) = (.snip, .gaussian) }.hasPrefix(
                 "images: method snip looks at gradients, and there are no labelled"))
-        #expect(refusal { $0.method = .wanda } == "method: wanda is for language models")
+        #expect(
+            refusal { ($0.method, $0.options.calibration) = (.wanda, .gaussian) }
+                == "images: method wanda looks at activations, and there are no training images")
+        #expect(refusal { $0.method = .sparseGPT }.hasPrefix("method: sparsegpt scores no single weights"))
         #expect(refusal { $0.method = .bip }.hasPrefix("method: bip scores no single weights, expected one of "))
         #expect(
             refusal({ $0.selection = WeightSelection(ignore: [WeightPattern("fc9")]) }, images).contains(

@@ -30,28 +30,26 @@ public struct CurveMeasurement: Sendable {
     /// The methods whose curves can be measured: those that score single weights, of vision networks or language models.
     public static var methods: [PruneStage.Method] {
         PruneStage.Method.allCases.filter { method in
-            method == .wanda
-                || PruneStage(method: method, sparsity: 0).networkCriterion(seed: 0, inputShape: []) != nil
+            PruneStage(method: method, sparsity: 0).networkCriterion(seed: 0, inputShape: []) != nil
         }
     }
 
     /// Curves of a vision network. Weights that are zero count as removed.
     ///
-    /// - Parameter images: for calibration by data, and for methods that look at gradients.
-    /// - Throws: `.usage` where images are needed and missing, and for a method of language models; `.badData` for a
-    ///   pattern that matches nothing, and for weights or outputs that are not finite.
+    /// - Parameter images: for calibration by data, and for methods that look at gradients or activations.
+    /// - Throws: `.usage` where images are needed and missing, and for a method that scores no single weights;
+    ///   `.badData` for a pattern that matches nothing, and for weights or outputs that are not finite.
     /// - Complexity: for each layer and rate a pass over the samples from the layer's step on.
     public func run(
         _ checkpoint: VisionCheckpoint, images: CompressionImages?, progress: any ProgressReporter = SilentProgress()
     ) throws -> CurveFile {
         try checkMethod()
-        guard method.prunesNetworks else { throw refusal("method", "is for language models") }
         let stage = stage
         if images?.training == nil, let need = stage.needOfImages {
             throw CoppiceError(
                 .usage, field: "images",
-                need.isOfLabels
-                    ? "\(need.reason), and there are no labelled training images"
+                stage.networkCriterion(seed: seed, inputShape: [])?.needsData == true
+                    ? "\(need.reason), and there are no \(need.isOfLabels ? "labelled " : "")training images"
                     : "curves are measured on training images, and there are none; calibration gaussian needs none")
         }
         let weights = try StoredWeights(.vision(checkpoint))

@@ -14,6 +14,7 @@ extension PrunableNetwork {
     ///   - grid: the rates to measure at.
     ///   - distortion: what becomes of the examples' errors.
     ///   - criterion: what matters inside a layer.
+    ///   - granularity: who is compared with whom inside a layer.
     ///   - batches: what criteria that need data see.
     ///   - progress: told the layers done and their number.
     /// - Throws: `.usage` without inputs; `.badData` for outputs that are not finite, naming the layer; what scores throw.
@@ -21,14 +22,15 @@ extension PrunableNetwork {
     ///   networks the whole forward pass; O(N) memory for the scores, and what reaches one step for all inputs.
     public func distortionCurves(
         on inputs: [Tensor], grid: RateGrid = RateGrid(), distortion: OutputDistortion = .worst,
-        criterion: any NetworkCriterion = .magnitude, batches: [LabeledBatch] = [],
+        criterion: any NetworkCriterion = .magnitude, granularity: any Granularity = UnstructuredGranularity(),
+        batches: [LabeledBatch] = [],
         progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
     ) throws -> [DistortionCurve] {
         let probe = try OutputProbe(network, on: inputs)
         let scores = try scores(by: criterion, batches: batches)
         var curves = [DistortionCurve?](repeating: nil, count: weights.count)
         try probe.forEach(parameters.map { [$0] }) { index, errors in
-            curves[index] = try curve(of: index, scores[index], grid, distortion, errors: errors)
+            curves[index] = try curve(of: index, scores[index], granularity, grid, distortion, errors: errors)
             progress(curves.count { $0 != nil }, weights.count)
         }
         return curves.compactMap { $0 }
@@ -40,7 +42,8 @@ extension PrunableNetwork {
     ///   - scores: of its entries.
     ///   - errors: those of the outputs with the weight as it is in the network.
     private func curve(
-        of index: Int, _ scores: Tensor, _ grid: RateGrid, _ distortion: OutputDistortion, errors: () -> [Double]
+        of index: Int, _ scores: Tensor, _ granularity: any Granularity, _ grid: RateGrid,
+        _ distortion: OutputDistortion, errors: () -> [Double]
     ) throws -> DistortionCurve {
         let (weight, parameter) = (weights[index], parameters[index])
         let original = parameter.wrappedValue
@@ -49,7 +52,7 @@ extension PrunableNetwork {
         masks[index].fillRemoved(of: &remaining, with: -.infinity)
         let points = try grid.keptCounts(of: masks[index].keptCount).map { kept in
             parameter.wrappedValue = original.detached().copied()
-            let mask = ExactSelection.mask(remaining, removing: weight.count - kept)
+            let mask = granularity.mask(remaining, removing: weight.count - kept)
             parameter.update { mask.apply(to: $0) }
             return try DistortionCurve.Point(kept: kept, distortion, of: errors(), in: weight.name, unit: "weights")
         }
