@@ -66,14 +66,6 @@ package struct PruningComparison: Sendable {
     /// Whether networks are measured right after pruning, too.
     var measuresPruned = true
 
-    /// Images that criteria by gradients see: more than ten of each of ten classes, as SNIP asks.
-    private static let scoredImages = 256
-
-    /// The first batches of a training, of enough images for scores of weights.
-    private func scoredBatches(_ batches: ImageBatches) -> [LabeledBatch] {
-        (0..<(Self.scoredImages + study.batchSize - 1) / study.batchSize).map { batches.batch(at: $0) }
-    }
-
     /// Trains the networks of some seeds.
     func denses(_ seeds: [UInt64]) throws -> [Dense] {
         try sideBySide(seeds) { seed in
@@ -106,7 +98,7 @@ package struct PruningComparison: Sendable {
             } else {
                 try prunable.prune(
                     by: arm.criterion, allocation: arm.allocation, to: sparsity, rounds: arm.rounds,
-                    batches: arm.criterion.needsData ? scoredBatches(batches) : [])
+                    batches: arm.criterion.needsData ? study.scoredBatches(batches) : [])
             }
             accuracyWhenPruned = measuresPruned ? study.accuracy(of: network) : .nan
             try training.run(network, on: batches, hooks: [MaskedTraining(prunable)]) { losses.add($1, at: $0) }
