@@ -1,6 +1,7 @@
 import CoppiceCompression
 import CoppiceEvidence
 import CoppiceModels
+import CoppiceNetworks
 import CoppiceTensors
 import Foundation
 import Testing
@@ -31,27 +32,33 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
     typealias Measurement = BilevelPruningMeasurement
 
     private func measurement(
-        bilevel: Double = 0.86, iterative: Double = 0.86, retrained: Double = 0.86, learned: Double = 0.85,
-        magnitude: Double = 0.8,
-        alternating: Double = 0.859, passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100],
-        filters: FilterComparison? = nil
+        passes: [Measurement.Arm: Int] = [.bilevel: 18, .iterative: 100], filters: FilterComparison? = nil,
+        except changed: [Measurement.Arm: Double] = [:]
     ) -> Measurement {
         let kept: [Double] = [0.05, 0.02, 0.01]
         let arms: [(Measurement.Arm, Double)] = [
-            (.bilevel, bilevel), (.iterative, iterative), (.iterativeRetraining, retrained), (.learnedScores, learned),
-            (.magnitude, magnitude),
-            (.random, 0.6),
+            (.bilevel, 0.86), (.iterative, 0.86), (.iterativeRetraining, 0.86), (.rewound, 0.86),
+            (.rewoundRetraining, 0.86), (.learnedScores, 0.85), (.magnitude, 0.8), (.snip, 0.84), (.grasp, 0.85),
+            (.synflow, 0.84), (.random, 0.6),
         ]
-        var means = arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: mean) } }
-        means.append((arm: .alternating, setting: 0.02, mean: alternating))
-        means.append((arm: .sameBatches, setting: 0.02, mean: 0.855))
+        let ablations: [(Measurement.Arm, Double)] = [
+            (.alternating, 0.859), (.gamma10, 0.855), (.gamma100, 0.865), (.sameBatches, 0.855),
+        ]
+        let means =
+            arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: changed[arm] ?? mean) } }
+            + ablations.map { (arm: $0, setting: 0.02, mean: changed[$0] ?? $1) }
         return Measurement(dense: [0.87, 0.872, 0.871], accuracies: spread(means), passes: passes, filters: filters)
     }
 
-    private func filters(bilevel: Double = 0.8, left: Double = 0.3, difference: Double = 1e-6) -> FilterComparison {
-        let means = [(arm: FilterComparison.Arm.bilevel, setting: 0.5, mean: bilevel), (.norm, 0.5, 0.79)]
+    private func filters(
+        bilevel: Double = 0.8, channels: Double = 0.8, left: Double = 0.3, difference: Double = 9e-6
+    ) -> FilterComparison {
+        let means = [
+            (arm: FilterComparison.Arm.bilevel, setting: 0.5, mean: bilevel), (.channels, 0.5, channels),
+            (.norm, 0.5, 0.79),
+        ]
         return FilterComparison(
-            dense: [0.81], accuracies: spread(means), multiplications: [.bilevel: left, .norm: left],
+            dense: [0.81], accuracies: spread(means), multiplications: [0.9: 0.8, 0.5: left, 0.1: 0.02],
             difference: difference)
     }
 
@@ -60,23 +67,91 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdict("sliced-latency", measurement(filters: filters()).claims) == .notMeasured)
         #expect(verdict("structured", measurement(filters: filters()).claims) == .holds)
         #expect(verdict("structured", measurement(filters: filters(bilevel: 0.78)).claims) == .doesNotHold)
+        #expect(verdict("structured", measurement(filters: filters(channels: 0.78)).claims) == .doesNotHold)
         #expect(verdict("structured", measurement(filters: filters(left: 0.7)).claims) == .doesNotHold)
-        #expect(verdict("structured", measurement(filters: filters(difference: 0.01)).claims) == .doesNotHold)
+        #expect(verdict("structured", measurement(filters: filters(difference: 1.1e-5)).claims) == .doesNotHold)
+    }
+
+    /// Of two channels the one whose maps have the higher rank has the larger score, whatever their size.
+    @Test func mapsOfLowRankScoreLeast() throws {
+        let network = try VisionArchitecture(named: "vgg9-bn", classes: 3, widthMultiplier: 2.0 / 64)
+            .makeNetwork(seed: 1)
+        let (name, first) = network.parameters[0]
+        #expect(name == "features.0.weight" && first.wrappedValue.shape == [2, 3, 3, 3])
+        // The centre of the first filter sees all of the image's first channel; the second one's all of its second.
+        var filters = [Float](repeating: 0, count: 2 * 27)
+        (filters[4], filters[27 + 9 + 4]) = (100, 0.01)
+        first.wrappedValue = Tensor(filters, shape: [2, 3, 3, 3])
+        var pixels = [Float](repeating: 0, count: 2 * 3 * 1_024)
+        for image in 0..<2 {
+            for place in 0..<1_024 {
+                let (row, column) = place.quotientAndRemainder(dividingBy: 32)
+                // Rank 1, and a diagonal of so many ones.
+                pixels[image * 3_072 + place] = Float(1 + row)
+                pixels[image * 3_072 + 1_024 + place] = row == column && row < (image == 0 ? 7 : 12) ? 1 : 0
+            }
+        }
+        let batch = LabeledBatch(inputs: Tensor(pixels, shape: [2, 3, 32, 32]), targets: Tensor([0, 1]))
+        let groups = try ChannelGroups(of: network, example: .zeros([2, 3, 32, 32]))
+        let scores = try FeatureMapRank().scores(of: groups, in: network, on: [batch])
+        let place = try #require(groups.groups.firstIndex { $0.name == "features.0" })
+        #expect(scores[place] == [1, 9.5])
+        #expect(zip(scores, groups.groups).allSatisfy { $0.count == $1.count && $0.allSatisfy { $0 >= 0 } })
+        // Residual blocks hold several convolutions in one step.
+        let residual = try VisionArchitecture(named: "resnet8", widthMultiplier: 0.25).makeNetwork(seed: 1)
+        let others = try ChannelGroups(of: residual, example: .zeros([2, 3, 32, 32]))
+        #expect {
+            try FeatureMapRank().scores(of: others, in: residual, on: [batch])
+        } throws: { "\($0)".contains("one convolution") }
     }
 
     @Test func claimsFollowFromTheNumbers() {
         let good = measurement().claims
         let measured = good.filter { $0.verdict != .notMeasured }
-        #expect(measured.allSatisfy { $0.verdict == .holds } && measured.count == 6)
-        #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8629).claims) == .holds)
-        #expect(verdict("as-good-as-iterative", measurement(iterative: 0.8631).claims) == .doesNotHold)
-        #expect(verdict("as-good-as-iterative", measurement(retrained: 0.8631).claims) == .doesNotHold)
-        #expect(verdict("above-learned-scores", measurement(learned: 0.856).claims) == .doesNotHold)
-        #expect(verdict("above-one-shot-magnitude", measurement(magnitude: 0.82).claims) == .doesNotHold)
-        #expect(verdict("near-dense", measurement(bilevel: 0.85).claims) == .doesNotHold)
-        #expect(verdict("implicit-term", measurement(alternating: 0.861).claims) == .doesNotHold)
+        #expect(measured.allSatisfy { $0.verdict == .holds } && measured.count == 9)
+        /// The claims that a change makes fail.
+        func failing(_ changed: [Measurement.Arm: Double]) -> Set<String> {
+            Set(measurement(except: changed).claims.filter { $0.verdict == .doesNotHold }.map(\.id))
+        }
+        #expect(failing([.iterative: 0.8629, .rewound: 0.8629]) == [])
+        #expect(failing([.iterative: 0.8631]) == ["as-good-as-iterative"])
+        #expect(failing([.iterativeRetraining: 0.8631]) == ["as-good-as-iterative"])
+        #expect(failing([.rewound: 0.8631]) == ["as-good-as-rewound"])
+        #expect(failing([.rewoundRetraining: 0.8631]) == ["as-good-as-rewound"])
+        for arm in [Measurement.Arm.snip, .grasp, .synflow] {
+            #expect(failing([arm: 0.861]) == ["above-early-pruning"])
+        }
+        #expect(failing([.learnedScores: 0.856]) == ["above-learned-scores"])
+        #expect(failing([.magnitude: 0.82]) == ["above-one-shot-magnitude"])
+        #expect(failing([.bilevel: 0.85]).contains("near-dense"))
+        #expect(failing([.alternating: 0.861]) == ["implicit-term"])
+        // Far off in either direction.
+        for arm in [Measurement.Arm.gamma10, .gamma100] {
+            for mean in [0.849, 0.871] { #expect(failing([arm: mean]) == ["insensitive"]) }
+        }
+        #expect(failing([.sameBatches: 0.849]) == ["insensitive"])
         let costly: [Measurement.Arm: Int] = [.bilevel: 21, .iterative: 100]
         #expect(verdict("cheaper-than-iterative", measurement(passes: costly).claims) == .doesNotHold)
+    }
+
+    @Test func armsAreBilevelPruningButForOneThing() {
+        func options(_ arm: Measurement.Arm) -> [String] {
+            var own = BilevelPruning.Options(kept: 0.02, steps: 100)
+            own.maskRate = 1
+            arm.change(&own)
+            return [
+                "lower \(own.lowerSteps)", "\(own.implicitGradient)", "\(own.order)", "γ \(own.regularization)",
+                "β \(own.maskRate)", "\(own.scoreScale)",
+            ]
+        }
+        let usual = ["lower 1", "formula", "lowerFirst", "γ 1.0", "β 1.0", "raw"]
+        for arm in [Measurement.Arm.bilevel, .sameBatches] { #expect(options(arm) == usual) }
+        let changes: [(Measurement.Arm, [String])] = [
+            (.learnedScores, ["lower 0", "none"]), (.alternating, ["none"]), (.masksFirst, ["none", "upperFirst"]),
+            (.releasedTerm, ["code"]), (.gamma10, ["γ 10.0"]), (.gamma100, ["γ 100.0"]), (.slowMasks, ["β 0.1"]),
+            (.layerScale, ["layer"]),
+        ]
+        for (arm, expected) in changes { #expect(options(arm).filter { !usual.contains($0) } == expected) }
     }
 
     @Test func whatIsMissingDoesNotHold() {

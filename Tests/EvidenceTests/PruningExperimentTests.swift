@@ -62,9 +62,9 @@ import Testing
         #expect(parts.flatMap { $0 }.count { $0 == "–" } == 1 && parts[9][1] == "–")
     }
 
-    /// Experiments whose arms train masks, filters and a residual network beside the perceptron.
-    @Test(arguments: ["bip", "lottery-jackpots"])
-    func tinyRunsHaveCurvesOfLossAndTheResidualNetwork(identifier: String) throws {
+    /// Experiments whose arms train masks, filters and a convolutional network beside the perceptron.
+    @Test(arguments: [("bip", "convolutional network"), ("lottery-jackpots", "residual network")])
+    func tinyRunsHaveCurvesOfLossAndTheSecondNetwork(identifier: String, network: String) throws {
         let images = try DrawnImages()
         let report = try report(Experiments.named(identifier), data: images.path)
         #expect(
@@ -75,7 +75,38 @@ import Testing
         let losses = report.illustrations.filter { $0.id.hasSuffix("loss") }.compactMap { $0.figure as? LineChart }
         #expect(losses.count == 2 && losses.allSatisfy { $0.series.count > 1 })
         #expect(losses.allSatisfy { $0.series.allSatisfy { !$0.points.isEmpty } })
-        #expect(report.tables.contains { $0.title.lowercased().contains("residual network") })
+        #expect(report.tables.contains { $0.title.lowercased().contains(network) })
+    }
+
+    /// Every arm of bi-level pruning's experiment is trained, and arms that differ by an option end elsewhere.
+    @Test func bilevelPruningIsHeldAgainstItsBaselines() throws {
+        let images = try DrawnImages()
+        let report = try report(Experiments.named("bip"), scale: 0.3, data: images.path, seedCount: 1)
+        func rows(_ title: String) throws -> [[String]] {
+            try #require(report.tables.first { $0.title.hasPrefix(title) }).table.rows
+        }
+        let accuracies = try rows("Test accuracy")
+        #expect(accuracies.count == 19)
+        let compared = accuracies.prefix(11)
+        #expect(compared.allSatisfy { !$0.contains("") })
+        #expect(accuracies.dropFirst(11).allSatisfy { $0[1] == "" && $0[2] != "" })
+        // Batches of training, by arm: an epoch has 2 steps, the dense network and what follows it 3 epochs each.
+        let costs = Dictionary(uniqueKeysWithValues: try rows("Cost").map { ($0[0], Int($0[1])) })
+        #expect(costs["magnitude once + retraining"] == 12 && costs["BiP"] == 17 && costs["SNIP, then training"] == 12)
+        #expect(costs["iterative magnitude pruning"] == 6 + 17 * 6)
+        #expect(costs["iterative magnitude pruning, rewound"] == 6 + 17 * 4)
+        #expect(costs["iterative magnitude pruning, rewound, trained as BiP is"] == 6 + 2 + 17 * 4)
+        // What shows whether an option did anything: how the loss went.
+        let curves = try #require(report.json["data"]?["losses"]?.arrayValue)
+        let byName = Dictionary(
+            uniqueKeysWithValues: curves.map { ($0["name"]?.stringValue ?? "", $0["losses"]?.serialized() ?? "") })
+        // So short a run tells no implicit terms apart.
+        let terms = byName.filter { $0.key.contains("γ") || $0.key.contains("released") || $0.key.hasSuffix("term") }
+        #expect(byName.count == 15 && terms.count == 4)
+        #expect(Set(byName.filter { terms[$0.key] == nil }.values).count == 11)
+        // Filters, channels, norm and rank at every part; faster scores at one.
+        let channels = try rows("Channels of a convolutional network")
+        #expect(channels.map { row in row.count { $0 != "" } - 1 } == [3, 3, 1, 1, 3, 3, 3])
     }
 
     /// Masks of jackpots are compared with those of every criterion, and accuracies with all ways to train.

@@ -13,6 +13,15 @@ extension BilevelPruning {
         case none
     }
 
+    /// Which level moves first in a round.
+    public enum LevelOrder: String, Sendable, Hashable, CaseIterable {
+        /// Scores follow the weights that have just moved, as the paper's algorithm has it.
+        case lowerFirst
+        /// Weights train under masks that have just moved: with ``ImplicitGradient/none`` what `accelerate` asks for in
+        /// the code released with the paper.
+        case upperFirst
+    }
+
     /// What scores of different layers are compared by.
     public enum ScoreScale: String, Sendable, Hashable, CaseIterable {
         /// |s|, as the code released with the paper does: layers of small weights, where scores start, keep less.
@@ -25,9 +34,10 @@ extension BilevelPruning {
     public struct Options: Sendable {
         /// The part of the prunable weights that is kept, in (0, 1].
         public var kept: Double
-        /// Upper steps; each has ``lowerSteps`` lower ones before it.
+        /// Upper steps; each has ``lowerSteps`` lower ones beside it, in ``order``.
         public var steps: Int
         public var lowerSteps = 1
+        public var order = LevelOrder.lowerFirst
         /// How weights train, lower step by lower step: the optimizer, its rates, decay and clipping. Labels are smoothed
         /// and products are rounded for masks too. Nil: momentum and decay as below, and ``learningRate``.
         public var training: SupervisedTraining?

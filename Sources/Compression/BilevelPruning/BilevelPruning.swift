@@ -11,7 +11,8 @@ import CoppiceTraining
 /// dℓ/dm = θ ⊙ g − (1/γ) m ⊙ g ⊙ g.
 ///
 /// It moves real scores s; the mask keeps the largest |s|, or the filters or channels with the largest norm of s. Each
-/// round takes a step of θ on one batch, then a step of s on another, and thresholds again.
+/// round takes a step of θ on one batch, then a step of s on another, and thresholds again (or the other way round,
+/// ``Options/order``).
 ///
 /// Weights that are removed keep their value of θ and their momentum, since they may return; the network holds m ⊙ θ.
 /// From three quarters of the steps the choice stands, and what is left trains alone.
@@ -99,8 +100,9 @@ public final class BilevelPruning {
         lower: any BatchSource, upper: any BatchSource, hooks: [any TrainingHook] = [],
         progress: (_ step: Int, _ loss: Double) throws -> Void = { _, _ in }
     ) throws {
+        let masksFollow = options.order == .lowerFirst || options.lowerSteps == 0
         func finish(_ step: Int, _ loss: Double) throws {
-            try trainMasks(upper, step)
+            if masksFollow { try trainMasks(upper, step) }
             try progress(step, loss)
         }
         let own = network.network
@@ -111,7 +113,8 @@ public final class BilevelPruning {
             var state = OptimizerState(lowerLevel.optimizer, for: own)
             let count = options.lowerSteps
             try lowerLevel.run(
-                own, on: lower, steps: 0..<options.steps * count, state: &state, hooks: hooks + [LowerLevel(self)]
+                own, on: lower, steps: 0..<options.steps * count, state: &state,
+                hooks: hooks + [LowerLevel(self, maskBatches: masksFollow ? nil : upper)]
             ) { step, loss in
                 if (step + 1) % count == 0 { try finish(step / count, loss) }
             }
@@ -122,8 +125,18 @@ public final class BilevelPruning {
     /// A step of θ: its gradient is m ⊙ g.
     private final class LowerLevel: TrainingHook {
         private let pruning: BilevelPruning
+        /// What masks train on before the first step of each round; nil where they follow the last.
+        private let maskBatches: (any BatchSource)?
 
-        init(_ pruning: BilevelPruning) { self.pruning = pruning }
+        init(_ pruning: BilevelPruning, maskBatches: (any BatchSource)?) {
+            self.pruning = pruning
+            self.maskBatches = maskBatches
+        }
+
+        func willStep(_ step: Int) throws {
+            let (round, place) = step.quotientAndRemainder(dividingBy: pruning.options.lowerSteps)
+            if place == 0, let maskBatches { try pruning.trainMasks(maskBatches, round) }
+        }
 
         func willUpdate(_ step: Int, gradients: inout [Tensor]) {
             pruning.unmasked.reveal(&gradients)

@@ -11,7 +11,8 @@ public struct BilevelPruningExperiment: Experiment {
         + "2022), arXiv:2210.04092"
     public let summary =
         "A trained network is pruned to a few per cent of its weights by bi-level optimization, by learned scores with "
-        + "frozen weights, by magnitude once and in many rounds, and at random; accuracies and costs are compared."
+        + "frozen weights, by magnitude once and in many rounds, and at random, an untrained one by three criteria of "
+        + "its initial weights; accuracies and costs are compared. A convolutional one loses filters and channels."
 
     public init() {}
 
@@ -26,35 +27,43 @@ public struct BilevelPruningExperiment: Experiment {
         return ExperimentReport(
             identifier: identifier, title: title, paper: paper,
             protocolText:
-                "Each seed trains a dense network; all arms but iterative pruning start from it and train "
+                "Each seed trains a dense network; all arms but iterative and early pruning start from it and train "
                 + "\(size.retrainingEpochs) epochs more (learned scores with frozen weights: as many for the scores "
                 + "first). SGD with momentum 0.9, rates fall from \(MarkupText.number(size.rate)) as a cosine, weights "
-                + "decay by 10⁻⁴. One threshold over all weights. Bi-level pruning: a step of weights, then one of scores on "
-                + "another batch (rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the steps, none from "
-                + "three quarters), γ = 1, scores start as the weights. Iterative pruning: levels of about a fifth, each "
-                + "trained from the initial weights for as many epochs as the dense network, either as that (rates from "
-                + "\(MarkupText.number(size.denseRate)), decay 5 · 10⁻⁴) or as the other arms. Cost is counted in "
-                + "batches that went forwards and backwards, the dense network's training included. Filters: a residual "
-                + "network keeps half of the channels of every group, by bi-level pruning (scores at a rate of "
-                + "\(MarkupText.number(FilterComparison.maskRate))) or by the L1 norm of filters, and a smaller dense network "
-                + "is cut out.",
+                + "decay by 10⁻⁴. One threshold over all weights. Bi-level pruning: a step of weights, then one of "
+                + "scores on another batch (rate \(MarkupText.number(size.maskRate)), a tenth of it from half of the "
+                + "steps, none from three quarters), γ = 1, scores start as the weights. Iterative pruning: levels of "
+                + "about a fifth, each trained from the initial weights, or rewound to those after the first epoch, for "
+                + "as many epochs in all, either as the dense network (rates from "
+                + "\(MarkupText.number(size.denseRate)), decay 5 · 10⁻⁴) or as the other arms. SNIP and GraSP (256 "
+                + "images) and SynFlow (\(size.synapticFlowRounds) rounds) prune the initial weights, which then train "
+                + "as the other arms do, for the dense network's epochs and theirs together. Cost is counted in batches "
+                + "of training that went forwards and backwards, the dense network's included. Filters and channels: a "
+                + "plain network with batch norm keeps a part of the channels of every group, by bi-level pruning (scores of the filters "
+                + "that make a channel, or of what reads it, at a rate of "
+                + "\(MarkupText.number(FilterComparison.maskRate))), by the L1 norm of filters or by the rank of the "
+                + "feature maps of 256 images, and a smaller dense network is cut out.",
             facts: study.facts + [
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),
                 .init("epochs of retraining", "\(size.retrainingEpochs)"),
-                .init("filters", filters.summary),
+                .init("filters and channels", filters.summary),
                 .init("kept", Size.kept.map { MarkupText.percent($0, places: 0) }.joined(separator: ", ")),
             ],
             claims: measured.claims, illustrations: measured.illustrations, tables: measured.tables,
             notes: measured.notes, data: measured.json)
     }
 
-    /// The residual network whose filters go.
+    /// The network of six convolutions whose filters and channels go: an eighth as wide, unless all is run.
     private static func filters(_ setting: ExperimentSetting, size: Size) throws -> ImageStudy {
+        let architecture = try VisionArchitecture(named: "vgg9-bn", widthMultiplier: setting.isFull ? 1 : 0.125)
         guard setting.isFull else {
-            let count = max(100, Int((4_000 * min(1, setting.scale)).rounded()))
-            return try .smallResidual(imageCount: count, epochs: size.epochs, in: setting)
+            let count = max(100, Int((2_000 * min(1, setting.scale)).rounded()))
+            var study = try ImageStudy(
+                .photographs, architecture: architecture, imageCount: count, epochs: size.epochs, in: setting)
+            study.batchSize = min(64, study.training.count)
+            return study
         }
-        var study = try ImageStudy(.photographs, epochs: size.epochs, in: setting)
+        var study = try ImageStudy(.photographs, architecture: architecture, epochs: size.epochs, in: setting)
         (study.augmentation, study.peakRate) = (.standard, size.denseRate)
         return study
     }
@@ -74,6 +83,8 @@ public struct BilevelPruningExperiment: Experiment {
         var rate = 0.1
         /// β.
         var maskRate = 1.0
+        /// Rounds in which SynFlow removes weights.
+        var synapticFlowRounds = 100
 
         static let small = Size(images: 10_000, epochs: 10, retrainingEpochs: 10)
         /// The paper's epochs and rates, on all images.
@@ -85,6 +96,7 @@ public struct BilevelPruningExperiment: Experiment {
             var size = self
             size.epochs = times(epochs)
             size.retrainingEpochs = times(retrainingEpochs)
+            size.synapticFlowRounds = min(synapticFlowRounds, times(synapticFlowRounds))
             if factor < 1 { size.images = images.map { max(1_000, times($0)) } }
             return size
         }

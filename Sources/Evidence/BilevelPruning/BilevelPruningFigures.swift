@@ -23,9 +23,10 @@ extension BilevelPruningMeasurement {
                 caption:
                     "First seed. Bi-level pruning trains masks and weights; the others train weights under fixed masks."
             )
+            + (filters.map { [$0.illustration] } ?? [])
             + (filters?.losses ?? []).illustration(
-                id: "filter-loss", title: "Residual network: loss while half of the filters go",
-                caption: "First seed. BiP chooses until three quarters of its steps, norms before the first.")
+                id: "filter-loss", title: "Convolutional network: loss while half of the channels go",
+                caption: "First seed. BiP chooses until three quarters of its steps, criteria before the first.")
     }
 
     var tables: [ExperimentReport.Table] {

@@ -9,12 +9,19 @@ import Synchronization
 package struct BilevelPruningMeasurement: Sendable {
     /// A way to a pruned network.
     package enum Arm: String, Sendable, Hashable, CaseIterable {
-        case bilevel, learnedScores, magnitude, random
-        /// Each level trained as the dense network was, and as the other arms are.
+        case bilevel, learnedScores, magnitude
+        /// Levels go back to the initial weights: each trained as the dense network was, and as the other arms are.
         case iterative, iterativeRetraining
-        /// Bi-level pruning without its implicit term, with one batch for both levels, with scores that move at a tenth
-        /// of the rate, and with scores that are compared over their layer's scale: at one part kept.
-        case alternating, sameBatches, slowMasks, layerScale
+        /// Levels go back to the weights after the first epoch, trained in the same two ways.
+        case rewound, rewoundRetraining
+        /// Pruned before any training.
+        case snip, grasp, synflow
+        case random
+        /// Bi-level pruning at one part kept: without its implicit term, the same with masks that move before weights,
+        /// with the implicit term of the code released with the paper, with more regularization of the lower level, with
+        /// one batch for both levels, with scores that move at a tenth of the rate, and with scores that are compared
+        /// over their layer's scale.
+        case alternating, masksFirst, releasedTerm, gamma10, gamma100, sameBatches, slowMasks, layerScale
 
         var name: String {
             switch self {
@@ -23,17 +30,31 @@ package struct BilevelPruningMeasurement: Sendable {
             case .magnitude: "magnitude once + retraining"
             case .iterative: "iterative magnitude pruning"
             case .iterativeRetraining: "iterative magnitude pruning, trained as BiP is"
+            case .rewound: "iterative magnitude pruning, rewound"
+            case .rewoundRetraining: "iterative magnitude pruning, rewound, trained as BiP is"
+            case .snip: "SNIP, then training"
+            case .grasp: "GraSP, then training"
+            case .synflow: "SynFlow, then training"
             case .random: "random + retraining"
             case .alternating: "BiP without the implicit term"
+            case .masksFirst: "BiP without the implicit term, masks before weights"
+            case .releasedTerm: "BiP, the released code's implicit term"
+            case .gamma10: "BiP, γ = 10"
+            case .gamma100: "BiP, γ = 100"
             case .sameBatches: "BiP, one batch for both levels"
             case .slowMasks: "BiP, a tenth of the scores' rate"
             case .layerScale: "BiP, scores over their layer's scale"
             }
         }
 
-        static let iterated: [Arm] = [.iterative, .iterativeRetraining]
-        static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude] + iterated + [.random]
-        static let ablations: [Arm] = [.alternating, .sameBatches, .slowMasks, .layerScale]
+        static let fromInitialWeights: [Arm] = [.iterative, .iterativeRetraining]
+        static let fromEarlyWeights: [Arm] = [.rewound, .rewoundRetraining]
+        static let iterated = fromInitialWeights + fromEarlyWeights
+        static let early: [Arm] = [.snip, .grasp, .synflow]
+        static let compared: [Arm] = [.bilevel, .learnedScores, .magnitude] + iterated + early + [.random]
+        static let ablations: [Arm] = [
+            .alternating, .masksFirst, .releasedTerm, .gamma10, .gamma100, .sameBatches, .slowMasks, .layerScale,
+        ]
     }
 
     /// The part kept at which ablations and costs are measured.
@@ -68,10 +89,7 @@ package struct BilevelPruningMeasurement: Sendable {
         progress: any ProgressReporter
     ) throws {
         progress.begin("dense networks", total: seeds.count, unit: "networks")
-        let trained = try sideBySide(seeds) { seed in
-            let network = try study.trained(seed: seed)
-            return Dense(seed: seed, weights: Snapshot(of: network), accuracy: study.accuracy(of: network))
-        }
+        let trained = try Dense.trained(study, seeds: seeds)
         progress.end("done")
 
         let kept = BilevelPruningExperiment.Size.kept
@@ -113,6 +131,13 @@ package struct BilevelPruningMeasurement: Sendable {
         var seed: UInt64
         var weights: Snapshot
         var accuracy: Double
+
+        static func trained(_ study: ImageStudy, seeds: [UInt64]) throws -> [Dense] {
+            try sideBySide(seeds) { seed in
+                let network = try study.trained(seed: seed)
+                return Dense(seed: seed, weights: Snapshot(of: network), accuracy: study.accuracy(of: network))
+            }
+        }
     }
 
     /// What an arm reached at one part kept.

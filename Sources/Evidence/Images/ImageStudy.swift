@@ -89,6 +89,14 @@ struct ImageStudy: Sendable {
         ImageBatches(training, batchSize: batchSize, seed: seed, augmentation: augmentation)
     }
 
+    /// Images that criteria by gradients see: more than ten of each of ten classes, as SNIP asks.
+    private static let scoredImages = 256
+
+    /// The first batches of a training, of enough images for scores of weights.
+    func scoredBatches(_ batches: ImageBatches) -> [LabeledBatch] {
+        (0..<(Self.scoredImages + batchSize - 1) / batchSize).map { batches.batch(at: $0) }
+    }
+
     /// Steps of an epoch.
     var stepsPerEpoch: Int { max(1, training.count / batchSize) }
 

@@ -80,14 +80,6 @@ package struct PruningComparison: Sendable {
     /// Whether networks are measured right after pruning, too.
     var measuresPruned = true
 
-    /// Images that criteria by gradients see: more than ten of each of ten classes, as SNIP asks.
-    private static let scoredImages = 256
-
-    /// The first batches of a training, of enough images for scores of weights.
-    private func scoredBatches(_ batches: ImageBatches) -> [LabeledBatch] {
-        (0..<(Self.scoredImages + study.batchSize - 1) / study.batchSize).map { batches.batch(at: $0) }
-    }
-
     /// Trains the networks of some seeds.
     func denses(_ seeds: [UInt64]) throws -> [Dense] {
         try sideBySide(seeds) { seed in
@@ -140,7 +132,7 @@ package struct PruningComparison: Sendable {
         } else {
             try prunable.prune(
                 by: arm.criterion, allocation: arm.allocation, to: sparsity, rounds: arm.rounds,
-                batches: arm.criterion.needsData ? scoredBatches(batches) : [])
+                batches: arm.criterion.needsData ? study.scoredBatches(batches) : [])
         }
     }
 
@@ -151,7 +143,7 @@ package struct PruningComparison: Sendable {
         guard let surgeon = arm.surgeon else {
             return GradualPruning(
                 prunable, schedule: ramp, criterion: arm.criterion, allocation: arm.allocation,
-                batches: { _ in scoredBatches(batches) })
+                batches: { _ in study.scoredBatches(batches) })
         }
         return GradualPruning(prunable, schedule: ramp, surgeon: surgeon) {
             sampled(by: surgeon, from: batches, at: $0)

@@ -3,13 +3,15 @@ import CoppiceTensors
 import OrderedCollections
 
 /// VGG with batch normalization: five stages of convolutions of 3 × 3, each stage ending in a maximum over 2 × 2
-/// (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015, table 1).
+/// (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015, table 1). With
+/// a depth of 9 it is the first three stages with two convolutions each, those of Conv-6 (Frankle and Carbin, "The
+/// lottery ticket hypothesis", 2019, figure 2).
 ///
 /// Parameter names are those of torchvision: `features.0` the first convolution, `features.1` its normalization, and so
 /// on with rectifiers and maxima counted. With one linear layer it is `classifier`.
 public final class VGG: Module, VisionNetwork {
     public struct Configuration: VisionConfiguration {
-        /// Layers that are counted as the depth: 11, 13, 16 or 19 with three fully connected ones.
+        /// Layers that are counted as the depth: 9, 11, 13, 16 or 19 with three fully connected ones.
         public var depth: Int
         /// Small: the mean over the image and one linear layer. Large: 7 × 7 means and three layers.
         public var scale: ImageScale
@@ -19,7 +21,7 @@ public final class VGG: Module, VisionNetwork {
         public var dropout = 0.5
         public var options: ClassifierOptions
 
-        /// - Precondition: a depth of 11, 13, 16 or 19.
+        /// - Precondition: a depth of 9, 11, 13, 16 or 19.
         public init(depth: Int, scale: ImageScale = .small, hasBias: Bool? = nil, options: ClassifierOptions? = nil) {
             precondition(Self.convolutions[depth] != nil, "VGG of depth \(depth)")
             self.depth = depth
@@ -30,7 +32,7 @@ public final class VGG: Module, VisionNetwork {
 
         /// Convolutions of each stage.
         static let convolutions = [
-            11: [1, 1, 2, 2, 2], 13: [2, 2, 2, 2, 2], 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4],
+            9: [2, 2, 2], 11: [1, 1, 2, 2, 2], 13: [2, 2, 2, 2, 2], 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4],
         ]
 
         /// The place of each stage's convolutions among `features`.
@@ -104,14 +106,15 @@ public final class VGG: Module, VisionNetwork {
 }
 
 extension VGG.Configuration {
-    public static let knownNames = [11, 13, 16, 19].flatMap { ["vgg\($0)-bn", "vgg\($0)-bn-imagenet"] }
+    public static let knownNames =
+        ["vgg9-bn"] + [11, 13, 16, 19].flatMap { ["vgg\($0)-bn", "vgg\($0)-bn-imagenet"] }
     public var name: String { "vgg\(depth)-bn" + (scale == .large ? "-imagenet" : "") }
     public var smallestImage: Int { 32 }
 
     public init?(named name: String) throws {
         guard let match = name.wholeMatch(of: /vgg([0-9]+)-bn(-imagenet)?/) else { return nil }
         guard let depth = Int(match.1), Self.convolutions[depth] != nil else {
-            throw Self.refusal(name, "a depth of 11, 13, 16 or 19")
+            throw Self.refusal(name, "a depth of 9, 11, 13, 16 or 19")
         }
         self.init(depth: depth, scale: match.2 == nil ? .small : .large)
     }

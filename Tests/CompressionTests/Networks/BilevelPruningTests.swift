@@ -184,6 +184,109 @@ import Testing
         }
     }
 
+    /// Without lower steps and implicit term it is HYDRA: scores of the trained, frozen weights alone learn, step by step
+    /// as in a loop of its own that takes ∂ℓ/∂m through m ⊙ θ by differentiation and sorts |s|. The implicit terms come
+    /// on top of it.
+    @Test(arguments: BilevelPruning.ImplicitGradient.allCases)
+    func learnsTheScoresOfFrozenWeights(implicit: BilevelPruning.ImplicitGradient) throws {
+        let network = try trained()
+        var options = BilevelPruning.Options(kept: 0.2, steps: 40)
+        (options.lowerSteps, options.implicitGradient, options.maskRate) = (0, implicit, 0.5)
+        options.regularization = 0.3
+        let weights = network.weights.indices.map { network.values($0).copied() }
+        let biases = network.network.parameters.filter { $0.name.hasSuffix("bias") }
+            .map { $0.parameter.wrappedValue.detached().copied() }
+        let keptCount = Int(0.2 * Double(network.count))
+
+        func loss(_ masked: [Tensor], _ batch: LabeledBatch) -> Tensor {
+            let hidden = (batch.inputs.matmul(masked[0].transposed()) + biases[0]).relu()
+            return (hidden.matmul(masked[1].transposed()) + biases[1]).meanCrossEntropy(targets: batch.targets)
+        }
+        func masks(_ scores: [[Float]]) -> [Tensor] {
+            let limit = scores.joined().map(abs).sorted(by: >)[keptCount - 1]
+            return zip(scores, weights).map { own, weight in
+                Tensor(own.map { abs($0) >= limit ? Float(1) : 0 }, shape: weight.shape)
+            }
+        }
+        var scores = weights.map { $0.floats() }
+        var velocities = scores.map { [Float](repeating: 0, count: $0.count) }
+        var trajectory: [[[Float]]] = []
+        for step in 0..<40 {
+            // Half of the steps at the rate, a quarter at a tenth of it, the last quarter at none.
+            let rate: Float = step < 20 ? 0.5 : step < 30 ? 0.05 : 0
+            if rate > 0 {
+                let m = masks(scores).map { $0.tracked() }
+                let batch = source.batch(at: step)
+                let direct = gradients(of: loss(zip(m, weights).map { $0 * $1 }, batch), withRespectTo: m)
+                let z = zip(m, weights).map { ($0.detached() * $1).tracked() }
+                let slopes = gradients(of: loss(z, batch), withRespectTo: z)
+                for index in scores.indices {
+                    let (d, g, kept) = (direct[index].floats(), slopes[index].floats(), m[index].floats())
+                    for place in scores[index].indices {
+                        let term: Float =
+                            switch implicit {
+                            case .formula: kept[place] * g[place] * g[place] / 0.3
+                            case .code: 1e-4 * d[place] * d[place]
+                            case .none: 0
+                            }
+                        let s = scores[index][place]
+                        let slope = (d[place] - term) * (s > 0 ? 1 : s < 0 ? -1 : 0)
+                        velocities[index][place] = 0.9 * velocities[index][place] + slope + 1e-4 * s
+                        scores[index][place] = s - rate * velocities[index][place]
+                    }
+                }
+            }
+            trajectory.append(scores)
+        }
+
+        let pruning = try BilevelPruning(network, options: options)
+        var moved: Float = 0
+        try pruning.run(lower: source, upper: source) { step, _ in
+            for (own, expected) in zip(pruning.scores, trajectory[step]) {
+                #expect(zip(own.floats(), expected).allSatisfy { abs($0 - $1) < 1e-4 }, "step \(step)")
+            }
+        }
+        for (index, own) in pruning.scores.enumerated() {
+            let start = weights[index].floats()
+            moved = max(moved, zip(own.floats(), start).map { abs($0 - $1) }.max() ?? 0)
+            #expect(network.masks[index].indicator.floats() == masks(trajectory[39])[index].floats())
+            #expect(pruning.weights[index].floats() == start)
+        }
+        #expect(moved > 0.1 && pruning.swapCounts.reduce(0, +) > 0)
+    }
+
+    /// With the upper level first, scores move by the weights as they come, and these train under the masks that follow.
+    @Test func masksMayMoveBeforeWeights() throws {
+        func options(_ order: BilevelPruning.LevelOrder, lowerSteps: Int, steps: Int = 1) -> BilevelPruning.Options {
+            var options = BilevelPruning.Options(kept: 0.3, steps: steps)
+            (options.order, options.lowerSteps, options.maskRate) = (order, lowerSteps, 1)
+            options.implicitGradient = .none
+            return options
+        }
+        func scores(_ pruning: BilevelPruning) -> [[Float]] { pruning.scores.map { $0.floats() } }
+        let frozen = try run(trained(), options(.lowerFirst, lowerSteps: 0))
+        let network = try trained()
+        let upperFirst = try run(network, options(.upperFirst, lowerSteps: 1))
+        #expect(scores(upperFirst) == scores(frozen) && network.masks == frozen.network.masks)
+        #expect(upperFirst.swapCounts == frozen.swapCounts && frozen.swapCounts[0] > 0)
+        #expect(try scores(run(trained(), options(.lowerFirst, lowerSteps: 1))) != scores(frozen))
+        #expect(try scores(run(trained(), options(.upperFirst, lowerSteps: 0))) == scores(frozen))
+
+        let reference = try trained()
+        reference.setMasks(frozen.network.masks)
+        var training = shortTraining(steps: 1)
+        training.rates.totalSteps = 2
+        var state = OptimizerState(training.optimizer, for: reference.network)
+        try training.run(reference.network, on: source, steps: 0..<1, state: &state, hooks: [MaskedTraining(reference)])
+        for index in network.weights.indices {
+            #expect(network.values(index).floats() == reference.values(index).floats())
+        }
+        // One step of the scores in each round, whatever the number of weights' steps in it.
+        let longer = try run(trained(), options(.upperFirst, lowerSteps: 2, steps: 20))
+        #expect(longer.swapCounts.count == 20 && longer.swapCounts[..<15].contains { $0 > 0 })
+        #expect(longer.swapCounts[15...].allSatisfy { $0 == 0 })
+    }
+
     @Test func keepsAccuracyWhereOneShotPruningLosesIt() throws {
         let oneShot = try trained()
         try oneShot.prune(by: .magnitude, to: 0.95)

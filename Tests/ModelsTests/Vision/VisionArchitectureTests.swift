@@ -25,6 +25,15 @@ import Testing
         #expect(architecture.parameterCount == count && architecture.name == name)
     }
 
+    /// The convolutions of Conv-6, 1.1 million weights in the paper's figure.
+    @Test func vgg9HasSixConvolutions() throws {
+        let network = try VisionArchitecture(named: "vgg9-bn").makeNetwork()
+        let shapes = network.parameters.map(\.parameter.wrappedValue.shape).filter { $0.count == 4 }
+        #expect(shapes.map { $0[0] } == [64, 64, 128, 128, 256, 256])
+        #expect(shapes.map { $0[1] } == [3, 64, 64, 128, 128, 256])
+        #expect(shapes.reduce(0) { $0 + $1.reduce(1, *) } == 1_144_512)
+    }
+
     @Test(arguments: VisionArchitecture.knownNames) func knownNamesAreRead(name: String) throws {
         let architecture = try VisionArchitecture(named: name)
         #expect(architecture.name.hasPrefix(name) && architecture.description == architecture.name)
@@ -34,7 +43,8 @@ import Testing
 
     /// Small members of all families.
     static let small: [(name: String, multiplier: Double, size: Windows.Axes?)] = [
-        ("lenet-300-100", 0.1, 8), ("lenet-5", 0.2, 16), ("vgg16-bn", 0.05, 32), ("vgg11-bn-imagenet", 0.02, 32),
+        ("lenet-300-100", 0.1, 8), ("lenet-5", 0.2, 16), ("vgg16-bn", 0.05, 32), ("vgg9-bn", 0.05, 32),
+        ("vgg11-bn-imagenet", 0.02, 32),
         ("resnet14", 0.25, 8), ("resnet14-projected", 0.25, 8), ("resnet-0-2-1", 0.25, 8), ("resnet18", 0.1, 32),
         ("resnet-1-2-1-1-bottleneck", 0.1, 32), ("resnet18-cifar", 0.1, 8), ("wrn-10-2", 0.25, 8),
         ("wrn-1-2-1-1", 0.25, 8), ("mobilenet-v1", 0.1, 40), ("mobilenet-v1-cifar", 0.1, 32),
@@ -140,7 +150,7 @@ import Testing
         ("resnet20-cifar", "it is for CIFAR already"),
         ("resnet18-projected", "it always projects"), ("resnet-3-0-3", "blocks of three stages"),
         ("resnet-3-3-3-cifar", "blocks of three stages"), ("resnet-99999999999999999999-1-1", "blocks of three stages"),
-        ("vgg12-bn", "a depth of 11, 13, 16 or 19"), ("wrn-27-10", "a depth of 6n + 4"),
+        ("vgg12-bn", "a depth of 9, 11, 13, 16 or 19"), ("wrn-27-10", "a depth of 6n + 4"),
         ("wrn-28-0", "a depth of 6n + 4"),
         ("densenet122", "a depth of 121"), ("densenet-bc-99-12", "a depth of 6n + 4"),
         ("densenet-0-1-k4", "the layers of each block"), ("shufflenet-v2-3.0", "a complexity of 0.5"),
