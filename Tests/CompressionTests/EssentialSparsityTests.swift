@@ -117,6 +117,10 @@ private func continuousFitError(_ xs: [Double], _ ys: [Double], _ breakpoint: Do
         #expect(abs(counts.rootMeanSquare - rms) < 1e-6)
         #expect(counts.below == [1, 2, 3, 8])
         #expect(counts.fractions == [0.125, 0.25, 0.375, 1])
+        // Of another unit: below 0.0025, 0.025, 0.25 and 25.
+        let fixed = NearZeroCounts(weight, relativeThresholds: [1e-3, 1e-2, 0.1, 10], unit: 2.5)
+        #expect(fixed.below == [1, 2, 3, 8] && fixed.rootMeanSquare == counts.rootMeanSquare)
+        #expect(NearZeroCounts(weight, relativeThresholds: [1e-3, 1e-2, 0.1, 10], unit: 11).below == [2, 3, 6, 8])
         #expect(NearZeroCounts(Tensor(uninitialized: [0, 4])).fractions == [0, 0, 0])
     }
 

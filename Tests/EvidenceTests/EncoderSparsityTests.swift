@@ -114,7 +114,7 @@ import Testing
         let measured = try run([1, 2])
         #expect(measured.claims.count == 9 && measured.claims.allSatisfy { $0.verdict != .notMeasured })
         #expect(Set(measured.claims.map(\.id)).count == 9)
-        #expect(measured.tables.count == 6 && measured.illustrations.count == 4)
+        #expect(measured.tables.count == 7 && measured.illustrations.count == 4)
         for table in measured.tables {
             #expect(table.table.rows.allSatisfy { $0.count == table.table.head.count }, "\(table.title)")
         }
@@ -122,7 +122,11 @@ import Testing
         #expect(seeds.count == 2)
         #expect(try run([2]).json["seeds"]?[0]?.serialized() == seeds[1].serialized())
         let course = try #require(seeds[0]["pretrainings"]?["masked letters"]?["checkpoints"]?.arrayValue)
-        #expect(course.compactMap { $0["step"]?.intValue } == [0, 4, 8])
+        #expect(course.compactMap { $0["step"]?.intValue } == [0, 1, 8])
+        #expect(course[1]["tolerance_point"]?.doubleValue == nil)
+        let (first, last) = (course[0]["near_zero"], course[2]["near_zero"])
+        #expect(first?["fixed"]?.serialized() == first?["relative"]?.serialized())
+        #expect(last?["fixed"]?.serialized() != last?["relative"]?.serialized())
         // Pre-trainings differ from each other and by seed.
         let ends = seeds.flatMap { seed in
             [

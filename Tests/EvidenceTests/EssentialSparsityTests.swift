@@ -43,7 +43,7 @@ import Testing
         let exact = try #require(report.claims.first { $0.id == "exact-masks" })
         #expect(exact.verdict == .holds, "\(exact.here)")
         #expect(try run(isSparse: false).json.serialized() == report.json.serialized())
-        #expect(report.count(.notMeasured) == 14)
+        #expect(report.count(.notMeasured) == 20)
         #expect(report.illustrations.count == 5)
         // A network that was never trained shows no more near-zero weights than one that was never trained.
         #expect(report.claims.first { $0.id == "near-zero" }?.verdict == .doesNotHold)

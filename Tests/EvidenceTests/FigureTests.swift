@@ -73,6 +73,18 @@ private func tagsBalance(_ markup: String) -> Bool {
         #expect(chart.svg.components(separatedBy: "<circle").count - 1 == 4)
     }
 
+    @Test func logarithmicAbscissasAreEquallySpacedByFactors() throws {
+        let chart = LineChart(
+            title: "t", horizontalTitle: "x", verticalTitle: "y",
+            series: [.init(name: "a", points: [(0, 1), (1, 1), (10, 2), (100, 1)])], horizontalSpacing: .logarithmic)
+        let places = chart.svg.components(separatedBy: "cx=\"").dropFirst().compactMap { part in
+            part.split(separator: "\"").first.flatMap { Double($0) }
+        }
+        // Zero has no place.
+        try #require(places.count == 3)
+        #expect(places[0] < places[1] && abs(places[0] + places[2] - 2 * places[1]) < 0.1)
+    }
+
     @Test func barsHaveTheHeightOfTheirValues() throws {
         let chart = BarChart(
             title: "t", categories: ["a", "b"], verticalTitle: "y", series: [.init(name: "s", values: [50, 100])])

@@ -7,8 +7,8 @@ import Foundation
 ///
 /// Jaiswal, Liu, Chen and Wang, "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that
 /// Matter" (NeurIPS 2023, arXiv:2306.03805): a language model that is there already in the zero-shot protocol (prune,
-/// then evaluate, with no training after), and, given texts and images to train on, small encoders and vision
-/// transformers in the fine-tune protocol.
+/// then evaluate, with no training after), and, given texts and images to train on, a small language model at its
+/// checkpoints in the same protocol, and small encoders and vision transformers in the fine-tune protocol.
 public struct EssentialSparsity: Experiment {
     public let identifier = "essential-sparsity"
     public let title = "Essential sparsity: the weights that matter"
@@ -17,8 +17,8 @@ public struct EssentialSparsity: Experiment {
         + "arXiv:2306.03805"
     public let summary =
         "Sweeps one-shot pruning by magnitude and at random and finds how much goes for free and where the cliff is; "
-        + "with data to train on also for encoders and vision transformers that are fine-tuned, beside lottery tickets "
-        + "and along pre-training."
+        + "with data to train on also for a language model along its training, and for encoders and vision transformers "
+        + "that are fine-tuned, beside lottery tickets and along pre-training."
 
     /// The sparsities of the sweep in tenths; exact in whole numbers, so that counts can be checked exactly.
     static let tenths = Array(1...9)
@@ -54,9 +54,11 @@ public struct EssentialSparsity: Experiment {
         var trained: TrainedTransformers?
         if let encoders, let images {
             trained = try TrainedTransformers(
-                texts: encoders.texts, size: encoders.size, task: images, seeds: setting.seeds, progress: progress)
+                texts: encoders.texts, size: encoders.size,
+                languageModel: LetterModelMeasurement.size(in: setting), task: images, seeds: setting.seeds,
+                progress: progress)
         }
-        return report(measured, trained?.encoder, trained?.vision, model, seed: setting.seed, windows: windows)
+        return report(measured, trained, model, seed: setting.seed, windows: windows)
     }
 
     /// Windows of one token more than they predict, spread evenly over the text.
@@ -77,10 +79,10 @@ public struct EssentialSparsity: Experiment {
     }
 
     private func report(
-        _ measured: EssentialSparsityMeasurement, _ encoder: EncoderSparsityMeasurement?,
-        _ vision: VisionSparsityMeasurement?, _ model: ExperimentSetting.LanguageModel, seed: UInt64,
-        windows: [[Int]]
+        _ measured: EssentialSparsityMeasurement, _ trained: TrainedTransformers?,
+        _ model: ExperimentSetting.LanguageModel, seed: UInt64, windows: [[Int]]
     ) -> ExperimentReport {
+        let (letters, encoder, vision) = (trained?.languageModel, trained?.encoder, trained?.vision)
         let parameters = model.checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let length = (windows.first?.count ?? 1) - 1
         let facts = [
@@ -106,15 +108,22 @@ public struct EssentialSparsity: Experiment {
                 + "two-segment fit; s_τ is the last sparsity up to which at most "
                 + "\(MarkupText.percent(Self.tolerance, places: 0)) of what the model has learned (loss of guessing minus "
                 + "its own loss) is lost. Both definitions are this project's; the paper describes the cliff in words."
-                + (encoder == nil ? "" : " " + EncoderSparsityMeasurement.protocolText)
-                + (vision == nil ? "" : " " + VisionSparsityMeasurement.protocolText),
-            facts: facts + (encoder?.facts ?? []) + (vision?.facts ?? []),
-            claims: measured.claims + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
+                + (trained == nil
+                    ? ""
+                    : " "
+                        + [
+                            LetterModelMeasurement.protocolText, EncoderSparsityMeasurement.protocolText,
+                            VisionSparsityMeasurement.protocolText,
+                        ].joined(separator: " ")),
+            facts: facts + (letters?.facts ?? []) + (encoder?.facts ?? []) + (vision?.facts ?? []),
+            claims: measured.claims + (letters?.claims ?? LetterModelMeasurement.openClaims)
+                + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
                 + (vision?.claims ?? VisionSparsityMeasurement.openClaims)
                 + [EssentialSparsityMeasurement.largeModel(parameters: parameters)],
-            illustrations: measured.illustrations + (encoder?.illustrations ?? []) + (vision?.illustrations ?? []),
-            tables: measured.tables + (encoder?.tables ?? []) + (vision?.tables ?? []),
+            illustrations: measured.illustrations + (letters?.illustrations ?? []) + (encoder?.illustrations ?? [])
+                + (vision?.illustrations ?? []),
+            tables: measured.tables + (letters?.tables ?? []) + (encoder?.tables ?? []) + (vision?.tables ?? []),
             notes: measured.notes + (encoder?.notes ?? []) + (vision?.notes ?? []),
-            data: measured.json(encoder: encoder?.json, vision: vision?.json))
+            data: measured.json(languageModel: letters?.json, encoder: encoder?.json, vision: vision?.json))
     }
 }

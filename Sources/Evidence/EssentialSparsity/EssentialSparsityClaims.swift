@@ -93,24 +93,25 @@ extension EssentialSparsityMeasurement {
     }
 
     private var nearZero: Claim {
-        let trained = Self.fractions(nearZeroTrained)
-        let initial = Self.fractions(nearZeroInitial)
-        // Thresholds of 1e-2 and 1e-1 times the root mean square; of 1e-3 there are too few to tell.
-        let comparisons = [1, 2].map { index in
+        let comparisons = NearZeroShares.judged.map { place in
             Comparison.largerShare(
-                "share of |w| < \(MarkupText.number(Self.nearZeroThresholds[index])) × RMS, trained − initial",
-                trained[index], than: initial[index], of: prunableCount)
+                "share of |w| < \(PretrainingCourse.threshold(place)), trained − initial", nearZeroTrained.fixed[place],
+                than: nearZeroInitial.fixed[place], of: prunableCount)
+        }
+        func shown(_ shares: [Double]) -> String {
+            NearZeroShares.judged.map { MarkupText.percent(shares[$0], places: 4 - $0) }.joined(separator: " and ")
         }
         return Claim(
             id: "near-zero",
             statement: "Training makes weights sparse: more of them are close to zero than at initialisation.",
             paper: "The share of near-zero weights grows during pre-training",
-            criterion: "larger than at initialisation by more than 4 standard errors at both thresholds",
+            criterion:
+                "the shares below 0.01 and 0.1 of the root mean square at initialisation are larger than at "
+                + "initialisation by more than 4 standard errors",
             comparisons: comparisons,
             remark:
-                "Trained \(MarkupText.percent(trained[1], places: 3)) and \(MarkupText.percent(trained[2], places: 2)), "
-                + "initial (normal) \(MarkupText.percent(initial[1], places: 3)) and "
-                + "\(MarkupText.percent(initial[2], places: 2)).")
+                "Initial (normal) \(shown(nearZeroInitial.fixed)), trained \(shown(nearZeroTrained.fixed)); below the same "
+                + "parts of the trained matrices' own root mean squares \(shown(nearZeroTrained.relative)).")
     }
 
     private var exactMasks: Claim {

@@ -76,12 +76,14 @@ extension EssentialSparsityMeasurement {
             id: "near-zero",
             BarChart(
                 title: "Share of weights close to zero",
-                summary: "Share of weights below a fraction of their matrix's root mean square, trained and initial.",
-                categories: Self.nearZeroThresholds.map { "|w| < \(MarkupText.number($0)) × RMS" },
+                summary:
+                    "Share of weights below a fraction of the root mean square of their matrix, initial and trained.",
+                categories: NearZeroShares.thresholds.map { "|w| < \(MarkupText.number($0)) × RMS" },
                 verticalTitle: "per cent of weights",
                 series: [
-                    .init(name: "initial", values: Self.fractions(nearZeroInitial).map { $0 * 100 }),
-                    .init(name: "trained", values: Self.fractions(nearZeroTrained).map { $0 * 100 }),
+                    .init(name: "initial", values: nearZeroInitial.fixed.map { $0 * 100 }),
+                    .init(name: "trained, of the initial RMS", values: nearZeroTrained.fixed.map { $0 * 100 }),
+                    .init(name: "trained, of its own RMS", values: nearZeroTrained.relative.map { $0 * 100 }),
                 ]),
             caption: "RMS: root mean square of the matrix.")
     }
@@ -128,7 +130,7 @@ extension EssentialSparsityMeasurement {
     }
 
     /// The numbers behind the report.
-    func json(encoder: JSON?, vision: JSON?) -> JSON {
+    func json(languageModel: JSON?, encoder: JSON?, vision: JSON?) -> JSON {
         func interval(_ value: SparsityReport.Interval?) -> JSON {
             value.map { .array([.number($0.low), .number($0.high)]) } ?? .null
         }
@@ -147,7 +149,6 @@ extension EssentialSparsityMeasurement {
                 "tolerance_point_interval": interval(series.tolerancePointInterval), "knee": knee ?? .null,
             ])
         }
-        func nearZero(_ counts: [NearZeroCounts]) -> JSON { .array(Self.fractions(counts).map { .number($0) }) }
         let layers = pointAtKnee.map { point -> JSON in
             let members = zip(weights.map(\.name), point.layerSparsities.map { JSON.number($0) })
             return .object([
@@ -160,9 +161,9 @@ extension EssentialSparsityMeasurement {
             "chance_loss": .number(chanceLoss), "curves": .array(sweep.series.map(curve)),
             "control": .array(control.series.map(curve)), "at_knee": layers ?? .null,
             "near_zero": .object([
-                "thresholds": .array(Self.nearZeroThresholds.map { .number($0) }), "initial": nearZero(nearZeroInitial),
-                "trained": nearZero(nearZeroTrained),
-            ]), "encoder": encoder ?? .null, "vision": vision ?? .null,
+                "thresholds": .array(NearZeroShares.thresholds.map { .number($0) }),
+                "initial": nearZeroInitial.json, "trained": nearZeroTrained.json,
+            ]), "language_model": languageModel ?? .null, "encoder": encoder ?? .null, "vision": vision ?? .null,
         ])
     }
 }

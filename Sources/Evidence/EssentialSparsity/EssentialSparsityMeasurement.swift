@@ -11,12 +11,10 @@ struct EssentialSparsityMeasurement: Sendable {
     /// The sweep of a freshly initialised network of the same shape.
     var control: SparsityReport
     var invariants: MaskInvariants
-    /// Near-zero counts of each matrix, trained and initial, at ``nearZeroThresholds``.
-    var nearZeroTrained: [NearZeroCounts]
-    var nearZeroInitial: [NearZeroCounts]
-
-    /// Thresholds in units of the matrix's root mean square.
-    static let nearZeroThresholds = [1e-3, 1e-2, 1e-1]
+    /// Weights near zero of the trained network and of the freshly initialised one, which gives the thresholds that
+    /// stay.
+    var nearZeroTrained: NearZeroShares
+    var nearZeroInitial: NearZeroShares
 
     /// Labels of the curves.
     enum Label {
@@ -31,7 +29,7 @@ struct EssentialSparsityMeasurement: Sendable {
 
     init(
         weights: [PrunableWeight], sweep: SparsityReport, control: SparsityReport, invariants: MaskInvariants,
-        nearZeroTrained: [NearZeroCounts], nearZeroInitial: [NearZeroCounts]
+        nearZeroTrained: NearZeroShares, nearZeroInitial: NearZeroShares
     ) {
         self.weights = weights
         self.sweep = sweep
@@ -54,10 +52,7 @@ struct EssentialSparsityMeasurement: Sendable {
         let fresh = try MaskedNetwork(decoder: untrained, windows: windows, shardCount: shards)
         weights = trained.weights
         let standard = SparsityVariant.standard(sparsities: EssentialSparsity.sparsities, seed: seed)
-        let magnitude = MagnitudeCriterion()
-        let patterns = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].filter { _, length in
-            trained.weights.allSatisfy { $0.columns % length == 0 }
-        }.map { SparsityVariant(label: $0.0, criterion: magnitude, groupLength: $0.1) }
+        let patterns = PatternCurves.variants(fitting: trained.weights)
         let refined = standard.filter { [Label.global, Label.layer].contains($0.label) } + patterns
         let random = standard.filter { [Label.random, Label.randomErdosRenyi].contains($0.label) }
         let controls = SparsityVariant.standard(sparsities: EssentialSparsity.coarseSparsities, seed: seed).filter {
@@ -89,12 +84,10 @@ struct EssentialSparsityMeasurement: Sendable {
         control = try run(fresh, controls, refines: false)
         invariants = try MaskInvariants(
             trained.weights, tenths: EssentialSparsity.tenths, seed: seed, values: trained.values)
-        nearZeroTrained = weights.indices.map {
-            NearZeroCounts(trained.values($0), relativeThresholds: Self.nearZeroThresholds)
-        }
-        nearZeroInitial = weights.indices.map {
-            NearZeroCounts(fresh.values($0), relativeThresholds: Self.nearZeroThresholds)
-        }
+        let initial = weights.indices.map(fresh.values)
+        let counter = NearZeroCounter(initial)
+        nearZeroInitial = counter.shares(of: initial)
+        nearZeroTrained = counter.shares(of: weights.indices.map(trained.values))
         progress.end("\(completed) evaluations")
     }
 
@@ -123,13 +116,5 @@ struct EssentialSparsityMeasurement: Sendable {
     var pointAtKnee: SparsityReport.Point? {
         guard let global = series(Label.global), let knee = global.knee?.breakpoint else { return nil }
         return global.points.min { abs($0.sparsity - knee) < abs($1.sparsity - knee) }
-    }
-
-    /// The share of all weights below each threshold.
-    static func fractions(_ counts: [NearZeroCounts]) -> [Double] {
-        let total = counts.reduce(0) { $0 + $1.count }
-        return nearZeroThresholds.indices.map { index in
-            total == 0 ? .nan : Double(counts.reduce(0) { $0 + $1.below[index] }) / Double(total)
-        }
     }
 }

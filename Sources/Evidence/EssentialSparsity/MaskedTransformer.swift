@@ -3,8 +3,8 @@ import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
 
-/// A transformer that is measured under masks, always from the same dense weights: at once, or after fine-tuning with the
-/// mask held.
+/// A transformer that is measured under masks, always from the same dense weights: at once, or after fine-tuning with
+/// the mask held.
 final class MaskedTransformer {
     private let masked: MaskedNetwork
     private let tuning: SparsityAnalysis.FineTuning?
@@ -38,6 +38,18 @@ final class MaskedTransformer {
             network, pruning: targets, tuning: .init(training, on: source), measuredOn: evaluation)
     }
 
+    /// A language model of letters, measured at once by the loss in nats.
+    ///
+    /// - Parameter shards: what it is measured on, in parts.
+    static func languageModel(
+        _ network: any SupervisedNetwork, pruning targets: [WeightPattern], shards: [LabeledBatch]
+    ) throws -> MaskedTransformer {
+        let evaluation = SparsityEvaluation(by: .loss, chanceLoss: LetterTexts.chanceLoss) { network in
+            network.inUse { shards.map { Double(network.loss($0).scalar) } }
+        }
+        return try MaskedTransformer(network, pruning: targets, measuredOn: evaluation)
+    }
+
     /// Prunes to many sparsities and measures each; the dense weights are back afterwards.
     func sweep(
         _ variants: [SparsityVariant], tolerance: Double, seed: UInt64, progress: () -> Void
@@ -49,45 +61,36 @@ final class MaskedTransformer {
             masked.weights, values: masked.values, evaluate: masked.losses, progress: { _ in progress() })
     }
 
-    /// The masks of one-shot magnitude pruning of the dense weights.
-    func magnitudeMasks(sparsity: Double) throws -> [WeightMask] {
-        try PruningMethod(
-            criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
-            sparsity: sparsity
-        ).masks(of: masked.weights, values: masked.values)
-    }
-
-    /// Iterative magnitude pruning: trains, removes the next tenth of all weights, rewinds the rest to the dense
-    /// weights and trains again.
+    /// Iterative magnitude pruning: trains, removes the next part of all weights, rewinds the rest to the dense weights
+    /// and trains again.
     ///
-    /// - Returns: of each sparsity the mask and the performance after training under it.
-    func iterativePruning(
-        to sparsities: [Double], progress: () -> Void
-    ) throws -> [(masks: [WeightMask], performance: [Double])] {
+    /// - Returns: of each sparsity the performance after training under its mask, and how far that is the mask of one
+    ///   shot.
+    func lotteryLevels(at sparsities: [Double], progress: () -> Void) throws -> [LotteryLevel] {
         guard let tuning else { preconditionFailure("iterative pruning trains") }
         masked.restore()
+        let oneShot = try sparsities.map { sparsity in
+            try PruningMethod(
+                criterion: MagnitudeCriterion(), granularity: UnstructuredGranularity(), allocation: GlobalAllocation(),
+                sparsity: sparsity
+            ).masks(of: masked.weights, values: masked.values)
+        }
         defer { masked.restore() }
-        var levels: [(masks: [WeightMask], performance: [Double])] = []
+        var levels: [LotteryLevel] = []
         try IterativePruning(training: tuning.training, rewindStep: 0).run(
             masked.prunable, levels: sparsities.count, removing: GivenLevels(sparsities: sparsities),
             rewound: Snapshot(of: masked.prunable.network), on: tuning.source
         ) { level in
-            if level > 0 { levels.append((masked.prunable.masks, try masked.lossesAsItIs())) }
+            if level > 0 {
+                let pairs = zip(oneShot[level - 1], masked.prunable.masks)
+                levels.append(
+                    LotteryLevel(
+                        sparsity: sparsities[level - 1], errors: try masked.lossesAsItIs(),
+                        agreement: pairs.reduce(.zero) { $0 + MaskAgreement($1.0, $1.1) }))
+            }
             progress()
         }
         return levels
-    }
-
-    /// Shares of weights below thresholds in units of their matrix's root mean square.
-    static func nearZeroShares(
-        of network: any SupervisedNetwork, pruning targets: [WeightPattern]
-    ) throws -> [Double] {
-        let prunable = try PrunableNetwork(network, targets: targets)
-        return EssentialSparsityMeasurement.fractions(
-            prunable.weights.indices.map {
-                NearZeroCounts(
-                    prunable.values($0), relativeThresholds: EssentialSparsityMeasurement.nearZeroThresholds)
-            })
     }
 }
 

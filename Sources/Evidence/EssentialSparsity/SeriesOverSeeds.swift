@@ -22,6 +22,16 @@ extension [SparsityReport.Series] {
         SeedStatistics(compactMap { $0.points.indices.contains(index) ? $0.points[index].loss : nil }).mean
     }
 
+    /// At the measured sparsity nearest to one; NaN where there is none near.
+    func meanLoss(near sparsity: Double) -> Double {
+        SeedStatistics(map { EssentialSparsityMeasurement.loss($0, at: sparsity) }).mean
+    }
+
+    /// The mean loss less that of others near a sparsity of both.
+    func gap(to other: [SparsityReport.Series], near sparsity: Double) -> Double {
+        meanLoss(near: sparsity) - other.meanLoss(near: sparsity)
+    }
+
     /// The mean loss less that of others at a point of both.
     func gap(to other: [SparsityReport.Series], at index: Int) -> Double {
         meanLoss(at: index) - other.meanLoss(at: index)
@@ -64,6 +74,12 @@ extension SeedStatistics {
 }
 
 extension SparsityReport {
+    /// s_τ of the first series; nil where the dense model knows no more than guessing: it has nothing to lose.
+    var learnedTolerancePoint: Double? {
+        guard let first = series.first, let dense = first.points.first, dense.loss < chanceLoss else { return nil }
+        return first.tolerancePoint
+    }
+
     /// Each series with its losses and s_τ.
     var curvesJSON: JSON {
         .array(

@@ -3,22 +3,31 @@ import CoppiceModels
 import CoppiceTensors
 import Synchronization
 
-/// The parts of the experiment that train networks of their own: encoders of texts and vision transformers.
+/// The parts of the experiment that train networks of their own: language models, encoders of texts and vision
+/// transformers.
 ///
-/// The trials of both share the threads, so that none waits for the last seed of one part.
+/// The trials of all share the threads, so that none waits for the last seed of one part.
 struct TrainedTransformers {
+    let languageModel: LetterModelMeasurement
     let encoder: EncoderSparsityMeasurement
     let vision: VisionSparsityMeasurement
 
+    /// Longest first, so that the last ones fill the threads evenly.
+    private enum Part: String, CaseIterable {
+        case encoder, vision
+        case languageModel = "language model"
+    }
+
     private enum Trial: Sendable {
+        case languageModel(LetterModelTrial)
         case encoder(EncoderTrial)
         case vision(VisionSparsityTrial)
     }
 
     /// Trains and measures for each seed.
     init(
-        texts: LetterTexts, size: EncoderSize, task: VisionSparsityTask, seeds: [UInt64],
-        progress: any ProgressReporter
+        texts: LetterTexts, size: EncoderSize, languageModel letterSize: LetterModelSize, task: VisionSparsityTask,
+        seeds: [UInt64], progress: any ProgressReporter
     ) throws {
         progress.report(
             "encoders of \(size.layers) layers of width \(size.width), \(size.pretrainingSteps) steps of "
@@ -28,23 +37,34 @@ struct TrainedTransformers {
             "vision transformers of \(task.size.depth) blocks of width \(task.size.width), "
                 + "\(task.size.pretrainingSteps) steps of \(task.size.pretrainingBatch) images; \(task.name): "
                 + "\(task.pretraining.count) images of \(task.pretraining.classCount) classes")
-        let total = (EncoderTrial.partCount(size) + VisionSparsityTrial.partCount(task.size)) * seeds.count
+        progress.report(
+            "language models of \(letterSize.layers) layers of width \(letterSize.width), \(letterSize.steps) steps of "
+                + "\(letterSize.batch) windows of \(letterSize.context) letters")
+        let total =
+            (EncoderTrial.partCount(size) + VisionSparsityTrial.partCount(task.size)
+                + LetterModelTrial.partCount(letterSize)) * seeds.count
         progress.begin("train transformers", total: total, unit: "parts")
         let finished = Mutex(0)
-        let jobs = seeds.map { (seed: $0, isOfTexts: true) } + seeds.map { (seed: $0, isOfTexts: false) }
+        let jobs = Part.allCases.flatMap { part in seeds.map { (seed: $0, part: part) } }
         let trials = try sideBySide(jobs) { job -> Trial in
             func advance() {
                 finished.withLock { done in
                     done += 1
-                    progress.advance(
-                        to: min(done, total), note: "\(job.isOfTexts ? "encoder" : "vision"), seed \(job.seed)")
+                    progress.advance(to: min(done, total), note: "\(job.part.rawValue), seed \(job.seed)")
                 }
             }
-            return job.isOfTexts
-                ? .encoder(try EncoderTrial(texts, size: size, seed: job.seed, progress: advance))
-                : .vision(try VisionSparsityTrial(task, seed: job.seed, progress: advance))
+            switch job.part {
+            case .encoder: return .encoder(try EncoderTrial(texts, size: size, seed: job.seed, progress: advance))
+            case .vision: return .vision(try VisionSparsityTrial(task, seed: job.seed, progress: advance))
+            case .languageModel:
+                return .languageModel(
+                    try LetterModelTrial(texts, size: letterSize, seed: job.seed, progress: advance))
+            }
         }
         progress.end("\(total) parts")
+        languageModel = try LetterModelMeasurement(
+            size: letterSize,
+            trials.compactMap { if case .languageModel(let trial) = $0 { trial } else { nil } })
         encoder = try EncoderSparsityMeasurement(
             texts: texts, size: size, trials.compactMap { if case .encoder(let trial) = $0 { trial } else { nil } })
         vision = try VisionSparsityMeasurement(

@@ -38,11 +38,13 @@ public struct LineChart: Figure {
     public var verticalTitle: String
     public var series: [Series]
     public var marks: [Mark]
+    public var horizontalSpacing: AxisScale.Spacing
     public var verticalSpacing: AxisScale.Spacing
 
     public init(
         title: String, summary: String = "", horizontalTitle: String, verticalTitle: String, series: [Series],
-        marks: [Mark] = [], verticalSpacing: AxisScale.Spacing = .linear
+        marks: [Mark] = [], horizontalSpacing: AxisScale.Spacing = .linear,
+        verticalSpacing: AxisScale.Spacing = .linear
     ) {
         self.title = title
         self.summary = summary
@@ -50,13 +52,15 @@ public struct LineChart: Figure {
         self.verticalTitle = verticalTitle
         self.series = series
         self.marks = marks
+        self.horizontalSpacing = horizontalSpacing
         self.verticalSpacing = verticalSpacing
     }
 
     public var size: (width: Double, height: Double) { (PlotFrame.width, PlotFrame.height) }
 
     public var body: String {
-        let x = AxisScale(covering: series.flatMap { $0.points.map(\.x) } + marks.map(\.x))
+        let x = AxisScale(
+            covering: series.flatMap { $0.points.map(\.x) } + marks.map(\.x), spacing: horizontalSpacing)
         let y = AxisScale(covering: series.flatMap { $0.points.map(\.y) }, spacing: verticalSpacing)
         let frame = PlotFrame(y: y, legend: series.map(\.name))
         let ticks = x.ticks.compactMap { tick in

@@ -58,15 +58,16 @@ enum EncoderClaim: String, PublishedClaim {
             "from initial weights, fine-tuned alike and trained until the task is learned, accuracies under magnitude "
                 + "and random masks differ by at most 2 points, means over seeds: two standard errors of the tests"
         case .nearZero:
-            "the share below 0.1 of the root mean square is larger at the end than at the start by more than 4 "
-                + "standard errors, at decay 0 and at 0.1"
+            "the shares below 0.01 and 0.1 of the root mean square at the start are larger at the end than at the start "
+                + "by more than 4 standard errors, at decay 0 and at 0.1"
         case .abrupt:
-            "the largest rise between checkpoints is at least 3 times the mean rise and begins after a checkpoint, not "
-                + "at the start, at decay 0 and at 0.1"
+            "between checkpoints equally spaced on a logarithmic scale the largest rise of the share below 0.1 of the root "
+                + "mean square at the start is at least 3 times the mean rise and does not begin at the start, at decay 0 "
+                + "and at 0.1"
         case .moreData: "s_τ is not smaller with more data, mean over seeds, with fine-tuning and without"
         case .selfSupervised:
-            "the share of near-zero weights is larger than after a supervised pre-training of the same architecture by "
-                + "more than 4 standard errors, mean over seeds"
+            "the shares below 0.01 and 0.1 of the root mean square at the start are larger than after a supervised "
+                + "pre-training of the same architecture by more than 4 standard errors, means over seeds"
         }
     }
 }

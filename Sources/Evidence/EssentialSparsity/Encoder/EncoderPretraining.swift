@@ -20,16 +20,7 @@ struct EncoderPretraining: Sendable {
         var weightDecay: Double { self == .decayed ? 0.1 : 0 }
     }
 
-    /// A moment of pre-training.
-    struct Checkpoint: Sendable {
-        var step: Int
-        /// Shares of weights below ``EssentialSparsityMeasurement/nearZeroThresholds``.
-        var nearZero: [Double]
-        /// s_τ of the masked language model without fine-tuning; nil for a supervised one.
-        var tolerancePoint: Double?
-    }
-
-    var checkpoints: [Checkpoint]
+    var checkpoints: [PretrainingCheckpoint]
     /// Zero-shot curves of the finished masked language model: magnitude, and random where asked for.
     var sweep: SparsityReport?
     /// The share of held-out windows whose collection a supervised encoder tells; nil for others.
@@ -37,12 +28,7 @@ struct EncoderPretraining: Sendable {
     /// The encoder's weights.
     var stack: Snapshot
 
-    /// Shares of near-zero weights at the checkpoints, below 0.1 times the root mean square.
-    var nearZeroCourse: [Double] { checkpoints.map { $0.nearZero[2] } }
-
-    static let zeroShotTolerance = EssentialSparsity.tolerance
-
-    /// Trains, and measures the initial state and equally spaced checkpoints.
+    /// Trains, and measures the initial state and checkpoints.
     init(_ kind: Kind, _ task: EncoderTask, seed: UInt64, progress: () -> Void) throws {
         let size = task.size
         let texts = task.texts.pretraining(part: kind == .lessData ? size.lessData : 1)
@@ -70,23 +56,13 @@ struct EncoderPretraining: Sendable {
             allocation: GlobalAllocation(), sparsities: sparsities)
         func sweep(_ variants: [SparsityVariant]) throws -> SparsityReport? {
             guard kind != .supervised else { return nil }
-            return try MaskedTransformer.languageModel(language, shards: task.gaps).sweep(
-                variants, tolerance: Self.zeroShotTolerance, seed: seed, progress: {})
+            return try MaskedTransformer.languageModel(
+                language, pruning: EncoderTask.prunableWeights, shards: task.gaps
+            ).sweep(variants, tolerance: EssentialSparsity.tolerance, seed: seed, progress: {})
         }
-        func checkpoint(_ step: Int) throws -> Checkpoint {
-            // An untrained model has nothing to lose.
-            let report = try step == 0 ? nil : sweep([magnitude])
-            return Checkpoint(
-                step: step,
-                nearZero: try MaskedTransformer.nearZeroShares(of: network, pruning: EncoderTask.prunableWeights),
-                tolerancePoint: report?.series[0].tolerancePoint)
-        }
-        var checkpoints: [Checkpoint] = []
-        try training.run(network, on: source, checkpoints: size.checkpoints) { step in
-            checkpoints.append(try checkpoint(step))
-            if step > 0 { progress() }
-        }
-        self.checkpoints = checkpoints
+        checkpoints = try training.run(
+            network, on: source, counting: EncoderTask.prunableWeights, checkpoints: size.checkpoints,
+            tolerancePoint: { try sweep([magnitude])?.learnedTolerancePoint }, progress: progress)
         self.sweep = try sweep(kind == .masked ? [magnitude, random] : [magnitude])
         guard let classifier = network as? EncoderClassifier else {
             stack = Snapshot(of: language.stack)

@@ -18,7 +18,7 @@ package struct EncoderSize: Sendable, Hashable {
     package var pretrainingBatch = 40
     package var pretrainingRate = 4e-3
     /// Checkpoints along a pre-training, behind the initial state.
-    package var checkpoints = 10
+    package var checkpoints = 20
     /// Windows whose gaps measure a masked language model.
     package var heldOutWindows = 256
     package var tuningSteps = 120
@@ -39,7 +39,7 @@ package struct EncoderSize: Sendable, Hashable {
         var size = EncoderSize()
         (size.width, size.layers, size.context) = (128, 4, 64)
         (size.pretrainingSteps, size.pretrainingBatch, size.pretrainingRate) = (6_000, 64, 2e-3)
-        (size.checkpoints, size.heldOutWindows) = (20, 512)
+        size.heldOutWindows = 512
         (size.tuningSteps, size.tuningBatch, size.controlSteps) = (400, 32, 1_600)
         (size.tuningPassages, size.testPassages) = (12_000, 6_000)
         return size

@@ -48,52 +48,18 @@ extension EncoderSparsityMeasurement {
             ])
     }
 
-    /// Places of the grid's sparsities up to the knee; the first at least.
-    private var upToKnee: [Int] {
-        let limit = knee?.breakpoint ?? 0
-        return EssentialSparsity.tenths.indices.filter { $0 == 0 || EssentialSparsity.sparsities[$0] <= limit + 1e-9 }
-    }
-
-    /// Mean over seeds of the one-shot mask's error less the iterative one's, in points.
-    func iterativeGap(at place: Int) -> Double {
-        (tuned(Label.global).meanLoss(at: place + 1)
-            - SeedStatistics(trials.map { $0.iterative[place].error }).mean) * 100
-    }
-
-    func cosine(at place: Int) -> Double { SeedStatistics(trials.map { $0.iterative[place].agreement.cosine }).mean }
-
     private var lotteryTickets: Claim {
-        let last = upToKnee.last ?? 0
-        let agreement = trials.map { $0.iterative[last].agreement }
-        let jaccard = SeedStatistics(agreement.map(\.jaccard)).mean
-        let expected = SeedStatistics(agreement.map(\.expectedCosine)).mean
-        return EncoderClaim.lotteryTickets.measured(
-            [
-                Comparison(
-                    "difference of accuracies, largest for s ≤ s_k",
-                    upToKnee.map { abs(iterativeGap(at: $0)) }.largestNumber, .atMost, 1, unit: "points"),
-                Comparison(
-                    "cosine for s ≤ s_k / cosine at s = 0.1, least",
-                    upToKnee.map { cosine(at: $0) / cosine(at: 0) }.leastNumber, .atLeast, 0.9),
-            ],
-            remark: "At s = \(MarkupText.number(EssentialSparsity.sparsities[last])): cosine "
-                + "\(MarkupText.number(cosine(at: last), digits: 3)), Jaccard "
-                + "\(MarkupText.number(jaccard, digits: 3)); two random masks have a cosine of "
-                + "\(MarkupText.number(expected, digits: 3)).")
+        EncoderClaim.lotteryTickets.measured(
+            lotteryComparison.comparisons(), remark: lotteryComparison.remark + ".")
     }
 
     private var patterns: Claim {
-        let fit = tuned(Label.groupsOfEight).meanCurve?.kneeFit()
-        let halves = [(Label.groupsOfTwo, "1:2", 1), (Label.groupsOfFour, "2:4", 2), (Label.groupsOfEight, "4:8", 4)]
-        let accuracies = halves.map { label, name, place in
-            "\(name) \(MarkupText.percent(1 - tuned(label).meanLoss(at: place)))"
-        }
+        let fit = patternCurves.knee
         return EncoderClaim.patterns.measured(
             [Comparison("slope after / slope before", fit?.slopeRatio ?? .nan, .atLeast, 5)],
             remark:
                 "Knee at sparsity \(MarkupText.number(fit?.breakpoint ?? .nan, digits: 3)). Accuracy with half of the "
-                + "weights: " + accuracies.joined(separator: ", ") + "; without a pattern "
-                + "\(MarkupText.percent(1 - tuned(Label.global).meanLoss(at: 5))).")
+                + "weights: \(patternCurves.halves).")
     }
 
     private var control: Claim {
@@ -119,51 +85,18 @@ extension EncoderSparsityMeasurement {
                 + "leads by up to \(MarkupText.number(pretrained.largestNumber, digits: 3)) points.")
     }
 
-    private static let decays: [(EncoderPretraining.Kind, String)] = [(.masked, "decay 0"), (.decayed, "decay 0.1")]
+    /// Those of gaps in all texts, with weight decay 0 and 0.1.
+    private var decays: [PretrainingCourse] { [course(.masked), course(.decayed)] }
 
     private var nearZero: Claim {
-        let comparisons = Self.decays.map { kind, name in
-            let course = nearZeroCourse(kind)
-            return Comparison.largerShare(
-                "share of |w| < 0.1 × RMS, last − first, \(name)", course.last ?? .nan, than: course.first ?? .nan,
-                of: prunableCount * trials.count)
-        }
-        let shares = EncoderPretraining.Kind.allCases.map { kind in
-            "\(kind.rawValue) \(MarkupText.percent(nearZeroCourse(kind).last ?? .nan, places: 2))"
-        }
-        return EncoderClaim.nearZero.measured(
-            comparisons,
-            remark: "At first \(MarkupText.percent(nearZeroCourse(.masked).first ?? .nan, places: 2)) (normal), at the "
-                + "end: " + shares.joined(separator: "; ") + ".")
-    }
-
-    /// The largest rise between checkpoints over the mean one; NaN where the share does not rise.
-    func abruptness(_ kind: EncoderPretraining.Kind) -> Double {
-        let course = nearZeroCourse(kind)
-        guard let first = course.first, let last = course.last, last > first, course.count > 1 else { return .nan }
-        let largest = zip(course, course.dropFirst()).map { $1 - $0 }.max() ?? .nan
-        return largest / ((last - first) / Double(course.count - 1))
+        EncoderClaim.nearZero.measured(
+            decays.flatMap { $0.rises(of: prunableCount) }, remark: courses.map(\.summary).joined(separator: "; ") + "."
+        )
     }
 
     private var abrupt: Claim {
-        let steps = pretrainings(.masked).first?.checkpoints.map(\.step) ?? []
-        let courses = Self.decays.map { (nearZeroCourse($0.0), $0.1) }
-        let comparisons = zip(Self.decays, courses).flatMap { decay, course -> [Comparison] in
-            // The interval of the largest rise begins here.
-            let rises = zip(course.0, course.0.dropFirst()).map { $1 - $0 }
-            let start = rises.indices.max { rises[$0] < rises[$1] }
-            return [
-                Comparison("largest rise / mean rise, \(decay.1)", abruptness(decay.0), .atLeast, 3),
-                Comparison(
-                    "step at which it begins, \(decay.1)", start.map { Double(steps[$0]) } ?? .nan, .above, 0),
-            ]
-        }
-        let changes = courses.map { course, name -> String in
-            guard let change = ChangePoint(course) else { return "\(name): no change" }
-            return "\(name): largest jump up to step \(steps[change.largestJumpIndex]), cumulative sum at step "
-                + "\(steps[change.cumulativeSumIndex])"
-        }
-        return EncoderClaim.abrupt.measured(comparisons, remark: changes.joined(separator: "; ") + ".")
+        EncoderClaim.abrupt.measured(
+            decays.flatMap(\.risesAbruptly), remark: decays.map(\.changes).joined(separator: "; ") + ".")
     }
 
     private var moreData: Claim {
@@ -182,15 +115,10 @@ extension EncoderSparsityMeasurement {
     }
 
     private var selfSupervised: Claim {
-        let shares = [EncoderPretraining.Kind.masked, .supervised].map { nearZeroCourse($0).last ?? .nan }
         let told = SeedStatistics(pretrainings(.supervised).compactMap(\.accuracy)).percent
         let tuned = tuned(.supervised).accuracy(at: 0)
         return EncoderClaim.selfSupervised.measured(
-            [
-                .largerShare(
-                    "share of |w| < 0.1 × RMS, self-supervised − supervised", shares[0], than: shares[1],
-                    of: prunableCount * trials.count)
-            ],
+            course(.masked).leads(over: course(.supervised), of: prunableCount),
             remark: "Supervised: which collection a window is from, the same texts, steps and rates; right on "
                 + "\(told) % of held-out windows (guessing: 33 %). Fine-tuned it is right on \(tuned) %: where that is "
                 + "near guessing, its s_τ says nothing.")

@@ -1,16 +1,12 @@
 import CoppiceCompression
 
 extension EncoderSparsityMeasurement {
-    package var illustrations: [ExperimentReport.Illustration] { [accuracies, patternChart, courses, zeroShotLosses] }
+    package var illustrations: [ExperimentReport.Illustration] {
+        [accuracies, patternChart, nearZeroChart, zeroShotLosses]
+    }
 
     private var accuracies: ExperimentReport.Illustration {
-        let iterative = EssentialSparsity.sparsities.indices.map { place in
-            (
-                x: EssentialSparsity.sparsities[place],
-                y: (1 - SeedStatistics(trials.map { $0.iterative[place].error }).mean) * 100
-            )
-        }
-        return .init(
+        .init(
             id: "encoder-accuracy",
             LineChart(
                 title: "Encoder: accuracy after fine-tuning",
@@ -19,7 +15,7 @@ extension EncoderSparsityMeasurement {
                 horizontalTitle: "share of layer weights removed", verticalTitle: "test accuracy, %",
                 series: [
                     tuned(Label.global).line("magnitude"), tuned(Label.layer).line("magnitude, layer by layer"),
-                    LineChart.Series(name: "iterative (lottery ticket)", points: iterative),
+                    lotteryComparison.line,
                     tuned(Label.random).line("random"), tuned(Label.randomErdosRenyi).line("random ERK"),
                     freshTrained(Label.global).line("magnitude, initial weights"),
                     freshTrained(Label.random).line("random, initial weights"),
@@ -42,21 +38,9 @@ extension EncoderSparsityMeasurement {
             caption: "Means over seeds.")
     }
 
-    private var courses: ExperimentReport.Illustration {
-        let series = EncoderPretraining.Kind.allCases.map { kind in
-            LineChart.Series(
-                name: kind.rawValue,
-                points: zip(pretrainings(kind).first?.checkpoints.map(\.step) ?? [], nearZeroCourse(kind)).map {
-                    (x: Double($0), y: $1 * 100)
-                })
-        }
-        return .init(
-            id: "near-zero-along-pre-training",
-            LineChart(
-                title: "Encoder: weights near zero along pre-training",
-                summary: "Share of weights below a tenth of their matrix's root mean square, by step of pre-training.",
-                horizontalTitle: "step of pre-training", verticalTitle: "per cent of weights", series: series),
-            caption: "Means over seeds. A normal distribution has 7.97 % there.")
+    private var nearZeroChart: ExperimentReport.Illustration {
+        courses.illustration(
+            id: "near-zero-along-pre-training", title: "Encoder: weights near zero along pre-training")
     }
 
     private var zeroShotLosses: ExperimentReport.Illustration {

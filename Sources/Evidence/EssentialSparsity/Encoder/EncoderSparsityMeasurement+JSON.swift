@@ -7,14 +7,7 @@ extension EncoderSparsityMeasurement {
         func curves(_ report: SparsityReport?) -> JSON { report?.curvesJSON ?? .null }
         func pretraining(_ pretraining: EncoderPretraining) -> JSON {
             .object([
-                "checkpoints": .array(
-                    pretraining.checkpoints.map { checkpoint in
-                        .object([
-                            "step": .integer(checkpoint.step),
-                            "near_zero": .array(checkpoint.nearZero.map { .number($0) }),
-                            "tolerance_point": checkpoint.tolerancePoint.map { .number($0) } ?? .null,
-                        ])
-                    }), "zero_shot": curves(pretraining.sweep),
+                "checkpoints": pretraining.checkpoints.json, "zero_shot": curves(pretraining.sweep),
                 "accuracy": pretraining.accuracy.map { .number($0) } ?? .null,
             ])
         }
@@ -29,15 +22,7 @@ extension EncoderSparsityMeasurement {
                         "fine_tuned": curves(trial.tuned), "initial_weights": curves(trial.fresh),
                         "initial_weights_trained": curves(trial.freshTrained),
                         "fine_tuned_others": .byCase { (kind: Kind) in curves(trial.tunedOthers[kind]) },
-                        "iterative": .array(
-                            trial.iterative.map { level in
-                                .object([
-                                    "sparsity": .number(level.sparsity), "error": .number(level.error),
-                                    "cosine": .number(level.agreement.cosine),
-                                    "jaccard": .number(level.agreement.jaccard),
-                                    "hamming": .number(level.agreement.hammingDistance),
-                                ])
-                            }),
+                        "iterative": trial.iterative.json,
                     ])
                 }),
         ])

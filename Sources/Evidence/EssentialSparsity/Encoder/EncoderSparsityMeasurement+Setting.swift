@@ -14,7 +14,8 @@ extension EncoderSparsityMeasurement {
             .init(
                 "pre-training",
                 "\(size.pretrainingSteps) steps of \(size.pretrainingBatch) windows of \(size.context), AdamW, peak "
-                    + "rate \(MarkupText.number(size.pretrainingRate)), \(size.checkpoints) checkpoints"),
+                    + "rate \(MarkupText.number(size.pretrainingRate)), \(size.checkpoints) checkpoints, s_τ at every "
+                    + "second one"),
             .init(
                 "fine-tuning",
                 "\(size.tuningSteps) steps of \(size.tuningBatch) of \(size.tuningPassages) passages, AdamW, rate "

@@ -4,10 +4,19 @@ extension EncoderSparsityMeasurement {
     package var tables: [ExperimentReport.Table] {
         [
             .init(title: "Encoder: test accuracy after fine-tuning, %", accuracyTable),
-            .init(title: "Encoder: N:M patterns, test accuracy after fine-tuning, %", patternTable),
-            .init(title: "Encoder: one-shot masks beside iterative ones", agreementTable),
+            .init(
+                title: "Encoder: N:M patterns, test accuracy after fine-tuning, %",
+                PatternCurves.table([("accuracy", patternCurves)])),
+            .init(
+                title: "Encoder: one-shot masks beside iterative ones",
+                HTMLTable(
+                    head: LotteryComparison.tableHead, rows: lotteryComparison.tableRows,
+                    numericColumns: [0, 1, 2, 3, 4])),
             .init(title: "Encoder: what pre-training leaves", pretrainingTable),
-            .init(title: "Encoder: along pre-training", courseTable),
+            .init(title: "Encoder: weights near zero along pre-training", courses.nearZeroTable),
+            .init(
+                title: "Encoder: s_τ without fine-tuning along pre-training",
+                courses.filter { $0.name != EncoderPretraining.Kind.supervised.rawValue }.toleranceTable),
             .init(title: "Encoder: loss of gaps without fine-tuning, nats", lossTable),
         ]
     }
@@ -21,14 +30,12 @@ extension EncoderSparsityMeasurement {
         let rows = ([0] + EssentialSparsity.tenths).map { tenth -> [String] in
             let coarse =
                 tenth == 0 ? 0 : EssentialSparsity.coarseSparsities.firstIndex(of: Double(tenth) / 10).map { $0 + 1 }
-            let iterative =
-                tenth == 0
-                ? MarkupText.missing : SeedStatistics(trials.map { 1 - $0.iterative[tenth - 1].error }).percent
             return [MarkupText.number(Double(tenth) / 10)]
                 + [Label.global, Label.layer, Label.random, Label.randomErdosRenyi].map {
                     percent(tuned($0), at: tenth)
                 }
-                + [iterative] + [Label.global, Label.random].map { percent(fresh($0), at: coarse) }
+                + [lotteryComparison.accuracy(at: Double(tenth) / 10)]
+                + [Label.global, Label.random].map { percent(fresh($0), at: coarse) }
                 + [Label.global, Label.random].map { percent(freshTrained($0), at: coarse) }
                 + EncoderTrial.comparedKinds.map { percent(tuned($0), at: tenth) }
         }
@@ -42,70 +49,18 @@ extension EncoderSparsityMeasurement {
             ], rows: rows, numericColumns: Set(0...11))
     }
 
-    private var patternTable: HTMLTable {
-        let rows = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].flatMap {
-            label, length in
-            (1..<length).map { removed in
-                [
-                    "\(length - removed):\(length)", MarkupText.number(Double(removed) / Double(length)),
-                    percent(tuned(label), at: removed),
-                ]
-            }
-        }
-        return HTMLTable(head: ["pattern", "sparsity", "accuracy"], rows: rows, numericColumns: [1, 2])
-    }
-
-    private var agreementTable: HTMLTable {
-        let rows = EssentialSparsity.sparsities.indices.map { place -> [String] in
-            let agreement = trials.map { $0.iterative[place].agreement }
-            return [
-                MarkupText.number(EssentialSparsity.sparsities[place]), MarkupText.number(cosine(at: place)),
-                MarkupText.number(SeedStatistics(agreement.map(\.expectedCosine)).mean),
-                MarkupText.number(SeedStatistics(agreement.map(\.jaccard)).mean),
-                MarkupText.number(-iterativeGap(at: place), digits: 3),
-            ]
-        }
-        return HTMLTable(
-            head: ["sparsity", "cosine", "cosine of random masks", "Jaccard", "one-shot − iterative, points"],
-            rows: rows, numericColumns: [0, 1, 2, 3, 4])
-    }
-
     private var pretrainingTable: HTMLTable {
         let rows = EncoderPretraining.Kind.allCases.map { kind -> [String] in
-            let last = pretrainings(kind).compactMap { $0.checkpoints.last?.nearZero }
             let (losses, errors) = (zeroShot(kind, Label.global), tuned(kind))
-            return [
-                kind.rawValue, losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.meanLoss(at: 0)),
-                MarkupText.percent(SeedStatistics(last.map { $0[1] }).mean, places: 3),
-                MarkupText.percent(SeedStatistics(last.map { $0[2] }).mean, places: 2),
-                MarkupText.number(abruptness(kind), digits: 3),
-                losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.tolerancePoint, digits: 3),
-                errors.isEmpty ? MarkupText.missing : MarkupText.number(errors.tolerancePoint, digits: 3),
-            ]
-        }
-        return HTMLTable(
-            head: [
-                "pre-training", "loss of gaps", "|w| < 0.01 × RMS", "|w| < 0.1 × RMS", "largest rise / mean rise",
-                "s_τ without fine-tuning", "s_τ fine-tuned",
-            ], rows: rows, numericColumns: Set(1...6))
-    }
-
-    /// Shares of weights near zero and s_τ of the language models, checkpoint by checkpoint.
-    private var courseTable: HTMLTable {
-        let kinds = EncoderPretraining.Kind.allCases
-        let languageModels = kinds.filter { $0 != .supervised }
-        let steps = pretrainings(.masked).first?.checkpoints.map(\.step) ?? []
-        let rows = steps.indices.map { index -> [String] in
-            let shares = kinds.map { MarkupText.percent(nearZeroCourse($0)[index], places: 2) }
-            let points = languageModels.map { kind -> String in
-                let own = pretrainings(kind).compactMap { $0.checkpoints[index].tolerancePoint }
-                return own.isEmpty ? MarkupText.missing : MarkupText.number(SeedStatistics(own).mean, digits: 3)
+            let loss = losses.isEmpty ? MarkupText.missing : MarkupText.number(losses.meanLoss(at: 0))
+            let points = [losses, errors].map {
+                $0.isEmpty ? MarkupText.missing : MarkupText.number($0.tolerancePoint, digits: 3)
             }
-            return ["\(steps[index])"] + shares + points
+            return [kind.rawValue, loss] + course(kind).lastShares + points
         }
         return HTMLTable(
-            head: ["step"] + kinds.map { "near zero: \($0.rawValue)" } + languageModels.map { "s_τ: \($0.rawValue)" },
-            rows: rows, numericColumns: Set(0...7))
+            head: ["pre-training", "loss of gaps"] + PretrainingCourse.lastSharesHead
+                + ["s_τ without fine-tuning", "s_τ fine-tuned"], rows: rows, numericColumns: Set(1...7))
     }
 
     private var lossTable: HTMLTable {

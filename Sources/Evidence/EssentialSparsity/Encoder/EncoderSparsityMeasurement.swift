@@ -68,8 +68,17 @@ package struct EncoderSparsityMeasurement: Sendable {
     /// The knee of magnitude after fine-tuning.
     var knee: TwoSegmentFit? { tuned(Label.global).meanCurve?.kneeFit() }
 
-    /// Near-zero shares at the checkpoints, means over seeds.
-    func nearZeroCourse(_ kind: EncoderPretraining.Kind) -> [Double] {
-        SeedStatistics.means(of: pretrainings(kind).map(\.nearZeroCourse))
+    /// What the checkpoints of a pre-training show.
+    func course(_ kind: EncoderPretraining.Kind) -> PretrainingCourse {
+        PretrainingCourse(kind.rawValue, pretrainings(kind).map(\.checkpoints))
     }
+
+    /// Those of all pre-trainings.
+    var courses: [PretrainingCourse] { EncoderPretraining.Kind.allCases.map(course) }
+
+    var lotteryComparison: LotteryComparison {
+        LotteryComparison(levels: trials.map(\.iterative), oneShot: tuned(Label.global), knee: knee)
+    }
+
+    var patternCurves: PatternCurves { PatternCurves { tuned($0) } }
 }

@@ -3,7 +3,6 @@ import CoppiceModels
 import CoppiceNetworks
 import CoppiceTensors
 import CoppiceTraining
-import Foundation
 
 /// The task that encoders are fine-tuned on: whether a passage begins where a word begins or inside one.
 ///
@@ -21,6 +20,8 @@ package struct EncoderTask: Sendable {
     let gaps: [LabeledBatch]
 
     static let classCount = 2
+    /// The matrices of the layers: attention and feed-forward, without embeddings and heads.
+    static let prunableWeights = [WeightPattern("encoder.layer")]
 
     init(_ texts: LetterTexts, size: EncoderSize, seed: UInt64) {
         self.texts = texts
@@ -37,9 +38,6 @@ package struct EncoderTask: Sendable {
             seed: 0)
         gaps = (0..<8).map { windows.batch(at: $0) }
     }
-
-    /// The loss of guessing letters, in nats.
-    static let chanceLoss = log(Double(LetterTexts.vocabularySize))
 
     /// Fine-tuning as the paper has it, at this model's rate.
     var tuning: SupervisedTraining {

@@ -8,22 +8,12 @@ import CoppiceTraining
 package struct EncoderTrial: Sendable {
     typealias Label = EssentialSparsityMeasurement.Label
 
-    /// A level of iterative pruning beside the one-shot mask of its size.
-    package struct Level: Sendable {
-        package var sparsity: Double
-        /// Test error in parts, as those of the sweeps.
-        package var errors: [Double]
-        package var agreement: MaskAgreement
-
-        package var error: Double { errors.reduce(0, +) / Double(errors.count) }
-    }
-
     var seed: UInt64
     var pretrainings: [EncoderPretraining.Kind: EncoderPretraining]
     /// Fine-tuned under masks: magnitude with one threshold and layer by layer, random, random ERK, N:M patterns.
     /// Losses are shares of errors.
     package var tuned: SparsityReport
-    package var iterative: [Level]
+    package var iterative: [LotteryLevel]
     /// The same from initial weights.
     package var fresh: SparsityReport
     /// From initial weights that are trained until they have learned the task.
@@ -65,21 +55,12 @@ package struct EncoderTrial: Sendable {
         func standard(_ sparsities: [Double], _ labels: [String]) -> [SparsityVariant] {
             SparsityVariant.standard(sparsities: sparsities, labels, seed: seed)
         }
-        let magnitude = MagnitudeCriterion()
-        let patterns = [(Label.groupsOfTwo, 2), (Label.groupsOfFour, 4), (Label.groupsOfEight, 8)].map {
-            SparsityVariant(label: $0.0, criterion: magnitude, groupLength: $0.1)
-        }
         let pretrained = try encoder(pretrainings[.masked]?.stack)
         tuned = try sweep(
             pretrained,
-            standard(Self.sparsities, [Label.global, Label.layer, Label.random, Label.randomErdosRenyi]) + patterns)
-        let levels = try pretrained.iterativePruning(to: Self.sparsities, progress: progress)
-        iterative = try zip(Self.sparsities, levels).map { sparsity, level in
-            let oneShot = try pretrained.magnitudeMasks(sparsity: sparsity)
-            return Level(
-                sparsity: sparsity, errors: level.performance,
-                agreement: zip(oneShot, level.masks).reduce(.zero) { $0 + MaskAgreement($1.0, $1.1) })
-        }
+            standard(Self.sparsities, [Label.global, Label.layer, Label.random, Label.randomErdosRenyi])
+                + PatternCurves.variants)
+        iterative = try pretrained.lotteryLevels(at: Self.sparsities, progress: progress)
         fresh = try sweep(try encoder(nil), standard(Self.coarse, [Label.global, Label.random]))
         freshTrained = try sweep(
             try encoder(nil, training: task.control), standard(Self.coarse, [Label.global, Label.random]))

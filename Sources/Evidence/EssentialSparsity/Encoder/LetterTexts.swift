@@ -13,6 +13,8 @@ package struct LetterTexts: Sendable {
     /// Tokens: padding and gaps, then the space and the letters.
     package static let (pad, mask, space, firstLetter) = (0, 1, 2, 3)
     package static let vocabularySize = 29
+    /// The loss of guessing, in nats a token.
+    static let chanceLoss = log(Double(vocabularySize))
     static let masking = TokenMasking(mask: mask, ordinary: space..<vocabularySize)
 
     package struct Collection: Sendable {

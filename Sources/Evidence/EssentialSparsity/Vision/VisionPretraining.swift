@@ -12,44 +12,27 @@ package struct VisionPretraining: Sendable {
         case selfSupervised = "self-supervised"
     }
 
-    /// A moment of pre-training.
-    package struct Checkpoint: Sendable {
-        package var step: Int
-        /// Shares of weights below ``EssentialSparsityMeasurement/nearZeroThresholds``.
-        package var nearZero: [Double]
-
-        package init(step: Int, nearZero: [Double]) {
-            self.step = step
-            self.nearZero = nearZero
-        }
-    }
-
-    package var checkpoints: [Checkpoint]
+    package var checkpoints: [PretrainingCheckpoint]
     /// On test images of the classes seen: the share that a supervised network tells; the mean squared error of a
     /// self-supervised one, 1 for guessing the mean of a patch.
     package var result: Double
 
-    package init(checkpoints: [Checkpoint], result: Double) {
+    package init(checkpoints: [PretrainingCheckpoint], result: Double) {
         self.checkpoints = checkpoints
         self.result = result
     }
 
-    /// Trains, measures the initial state and equally spaced checkpoints, and returns the encoder's weights too.
+    /// Trains, measures the initial state and checkpoints, and returns the encoder's weights too.
     ///
     /// Both kinds begin with the same weights and see the same images, steps and rates.
     static func trained(
         _ kind: Kind, _ task: VisionSparsityTask, seed: UInt64, progress: () -> Void
     ) throws -> (measured: VisionPretraining, encoder: Snapshot) {
         let images = task.pretrainingBatches(seed: seed)
-        func train(_ network: any SupervisedNetwork, on source: any BatchSource) throws -> [Checkpoint] {
-            var checkpoints: [Checkpoint] = []
-            try task.size.pretraining.run(network, on: source, checkpoints: task.size.checkpoints) { step in
-                let shares = try MaskedTransformer.nearZeroShares(
-                    of: network, pruning: VisionSparsityTask.prunableWeights)
-                checkpoints.append(Checkpoint(step: step, nearZero: shares))
-                if step > 0 { progress() }
-            }
-            return checkpoints
+        func train(_ network: any SupervisedNetwork, on source: any BatchSource) throws -> [PretrainingCheckpoint] {
+            try task.size.pretraining.run(
+                network, on: source, counting: VisionSparsityTask.prunableWeights, checkpoints: task.size.checkpoints,
+                progress: progress)
         }
         switch kind {
         case .supervised:

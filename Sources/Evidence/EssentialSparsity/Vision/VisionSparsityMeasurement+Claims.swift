@@ -2,7 +2,9 @@ import CoppiceCompression
 
 extension VisionSparsityMeasurement {
     /// The claims about vision transformers, judged.
-    package var claims: [Claim] { [sharpDrop, magnitudeBeatsRandom, control, selfSupervised] }
+    package var claims: [Claim] {
+        [sharpDrop, magnitudeBeatsRandom, lotteryTickets, patterns, control, selfSupervised]
+    }
 
     /// The same without images to train on.
     static var openClaims: [Claim] {
@@ -29,14 +31,40 @@ extension VisionSparsityMeasurement {
     }
 
     private var magnitudeBeatsRandom: Claim {
-        let tested = EssentialSparsity.tenths.filter { $0 >= 2 }
+        let fine = EssentialSparsity.sparsities.filter { $0 >= 0.2 }
+        let masks = [
+            (Label.random, "random", fine, "s ≥ 0.2"),
+            (Label.randomErdosRenyi, "random ERK", EssentialSparsity.coarseSparsities, "s = 0.2, 0.4, 0.6, 0.8"),
+        ]
         return VisionSparsityClaim.magnitudeBeatsRandom.measured(
-            Kind.allCases.map { kind in
-                Comparison(
-                    "error of random − magnitude, least over s ≥ 0.2, \(kind.rawValue)",
-                    tested.map { points(tuned(kind, Label.random).gap(to: tuned(kind), at: $0)) }.leastNumber,
-                    .atLeast, 0, unit: "points")
+            Kind.allCases.flatMap { kind in
+                masks.map { label, name, sparsities, tested in
+                    Comparison(
+                        "error of \(name) − magnitude, least over \(tested), \(kind.rawValue)",
+                        sparsities.map { points(tuned(kind, label).gap(to: tuned(kind), near: $0)) }.leastNumber,
+                        .atLeast, 0, unit: "points")
+                }
             })
+    }
+
+    private var lotteryTickets: Claim {
+        VisionSparsityClaim.lotteryTickets.measured(
+            Kind.allCases.flatMap { lotteryComparison($0).comparisons(", \($0.rawValue)") },
+            remark: Kind.allCases.map { "\($0.rawValue): \(lotteryComparison($0).remark)" }.joined(separator: ". ")
+                + ".")
+    }
+
+    private var patterns: Claim {
+        let fits = Kind.allCases.map { (kind: $0, fit: patternCurves($0).knee) }
+        return VisionSparsityClaim.patterns.measured(
+            fits.map {
+                Comparison(
+                    "slope after / slope before, \($0.kind.rawValue)", $0.fit?.slopeRatio ?? .nan, .atLeast, 5)
+            },
+            remark: fits.map {
+                "\($0.kind.rawValue): knee at sparsity \(Self.shown($0.fit?.breakpoint ?? .nan)), accuracy with half of "
+                    + "the weights \(patternCurves($0.kind).halves)"
+            }.joined(separator: "; ") + ".")
     }
 
     private var control: Claim {
@@ -62,24 +90,14 @@ extension VisionSparsityMeasurement {
     }
 
     private var selfSupervised: Claim {
-        let shares = [Kind.selfSupervised, .supervised].map { nearZeroShare($0) }
-        let first = nearZeroCourse(.supervised).first ?? .nan
-        let others = [Kind.selfSupervised, .supervised].map {
-            MarkupText.percent(nearZeroShare($0, threshold: 1), places: 3)
-        }
         return VisionSparsityClaim.selfSupervised.measured(
-            [
-                .largerShare(
-                    "share of |w| < 0.1 × RMS, self-supervised − supervised", shares[0], than: shares[1],
-                    of: prunableCount * trials.count),
+            course(.selfSupervised).leads(over: course(.supervised), of: prunableCount) + [
                 Comparison(
                     "s_τ after fine-tuning, self-supervised − supervised",
-                    tuned(.selfSupervised).toleranceLead(over: tuned(.supervised)), .atLeast, 0, unit: "sparsity"),
+                    tuned(.selfSupervised).toleranceLead(over: tuned(.supervised)), .atLeast, 0, unit: "sparsity")
             ],
             remark:
-                "Shares: self-supervised \(MarkupText.percent(shares[0], places: 2)), supervised "
-                + "\(MarkupText.percent(shares[1], places: 2)), at first (normal) "
-                + "\(MarkupText.percent(first, places: 2)); below 0.01 × RMS \(others[0]) and \(others[1]). s_τ: "
+                courses.map(\.summary).joined(separator: "; ") + ". s_τ: "
                 + "\(Self.shown(tuned(.selfSupervised).tolerancePoint)) and "
                 + "\(Self.shown(tuned(.supervised).tolerancePoint)).")
     }

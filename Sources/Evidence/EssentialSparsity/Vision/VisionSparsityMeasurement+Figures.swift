@@ -1,7 +1,7 @@
 import CoppiceCompression
 
 extension VisionSparsityMeasurement {
-    package var illustrations: [ExperimentReport.Illustration] { [accuracies, courses] }
+    package var illustrations: [ExperimentReport.Illustration] { [accuracies, otherMasks, nearZeroChart] }
 
     private var accuracies: ExperimentReport.Illustration {
         let pretrained = Kind.allCases.flatMap { kind in
@@ -24,20 +24,27 @@ extension VisionSparsityMeasurement {
             caption: "Means over seeds. Guessing is right on \(MarkupText.percent(1 / Double(classCount))).")
     }
 
-    private var courses: ExperimentReport.Illustration {
-        let series = Kind.allCases.map { kind in
-            LineChart.Series(
-                name: kind.rawValue,
-                points: zip(pretrainings(kind).first?.checkpoints.map(\.step) ?? [], nearZeroCourse(kind)).map {
-                    (x: Double($0), y: $1 * 100)
-                })
-        }
-        return .init(
-            id: "vision-near-zero",
+    private var otherMasks: ExperimentReport.Illustration {
+        .init(
+            id: "vision-masks",
             LineChart(
-                title: "Vision transformers: weights near zero along pre-training",
-                summary: "Share of weights below a tenth of their matrix's root mean square, by step of pre-training.",
-                horizontalTitle: "step of pre-training", verticalTitle: "per cent of weights", series: series),
-            caption: "Means over seeds. A normal distribution has 7.97 % there.")
+                title: "Vision transformers: other masks",
+                summary:
+                    "Test accuracy of a vision transformer that is pre-trained with labels, under masks of other kinds, by "
+                    + "sparsity.",
+                horizontalTitle: "share of block weights removed", verticalTitle: "test accuracy, %",
+                series: [
+                    tuned(.supervised).line("magnitude"),
+                    tuned(.supervised, Label.layer).line("magnitude, layer by layer"),
+                    lotteryComparison(.supervised).line,
+                    tuned(.supervised, Label.randomErdosRenyi).line("random ERK"),
+                    tuned(.supervised, Label.groupsOfEight).line("N:8"),
+                ]),
+            caption: "Means over seeds, after the supervised pre-training.")
+    }
+
+    private var nearZeroChart: ExperimentReport.Illustration {
+        courses.illustration(
+            id: "vision-near-zero", title: "Vision transformers: weights near zero along pre-training")
     }
 }

@@ -6,13 +6,7 @@ extension VisionSparsityMeasurement {
     package var json: JSON {
         func pretraining(_ pretraining: VisionPretraining) -> JSON {
             .object([
-                "checkpoints": .array(
-                    pretraining.checkpoints.map { checkpoint in
-                        .object([
-                            "step": .integer(checkpoint.step),
-                            "near_zero": .array(checkpoint.nearZero.map { .number($0) }),
-                        ])
-                    }), "result": .number(pretraining.result),
+                "checkpoints": pretraining.checkpoints.json, "result": .number(pretraining.result),
             ])
         }
         return .object([
@@ -23,6 +17,7 @@ extension VisionSparsityMeasurement {
                         "seed": .integer(Int(truncatingIfNeeded: trial.seed)),
                         "pretrainings": .byCase { (kind: Kind) in trial.pretrainings[kind].map(pretraining) ?? .null },
                         "fine_tuned": .byCase { (kind: Kind) in trial.tuned[kind]?.curvesJSON ?? .null },
+                        "iterative": .byCase { (kind: Kind) in trial.iterative[kind]?.json ?? .null },
                         "initial_weights": trial.fresh.curvesJSON,
                     ])
                 }),

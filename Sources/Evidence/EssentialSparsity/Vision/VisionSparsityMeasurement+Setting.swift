@@ -15,12 +15,16 @@ extension VisionSparsityMeasurement {
                 "\(size.pretrainingSteps) steps of \(size.pretrainingBatch) of \(task.pretraining.count) images of "
                     + "\(task.name) (\(task.pretraining.classNames.joined(separator: ", "))), AdamW, peak rate "
                     + "\(MarkupText.number(size.pretrainingRate)); self-supervised: \(task.hiddenCount) of \(patches) "
-                    + "patches hidden"),
+                    + "patches hidden; \(size.checkpoints) checkpoints"),
             .init(
                 "vision fine-tuning",
                 "\(size.tuningSteps) steps of \(size.tuningBatch) of \(task.tuning.count) images of the other classes "
                     + "(\(task.tuning.classNames.joined(separator: ", "))), AdamW, rate "
                     + "\(MarkupText.number(size.tuningRate)) falling to 0; tested on \(task.testCount) other images"),
+            .init(
+                "vision masks at fewer sparsities",
+                "layer by layer, random ERK, iterative and from initial weights: "
+                    + EssentialSparsity.coarseSparsities.map { MarkupText.number($0) }.joined(separator: ", ")),
             .init("vision seeds", seeds.map { "\($0)" }.joined(separator: ", ")),
         ]
     }

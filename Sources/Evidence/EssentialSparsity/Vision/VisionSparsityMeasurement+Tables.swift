@@ -4,8 +4,13 @@ extension VisionSparsityMeasurement {
     package var tables: [ExperimentReport.Table] {
         [
             .init(title: "Vision transformers: test accuracy after fine-tuning, %", accuracyTable),
+            .init(title: "Vision transformers: other masks, test accuracy after fine-tuning, %", otherMaskTable),
+            .init(
+                title: "Vision transformers: N:M patterns, test accuracy after fine-tuning, %",
+                PatternCurves.table(Kind.allCases.map { ($0.rawValue, patternCurves($0)) })),
+            .init(title: "Vision transformers: one-shot masks beside iterative ones", agreementTable),
             .init(title: "Vision transformers: what pre-training leaves", pretrainingTable),
-            .init(title: "Vision transformers: weights near zero along pre-training", courseTable),
+            .init(title: "Vision transformers: weights near zero along pre-training", courses.nearZeroTable),
         ]
     }
 
@@ -25,37 +30,39 @@ extension VisionSparsityMeasurement {
             ], rows: rows, numericColumns: Set(0...6))
     }
 
+    private var otherMaskTable: HTMLTable {
+        let rows = ([0] + EssentialSparsity.coarseSparsities).enumerated().map { place, sparsity in
+            [MarkupText.number(sparsity)]
+                + Kind.allCases.flatMap { kind in
+                    [Label.layer, Label.randomErdosRenyi].map { tuned(kind, $0).accuracy(at: place) }
+                        + [lotteryComparison(kind).accuracy(at: sparsity)]
+                }
+        }
+        return HTMLTable(
+            head: ["sparsity"]
+                + Kind.allCases.flatMap { kind in
+                    ["layer by layer", "random ERK", "iterative"].map { "\(kind.rawValue), \($0)" }
+                }, rows: rows, numericColumns: Set(0...6))
+    }
+
+    private var agreementTable: HTMLTable {
+        HTMLTable(
+            head: ["pre-training"] + LotteryComparison.tableHead,
+            rows: Kind.allCases.flatMap { kind in lotteryComparison(kind).tableRows.map { [kind.rawValue] + $0 } },
+            numericColumns: Set(1...5))
+    }
+
     private var pretrainingTable: HTMLTable {
         let rows = Kind.allCases.map { kind -> [String] in
             let results = SeedStatistics(pretrainings(kind).map(\.result))
             let fit = knee(kind)
-            return [
-                kind.rawValue,
-                kind == .supervised ? "\(results.percent) % right" : "error \(Self.shown(results.mean))",
-                MarkupText.percent(nearZeroShare(kind, threshold: 1), places: 3),
-                MarkupText.percent(nearZeroShare(kind), places: 2), Self.shown(tuned(kind).tolerancePoint),
-                Self.shown(fit?.breakpoint ?? .nan),
-                fit.map { $0.slopeRatio.isInfinite ? "∞" : Self.shown($0.slopeRatio) } ?? MarkupText.missing,
-            ]
+            let result = kind == .supervised ? "\(results.percent) % right" : "error \(Self.shown(results.mean))"
+            let ratio = fit.map { $0.slopeRatio.isInfinite ? "∞" : Self.shown($0.slopeRatio) } ?? MarkupText.missing
+            return [kind.rawValue, result] + course(kind).lastShares
+                + [Self.shown(tuned(kind).tolerancePoint), Self.shown(fit?.breakpoint ?? .nan), ratio]
         }
         return HTMLTable(
-            head: [
-                "pre-training", "on test images of its classes", "|w| < 0.01 × RMS", "|w| < 0.1 × RMS", "s_τ", "knee",
-                "slope after / before",
-            ], rows: rows, numericColumns: Set(2...6))
-    }
-
-    private var courseTable: HTMLTable {
-        let steps = pretrainings(.supervised).first?.checkpoints.map(\.step) ?? []
-        let columns = Kind.allCases.flatMap { kind in
-            [1, 2].map { (nearZeroCourse(kind, threshold: $0), places: 4 - $0) }
-        }
-        let rows = steps.indices.map { index in
-            ["\(steps[index])"] + columns.map { MarkupText.percent($0.0[index], places: $0.places) }
-        }
-        return HTMLTable(
-            head: ["step"]
-                + Kind.allCases.flatMap { kind in ["0.01", "0.1"].map { "\(kind.rawValue), |w| < \($0) × RMS" } },
-            rows: rows, numericColumns: Set(0...4))
+            head: ["pre-training", "on test images of its classes"] + PretrainingCourse.lastSharesHead
+                + ["s_τ", "knee", "slope after / before"], rows: rows, numericColumns: Set(2...8))
     }
 }

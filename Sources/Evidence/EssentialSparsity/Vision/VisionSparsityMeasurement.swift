@@ -61,14 +61,17 @@ package struct VisionSparsityMeasurement: Sendable {
     /// The knee of magnitude after fine-tuning.
     func knee(_ kind: Kind) -> TwoSegmentFit? { tuned(kind).meanCurve?.kneeFit() }
 
-    /// Shares of weights below one of ``EssentialSparsityMeasurement/nearZeroThresholds`` at the checkpoints, means over
-    /// seeds.
-    func nearZeroCourse(_ kind: Kind, threshold: Int = 2) -> [Double] {
-        SeedStatistics.means(of: pretrainings(kind).map { $0.checkpoints.map { $0.nearZero[threshold] } })
+    /// What the checkpoints of a pre-training show.
+    func course(_ kind: Kind) -> PretrainingCourse {
+        PretrainingCourse(kind.rawValue, pretrainings(kind).map(\.checkpoints))
     }
 
-    /// What both pre-trainings begin and end with.
-    func nearZeroShare(_ kind: Kind, threshold: Int = 2) -> Double {
-        nearZeroCourse(kind, threshold: threshold).last ?? .nan
+    /// Those of both pre-trainings.
+    var courses: [PretrainingCourse] { Kind.allCases.map(course) }
+
+    func lotteryComparison(_ kind: Kind) -> LotteryComparison {
+        LotteryComparison(levels: trials.compactMap { $0.iterative[kind] }, oneShot: tuned(kind), knee: knee(kind))
     }
+
+    func patternCurves(_ kind: Kind) -> PatternCurves { PatternCurves { tuned(kind, $0) } }
 }

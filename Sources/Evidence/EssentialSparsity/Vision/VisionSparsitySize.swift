@@ -15,7 +15,7 @@ package struct VisionSparsitySize: Sendable, Hashable {
     package var pretrainingBatch = 64
     package var pretrainingRate = 2e-3
     /// Checkpoints along a pre-training, behind the initial state.
-    package var checkpoints = 10
+    package var checkpoints = 20
     package var tuningSteps = 120
     package var tuningBatch = 32
     package var tuningRate = 5e-4
@@ -32,7 +32,7 @@ package struct VisionSparsitySize: Sendable, Hashable {
         var size = VisionSparsitySize()
         (size.width, size.depth, size.headSize, size.patchSize) = (192, 6, 32, 4)
         (size.pretrainingSteps, size.pretrainingBatch, size.pretrainingRate) = (5_000, 128, 1e-3)
-        (size.checkpoints, size.tuningSteps, size.tuningBatch, size.tuningRate) = (20, 300, 64, 3e-4)
+        (size.tuningSteps, size.tuningBatch, size.tuningRate) = (300, 64, 3e-4)
         return size
     }()
 
