@@ -31,8 +31,9 @@ import Testing
         #expect(start.fixed == start.relative && start.fixed == [0, 0, 2.0 / 6])
         let shrunk = counter.shares(of: [first * 0.1, second * 0.01])
         #expect(shrunk.relative == start.relative)
-        // 0.1, 0.1 and 0.002 of the first are below 0.1658, 0.3 is not; of the second both are.
-        #expect(shrunk.fixed == [0, 2.0 / 6, 5.0 / 6])
+        // 0.1, 0.1 and 0.002 of the first are below 0.1658, of the second 0.1 and 0.005 below 0.708; below a hundredth of
+        // that 0.002 and 0.005, below a thousandth 0.005 alone.
+        #expect(shrunk.fixed == [1.0 / 6, 2.0 / 6, 5.0 / 6])
         let grown = counter.shares(of: [first * 10, second * 2])
         #expect(grown.relative == start.relative && grown.fixed == [0, 0, 0])
     }

@@ -82,7 +82,6 @@ public struct EssentialSparsity: Experiment {
         _ measured: EssentialSparsityMeasurement, _ trained: TrainedTransformers?,
         _ model: ExperimentSetting.LanguageModel, seed: UInt64, windows: [[Int]]
     ) -> ExperimentReport {
-        let (letters, encoder, vision) = (trained?.languageModel, trained?.encoder, trained?.vision)
         let parameters = model.checkpoint.configuration.tensorShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let length = (windows.first?.count ?? 1) - 1
         let facts = [
@@ -108,22 +107,14 @@ public struct EssentialSparsity: Experiment {
                 + "two-segment fit; s_τ is the last sparsity up to which at most "
                 + "\(MarkupText.percent(Self.tolerance, places: 0)) of what the model has learned (loss of guessing minus "
                 + "its own loss) is lost. Both definitions are this project's; the paper describes the cliff in words."
-                + (trained == nil
-                    ? ""
-                    : " "
-                        + [
-                            LetterModelMeasurement.protocolText, EncoderSparsityMeasurement.protocolText,
-                            VisionSparsityMeasurement.protocolText,
-                        ].joined(separator: " ")),
-            facts: facts + (letters?.facts ?? []) + (encoder?.facts ?? []) + (vision?.facts ?? []),
-            claims: measured.claims + (letters?.claims ?? LetterModelMeasurement.openClaims)
-                + (encoder?.claims ?? EncoderSparsityMeasurement.openClaims)
-                + (vision?.claims ?? VisionSparsityMeasurement.openClaims)
+                + (trained.map { " " + $0.protocolText } ?? ""),
+            facts: facts + (trained?.facts ?? []),
+            claims: measured.claims + (trained?.claims ?? TrainedTransformers.openClaims)
                 + [EssentialSparsityMeasurement.largeModel(parameters: parameters)],
-            illustrations: measured.illustrations + (letters?.illustrations ?? []) + (encoder?.illustrations ?? [])
-                + (vision?.illustrations ?? []),
-            tables: measured.tables + (letters?.tables ?? []) + (encoder?.tables ?? []) + (vision?.tables ?? []),
-            notes: measured.notes + (encoder?.notes ?? []) + (vision?.notes ?? []),
-            data: measured.json(languageModel: letters?.json, encoder: encoder?.json, vision: vision?.json))
+            illustrations: measured.illustrations + (trained?.illustrations ?? []),
+            tables: measured.tables + (trained?.tables ?? []), notes: measured.notes + (trained?.notes ?? []),
+            data: measured.json(
+                languageModel: trained?.languageModel.json, encoder: trained?.encoder.json, vision: trained?.vision.json
+            ))
     }
 }

@@ -58,10 +58,9 @@ extension SupervisedTraining {
         var checkpoints = [PretrainingCheckpoint(step: 0, nearZero: counter.shares(of: counted.matrices))]
         for (number, step) in Self.checkpointSteps(of: rates.totalSteps, count: count).enumerated() {
             try run(network, on: source, steps: (checkpoints.last?.step ?? 0)..<step, state: &state)
-            checkpoints.append(
-                PretrainingCheckpoint(
-                    step: step, nearZero: counter.shares(of: counted.matrices),
-                    tolerancePoint: (count - 1 - number).isMultiple(of: 2) ? try tolerancePoint() : nil))
+            var checkpoint = PretrainingCheckpoint(step: step, nearZero: counter.shares(of: counted.matrices))
+            if (count - 1 - number).isMultiple(of: 2) { checkpoint.tolerancePoint = try tolerancePoint() }
+            checkpoints.append(checkpoint)
             progress()
         }
         return checkpoints

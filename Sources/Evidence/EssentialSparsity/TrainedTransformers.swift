@@ -71,3 +71,32 @@ struct TrainedTransformers {
             task, trials.compactMap { if case .vision(let trial) = $0 { trial } else { nil } })
     }
 }
+
+// MARK: - In the report
+
+/// What the parts say, in the order of the report.
+extension TrainedTransformers {
+    var protocolText: String {
+        [
+            LetterModelMeasurement.protocolText, EncoderSparsityMeasurement.protocolText,
+            VisionSparsityMeasurement.protocolText,
+        ].joined(separator: " ")
+    }
+
+    var facts: [ExperimentReport.Fact] { languageModel.facts + encoder.facts + vision.facts }
+
+    var claims: [Claim] { languageModel.claims + encoder.claims + vision.claims }
+
+    /// The same without data to train on.
+    static var openClaims: [Claim] {
+        LetterModelMeasurement.openClaims + EncoderSparsityMeasurement.openClaims + VisionSparsityMeasurement.openClaims
+    }
+
+    var illustrations: [ExperimentReport.Illustration] {
+        languageModel.illustrations + encoder.illustrations + vision.illustrations
+    }
+
+    var tables: [ExperimentReport.Table] { languageModel.tables + encoder.tables + vision.tables }
+
+    var notes: [String] { encoder.notes + vision.notes }
+}

@@ -6,7 +6,7 @@ extension EncoderSparsityMeasurement {
             .init(title: "Encoder: test accuracy after fine-tuning, %", accuracyTable),
             .init(
                 title: "Encoder: N:M patterns, test accuracy after fine-tuning, %",
-                PatternCurves.table([("accuracy", patternCurves)])),
+                PatternCurves.table([(name: "accuracy", patterns: patternCurves)])),
             .init(
                 title: "Encoder: one-shot masks beside iterative ones",
                 HTMLTable(

@@ -7,7 +7,7 @@ extension VisionSparsityMeasurement {
             .init(title: "Vision transformers: other masks, test accuracy after fine-tuning, %", otherMaskTable),
             .init(
                 title: "Vision transformers: N:M patterns, test accuracy after fine-tuning, %",
-                PatternCurves.table(Kind.allCases.map { ($0.rawValue, patternCurves($0)) })),
+                PatternCurves.table(Kind.allCases.map { (name: $0.rawValue, patterns: patternCurves($0)) })),
             .init(title: "Vision transformers: one-shot masks beside iterative ones", agreementTable),
             .init(title: "Vision transformers: what pre-training leaves", pretrainingTable),
             .init(title: "Vision transformers: weights near zero along pre-training", courses.nearZeroTable),
