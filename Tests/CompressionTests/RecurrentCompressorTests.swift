@@ -70,11 +70,13 @@ import Testing
         "method: magnitude, schedule: { kind: iterative, levels: 2, rewind: 0.5 }",
         "method: random, schedule: { kind: dynamic, every: 2 }",
         "method: random, schedule: { kind: dynamic, by: set, every: 2 }", "method: magnitude, recovery: fine-tune",
-        "method: magnitude, recovery: distill", "method: wanda", "method: wanda, schedule: { kind: gradual, every: 2 }",
+        "method: magnitude, recovery: distill", "method: wanda",
+        "method: wanda, schedule: { kind: gradual, every: 2 }",
     ])
     func everyMethodReachesTheSparsity(options: String) throws {
         let isLearned = ["movement", "bip", "searched"].contains { options.contains("method: \($0)") }
-        let scope = isLearned || options.contains("dynamic") || options.contains("wanda") ? "" : ", scope: global"
+        let isByMatrix = ["dynamic", "wanda"].contains { options.contains($0) }
+        let scope = isLearned || isByMatrix ? "" : ", scope: global"
         let (report, network) = try compress("\(options)\(scope), sparsity: 0.7")
         let after = matrices(network)
         #expect(after.map(\.name) == ["cell.W", "cell.U", "fc.weight"])

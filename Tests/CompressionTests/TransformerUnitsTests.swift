@@ -308,7 +308,7 @@ import Testing
         ),
         ("{ method: taylor, sparsity: 0.5, granularity: head, floor: 0.3 }", "floor: goes with scope global alone"),
         ("{ method: random, sparsity: 0.5, granularity: head, scope: global, floor: 2 }", "a share of the heads"),
-        ("{ method: wanda, sparsity: 0.5, granularity: head, scope: global }", "wanda weighs each matrix by its own inputs"),
+        ("{ method: wanda, sparsity: 0.5, granularity: head, scope: global }", "wanda weighs each matrix by its own"),
         ("{ method: magnitude, sparsity: 0.5, granularity: head, allocation: erk }", "set scope to layer or global"),
     ])
     func badRecipesGetOneLine(stage: String, message: String) throws {

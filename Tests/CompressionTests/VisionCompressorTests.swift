@@ -545,7 +545,8 @@ import Testing
                 "recovery fine-tune trains, and needs labelled"))
         #expect(
             failure("method: wanda, sparsity: 0.5", blind: true)
-                == "r.yaml: stages[0].prune: method wanda looks at activations, and needs training images; there are none")
+                == "r.yaml: stages[0].prune: method wanda looks at activations, and needs training images; there are "
+                + "none")
         #expect(failure("method: sparsegpt, sparsity: 0.5").contains("sparsegpt is for language models and encoders"))
         #expect(
             failure("method: magnitude, sparsity: 0.5, recovery: reconstruct").contains(
