@@ -38,9 +38,9 @@ public struct BilevelPruningExperiment: Experiment {
                 + "\(MarkupText.number(size.denseRate)), decay 5 · 10⁻⁴) or as the other arms. SNIP and GraSP (256 "
                 + "images) and SynFlow (\(size.synapticFlowRounds) rounds) prune the initial weights, which then train "
                 + "as the other arms do, for the dense network's epochs and theirs together. Cost is counted in "
-                + "batches of training that went forwards and backwards, the dense network's included. Filters and channels: a "
-                + "plain network with batch norm keeps a part of the channels of every group, by bi-level pruning "
-                + "(scores of the filters that make a channel, or of what reads it, at a rate of "
+                + "batches of training that went forwards and backwards, the dense network's included. Filters and "
+                + "channels: a plain network with batch norm keeps a part of the channels of every group, by bi-level "
+                + "pruning (scores of the filters that make a channel, or of what reads it, at a rate of "
                 + "\(MarkupText.number(FilterComparison.maskRate))), by the L1 norm of filters or by the rank of the "
                 + "feature maps of 256 images, and a smaller dense network is cut out.",
             facts: study.facts + [
