@@ -44,9 +44,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         let ablations: [(Measurement.Arm, Double)] = [
             (.alternating, 0.859), (.gamma10, 0.855), (.gamma100, 0.865), (.sameBatches, 0.855),
         ]
-        let means =
-            arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: changed[arm] ?? mean) } }
-            + ablations.map { (arm: $0, setting: 0.02, mean: changed[$0] ?? $1) }
+        var means = arms.flatMap { arm, mean in kept.map { (arm: arm, setting: $0, mean: changed[arm] ?? mean) } }
+        for (arm, mean) in ablations { means.append((arm: arm, setting: 0.02, mean: changed[arm] ?? mean)) }
         return Measurement(dense: [0.87, 0.872, 0.871], accuracies: spread(means), passes: passes, filters: filters)
     }
 
@@ -80,7 +79,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(name == "features.0.weight" && first.wrappedValue.shape == [2, 3, 3, 3])
         // The centre of the first filter sees all of the image's first channel; the second one's all of its second.
         var filters = [Float](repeating: 0, count: 2 * 27)
-        (filters[4], filters[27 + 9 + 4]) = (100, 0.01)
+        filters[4] = 100
+        filters[27 + 9 + 4] = 0.01
         first.wrappedValue = Tensor(filters, shape: [2, 3, 3, 3])
         var pixels = [Float](repeating: 0, count: 2 * 3 * 1_024)
         for image in 0..<2 {

@@ -91,7 +91,7 @@ import Testing
         #expect(compared.allSatisfy { !$0.contains("") })
         #expect(accuracies.dropFirst(11).allSatisfy { $0[1] == "" && $0[2] != "" })
         // Batches of training, by arm: an epoch has 2 steps, the dense network and what follows it 3 epochs each.
-        let costs = Dictionary(uniqueKeysWithValues: try rows("Cost").map { ($0[0], Int($0[1])) })
+        let costs = Dictionary(uniqueKeysWithValues: try rows("Cost").map { ($0[0], Int($0[1]) ?? 0) })
         #expect(costs["magnitude once + retraining"] == 12 && costs["BiP"] == 17 && costs["SNIP, then training"] == 12)
         #expect(costs["iterative magnitude pruning"] == 6 + 17 * 6)
         #expect(costs["iterative magnitude pruning, rewound"] == 6 + 17 * 4)

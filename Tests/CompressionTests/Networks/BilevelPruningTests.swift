@@ -184,9 +184,9 @@ import Testing
         }
     }
 
-    /// Without lower steps and implicit term it is HYDRA: scores of the trained, frozen weights alone learn, step by step
-    /// as in a loop of its own that takes ∂ℓ/∂m through m ⊙ θ by differentiation and sorts |s|. The implicit terms come
-    /// on top of it.
+    /// Without lower steps and implicit term it is HYDRA: scores of the trained, frozen weights alone learn, step by
+    /// step as in a loop of its own that takes ∂ℓ/∂m through m ⊙ θ by differentiation and sorts |s|. The implicit terms
+    /// come on top of it.
     @Test(arguments: BilevelPruning.ImplicitGradient.allCases)
     func learnsTheScoresOfFrozenWeights(implicit: BilevelPruning.ImplicitGradient) throws {
         let network = try trained()
@@ -203,7 +203,7 @@ import Testing
             return (hidden.matmul(masked[1].transposed()) + biases[1]).meanCrossEntropy(targets: batch.targets)
         }
         func masks(_ scores: [[Float]]) -> [Tensor] {
-            let limit = scores.joined().map(abs).sorted(by: >)[keptCount - 1]
+            let limit = scores.joined().map { abs($0) }.sorted(by: >)[keptCount - 1]
             return zip(scores, weights).map { own, weight in
                 Tensor(own.map { abs($0) >= limit ? Float(1) : 0 }, shape: weight.shape)
             }
@@ -230,9 +230,10 @@ import Testing
                             case .none: 0
                             }
                         let s = scores[index][place]
-                        let slope = (d[place] - term) * (s > 0 ? 1 : s < 0 ? -1 : 0)
-                        velocities[index][place] = 0.9 * velocities[index][place] + slope + 1e-4 * s
-                        scores[index][place] = s - rate * velocities[index][place]
+                        let slope = s < 0 ? term - d[place] : d[place] - term
+                        let velocity: Float = 0.9 * velocities[index][place] + slope + 1e-4 * s
+                        velocities[index][place] = velocity
+                        scores[index][place] = s - rate * velocity
                     }
                 }
             }
@@ -255,7 +256,8 @@ import Testing
         #expect(moved > 0.1 && pruning.swapCounts.reduce(0, +) > 0)
     }
 
-    /// With the upper level first, scores move by the weights as they come, and these train under the masks that follow.
+    /// With the upper level first, scores move by the weights as they come, and these train under the masks that
+    /// follow.
     @Test func masksMayMoveBeforeWeights() throws {
         func options(_ order: BilevelPruning.LevelOrder, lowerSteps: Int, steps: Int = 1) -> BilevelPruning.Options {
             var options = BilevelPruning.Options(kept: 0.3, steps: steps)
