@@ -49,8 +49,7 @@ import Testing
                 + "https://yann.lecun.com/exdb/mnist")
         #expect(
             failure { _ = try text.locate(in: folder.path) }.hasSuffix(
-    /// What is missing is said with all names and the home of the set; a file is no folder, nor the reverse.
-                    + "home is a paper"))
+                "(plain, .gz or .xz); the set's home is a paper"))
     }
 
     /// The folder that an archive unpacks to is read as it is.
