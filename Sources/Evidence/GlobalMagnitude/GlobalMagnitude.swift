@@ -38,9 +38,9 @@ public struct GlobalMagnitude: Experiment {
                 + "\(MarkupText.percent(PruningComparison.rewoundPart, places: 0)) of the training and trains \(total) "
                 + "epochs at each of 17 levels after the dense one, of which 10 lead to 90 %. ResNet-20 starts from trained "
                 + "weights; there gradual magnitude pruning (GMP) ramps up under one threshold, and M-FAC removes weights "
-                + "in four steps by the inverse Fisher matrix of 64 gradients of 32 images, with the others making up for "
-                + "them. Uniform+, random masks and the three criteria of initial weights, here taken of trained ones, are "
-                + "run there at 90 % alone: that pays for more epochs of the others.",
+                + "in four steps by the inverse Fisher matrix of 64 gradients of 16 images, with the others making up for "
+                + "them. Uniform+ and random masks are run there at 90 % alone, which pays for more epochs of the others; so "
+                + "does leaving out SNIP, GraSP and SynFlow, which are made for initial weights.",
             facts: study.facts + [
                 .init("epochs after pruning", MarkupText.number(size.epochsAfter)),
                 .init("seeds", setting.seeds.map(String.init).joined(separator: ", ")),

@@ -24,9 +24,7 @@ package struct GlobalMagnitudeMeasurement: Sendable {
     static let iterative = "IMP with rewinding"
     static let residualMethods = ["global", "uniform", "ERK", "LAMP", "GMP", "M-FAC"]
     /// Arms of the residual network at the first sparsity alone.
-    static let residualReferences = [
-        "uniform+", "SNIP on trained weights", "GraSP on trained weights", "SynFlow on trained weights", "random",
-    ]
+    static let residualReferences = ["uniform+", "random"]
 
     /// Of the perceptron; random masks are each seed's own.
     var outcomes: [Outcome]
@@ -83,22 +81,6 @@ package struct GlobalMagnitudeMeasurement: Sendable {
         ]
     }
 
-    /// Where the weights of SNIP, GraSP and SynFlow are scored: the initial ones, or trained ones.
-    private static func scored(_ timing: PruningComparison.Timing, inputShape: [Int]) -> [Arm] {
-        let suffix = timing.isOfTrained ? " on trained weights" : ""
-        return [
-            Arm(
-                name: "SNIP" + suffix, criterion: GradientWeightCriterion(), allocation: GlobalAllocation(),
-                timing: timing),
-            Arm(
-                name: "GraSP" + suffix, criterion: GradientFlowCriterion(), allocation: GlobalAllocation(),
-                timing: timing),
-            Arm(
-                name: "SynFlow" + suffix, criterion: SynapticFlowCriterion(inputShape: inputShape), rounds: 100,
-                allocation: GlobalAllocation(), timing: timing),
-        ]
-    }
-
     private static func otherArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
         let curvature = WoodFisherCriterion(sampling: GradientSampling(count: 256, batchSize: 16))
         func moving(_ name: String, _ growth: DynamicSparseTraining.Growth) -> Arm {
@@ -108,8 +90,16 @@ package struct GlobalMagnitudeMeasurement: Sendable {
         return [
             Arm(
                 name: "WoodFisher", allocation: GlobalAllocation(),
-                surgeon: SurgeonPruning(curvature, recomputations: 4))
-        ] + scored(.beforeTraining, inputShape: inputShape) + [
+                surgeon: SurgeonPruning(curvature, recomputations: 4)),
+            Arm(
+                name: "SNIP", criterion: GradientWeightCriterion(), allocation: GlobalAllocation(),
+                timing: .beforeTraining),
+            Arm(
+                name: "GraSP", criterion: GradientFlowCriterion(), allocation: GlobalAllocation(),
+                timing: .beforeTraining),
+            Arm(
+                name: "SynFlow", criterion: SynapticFlowCriterion(inputShape: inputShape), rounds: 100,
+                allocation: GlobalAllocation(), timing: .beforeTraining),
             moving("SET", .random(seed: seed)), moving("RigL", .gradient),
         ]
     }
@@ -185,13 +175,10 @@ package struct GlobalMagnitudeMeasurement: Sendable {
         residualAccuracy = accuracy
         let snapshot = Snapshot(of: network)
         let denses = residualSeeds.map { PruningComparison.Dense(seed: $0, weights: snapshot, accuracy: accuracy) }
-        let inputShape = Array(study.batches(seed: 0).batch(at: 0).inputs.shape.dropFirst())
         residualWeights = try PrunableNetwork(network).weights
-        let first = Self.sparsities[0]
         residual = try PruningComparison.outcomes(
             of: comparison.runs(Self.residualArms, at: Self.sparsities, of: denses)
-                + comparison.runs(
-                    { Self.residualReferenceArms(seed: $0, inputShape: inputShape) }, at: [first], of: denses)
+                + comparison.runs(Self.residualReferenceArms, at: [Self.sparsities[0]], of: denses)
                 // Where one threshold leaves as few multiplications as allocations that spare the large layers.
                 + comparison.runs(
                     { Self.arms(seed: $0).filter { $0.name == "global" } }, at: Self.extremeSparsities, of: denses),
@@ -200,16 +187,15 @@ package struct GlobalMagnitudeMeasurement: Sendable {
 
     /// Magnitude in several ways, and what was proposed as better than one threshold of magnitude.
     private static func residualArms(seed: UInt64) -> [Arm] {
-        let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 32))
+        let curvature = MFACCriterion(sampling: GradientSampling(count: 64, batchSize: 16))
         return arms(seed: seed).filter { residualMethods.contains($0.name) } + [
             Arm(name: "GMP", allocation: GlobalAllocation(), timing: .gradual),
             Arm(name: "M-FAC", allocation: GlobalAllocation(), surgeon: SurgeonPruning(curvature, recomputations: 4)),
         ]
     }
 
-    private static func residualReferenceArms(seed: UInt64, inputShape: [Int]) -> [Arm] {
-        [Arm(name: "uniform+", allocation: UniformPlusAllocation())]
-            + scored(.afterTraining, inputShape: inputShape) + arms(seed: seed).filter { $0.name == "random" }
+    private static func residualReferenceArms(seed: UInt64) -> [Arm] {
+        [Arm(name: "uniform+", allocation: UniformPlusAllocation())] + arms(seed: seed).filter { $0.name == "random" }
     }
 }
 
