@@ -9,8 +9,9 @@ extension PrecroppingMeasurement {
 
     private static func accuracies(of network: PrecroppedNetwork) -> ExperimentReport.Table {
         let rows = budgets.flatMap { budget in
-            Arm.allCases.map { arm -> [String] in
+            Arm.allCases.compactMap { arm -> [String]? in
                 let own = network.runs(of: arm, budget)
+                guard !own.isEmpty else { return nil }
                 return [
                     arm.rawValue, share(budget), network.accuracies(of: arm, budget).percent,
                     MarkupText.percent(SeedStatistics(own.map(\.parameterPart)).mean),
