@@ -214,7 +214,7 @@ extension MFACMeasurement {
             statement: "Fine-tuning a small encoder with M-FAC is at least as accurate as with Adam.",
             paper: "BERT-tiny: 82.8 ± 0.2 against 81.7 ± 0.3 (F1) on MRPC, 81.2 ± 0.4 against 77.9 ± 0.2 % on QNLI.",
             unless: tests[.encoder] == nil
-                ? "it needs a data folder with \(LetterTexts.files.flatMap(\.1).joined(separator: ", ")) in it (--data)"
+                ? "it needs a data folder with \(LetterTexts.files.flatMap(\.1).map(\.title).joined(separator: ", ")) in it (--data)"
                 : nil)
     }
 
