@@ -67,8 +67,11 @@ import Testing
     }
 
     @Test func claimsFollowFromNumbers() throws {
-        let sharp = (0...9).map { 2 + 0.02 * Double($0) + 0.3 * Double(max(0, $0 - 5)) }
-        let worse = sharp.enumerated().map { $0 > 1 ? $1 + 0.2 : $1 - 0.1 }
+        let sharp: [Double] = (0...9).map { place in
+            let (here, beyond) = (Double(place), Double(max(0, place - 5)))
+            return 2 + 0.02 * here + 0.3 * beyond
+        }
+        let worse: [Double] = sharp.enumerated().map { place, loss in place > 1 ? loss + 0.2 : loss - 0.1 }
         let jump = [0.08, 0.081, 0.081, 0.13, 0.131, 0.131]
         let rising: [Kind: [Double]] = [.plain: jump, .decayed: jump]
         let yes = Claim.Verdict.holds, no = Claim.Verdict.doesNotHold

@@ -33,7 +33,8 @@ import Testing
         #expect(shrunk.relative == start.relative)
         // 0.1, 0.1 and 0.002 of the first are below 0.1658, of the second 0.1 and 0.005 below 0.708; below a hundredth of
         // that 0.002 and 0.005, below a thousandth 0.005 alone.
-        #expect(shrunk.fixed == [1.0 / 6, 2.0 / 6, 5.0 / 6])
+        let sixths: [Double] = [1, 2, 5].map { $0 / 6 }
+        #expect(shrunk.fixed == sixths)
         let grown = counter.shares(of: [first * 10, second * 2])
         #expect(grown.relative == start.relative && grown.fixed == [0, 0, 0])
     }
@@ -54,7 +55,7 @@ import Testing
     }
 
     @Test func risesAreThoseOfFixedThresholds() {
-        #expect(course([0.08, 0.09, 0.10]).rises(of: 100_000).allSatisfy(\.holds))
+        #expect(course([0.08, 0.09, 0.10]).rises(of: 100_000).allSatisfy { $0.holds })
         #expect(course([0.08, 0.09, 0.07]).rises(of: 100_000).allSatisfy { !$0.holds })
         // Half a point of 200,000 weights is 5.8 standard errors; of 20,000 it is 1.8.
         let small = course([0.08, 0.085])

@@ -218,7 +218,8 @@ import Testing
                 ]
                 #expect(Set(curves.compactMap { $0["method"]?.stringValue }) == Set(expected.keys))
                 for curve in curves {
-                    let wanted = try #require(expected[try #require(curve["method"]?.stringValue)])
+                    let method = try #require(curve["method"]?.stringValue)
+                    let wanted = try #require(expected[method])
                     let sparsities = curve["sparsity"]?.arrayValue?.compactMap(\.doubleValue) ?? []
                     #expect(sparsities.count == wanted.count)
                     #expect(zip(sparsities, wanted).allSatisfy { abs($0 - $1) < 1e-3 })
