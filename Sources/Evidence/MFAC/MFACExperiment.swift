@@ -83,7 +83,7 @@ public struct MFACExperiment: Experiment {
         var residualEpochs = 1
         var encoder = EncoderSize.small
 
-        static let small = Size(images: 10_000, epochs: 6, residualImages: 10_000)
+        static let small = Size(images: 10_000, epochs: 6, residualImages: 7_000)
         /// All images, and the paper's epochs, batches of gradients, recomputations and window.
         static let paper = Size(
             images: nil, epochs: 164, gradientBatch: 32, recomputations: 16, gradualEpochs: 30, window: 512,
