@@ -213,9 +213,7 @@ extension MFACMeasurement {
             .encoder, asWellAs: .adamW, id: "fine-tuning",
             statement: "Fine-tuning a small encoder with M-FAC is at least as accurate as with Adam.",
             paper: "BERT-tiny: 82.8 ± 0.2 against 81.7 ± 0.3 (F1) on MRPC, 81.2 ± 0.4 against 77.9 ± 0.2 % on QNLI.",
-            unless: tests[.encoder] == nil
-                ? "it needs a data folder with \(LetterTexts.files.flatMap(\.1).map(\.title).joined(separator: ", ")) in it (--data)"
-                : nil)
+            unless: tests[.encoder] == nil ? "it needs a data folder with \(LetterTexts.titles) in it (--data)" : nil)
     }
 
     private var stepTime: Claim {

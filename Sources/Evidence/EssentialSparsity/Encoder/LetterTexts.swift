@@ -51,6 +51,9 @@ package struct LetterTexts: Sendable {
         "fairy tales", .file, names: ["text/fairytales.txt", "text/fairytales_train.txt"],
         home: "https://www.gutenberg.org, children's books that are in the public domain")
 
+    /// Of all files, for people.
+    static var titles: String { files.flatMap(\.1).map(\.title).joined(separator: ", ") }
+
     /// Whether a folder of data has them.
     static func areThere(in folder: String) -> Bool {
         files.flatMap(\.1).allSatisfy { (try? $0.locate(in: folder)) != nil }
