@@ -226,7 +226,8 @@ import Testing
 
     /// Wanda's outputs lose alike, those of convolutions too, whatever leads there.
     @Test(arguments: [
-        "", ", schedule: { kind: one-shot, rounds: 3 }", ", schedule: { kind: gradual, begin: 0.2, end: 1.5, every: 2 }",
+        "", ", schedule: { kind: one-shot, rounds: 3 }",
+        ", schedule: { kind: gradual, begin: 0.2, end: 1.5, every: 2 }",
         ", schedule: { kind: iterative, levels: 2, rewind: 0.5 }", ", recovery: fine-tune", ", recovery: distill",
         ", allocation: rate-distortion, grid: 4, samples: 40",
     ])

@@ -346,7 +346,8 @@ private func verdict(_ id: String, _ claims: [Claim]) -> Claim.Verdict? { claims
         #expect(verdicts(unrestricted: 0.796).search == .doesNotHold)
         #expect(verdicts(shared: 0.59).masks == .doesNotHold && verdicts(grasp: 0.81).masks == .doesNotHold)
         let alone = measurement().claims
-        #expect(verdict("search-with-norms", alone) == .notMeasured && verdict("masks-with-norms", alone) == .notMeasured)
+        #expect(
+            verdict("search-with-norms", alone) == .notMeasured && verdict("masks-with-norms", alone) == .notMeasured)
     }
 
     @Test func whatIsMissingDoesNotHold() {

@@ -80,10 +80,11 @@ import Testing
     }
 
     /// Each bolder setting must remove more than the one beside it.
-    @Test(arguments: [
-        (.init(p: 0.9, q: 1), 0.14), (.init(p: 0.1, q: 1), 0.16), (.init(p: 1, q: 1.25), 0.37),
-        (.init(p: 1, q: 2, tail: 0.1), 0.35), (.init(p: 1, q: 2, aggressiveness: 1.5), 0.35),
-    ] as [(FirstRound.Setting, Double)])
+    @Test(
+        arguments: [
+            (.init(p: 0.9, q: 1), 0.14), (.init(p: 0.1, q: 1), 0.16), (.init(p: 1, q: 1.25), 0.37),
+            (.init(p: 1, q: 2, tail: 0.1), 0.35), (.init(p: 1, q: 2, aggressiveness: 1.5), 0.35),
+        ] as [(FirstRound.Setting, Double)])
     func boldnessFollowsFromEachSetting(setting: FirstRound.Setting, part: Double) {
         #expect(verdict("boldness", removed: Self.bolder(but: setting, removes: part)) == .doesNotHold)
         #expect(verdict("boldness", removed: Self.bolder().filter { $0.setting != setting }) == .doesNotHold)

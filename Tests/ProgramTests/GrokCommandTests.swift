@@ -21,7 +21,8 @@ import Testing
             (["--task", "sub", "--images", "100"], "--images: expected --task mnist beside it"),
         ]
         for (arguments, message) in refused {
-            try Program.expectFailure(64, message, ["grok", command] + arguments + ["--steps", "2", "--output", output])
+            try Program.expectFailure(
+                64, message, ["grok", command] + arguments + ["--steps", "2", "--output", output])
             #expect(!FileManager.default.fileExists(atPath: output), "\(arguments)")
         }
     }

@@ -68,7 +68,8 @@ public struct RateDistortion: Experiment {
         var residualSeeds: Int?
 
         static let standard = Size(
-            images: 20_000, epochs: 5, epochsAfter: 3, steps: 100, calibrationImages: 500, testInputs: 1_000, splits: 40,
+            images: 20_000, epochs: 5, epochsAfter: 3, steps: 100, calibrationImages: 500, testInputs: 1_000,
+            splits: 40,
             residualImages: 3_500, residualEpochs: 1, residualSteps: 15, residualCalibration: 64, residualSeeds: 2)
 
         static let full = Size(

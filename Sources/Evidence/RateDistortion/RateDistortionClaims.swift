@@ -4,7 +4,10 @@ import CoppiceModels
 extension RateDistortionMeasurement {
     /// What the paper says, and whether it is so here.
     package var claims: [Claim] {
-        [additivity, deeperAdditivity, lessDistortion, accuracyAfterTraining, deeperNetworks, zeroData, linearProgramme]
+        [
+            additivity, deeperAdditivity, lessDistortion, accuracyAfterTraining, deeperNetworks, zeroData,
+            linearProgramme,
+        ]
     }
 
     private var additivity: Claim {
