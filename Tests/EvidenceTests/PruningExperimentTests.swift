@@ -185,7 +185,15 @@ import Testing
     }
 
     /// Two seeds where a third would take long, but all that are asked for.
-    @Test(arguments: [(nil, "5, 6"), (1, "5"), (3, "5, 6, 7")] as [(Int?, String)])
+    @Test func longExperimentsHaveFewerSeeds() {
+        var setting = ExperimentSetting(
+            languageModel: { throw CoppiceError(.internal, "no language model is asked for") }, seed: 5)
+        #expect(setting.seeds == [5, 6, 7] && setting.seeds(atMost: 2) == [5, 6])
+        setting.seedCount = 4
+        #expect(setting.seeds(atMost: 2) == [5, 6, 7, 8])
+    }
+
+    @Test(arguments: [(nil, "5, 6, 7"), (1, "5")] as [(Int?, String)])
     func asManySeedsAreRunAsAreAskedFor(count: Int?, seeds: String) throws {
         let images = try DrawnImages()
         let report = try report(SparsityPerspective(), data: images.path, seedCount: count)

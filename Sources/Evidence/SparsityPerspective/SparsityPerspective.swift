@@ -23,7 +23,7 @@ public struct SparsityPerspective: Experiment {
     public func run(_ setting: ExperimentSetting, progress: any ProgressReporter) throws -> ExperimentReport {
         let size = setting.isFull ? Size.paper : .small.scaled(by: setting.scale)
         let study = try size.study(in: setting)
-        let seeds = setting.seeds(atMost: size.seeds)
+        let seeds = setting.seeds
         progress.report(study.summary)
         let measured = try SparsityPerspectiveMeasurement(study: study, size: size, seeds: seeds, progress: progress)
         return ExperimentReport(
@@ -73,19 +73,16 @@ public struct SparsityPerspective: Experiment {
         var roundLimit: Int
         /// Levels of the method that is to collapse, at most.
         var forcedRoundLimit: Int
-        /// How many of the seeds; nil for all.
-        var seeds: Int?
 
         /// The least density that methods are compared at.
         static let leastDensity = 0.05
         /// The same by neurons: what a round removes of a neuron is rounded down, so that one of a dozen weights loses
         /// none.
-        static let leastNeuronDensity = 0.1
+        static let leastNeuronDensity = 0.2
         /// The accuracy that a network has lost when it has collapsed, a fraction.
         static let collapse = 0.1
 
-        static let small = Size(
-            imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, forcedRoundLimit: 70, seeds: 2)
+        static let small = Size(imageCount: 10_000, epochs: 8, rounds: 12, roundLimit: 40, forcedRoundLimit: 70)
         static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60, forcedRoundLimit: 100)
 
         func scaled(by factor: Double) -> Size {

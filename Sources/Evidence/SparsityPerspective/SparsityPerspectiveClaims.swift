@@ -148,7 +148,7 @@ extension SparsityPerspectiveMeasurement {
         Claim(
             id: "neurons-match-lottery-ticket", statement: "So is pruning by the index of each neuron.",
             paper: "Talk: by layers and by neurons SAP does better than the lottery ticket.",
-            criterion: "The mean over seeds is at most 0.3 points below at densities of 30, 20 and 10 %.",
+            criterion: "The mean over seeds is at most 0.3 points below at densities of 30 and 20 %.",
             unless: unreached(.neuron, .lotteryTicket, at: Self.neuronDensities),
             comparisons: Self.neuronDensities.map {
                 comparison(.neuron, minus: .lotteryTicket, at: $0, .atLeast, -0.3)
@@ -159,12 +159,12 @@ extension SparsityPerspectiveMeasurement {
         Claim(
             id: "sap-beats-one-shot", statement: "By layers and by neurons it does better than pruning once.",
             paper: "Talk: by layers and by neurons SAP does better than one-shot pruning.",
-            criterion: "The mean accuracy is larger at densities of 10 and, by layers, 5 %.",
+            criterion: "The mean accuracy is larger, by layers at densities of 10 and 5 %, by neurons at 20 %.",
             unless: unreached(.layer, .oneShot) ?? unreached(.neuron, .oneShot, at: Self.neuronDensities),
             comparisons: [
                 comparison(.layer, minus: .oneShot, at: 0.1, .above, 0),
                 comparison(.layer, minus: .oneShot, at: 0.05, .above, 0),
-                comparison(.neuron, minus: .oneShot, at: 0.1, .above, 0),
+                comparison(.neuron, minus: .oneShot, at: 0.2, .above, 0),
             ])
     }
 
