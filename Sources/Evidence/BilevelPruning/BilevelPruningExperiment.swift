@@ -92,12 +92,11 @@ public struct BilevelPruningExperiment: Experiment {
 
         /// Epochs multiplied, one at least; images too where that makes them fewer.
         func scaled(by factor: Double) -> Size {
-            func times(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.epochs = times(epochs)
-            size.retrainingEpochs = times(retrainingEpochs)
-            size.synapticFlowRounds = min(synapticFlowRounds, times(synapticFlowRounds))
-            if factor < 1 { size.images = images.map { max(1_000, times($0)) } }
+            size.epochs = epochs.scaled(by: factor)
+            size.retrainingEpochs = retrainingEpochs.scaled(by: factor)
+            size.synapticFlowRounds = min(synapticFlowRounds, synapticFlowRounds.scaled(by: factor))
+            if factor < 1 { size.images = images.map { $0.scaled(by: factor, least: 1_000) } }
             return size
         }
     }

@@ -57,12 +57,11 @@ public struct ConsensusPolarization: Experiment {
             study.peakRate = 0.1
             return study
         }
-        func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * setting.scale).rounded())) }
         var study = try ImageStudy(
             .fashion,
             architecture: VisionArchitecture(named: "resnet20", inputChannels: 1, imageSize: 28, widthMultiplier: 0.5),
-            imageCount: scaled(4_400), epochs: 8, in: setting)
-        study.batchSize = min(64, max(2, scaled(4_000)))
+            imageCount: 4_400.scaled(by: setting.scale), epochs: 8, in: setting)
+        study.batchSize = min(64, max(2, 4_000.scaled(by: setting.scale)))
         return study
     }
 }

@@ -44,7 +44,7 @@ public struct EssentialSparsity: Experiment {
         let configuration = model.checkpoint.configuration
         let windows = try Self.windows(
             of: model.tokenize(model.text),
-            count: max(2, Int((Double(Self.windowCount) * setting.scale).rounded())),
+            count: Self.windowCount.scaled(by: setting.scale, least: 2),
             length: min(Self.windowLength, configuration.maximumPositions - 1), source: model.textSource)
         let network = DecoderNetwork(configuration)
         try network.load(source: model.checkpoint.path) { try model.checkpoint.tensor($0) }

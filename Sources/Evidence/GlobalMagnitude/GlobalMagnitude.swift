@@ -82,11 +82,10 @@ public struct GlobalMagnitude: Experiment {
 
         /// Images of everything multiplied.
         func scaled(by factor: Double) -> Size {
-            func scaled(_ count: Int?) -> Int? { count.map { max(200, Int((Double($0) * factor).rounded())) } }
             var size = self
-            size.images = scaled(images)
-            size.collapseImages = scaled(collapseImages)
-            size.residualImages = scaled(residualImages)
+            size.images = images.map { $0.scaled(by: factor, least: 200) }
+            size.collapseImages = collapseImages.map { $0.scaled(by: factor, least: 200) }
+            size.residualImages = residualImages.map { $0.scaled(by: factor, least: 200) }
             return size
         }
     }

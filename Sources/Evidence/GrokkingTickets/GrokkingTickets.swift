@@ -77,13 +77,12 @@ public struct GrokkingTickets: Experiment {
 
         /// All steps multiplied.
         func scaled(by factor: Double) -> Size {
-            func steps(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.settings.steps = steps(settings.steps)
-            size.imageSettings.steps = steps(imageSettings.steps)
-            size.sourceSteps = sourceSteps.map(steps)
-            size.stepsWithoutDecay = steps(stepsWithoutDecay)
-            size.edgePopupSteps = steps(edgePopupSteps)
+            size.settings.steps = settings.steps.scaled(by: factor)
+            size.imageSettings.steps = imageSettings.steps.scaled(by: factor)
+            size.sourceSteps = sourceSteps.map { $0.scaled(by: factor) }
+            size.stepsWithoutDecay = stepsWithoutDecay.scaled(by: factor)
+            size.edgePopupSteps = edgePopupSteps.scaled(by: factor)
             return size
         }
     }

@@ -78,7 +78,7 @@ public struct JourneyMatters: Experiment {
         /// The compute multiplied.
         func scaled(by factor: Double) -> Size {
             var size = self
-            size.denseSteps = max(20, Int((Double(denseSteps) * factor).rounded()))
+            size.denseSteps = denseSteps.scaled(by: factor, least: 20)
             return size
         }
 

@@ -73,7 +73,7 @@ public struct LayerLotteryExperiment: Experiment {
         /// The images multiplied.
         func scaled(by factor: Double) -> Size {
             var size = self
-            size.imageCount = imageCount.map { max(1, Int((Double($0) * factor).rounded())) }
+            size.imageCount = imageCount.map { $0.scaled(by: factor) }
             return size
         }
     }

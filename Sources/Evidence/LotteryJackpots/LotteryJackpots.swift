@@ -91,11 +91,10 @@ public struct LotteryJackpots: Experiment {
 
         /// Epochs multiplied, one at least; images too where that makes them fewer.
         func scaled(by factor: Double) -> Size {
-            func times(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.epochs = times(epochs)
-            size.searchEpochs = times(searchEpochs)
-            if factor < 1 { size.images = images.map { max(1_000, times($0)) } }
+            size.epochs = epochs.scaled(by: factor)
+            size.searchEpochs = searchEpochs.scaled(by: factor)
+            if factor < 1 { size.images = images.map { $0.scaled(by: factor, least: 1_000) } }
             return size
         }
     }

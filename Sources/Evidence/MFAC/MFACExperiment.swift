@@ -92,16 +92,15 @@ public struct MFACExperiment: Experiment {
         /// Epochs, gradients and images multiplied where that makes them fewer.
         func scaled(by factor: Double) -> Size {
             guard factor < 1 else { return self }
-            func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.images = images.map { times($0, 1_000) }
-            size.residualImages = residualImages.map { times($0, 500) }
-            size.residualEpochs = times(residualEpochs, 1)
-            size.epochs = times(epochs, 1)
-            size.gradients = times(gradients, 8)
-            size.fewGradients = times(fewGradients, 4)
-            size.recomputations = times(recomputations, 2)
-            size.window = times(window, 4)
+            size.images = images.map { $0.scaled(by: factor, least: 1_000) }
+            size.residualImages = residualImages.map { $0.scaled(by: factor, least: 500) }
+            size.residualEpochs = residualEpochs.scaled(by: factor)
+            size.epochs = epochs.scaled(by: factor)
+            size.gradients = gradients.scaled(by: factor, least: 8)
+            size.fewGradients = fewGradients.scaled(by: factor, least: 4)
+            size.recomputations = recomputations.scaled(by: factor, least: 2)
+            size.window = window.scaled(by: factor, least: 4)
             size.encoder = encoder.scaled(by: factor)
             return size
         }

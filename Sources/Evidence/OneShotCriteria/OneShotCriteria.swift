@@ -67,13 +67,12 @@ public struct OneShotCriteria: Experiment {
             recomputations: 16)
 
         func scaled(by factor: Double) -> Size {
-            func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.imageCount = imageCount.map(scaled)
-            size.calibrationCount = max(128, scaled(calibrationCount))
-            size.gradients = max(4, scaled(gradients))
-            size.rounds = max(2, min(rounds, scaled(rounds)))
-            size.recomputations = max(1, min(recomputations, scaled(recomputations)))
+            size.imageCount = imageCount.map { $0.scaled(by: factor) }
+            size.calibrationCount = calibrationCount.scaled(by: factor, least: 128)
+            size.gradients = gradients.scaled(by: factor, least: 4)
+            size.rounds = max(2, min(rounds, rounds.scaled(by: factor)))
+            size.recomputations = max(1, min(recomputations, recomputations.scaled(by: factor)))
             return size
         }
     }

@@ -51,7 +51,7 @@ public struct PrecroppingExperiment: Experiment {
             study.augmentation = .standard
             return [study]
         }
-        let count = max(1, Int((4_000 * setting.scale).rounded()))
+        let count = 4_000.scaled(by: setting.scale)
         var studies = [
             try ImageStudy(
                 .photographs, architecture: VisionArchitecture(named: "vgg11-bn", widthMultiplier: 0.125),

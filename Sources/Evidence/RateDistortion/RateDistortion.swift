@@ -79,13 +79,12 @@ public struct RateDistortion: Experiment {
 
         /// Images of everything multiplied.
         func scaled(by factor: Double) -> Size {
-            func scaled(_ count: Int, least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.images = images.map { scaled($0, least: 200) }
-            size.residualImages = residualImages.map { scaled($0, least: 200) }
-            size.calibrationImages = scaled(calibrationImages, least: 20)
-            size.testInputs = scaled(testInputs, least: 20)
-            size.residualCalibration = scaled(residualCalibration, least: 4)
+            size.images = images.map { $0.scaled(by: factor, least: 200) }
+            size.residualImages = residualImages.map { $0.scaled(by: factor, least: 200) }
+            size.calibrationImages = calibrationImages.scaled(by: factor, least: 20)
+            size.testInputs = testInputs.scaled(by: factor, least: 20)
+            size.residualCalibration = residualCalibration.scaled(by: factor, least: 4)
             return size
         }
     }

@@ -86,12 +86,11 @@ public struct SparsityPerspective: Experiment {
         static let paper = Size(imageCount: nil, epochs: 200, rounds: 30, roundLimit: 60, forcedRoundLimit: 100)
 
         func scaled(by factor: Double) -> Size {
-            func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.imageCount = imageCount.map(scaled)
-            size.rounds = max(2, min(rounds, scaled(rounds)))
-            size.roundLimit = max(size.rounds, min(roundLimit, scaled(roundLimit)))
-            size.forcedRoundLimit = max(size.roundLimit, min(forcedRoundLimit, scaled(forcedRoundLimit)))
+            size.imageCount = imageCount.map { $0.scaled(by: factor) }
+            size.rounds = max(2, min(rounds, rounds.scaled(by: factor)))
+            size.roundLimit = max(size.rounds, min(roundLimit, roundLimit.scaled(by: factor)))
+            size.forcedRoundLimit = max(size.roundLimit, min(forcedRoundLimit, forcedRoundLimit.scaled(by: factor)))
             return size
         }
 

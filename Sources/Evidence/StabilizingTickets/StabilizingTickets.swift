@@ -73,13 +73,12 @@ public struct StabilizingTickets: Experiment {
             residualBlocks: 3, residualWidth: 16)
 
         func scaled(by factor: Double) -> Size {
-            func scaled(_ count: Int) -> Int { max(1, Int((Double(count) * factor).rounded())) }
             var size = self
-            size.perceptronImages = perceptronImages.map(scaled)
-            size.residualImages = residualImages.map(scaled)
-            size.perceptronLevels = max(2, min(perceptronLevels, scaled(perceptronLevels)))
-            size.synflowRounds = max(2, min(synflowRounds, scaled(synflowRounds)))
-            size.residualLevels = max(1, min(residualLevels, scaled(residualLevels)))
+            size.perceptronImages = perceptronImages.map { $0.scaled(by: factor) }
+            size.residualImages = residualImages.map { $0.scaled(by: factor) }
+            size.perceptronLevels = max(2, min(perceptronLevels, perceptronLevels.scaled(by: factor)))
+            size.synflowRounds = max(2, min(synflowRounds, synflowRounds.scaled(by: factor)))
+            size.residualLevels = max(1, min(residualLevels, residualLevels.scaled(by: factor)))
             return size
         }
 

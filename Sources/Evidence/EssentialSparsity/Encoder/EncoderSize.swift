@@ -47,15 +47,14 @@ package struct EncoderSize: Sendable, Hashable {
 
     /// Steps and passages multiplied.
     func scaled(by factor: Double) -> EncoderSize {
-        func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
         var size = self
-        size.pretrainingSteps = times(pretrainingSteps, checkpoints)
-        size.tuningSteps = times(tuningSteps, 2)
-        size.controlSteps = times(controlSteps, 2)
-        size.tuningPassages = times(tuningPassages, tuningBatch)
+        size.pretrainingSteps = pretrainingSteps.scaled(by: factor, least: checkpoints)
+        size.tuningSteps = tuningSteps.scaled(by: factor, least: 2)
+        size.controlSteps = controlSteps.scaled(by: factor, least: 2)
+        size.tuningPassages = tuningPassages.scaled(by: factor, least: tuningBatch)
         // Parts of one size, as many as are tested apart.
-        size.testPassages = times(testPassages, 32) / 8 * 8
-        size.heldOutWindows = times(heldOutWindows, 32)
+        size.testPassages = testPassages.scaled(by: factor, least: 32) / 8 * 8
+        size.heldOutWindows = heldOutWindows.scaled(by: factor, least: 32)
         return size
     }
 

@@ -32,10 +32,9 @@ package struct LetterModelSize: Sendable, Hashable {
 
     /// Steps and windows multiplied.
     func scaled(by factor: Double) -> LetterModelSize {
-        func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
         var size = self
-        size.steps = times(steps, checkpoints)
-        size.heldOutWindows = times(heldOutWindows, 32)
+        size.steps = steps.scaled(by: factor, least: checkpoints)
+        size.heldOutWindows = heldOutWindows.scaled(by: factor, least: 32)
         return size
     }
 

@@ -38,12 +38,11 @@ package struct VisionSparsitySize: Sendable, Hashable {
 
     /// Steps and images multiplied.
     func scaled(by factor: Double) -> VisionSparsitySize {
-        func times(_ count: Int, _ least: Int) -> Int { max(least, Int((Double(count) * factor).rounded())) }
         var size = self
-        size.pretrainingSteps = times(pretrainingSteps, checkpoints)
-        size.tuningSteps = times(tuningSteps, 2)
-        size.tuningImages = times(tuningImages, tuningBatch)
-        size.testImages = times(testImages, 32)
+        size.pretrainingSteps = pretrainingSteps.scaled(by: factor, least: checkpoints)
+        size.tuningSteps = tuningSteps.scaled(by: factor, least: 2)
+        size.tuningImages = tuningImages.scaled(by: factor, least: tuningBatch)
+        size.testImages = testImages.scaled(by: factor, least: 32)
         return size
     }
 
